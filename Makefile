@@ -1,0 +1,73 @@
+# The only things needed beforehand are make and Python 3.11 or newer.
+# Another Python: make PYTHON=/path/to/python3.12 test
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+UV := $(BIN)/python -m uv
+export UV_PYTHON_DOWNLOADS := never
+
+# Stamps live inside .venv, so that removing it removes them too.
+VENV := .venv/.with-$(subst /,-,$(PYTHON))
+DEMO := .venv/.demo
+DEV := .venv/.dev
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test check fmt constraints bench soak clean
+
+help: ## list these recipes
+	@sed -n 's/^\([a-z]*\):.* ## /  make \1|/p' Makefile | awk -F'|' '{printf "%-19s%s\n", $$1, $$2}'
+
+demo: $(DEMO) ## replicate a made-up table into DuckDB, on this machine only
+	@$(BIN)/connector demo $(ARGS)
+
+test: $(DEV) ## run the tests, e.g. make test ARGS='-k spool -x'
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV) ## lint, check the formatting, check the types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+fmt: $(DEV) ## format, and fix what can be fixed
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+bench: $(DEV) ## measure the throughput
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(DEV) ## run for long, with faults
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
+constraints: $(VENV) ## pin the newest versions of everything in constraints.txt
+	rm -f uv.lock
+	$(UV) lock
+	$(UV) export --quiet --frozen --no-emit-project --no-annotate --no-header \
+	  --all-extras --all-groups --format requirements-txt --output-file constraints.txt
+	rm -f uv.lock
+
+clean: ## remove .venv and the caches
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# pip checks uv's own hash; uv then refuses every package without a matching one.
+$(VENV): constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
+	  "connector needs Python 3.11 or newer, and '$(PYTHON)' is not: try make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	test -e $@ || $(PYTHON) -m venv --clear .venv
+	sed -n '/^uv==/,/[^\\]$$/p' constraints.txt > .venv/uv.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
+	@touch $@
+
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode
+define install
+	$(INSTALL) --require-hashes --constraint constraints.txt -r pyproject.toml --group build $(1)
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+endef
+
+$(DEMO): $(VENV) pyproject.toml constraints.txt
+	$(call install,--extra demo)
+
+$(DEV): $(VENV) pyproject.toml constraints.txt
+	$(call install,--extra demo --extra postgres --group dev)
