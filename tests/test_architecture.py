@@ -1,0 +1,402 @@
+"""Who may import whom. The tables come first: to change the architecture, change a table."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "connector"
+
+# The parts of connector, and the other parts that each may import; a part may always import
+# itself. One direction: cli | airflow -> job -> pipeline -> ports -> core. The edges (dynamodb,
+# destinations, spool) do not know each other: only job puts them together.
+EDGE = {"config", "core", "errors", "failpoints", "ports", "progress"}
+MAY_IMPORT = {
+    "errors": set(),
+    "failpoints": {"errors"},
+    "core": {"errors"},
+    "progress": {"core", "errors"},
+    "config": {"core", "errors"},
+    "ports": {"core", "errors"},
+    "dynamodb": EDGE,
+    "destinations": EDGE,
+    "spool": EDGE,
+    "pipeline": EDGE,
+    "job": EDGE | {"destinations", "dynamodb", "pipeline", "spool"},
+    "demo": EDGE | {"job", "pipeline"},
+    "cli": EDGE | {"demo", "job", "pipeline"},
+    "airflow": EDGE | {"job", "pipeline"},
+}
+
+# Modules whose part is not simply the first name after "connector".
+PART_OF = {"cli*": "cli", "commands": "cli", "demo*": "demo"}
+
+# Parts that import nothing but the standard library.
+NEEDS_NO_LIBRARY = {"errors"}
+
+# The only files that may import a library.
+ONLY_IN = {
+    "boto3": ["dynamodb/*"],
+    "botocore": ["dynamodb/*"],
+    "pyarrow.fs": ["spool.py"],
+    "duckdb": ["destinations/*"],
+    "adbc_driver_manager": ["destinations/*"],
+    "adbc_driver_postgresql": ["destinations/*"],
+    "sqlalchemy": ["destinations/*"],
+    "airflow": ["airflow/*"],
+    "moto": ["demo*.py", "demo/*"],
+    "typer": ["cli*.py", "cli/*", "commands/*"],
+}
+
+# Slow to import, so nothing that `connector --help` imports may import them at module level.
+HEAVY = {
+    "adbc_driver_manager",
+    "adbc_driver_postgresql",
+    "airflow",
+    "boto3",
+    "botocore",
+    "duckdb",
+    "moto",
+    "msgspec",
+    "pyarrow",
+    "sqlalchemy",
+}
+STARTS_FAST = "connector.cli"
+
+# Names that say nothing about what is inside.
+BANNED_NAMES = {"base", "common", "helper", "helpers", "manager", "managers", "util", "utils"}
+
+# 300 is what we aim at.
+MAX_LINES = 320
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported name: pyarrow.fs both for `import pyarrow.fs` and `from pyarrow import fs`."""
+
+    name: str
+    line: int
+    at_start: bool  # runs when the module is imported
+
+
+@dataclass(frozen=True)
+class Module:
+    """One source file of the package."""
+
+    path: str  # below connector/, e.g. core/schema.py
+    source: str
+
+    @property
+    def name(self) -> str:
+        """The dotted name, e.g. connector.core.schema."""
+        names = ["connector", *self.path.removesuffix(".py").split("/")]
+        return ".".join(names[:-1] if names[-1] == "__init__" else names)
+
+    @property
+    def part(self) -> str:
+        """The part of the architecture that this module belongs to."""
+        return part_of(self.name)
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The parsed source."""
+        return ast.parse(self.source, self.path)
+
+    @cached_property
+    def imports(self) -> list[Import]:
+        """Everything this module imports, anywhere."""
+        return list(self._imports(self.tree, at_start=True))
+
+    def _imports(self, node: ast.AST, at_start: bool) -> Iterator[Import]:
+        for name in self._imported_by(node):
+            yield Import(name, node.lineno, at_start)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            for child in node.body:
+                yield from self._imports(child, at_start=False)
+            for child in node.orelse:
+                yield from self._imports(child, at_start)
+            return
+        inside = at_start and not isinstance(
+            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+        )
+        for child in ast.iter_child_nodes(node):
+            yield from self._imports(child, inside)
+
+    def _imported_by(self, node: ast.AST) -> list[str]:
+        match node:
+            case ast.Import():
+                return [alias.name for alias in node.names]
+            case ast.ImportFrom():
+                origin = self._origin(node)
+                return [f"{origin}.{alias.name}" for alias in node.names]
+            case ast.Call(
+                func=ast.Attribute(attr="import_module")
+                | ast.Name(id="import_module" | "__import__"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                return [name]
+        return []
+
+    def _origin(self, node: ast.ImportFrom) -> str:
+        if not node.level:
+            return node.module or ""
+        package = self.name.split(".")
+        up = node.level - self.path.endswith("__init__.py")
+        return ".".join([*package[: len(package) - up], *filter(None, [node.module])])
+
+
+def part_of(name: str) -> str:
+    """The part that a dotted name below connector belongs to; empty for connector itself."""
+    first = name.split(".")[1] if "." in name else ""
+    return next((part for pattern, part in PART_OF.items() if fnmatch(first, pattern)), first)
+
+
+def within(name: str, package: str) -> bool:
+    """Whether a dotted name is the package or something inside it."""
+    return name == package or name.startswith(package + ".")
+
+
+def unknown_parts(modules: list[Module]) -> list[str]:
+    """Modules that the table of parts does not know."""
+    return [
+        f"{module.path}: add it to MAY_IMPORT"
+        for module in modules
+        if module.part and module.part not in MAY_IMPORT
+    ]
+
+
+def wrong_directions(modules: list[Module]) -> list[str]:
+    """Imports of a part of connector that the table does not allow."""
+    parts = set(MAY_IMPORT)
+    return [
+        f"{module.path}:{found.line}: {module.part or 'connector'} imports {found.name}"
+        for module in modules
+        for found in module.imports
+        if within(found.name, "connector")
+        and (target := part_of(found.name)) in parts
+        and target != module.part
+        and target not in MAY_IMPORT.get(module.part, set())
+    ]
+
+
+def foreign_libraries(modules: list[Module]) -> list[str]:
+    """Imports of a library by a part that needs none."""
+    known = {*sys.stdlib_module_names, "connector"}
+    return [
+        f"{module.path}:{found.line}: {module.part} imports {found.name}"
+        for module in modules
+        if module.part in NEEDS_NO_LIBRARY
+        for found in module.imports
+        if found.name.split(".")[0] not in known
+    ]
+
+
+def misplaced_libraries(modules: list[Module]) -> list[str]:
+    """Imports of a library outside the files it belongs to."""
+    return [
+        f"{module.path}:{found.line}: {found.name} belongs in {', '.join(places)}"
+        for module in modules
+        for found in module.imports
+        for library, places in ONLY_IN.items()
+        if within(found.name, library) and not any(fnmatch(module.path, at) for at in places)
+    ]
+
+
+def slow_starts(modules: list[Module]) -> list[str]:
+    """Chains of module-level imports that lead from the command line to a heavy library."""
+    by_name = {module.name: module for module in modules}
+    chains = {STARTS_FAST: STARTS_FAST} if STARTS_FAST in by_name else {}
+    waiting = list(chains)
+    heavy = []
+    for name in waiting:  # grows while we walk
+        for found in by_name[name].imports:
+            if not found.at_start:
+                continue
+            if found.name.split(".")[0] in HEAVY:
+                heavy.append(f"{chains[name]} -> {found.name}")
+            steps = found.name.split(".")
+            # Importing a.b.c runs a, a.b and a.b.c; c may also be a mere attribute.
+            for prefix in (".".join(steps[:end]) for end in range(1, len(steps) + 1)):
+                if prefix in by_name and prefix not in chains:
+                    chains[prefix] = f"{chains[name]} -> {prefix}"
+                    waiting.append(prefix)
+    return heavy
+
+
+def empty_names(modules: list[Module]) -> list[str]:
+    """Modules and packages whose name says nothing."""
+    return [
+        module.path for module in modules if BANNED_NAMES & {*module.name.lower().split(".")[1:]}
+    ]
+
+
+def long_files(modules: list[Module]) -> list[str]:
+    """Files over the limit."""
+    lengths = {module.path: len(module.source.splitlines()) for module in modules}
+    return [f"{path}: {length} lines" for path, length in lengths.items() if length > MAX_LINES]
+
+
+def undocumented(modules: list[Module]) -> list[str]:
+    """Public functions and classes without a docstring."""
+    definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return [
+        f"{module.path}:{node.lineno}: {node.name}"
+        for module in modules
+        for node in module.tree.body
+        if isinstance(node, definition)
+        and not node.name.startswith("_")
+        and not any(ast.unparse(each).endswith("overload") for each in node.decorator_list)
+        and not ast.get_docstring(node)
+    ]
+
+
+RULES = [
+    unknown_parts,
+    wrong_directions,
+    foreign_libraries,
+    misplaced_libraries,
+    slow_starts,
+    empty_names,
+    long_files,
+    undocumented,
+]
+
+
+@pytest.fixture(scope="module")
+def package() -> list[Module]:
+    """Every module of connector."""
+    return [
+        Module(file.relative_to(PACKAGE).as_posix(), file.read_text(encoding="utf-8"))
+        for file in sorted(PACKAGE.rglob("*.py"))
+    ]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_connector_keeps_the_rule(rule, package):
+    assert rule(package) == []
+
+
+def test_there_is_something_to_check(package):
+    assert "connector" in {module.name for module in package}
+
+
+# The rules themselves, on made-up sources: a module's path and source, then what is found.
+BREAKS = {
+    unknown_parts: [("sundries.py", "", "sundries.py")],
+    wrong_directions: [
+        ("__init__.py", "from connector import job", "connector imports connector.job"),
+        ("errors.py", "from connector import config", "errors imports connector.config"),
+        ("core/rows.py", "import connector.ports", "core imports connector.ports"),
+        ("core/rows.py", "from ..ports import Source", "core imports connector.ports"),
+        ("core/__init__.py", "from .. import job", "core imports connector.job"),
+        ("core/rows.py", "import_module('connector.job')", "core imports connector.job"),
+        ("ports.py", "def f():\n    import connector.job", "ports.py:2"),
+        ("spool.py", "from connector.dynamodb import scan", "spool imports connector.dynamodb"),
+        ("destinations/sql.py", "import connector.pipeline", "destinations imports"),
+        ("dynamodb/scan.py", "import connector.destinations", "dynamodb imports"),
+        ("pipeline.py", "from connector.job import open_job", "pipeline imports connector.job"),
+        ("job.py", "from connector import cli", "job imports connector.cli"),
+        ("cli_status.py", "import connector.dynamodb.client", "cli imports connector.dynamodb"),
+        ("airflow/dag.py", "from connector.cli import main", "airflow imports connector.cli"),
+    ],
+    foreign_libraries: [("errors.py", "import pydantic", "errors imports pydantic")],
+    misplaced_libraries: [
+        ("job.py", "import boto3.session", "boto3.session belongs in dynamodb/*"),
+        ("core/wire.py", "from botocore import parsers", "botocore.parsers belongs in dynamodb/*"),
+        ("pipeline.py", "from pyarrow import fs", "pyarrow.fs belongs in spool.py"),
+        ("spool.py", "import duckdb", "duckdb belongs in destinations/*"),
+        ("cli.py", "importlib.import_module('airflow.sdk')", "airflow.sdk belongs in airflow/*"),
+        ("job.py", "import typer", "typer belongs in cli*.py"),
+        ("cli.py", "def demo():\n    import moto.server", "cli.py:2"),
+    ],
+    slow_starts: [
+        ("cli.py", "import pyarrow as pa", "connector.cli -> pyarrow"),
+        ("cli.py", "try:\n    import duckdb\nfinally:\n    pass", "connector.cli -> duckdb"),
+        ("cli.py", "class A:\n    import duckdb", "connector.cli -> duckdb"),
+    ],
+    empty_names: [
+        ("core/utils.py", "", "core/utils.py"),
+        ("common/__init__.py", "", "common/__init__.py"),
+    ],
+    long_files: [("job.py", "\n" * (MAX_LINES + 1), "321 lines")],
+    undocumented: [
+        ("job.py", "def run(): ...", "job.py:1: run"),
+        ("job.py", "class Job:\n    x = 1", "job.py:1: Job"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "source", "found"),
+    [(rule, *case) for rule, cases in BREAKS.items() for case in cases],
+)
+def test_a_rule_finds_what_breaks_it(rule, path, source, found):
+    offences = rule([Module(path, source)])
+    assert len(offences) == 1
+    assert found in offences[0]
+
+
+def test_every_rule_is_itself_tested():
+    assert list(BREAKS) == RULES
+
+
+@pytest.mark.parametrize(
+    ("sources", "chain"),
+    [
+        (
+            {"cli.py": "from connector.job import Job", "job.py": "import boto3"},
+            "connector.cli -> connector.job -> boto3",
+        ),
+        (
+            {"cli.py": "from .core import names", "core/__init__.py": "import msgspec"},
+            "connector.cli -> connector.core -> msgspec",
+        ),
+        (
+            {
+                "cli.py": "import connector.core.names",
+                "core/names.py": "from sqlalchemy import sql",
+            },
+            "connector.cli -> connector.core.names -> sqlalchemy.sql",
+        ),
+    ],
+)
+def test_a_slow_start_is_traced_through_the_package(sources, chain):
+    assert slow_starts([Module(path, source) for path, source in sources.items()]) == [chain]
+
+
+KEEPS = {
+    "__init__.py": '"""Connector."""\n__version__ = "0.1.0"',
+    "errors.py": "import enum",
+    "core/__init__.py": "",
+    "core/rows.py": "import msgspec\nfrom connector.errors import Fatal\nfrom . import names",
+    "core/names.py": "from connector.core import rows",
+    "ports.py": "from connector.core import rows",
+    "dynamodb/scan.py": "import boto3\nfrom connector import failpoints\nfrom .client import make",
+    "dynamodb/client.py": "import botocore.session",
+    "spool.py": "import pyarrow.fs\nfrom pyarrow import fs",
+    "job.py": "from connector import destinations, dynamodb, pipeline, spool",
+    "cli.py": """
+import typer
+from typing import TYPE_CHECKING
+from connector import __version__, commands, config
+if TYPE_CHECKING:
+    import pyarrow
+def main():
+    "Run."
+    import pyarrow
+    from connector.job import open_job
+""",
+    "commands/__init__.py": "",
+    "config.py": "import pydantic",
+    "demo_orders.py": "from moto import server",
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_leaves_sound_modules_alone(rule):
+    assert rule([Module(path, source) for path, source in KEEPS.items()]) == []
