@@ -1,0 +1,3 @@
+"""Makes the rigs known to every test."""
+
+pytest_plugins = ["tests.rigs.fixtures"]

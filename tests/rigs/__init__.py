@@ -1,0 +1,1 @@
+"""The rigs tests run against: scripted or real sources with a real wire between."""

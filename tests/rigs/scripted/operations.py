@@ -1,0 +1,165 @@
+"""The operations clients may call, by the name in X-Amz-Target."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .errors import ServiceError, invalid
+from .items import Item, Key, KeySchema, Value, canonical
+from .prerendered import PrerenderedTable
+from .reading import Iterator, describe_stream, get_records, get_shard_iterator
+from .responses import Response
+from .scan import scan
+from .table import Table
+
+if TYPE_CHECKING:
+    from .service import ScriptedDynamoDB
+
+Parameters = Mapping[str, Any]
+Operation = Callable[["ScriptedDynamoDB", Parameters], Response]
+
+CLAUSE = re.compile(r"\s*(SET|REMOVE)\s+(.*?)\s*(?=\b(?:SET|REMOVE)\s|$)", re.DOTALL)
+ASSIGNMENT = re.compile(r"(#?[\w.]+)\s*=\s*(:\w+)")
+CONDITIONS = ("ConditionExpression", "Expected", "AttributeUpdates", "ReturnValues")
+
+
+def describe_table(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
+    """DescribeTable."""
+    return Response.of({"Table": service.table(parameters["TableName"]).describe()})
+
+
+def scan_table(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
+    """Scan."""
+    table = service.table(parameters["TableName"])
+    if isinstance(table, PrerenderedTable):
+        return table.page(parameters)
+    return Response(scan(table, parameters))
+
+
+def create_table(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
+    """CreateTable; the table is ACTIVE at once."""
+    types = {
+        each["AttributeName"]: each["AttributeType"] for each in parameters["AttributeDefinitions"]
+    }
+    keys = {
+        each["KeyType"]: Key(each["AttributeName"], types[each["AttributeName"]])
+        for each in parameters["KeySchema"]
+    }
+    stream = parameters.get("StreamSpecification", {})
+    table = service.create_table(
+        parameters["TableName"],
+        KeySchema(keys["HASH"], keys.get("RANGE")),
+        view=stream["StreamViewType"] if stream.get("StreamEnabled") else None,
+        billing=parameters.get("BillingMode", "PROVISIONED"),
+    )
+    return Response.of({"TableDescription": table.describe()})
+
+
+def put_item(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
+    """PutItem, without conditions."""
+    table = writable(service, parameters)
+    item = checked(table, parameters["Item"])
+    table.put(item)
+    return Response.of({})
+
+
+def delete_item(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
+    """DeleteItem, without conditions."""
+    table = writable(service, parameters)
+    table.delete(checked(table, parameters["Key"]))
+    return Response.of({})
+
+
+def update_item(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
+    """UpdateItem, with `SET name = :value, …` and `REMOVE name, …` and nothing else."""
+    table = writable(service, parameters)
+    key = checked(table, parameters["Key"])
+    names = parameters.get("ExpressionAttributeNames", {})
+    values = parameters.get("ExpressionAttributeValues", {})
+    changed: dict[str, Value] = {}
+    removed: list[str] = []
+    rest = parameters.get("UpdateExpression", "")
+    for clause in CLAUSE.finditer(rest):
+        for part in clause[2].split(","):
+            if clause[1].upper() == "REMOVE":
+                removed.append(names.get(part.strip(), part.strip()))
+                continue
+            found = ASSIGNMENT.fullmatch(part.strip())
+            if found is None:
+                raise invalid(f"The rig's UpdateItem does not serve {part!r}")
+            changed[names.get(found[1], found[1])] = canonical(values[found[2]])
+    if CLAUSE.sub("", rest).strip():
+        raise invalid(f"The rig's UpdateItem does not serve {rest!r}")
+    table.update(key, changed, removed)
+    return Response.of({})
+
+
+def writable(service: "ScriptedDynamoDB", parameters: Parameters) -> Table:
+    """The model table a write goes to."""
+    for name in CONDITIONS:
+        if parameters.get(name, "NONE") != "NONE":
+            raise invalid(f"The rig's writes do not serve {name}")
+    return service.model(parameters["TableName"])
+
+
+def checked(table: Table, item: Item) -> dict[str, Value]:
+    """The item as the service would store it; raises for an invalid key."""
+    for key in table.schema.keys:
+        if key.name in item and not item[key.name].get(key.type, "x"):
+            raise invalid(
+                "One or more parameter values are not valid. The AttributeValue for a key "
+                f"attribute cannot contain an empty string value. Key: {key.name}"
+            )
+    table.schema.position(item)
+    return {name: canonical(value) for name, value in item.items()}
+
+
+def list_streams(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
+    """ListStreams, all on one page."""
+    wanted = parameters.get("TableName")
+    streams = [
+        {"StreamArn": stream.arn, "TableName": stream.table, "StreamLabel": stream.label}
+        for stream in service.streams.values()
+        if wanted in (None, stream.table) and not stream.gone()
+    ]
+    return Response.of({"Streams": streams})
+
+
+def describe(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
+    """DescribeStream."""
+    return Response.of(describe_stream(service.stream(parameters["StreamArn"]), parameters))
+
+
+def shard_iterator(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
+    """GetShardIterator."""
+    return Response.of(get_shard_iterator(service.stream(parameters["StreamArn"]), parameters))
+
+
+def records(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
+    """GetRecords."""
+    iterator = Iterator.parse(parameters["ShardIterator"])
+    return Response(get_records(service.stream(iterator.arn), iterator, parameters))
+
+
+def shard_of(operation: str, parameters: Parameters) -> str | None:
+    """The shard a request reads, if it names one."""
+    if operation != "GetRecords":
+        return parameters.get("ShardId")
+    try:
+        return Iterator.parse(parameters["ShardIterator"]).shard
+    except (KeyError, ServiceError):
+        return None
+
+
+OPERATIONS: dict[str, Operation] = {
+    "DynamoDB_20120810.DescribeTable": describe_table,
+    "DynamoDB_20120810.Scan": scan_table,
+    "DynamoDB_20120810.CreateTable": create_table,
+    "DynamoDB_20120810.PutItem": put_item,
+    "DynamoDB_20120810.DeleteItem": delete_item,
+    "DynamoDB_20120810.UpdateItem": update_item,
+    "DynamoDBStreams_20120810.ListStreams": list_streams,
+    "DynamoDBStreams_20120810.DescribeStream": describe,
+    "DynamoDBStreams_20120810.GetShardIterator": shard_iterator,
+    "DynamoDBStreams_20120810.GetRecords": records,
+}
