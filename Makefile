@@ -54,15 +54,16 @@ clean: ## remove .venv and the caches
 $(VENV): constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
 	  "connector needs Python 3.11 or newer, and '$(PYTHON)' is not: try make PYTHON=/path/to/python3.12" >&2; exit 1; }
-	test -e $@ || $(PYTHON) -m venv --clear .venv
-	sed -n '/^uv==/,/[^\\]$$/p' constraints.txt > .venv/uv.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
+	@test -e $@ || $(PYTHON) -m venv --clear .venv
+	@sed -n '/^uv==/,/[^\\]$$/p' constraints.txt > .venv/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
 	@touch $@
 
 INSTALL = $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode
 define install
-	$(INSTALL) --require-hashes --constraint constraints.txt -r pyproject.toml --group build $(1)
-	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@echo "Installing what constraints.txt pins into .venv" >&2
+	@$(INSTALL) --require-hashes --constraint constraints.txt -r pyproject.toml --group build $(1)
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 endef
 
