@@ -1,0 +1,1 @@
+"""Pure logic: values, schemas, names, cursors and shards. Nothing here does I/O."""

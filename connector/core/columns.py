@@ -1,0 +1,128 @@
+"""Values of one attribute → one Arrow array, in the narrowest type that holds all exactly."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connector.core import values
+from connector.core.numbers import canonical
+from connector.core.schema import (
+    BINARY,
+    BOOLEAN,
+    DECIMAL_DIGITS,
+    INTEGER,
+    JSON,
+    NULL,
+    NUMBER,
+    STRING,
+    Type,
+    decimal_type,
+)
+
+Cell = tuple[str, Any]
+"""A tag and its content."""
+
+_CANONICAL = r"^-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?$"
+
+
+def of_one_tag(tag: str, contents: Sequence[Any]) -> tuple[Type, pa.Array]:
+    """An array of values that all have `tag`; None where an item lacks the attribute."""
+    return _OF_TAG[tag](contents)
+
+
+def of_cells(cells: Sequence[Cell | None]) -> tuple[Type, pa.Array]:
+    """An array of values of any tags; more than one kind makes the column JSON."""
+    tags = {cell[0] for cell in cells if cell is not None} - {"NULL"}
+    if not tags:
+        return NULL, pa.nulls(len(cells))
+    if len(tags) == 1:
+        (tag,) = tags
+        return of_one_tag(tag, [cell[1] if cell and cell[0] == tag else None for cell in cells])
+    return JSON, _json([None if cell is None else _plain(*cell) for cell in cells])
+
+
+def _plain(tag: str, content: Any) -> Any:
+    if isinstance(content, msgspec.Raw):
+        content = msgspec.json.decode(content)
+    return values.plain_content(tag, content)
+
+
+def _json(plain: Sequence[Any]) -> pa.Array:
+    texts = [None if value is None else values.encode(value) for value in plain]
+    return pa.array(texts, pa.string()).cast(pa.json_())
+
+
+def _strings(contents: Sequence[str | None]) -> tuple[Type, pa.Array]:
+    return STRING, pa.array(contents, pa.string())
+
+
+def _booleans(contents: Sequence[bool | None]) -> tuple[Type, pa.Array]:
+    return BOOLEAN, pa.array(contents, pa.bool_())
+
+
+def _binaries(contents: Sequence[str | None]) -> tuple[Type, pa.Array]:
+    decoded = [None if content is None else values.binary(content) for content in contents]
+    return BINARY, pa.array(decoded, pa.binary())
+
+
+def _nulls(contents: Sequence[bool | None]) -> tuple[Type, pa.Array]:
+    return NULL, pa.nulls(len(contents))
+
+
+def _as_json(tag: str) -> Callable[[Sequence[Any]], tuple[Type, pa.Array]]:
+    def column(contents: Sequence[Any]) -> tuple[Type, pa.Array]:
+        return JSON, _json([None if each is None else _plain(tag, each) for each in contents])
+
+    return column
+
+
+def numbers(texts: Sequence[str | None]) -> tuple[Type, pa.Array]:
+    """An array of numbers sent as text.
+
+    int64 where all are integral and fit, else decimal128(38, s) where one scale fits all,
+    else the canonical digits as JSON. Raises Malformed where one of them is no DynamoDB number.
+    """
+    strings = pa.array(texts, pa.string())
+    found = _integers(strings) or _decimals(strings)
+    if found:
+        return found
+    strings = pa.array([None if text is None else canonical(text) for text in texts], pa.string())
+    return _integers(strings) or _decimals(strings) or (NUMBER, strings.cast(pa.json_()))
+
+
+def _integers(strings: pa.Array) -> tuple[Type, pa.Array] | None:
+    try:
+        integers = strings.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    # Arrow also reads "007" and "0x1F"; only a value that prints back the same was canonical.
+    return (INTEGER, integers) if integers.cast(pa.string()).equals(strings) else None
+
+
+def _decimals(strings: pa.Array) -> tuple[Type, pa.Array] | None:
+    if not pc.all(pc.match_substring_regex(strings, _CANONICAL)).as_py():
+        return None
+    if pc.any(pc.equal(strings, "-0")).as_py():
+        return None
+    point = pc.find_substring(strings, ".")
+    length = pc.binary_length(strings)
+    scale = pc.if_else(pc.less(point, 0), 0, pc.subtract(pc.subtract(length, point), 1))
+    whole = pc.if_else(pc.less(point, 0), length, point)
+    whole = pc.subtract(whole, pc.cast(pc.starts_with(strings, "-"), pa.int32()))
+    needed = decimal_type(pc.max(whole).as_py(), pc.max(scale).as_py())
+    if needed is None:
+        return None
+    return needed, strings.cast(pa.decimal128(DECIMAL_DIGITS, needed.scale))
+
+
+_OF_TAG: dict[str, Callable[[Sequence[Any]], tuple[Type, pa.Array]]] = {
+    "S": _strings,
+    "N": numbers,
+    "B": _binaries,
+    "BOOL": _booleans,
+    "NULL": _nulls,
+    **{tag: _as_json(tag) for tag in ("M", "L", *values.SET_TAGS)},
+}

@@ -1,0 +1,75 @@
+"""Where reading stands: cursors, the spans a batch moves them by, and the names of partitions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Everything up to `token` is in the destination; `done` means the partition has ended.
+
+    The token is a stream's sequence number or a Scan's LastEvaluatedKey; None is the beginning.
+    `seen_at` is when the partition was last read without a gap; two cursors are equal without it.
+    """
+
+    token: str | None = None
+    done: bool = False
+    seen_at: datetime | None = field(default=None, compare=False)
+    parent: str | None = field(default=None, compare=False)
+
+
+START = Cursor()
+
+
+@dataclass(frozen=True)
+class Span:
+    """One partition moved from `since` to `until`; `since` None means it is newly listed."""
+
+    partition: str
+    since: Cursor | None
+    until: Cursor
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A record that could not be stored: why, and what was on the wire."""
+
+    partition: str
+    reason: str
+    raw: str
+    key: str | None = None
+    sequence: str | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One commit: rows that are newest per key, and the spans that were read to get them.
+
+    `rows` has a column `item.<attribute>` for each attribute, `changed_at`, `deleted` and
+    perhaps `rest`; see `core.rows`.
+    """
+
+    table: str
+    generation: int
+    plan_id: str
+    spans: Sequence[Span]
+    rows: pa.Table
+    quarantined: Sequence[Quarantined] = ()
+    consistent_since: datetime | None = None
+
+
+SEGMENT = "segment/"
+SHARD = "shard/"
+
+
+def segment_partition(number: int, total: int) -> str:
+    """The partition of one segment of a parallel Scan."""
+    return f"{SEGMENT}{number:06d}-of-{total:06d}"
+
+
+def shard_partition(shard_id: str) -> str:
+    """The partition of one stream shard."""
+    return f"{SHARD}{shard_id}"

@@ -1,0 +1,252 @@
+"""Items → rows, a page at a time: no Python object per item outlives its page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from msgspec import Raw
+
+from connector.core import columns, values, wire
+from connector.core.keys import KeySchema, key_of
+from connector.core.malformed import Malformed
+from connector.core.rows import field_of, rest_field
+from connector.core.schema import NULL, Type
+
+REPLICATION_PREFIX = "aws:rep:"
+DEFAULT_MAX_COLUMNS = 500
+
+
+@dataclass(frozen=True)
+class BadItem:
+    """An item that cannot be stored: its place in the input, its raw form and the reason."""
+
+    index: int
+    raw: bytes
+    reason: str
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The rows of the good items, in order, and the bad ones."""
+
+    rows: pa.Table
+    bad: Sequence[BadItem] = ()
+
+
+class _Absent:
+    """Stands for a missing attribute: has every tag, and nothing under it."""
+
+    S = N = B = BOOL = NULL = M = L = SS = NS = BS = None
+
+
+_ABSENT = _Absent()
+_WIRE: dict[str, Any] = {
+    "S": str,
+    "N": str,
+    "B": str,
+    "BOOL": bool,
+    "NULL": bool,
+    "M": Raw,
+    "L": Raw,
+    "SS": list[str],
+    "NS": list[str],
+    "BS": list[str],
+}
+
+_MISFITS = (msgspec.MsgspecError, Malformed, RecursionError, UnicodeDecodeError)
+_generic = msgspec.json.Decoder(dict[str, Any])
+
+
+class Encoder:
+    """Turns items of one table into rows, learning its attributes as they come.
+
+    A page is decoded straight into structs made for the attributes and types seen so far, which
+    is several times faster than into dictionaries. Anything they do not fit is looked at item by
+    item: what is legal is learnt, what is not is returned as bad.
+    """
+
+    def __init__(
+        self, keys: KeySchema, max_columns: int = DEFAULT_MAX_COLUMNS, packed: bool = False
+    ) -> None:
+        self._keys = keys
+        self._limit = len(keys) if packed else max(max_columns, len(keys))
+        self._tags = {key.name: frozenset((key.tag,)) for key in keys}
+        self._overflows = packed
+        self._make_decoders()
+
+    def encode_page(self, body: bytes) -> tuple[Encoded, str | None]:
+        """Rows of a Scan answer, and the token after it; None where the segment has ended.
+
+        Raises BadAnswer where the body is no Scan answer.
+        """
+        if not self._overflows:
+            try:
+                page = self._page_decoder.decode(body)
+                encoded = Encoded(self._columns(page.Items) if page.Items else pa.table({}))
+                return encoded, wire.token(page.LastEvaluatedKey)
+            except _MISFITS:
+                items, token = wire.scan_page(body)
+                return self._encode_checked(items), token
+        items, token = wire.scan_page(body)
+        return self._encode_checked(items), token
+
+    def encode(self, items: Sequence[bytes]) -> Encoded:
+        """Rows for items in wire form; `rows` has only the item columns and perhaps `rest`."""
+        if not items:
+            return Encoded(pa.table({}))
+        if not self._overflows:
+            try:
+                return Encoded(self._columns(self._decoder.decode(_array(items))))
+            except _MISFITS:
+                return self._encode_checked(items)
+        return self._encode_checked(items)
+
+    def _encode_checked(self, items: Sequence[bytes]) -> Encoded:
+        good: list[bytes] = []
+        bad: list[BadItem] = []
+        known = dict(self._tags)
+        for index, raw in enumerate(items):
+            try:
+                self._learn(raw)
+            except Malformed as error:
+                bad.append(BadItem(index, raw, str(error)))
+            else:
+                good.append(raw)
+        if not good:
+            return Encoded(pa.table({}), bad)
+        if self._overflows:
+            return Encoded(self._packed(good), bad)
+        if known != self._tags:
+            self._make_decoders()
+        return Encoded(self._columns(self._decoder.decode(_array(good))), bad)
+
+    def _learn(self, raw: bytes) -> None:
+        item = check_item(self._keys, raw)
+        for name, value in item.items():
+            (tag,) = value
+            tags = self._tags.get(name)
+            if tags is None and len(self._tags) >= self._limit:
+                self._overflows = True
+            elif tags is None or tag not in tags:
+                self._tags[name] = (tags or frozenset()) | {tag}
+
+    def _make_decoders(self) -> None:
+        keys = {key.name for key in self._keys}
+        fields: list[Any] = []
+        renamed: dict[str, str] = {}
+        for index, (name, tags) in enumerate(self._tags.items()):
+            required = () if name in keys else (_ABSENT,)
+            renamed[f"a{index}"] = name
+            fields.append((f"a{index}", _value_struct(tags), *required))
+        item = msgspec.defstruct(
+            "Item",
+            sorted(fields, key=len),
+            rename=renamed,
+            gc=False,
+            forbid_unknown_fields=True,
+        )
+        self._decoder: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(
+            list[item]  # type: ignore[valid-type]
+        )
+        page = msgspec.defstruct(
+            "Page",
+            [
+                ("Items", list[item]),  # type: ignore[valid-type]
+                ("Count", int),
+                ("ScannedCount", int),
+                ("LastEvaluatedKey", Raw, Raw()),
+            ],
+            gc=False,
+        )
+        self._page_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(page)
+
+    def _columns(self, items: list[Any]) -> pa.Table:
+        arrays: list[pa.Array] = []
+        fields: list[pa.Field] = []
+        for index, (name, tags) in enumerate(self._tags.items()):
+            made = _column(items, f"a{index}", tags)
+            if made and made[0] is not NULL and not name.startswith(REPLICATION_PREFIX):
+                fields.append(field_of(name, made[0]))
+                arrays.append(made[1])
+        return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+    def _packed(self, items: Sequence[bytes]) -> pa.Table:
+        cells: dict[str, list[columns.Cell | None]] = {
+            name: [None] * len(items) for name in self._tags
+        }
+        rest: list[str | None] = []
+        for index, raw in enumerate(items):
+            leftover: dict[str, Any] = {}
+            for name, value in _generic.decode(raw).items():
+                ((tag, content),) = value.items()
+                if name in cells:
+                    cells[name][index] = (tag, content)
+                elif not name.startswith(REPLICATION_PREFIX):
+                    leftover[name] = values.plain_content(tag, content)
+            rest.append(values.encode(leftover) if leftover else None)
+        made = {
+            name: columns.of_cells(column)
+            for name, column in cells.items()
+            if any(column) and not name.startswith(REPLICATION_PREFIX)
+        }
+        fields = [field_of(name, type_) for name, (type_, _) in made.items()]
+        arrays = [array for _, array in made.values()]
+        packed = pa.array(rest, pa.string()).cast(pa.json_())
+        return pa.Table.from_arrays([*arrays, packed], schema=pa.schema([*fields, rest_field()]))
+
+
+def check_item(keys: KeySchema, raw: bytes) -> dict[str, Any]:
+    """The item as Python values in wire form. Raises Malformed where any part is not legal."""
+    try:
+        item = _generic.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Malformed("an item that is no object, or text that is not Unicode") from error
+    except RecursionError as error:
+        raise Malformed("an item nested too deeply") from error
+    key_of(keys, item)
+    for value in item.values():
+        values.plain(value)
+    return item
+
+
+def _array(items: Sequence[bytes]) -> bytes:
+    return b"[" + b",".join(items) + b"]"
+
+
+_value_structs: dict[frozenset[str], type] = {}
+
+
+def _value_struct(tags: frozenset[str]) -> type:
+    """A struct for one attribute's value: of one tag, the tag is required; of more, each may be."""
+    if tags not in _value_structs:
+        fields: list[Any] = [
+            (tag, _WIRE[tag]) if len(tags) == 1 else (tag, _WIRE[tag], None) for tag in sorted(tags)
+        ]
+        _value_structs[tags] = msgspec.defstruct(
+            "Value", fields, gc=False, frozen=True, forbid_unknown_fields=True
+        )
+    return _value_structs[tags]
+
+
+def _column(items: list[Any], field: str, tags: frozenset[str]) -> tuple[Type, pa.Array] | None:
+    """The array of one attribute, or None where no item has it."""
+    if len(tags) == 1:
+        (tag,) = tags
+        contents = list(map(attrgetter(f"{field}.{tag}"), items))
+        if contents.count(None) == len(contents):
+            return None
+        return columns.of_one_tag(tag, contents)
+    cells = [_cell(value, tags) for value in map(attrgetter(field), items)]
+    return columns.of_cells(cells) if any(cells) else None
+
+
+def _cell(value: Any, tags: frozenset[str]) -> columns.Cell | None:
+    if value is _ABSENT:
+        return None
+    cells = [(tag, content) for tag in tags if (content := getattr(value, tag)) is not None]
+    if len(cells) != 1:
+        raise Malformed("an attribute value that has not exactly one type")
+    return cells[0]

@@ -1,0 +1,153 @@
+"""Stream records → one row per key: the newest. Older ones never reach the database."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connector.core import columns
+from connector.core.cursors import Quarantined
+from connector.core.encoder import Encoder
+from connector.core.keys import KeySchema, key_of, key_text
+from connector.core.malformed import Malformed
+from connector.core.rows import CHANGED_AT, ITEM, with_service
+from connector.core.wire import Record, RecordsPage
+
+_keys = msgspec.json.Decoder(dict[str, dict[str, str]])
+
+
+@dataclass
+class Counts:
+    """Every record read is one of these."""
+
+    read: int = 0
+    duplicate: int = 0
+    superseded: int = 0
+    quarantined: int = 0
+    applied: int = 0
+
+
+@dataclass
+class Fold:
+    """Gathers the records of one round; `rows` gives the newest of each key."""
+
+    keys: KeySchema
+    encoder: Encoder
+    counts: Counts = field(default_factory=Counts)
+    quarantined: list[Quarantined] = field(default_factory=list)
+    _newest: dict[tuple[str, ...], tuple[str, Record]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._newest) + len(self.quarantined)
+
+    def add(self, partition: str, page: RecordsPage, since: str | None) -> str | None:
+        """Takes a page of one partition; returns the partition's token after it.
+
+        Records at or before `since` were committed earlier and are dropped.
+        """
+        start = int(since) if since else -1
+        last = start
+        for record in page.records:
+            self.counts.read += 1
+            sequence = record.sequence
+            if sequence <= last:
+                self.counts.duplicate += 1
+                continue
+            last = sequence
+            self._keep(partition, record)
+        for bad in page.bad:
+            self.counts.read += 1
+            sequence = int(bad.sequence) if bad.sequence else last
+            if bad.sequence and sequence <= start:
+                self.counts.duplicate += 1
+                continue
+            last = max(last, sequence)
+            self._refuse(Quarantined(partition, bad.reason, bad.raw, None, bad.sequence))
+        return str(last) if last >= 0 else None
+
+    def _keep(self, partition: str, record: Record) -> None:
+        try:
+            key = key_of(self.keys, _keys.decode(record.dynamodb.Keys))
+        except (msgspec.MsgspecError, Malformed) as error:
+            reason = str(error) if isinstance(error, Malformed) else "a record without its keys"
+            self._refuse(_quarantined(partition, record, None, reason))
+            return
+        before = self._newest.get(key)
+        if before is not None:
+            self.counts.superseded += 1
+            # A key moves to another shard only after its parent was committed; the number guards.
+            if before[1].sequence > record.sequence:
+                return
+        self._newest[key] = (partition, record)
+
+    def _refuse(self, record: Quarantined) -> None:
+        self.counts.quarantined += 1
+        self.quarantined.append(record)
+
+    def rows(self) -> pa.Table:
+        """One row per key, with `changed_at` and `deleted`; what cannot be stored is quarantined.
+
+        A delete has only its key.
+        """
+        kept = list(self._newest.items())
+        images = [_image(record) for _, (_, record) in kept]
+        encoded = self.encoder.encode(images)
+        reasons = {bad.index: bad.reason for bad in encoded.bad}
+        good = [entry for index, entry in enumerate(kept) if index not in reasons]
+        rows = with_service(
+            encoded.rows if good else pa.table({}),
+            _times([record for _, (_, record) in good]),
+            pa.array([record.eventName == "REMOVE" for _, (_, record) in good], pa.bool_()),
+        )
+        for index, reason in reasons.items():
+            self._refuse(_quarantined(kept[index][1][0], kept[index][1][1], kept[index][0], reason))
+        return self._of_their_keys(rows, good)
+
+    def _of_their_keys(
+        self, rows: pa.Table, good: Sequence[tuple[tuple[str, ...], tuple[str, Record]]]
+    ) -> pa.Table:
+        """Refuses rows whose image has another key than the record says."""
+        matches = None
+        for index, attribute in enumerate(self.keys):
+            if not good:
+                break
+            _, expected = columns.of_one_tag(attribute.tag, [key[index] for key, _ in good])
+            actual = rows.column(ITEM + attribute.name).combine_chunks()
+            if actual.equals(expected):
+                continue
+            same = pc.equal(actual.cast(pa.string()), expected.cast(pa.string()))
+            matches = same if matches is None else pc.and_(matches, same)
+        if matches is not None:
+            for (key, (partition, record)), same in zip(good, matches.to_pylist(), strict=True):
+                if not same:
+                    reason = "a record whose image has another key"
+                    self._refuse(_quarantined(partition, record, key, reason))
+            rows = rows.filter(matches)
+        self.counts.applied += len(rows)
+        return rows
+
+
+def _image(record: Record) -> bytes:
+    change = record.dynamodb
+    if record.eventName == "REMOVE" or isinstance(change.NewImage, msgspec.UnsetType):
+        return bytes(change.Keys)
+    return bytes(change.NewImage)
+
+
+def _times(records: Sequence[Record]) -> pa.Array:
+    micros = [round(r.dynamodb.ApproximateCreationDateTime * 1_000_000) for r in records]
+    return pa.array(micros, pa.int64()).cast(CHANGED_AT.type)
+
+
+def _quarantined(
+    partition: str, record: Record, key: tuple[str, ...] | None, reason: str
+) -> Quarantined:
+    return Quarantined(
+        partition=partition,
+        reason=reason,
+        raw=msgspec.json.encode(record).decode(),
+        key=key_text(key) if key else None,
+        sequence=record.dynamodb.SequenceNumber,
+    )

@@ -1,0 +1,60 @@
+"""Key schemas and canonical keys: typed, exact, the same for every spelling of a number."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from connector.core import values
+from connector.core.malformed import Malformed
+from connector.core.numbers import canonical
+
+
+@dataclass(frozen=True)
+class KeyAttribute:
+    """One part of a table's primary key; `tag` is S, N or B."""
+
+    name: str
+    tag: str
+
+
+KeySchema = tuple[KeyAttribute, ...]
+
+
+def key_of(schema: KeySchema, item: Mapping[str, Any]) -> tuple[str, ...]:
+    """The canonical key of an item in wire form: a text for each part.
+
+    Raises Malformed where a part is missing, empty or of another type.
+    """
+    return tuple(_part(attribute, item) for attribute in schema)
+
+
+def _part(attribute: KeyAttribute, item: Mapping[str, Any]) -> str:
+    value = item.get(attribute.name)
+    if not isinstance(value, Mapping) or len(value) != 1 or attribute.tag not in value:
+        raise Malformed("an item without its key, or with a key of another type")
+    return part_text(attribute.tag, value[attribute.tag])
+
+
+def part_text(tag: str, content: object) -> str:
+    """The canonical text of one key part."""
+    if tag == "N":
+        return canonical(content)
+    if not isinstance(content, str) or not content:
+        raise Malformed("an item with an empty key")
+    if tag == "B":
+        return str(values.plain_content("B", content))
+    return content
+
+
+def key_text(key: Sequence[str]) -> str:
+    """A canonical key as one JSON text: unambiguous, and readable in a table."""
+    return msgspec.json.encode(key).decode()
+
+
+def key_item(schema: KeySchema, text: str) -> bytes:
+    """The wire form of a key written by `key_text`."""
+    parts: list[str] = msgspec.json.decode(text)
+    item = {a.name: {a.tag: part} for a, part in zip(schema, parts, strict=True)}
+    return msgspec.json.encode(item)

@@ -1,0 +1,62 @@
+"""Attribute names → column names: a bijection that never changes once made."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+CHANGED_AT = "_changed_at"
+COMMIT = "_commit"
+DELETED = "_deleted"
+REST = "_rest"
+SERVICE = (CHANGED_AT, COMMIT, DELETED, REST)
+
+_DIGITS = 10
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a destination allows in a column name.
+
+    `fold` maps names that the destination takes for the same to the same text; `max_bytes` is the
+    longest name in UTF-8; `reserved` are folded names it keeps for itself.
+    """
+
+    fold: Callable[[str], str]
+    max_bytes: int
+    reserved: frozenset[str] = frozenset()
+    refused: str = ""
+    """Characters no name may hold."""
+
+
+def assign(attributes: Iterable[str], taken: Mapping[str, str], rules: Rules) -> dict[str, str]:
+    """Column names for new attributes, given the names already `taken` (attribute → column).
+
+    The attribute's own name where the destination can hold it and no other has it; else a readable
+    name with a hash of the attribute's name, the same on every machine.
+    """
+    used = {rules.fold(name) for name in (*taken.values(), *SERVICE)}
+    assigned: dict[str, str] = {}
+    for attribute in sorted(set(attributes) - set(taken)):
+        name = attribute if _holds(attribute, rules) else _hashed(attribute, rules, _DIGITS)
+        digits = _DIGITS
+        while rules.fold(name) in used:
+            name = _hashed(attribute, rules, digits)
+            digits += 1
+        used.add(rules.fold(name))
+        assigned[attribute] = name
+    return assigned
+
+
+def _holds(name: str, rules: Rules) -> bool:
+    return (
+        0 < len(name.encode()) <= rules.max_bytes
+        and not any(character in rules.refused for character in name)
+        and rules.fold(name) not in rules.reserved
+    )
+
+
+def _hashed(attribute: str, rules: Rules, digits: int) -> str:
+    readable = "".join("_" if c in rules.refused or not c.isprintable() else c for c in attribute)
+    room = min(rules.max_bytes, 255) - digits - 1
+    stem = readable.encode()[:room].decode(errors="ignore")
+    return f"{stem}_{sha256(attribute.encode()).hexdigest()[:digits]}"

@@ -1,0 +1,133 @@
+"""What a table of rows looks like in Arrow, and how rows are brought to a wanted schema.
+
+It has one column `item.<attribute>` for each attribute, whose type is spelled in the
+field's metadata; then `changed_at`, perhaps `rest` (plain JSON of the attributes that get no
+column of their own) and, from a stream, `deleted`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from msgspec import Raw
+
+from connector.core import values
+from connector.core.schema import JSON, Kind, Type, parse
+
+ITEM = "item."
+CHANGED_AT = pa.field("changed_at", pa.timestamp("us", "UTC"))
+DELETED = pa.field("deleted", pa.bool_())
+REST = "rest"
+
+
+def field_of(attribute: str, type_: Type) -> pa.Field:
+    """The Arrow field of one attribute."""
+    return pa.field(ITEM + attribute, type_.arrow, metadata={"type": type_.text()})
+
+
+def rest_field() -> pa.Field:
+    """The Arrow field of the attributes without a column."""
+    return pa.field(REST, JSON.arrow)
+
+
+def schema_of(schema: pa.Schema) -> dict[str, Type]:
+    """Attribute → type, read from the fields' metadata."""
+    return {
+        field.name.removeprefix(ITEM): parse(field.metadata[b"type"].decode())
+        for field in schema
+        if field.name.startswith(ITEM)
+    }
+
+
+def with_service(rows: pa.Table, changed_at: pa.Array, deleted: pa.Array | None) -> pa.Table:
+    """Adds when each row changed and, for a stream's rows, whether it was deleted."""
+    rows = rows.append_column(CHANGED_AT, changed_at)
+    return rows if deleted is None else rows.append_column(DELETED, deleted)
+
+
+def conform(rows: pa.Table, schema: Mapping[str, Type], service: Sequence[pa.Field]) -> pa.Table:
+    """The rows with exactly the attributes of `schema`, in its types, then the service columns.
+
+    An attribute that is not in `schema` moves to `rest`; a missing one is null.
+    """
+    have = schema_of(rows.schema)
+    overflow = [name for name in have if name not in schema]
+    if overflow:
+        rows = pack(rows, overflow)
+    arrays = [
+        convert(rows.column(ITEM + name), have[name], type_)
+        if name in have
+        else pa.nulls(len(rows), type_.arrow)
+        for name, type_ in schema.items()
+    ]
+    for field in service:
+        present = field.name in rows.column_names
+        arrays.append(rows.column(field.name) if present else _missing(field, len(rows)))
+    fields = [field_of(name, type_) for name, type_ in schema.items()]
+    return pa.Table.from_arrays(arrays, schema=pa.schema([*fields, *service]))
+
+
+def _missing(field: pa.Field, length: int) -> pa.Array:
+    if field.equals(DELETED):
+        return pa.array([False] * length, pa.bool_())
+    return pa.nulls(length, field.type)
+
+
+def pack(rows: pa.Table, attributes: Sequence[str]) -> pa.Table:
+    """Moves attributes from columns of their own into `rest`."""
+    have = schema_of(rows.schema)
+    texts = {
+        name: _texts(convert(rows.column(ITEM + name), have[name], JSON)) for name in attributes
+    }
+    packed_before = REST in rows.column_names
+    before = _texts(rows.column(REST)) if packed_before else [None] * len(rows)
+    rest: list[str | None] = []
+    for index, text in enumerate(before):
+        members: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Raw]) if text else {}
+        for name, column in texts.items():
+            cell = column[index]
+            if cell is not None:
+                members[name] = Raw(cell.encode())
+        rest.append(values.encode(members) if members else None)
+    dropped = [name for name in (*map(ITEM.__add__, attributes), REST) if name in rows.column_names]
+    packed = pa.array(rest, pa.string()).cast(pa.json_())
+    return rows.drop_columns(dropped).append_column(rest_field(), packed)
+
+
+def _texts(array: pa.ChunkedArray) -> list[str | None]:
+    return [None if value is None else value for value in array.cast(pa.string()).to_pylist()]
+
+
+def convert(array: pa.ChunkedArray, have: Type, want: Type) -> pa.ChunkedArray:
+    """The same values in a type that is above theirs in the lattice."""
+    if have.arrow == want.arrow:
+        return array
+    if have.kind is Kind.NULL:
+        return pa.chunked_array([pa.nulls(len(array), want.arrow)])
+    if want.kind is Kind.DECIMAL:
+        return array.cast(want.arrow)
+    to_text = _TO_JSON[have.kind]
+    chunks = [
+        pa.array(to_text(chunk), pa.string()).cast(pa.json_()) for chunk in array.iterchunks()
+    ]
+    return pa.chunked_array(chunks, type=pa.json_())
+
+
+def _json_texts(plain: Callable[[Any], Any]) -> Callable[[pa.Array], list[str | None]]:
+    def texts(array: pa.Array) -> list[str | None]:
+        return [
+            None if value is None else values.encode(plain(value)) for value in array.to_pylist()
+        ]
+
+    return texts
+
+
+_TO_JSON: dict[Kind, Callable[[pa.Array], Any]] = {
+    Kind.STRING: _json_texts(lambda value: value),
+    Kind.BOOLEAN: _json_texts(lambda value: value),
+    Kind.BINARY: _json_texts(lambda value: value),
+    Kind.INTEGER: _json_texts(lambda value: value),
+    Kind.DECIMAL: _json_texts(values.plain_decimal),
+    Kind.NUMBER: lambda array: array.storage,
+}

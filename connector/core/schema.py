@@ -1,0 +1,107 @@
+"""Column types as a small lattice: a table's schema only ever grows to a join.
+
+null < integer < decimal < number, and everything below json; two kinds that are not ordered join
+to json. No step loses a digit, a byte or a character.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pyarrow as pa
+
+DECIMAL_DIGITS = 38
+_INT64_DIGITS = 19
+
+
+class Kind(StrEnum):
+    """What a column holds; its Arrow and SQL types follow from it."""
+
+    NULL = "null"
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    NUMBER = "number"
+    STRING = "string"
+    BOOLEAN = "boolean"
+    BINARY = "binary"
+    JSON = "json"
+
+
+@dataclass(frozen=True)
+class Type:
+    """A point of the lattice. `whole` and `scale` are digits before and after the point."""
+
+    kind: Kind
+    whole: int = 0
+    scale: int = 0
+
+    @property
+    def arrow(self) -> pa.DataType:
+        """The Arrow type that holds every value of this type exactly."""
+        if self.kind is Kind.DECIMAL:
+            return pa.decimal128(DECIMAL_DIGITS, self.scale)
+        return _ARROW[self.kind]
+
+    def text(self) -> str:
+        """A spelling for state tables and Arrow metadata, read back by `parse`."""
+        return f"decimal({self.whole},{self.scale})" if self.kind is Kind.DECIMAL else self.kind
+
+
+_ARROW = {
+    Kind.NULL: pa.null(),
+    Kind.INTEGER: pa.int64(),
+    Kind.NUMBER: pa.json_(),
+    Kind.STRING: pa.string(),
+    Kind.BOOLEAN: pa.bool_(),
+    Kind.BINARY: pa.binary(),
+    Kind.JSON: pa.json_(),
+}
+
+NULL = Type(Kind.NULL)
+INTEGER = Type(Kind.INTEGER)
+NUMBER = Type(Kind.NUMBER)
+STRING = Type(Kind.STRING)
+BOOLEAN = Type(Kind.BOOLEAN)
+BINARY = Type(Kind.BINARY)
+JSON = Type(Kind.JSON)
+
+_NUMERIC = (Kind.INTEGER, Kind.DECIMAL, Kind.NUMBER)
+
+
+def decimal_type(whole: int, scale: int) -> Type | None:
+    """A decimal of that many digits, or None where 38 digits are too few."""
+    return Type(Kind.DECIMAL, whole, scale) if whole + scale <= DECIMAL_DIGITS else None
+
+
+def parse(text: str) -> Type:
+    """Reads `Type.text`. Raises ValueError for a kind this version does not know."""
+    if text.startswith("decimal("):
+        whole, scale = text[8:-1].split(",")
+        return Type(Kind.DECIMAL, int(whole), int(scale))
+    return Type(Kind(text))
+
+
+def join(left: Type, right: Type) -> Type:
+    """The smallest type that holds the values of both."""
+    if left == right or right.kind is Kind.NULL:
+        return left
+    if left.kind is Kind.NULL:
+        return right
+    if left.kind not in _NUMERIC or right.kind not in _NUMERIC:
+        return JSON
+    if Kind.NUMBER in (left.kind, right.kind):
+        return NUMBER
+    return decimal_type(max(_whole(left), _whole(right)), max(left.scale, right.scale)) or NUMBER
+
+
+def _whole(type_: Type) -> int:
+    return _INT64_DIGITS if type_.kind is Kind.INTEGER else type_.whole
+
+
+def join_all(schemas: Iterable[Mapping[str, Type]]) -> dict[str, Type]:
+    """Attribute by attribute, the join of several schemas; order of first appearance."""
+    joined: dict[str, Type] = {}
+    for schema in schemas:
+        for name, type_ in schema.items():
+            joined[name] = join(joined.get(name, NULL), type_)
+    return joined

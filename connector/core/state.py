@@ -1,0 +1,114 @@
+"""What a destination remembers of one table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from connector.core.cursors import SEGMENT, SHARD, Cursor
+from connector.core.keys import KeySchema
+from connector.core.schema import Type
+
+STATE_VERSION = 1
+
+
+class Phase(StrEnum):
+    """Loading: planned, the scan is not in the table yet. Tailing: the stream alone moves it."""
+
+    LOADING = "loading"
+    TAILING = "tailing"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What must not change inside a generation. `table_id` is empty where the source has none."""
+
+    table_arn: str
+    table_id: str
+    stream_arn: str
+    view_type: str
+    keys: KeySchema
+
+
+@dataclass(frozen=True)
+class Column:
+    """Where one attribute lives in the destination's table."""
+
+    name: str
+    type: Type
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A new generation: its identity and every partition that must be read, before any is."""
+
+    table: str
+    target: str
+    identity: Identity
+    plan_id: str
+    segments: int
+    cursors: Mapping[str, Cursor]
+    replaces: str | None
+    """The plan id of the generation this one follows; None for the first."""
+
+
+@dataclass(frozen=True)
+class TableState:
+    """One table's state, read in one go."""
+
+    table: str
+    target: str
+    identity: Identity
+    generation: int
+    plan_id: str
+    phase: Phase
+    segments: int
+    start_commit: int
+    commit: int
+    cursors: Mapping[str, Cursor]
+    columns: Mapping[str, Column]
+    planned_at: datetime
+    loaded_at: datetime | None = None
+    consistent_since: datetime | None = None
+    committed_at: datetime | None = None
+    quarantined: int = 0
+
+    @property
+    def shards(self) -> dict[str, Cursor]:
+        """Cursors of the stream's shards, by shard id."""
+        return _of(SHARD, self.cursors)
+
+    @property
+    def scanned(self) -> dict[str, Cursor]:
+        """Cursors of the scan's segments, by the segment's name."""
+        return _of(SEGMENT, self.cursors)
+
+
+def _of(prefix: str, cursors: Mapping[str, Cursor]) -> dict[str, Cursor]:
+    return {
+        name.removeprefix(prefix): cursor
+        for name, cursor in cursors.items()
+        if name.startswith(prefix)
+    }
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What one commit did to the table."""
+
+    commit: int
+    written: int
+    deleted: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class Load:
+    """The end of a generation's scan: every spooled row, in one transaction."""
+
+    table: str
+    generation: int
+    plan_id: str
+    schema: Mapping[str, Type]
+    partitions: Sequence[str]
+    scanned_until: datetime

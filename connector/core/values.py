@@ -1,0 +1,128 @@
+"""One attribute value of DynamoDB's wire format, and its plain JSON form.
+
+On the wire a value is an object with exactly one member, its tag: {"N": "1.5"}. In plain JSON a
+number keeps its digits, sets are sorted arrays and binary is base64 text.
+"""
+
+import binascii
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from connector.core.malformed import Malformed
+from connector.core.numbers import canonical, canonical_decimal
+
+SCALAR_TAGS = ("S", "N", "B", "BOOL", "NULL")
+SET_TAGS = ("SS", "NS", "BS")
+TAGS = (*SCALAR_TAGS, "M", "L", *SET_TAGS)
+
+# DynamoDB refuses more than 32 levels; twice that is a body no table can have produced.
+MAX_DEPTH = 64
+
+
+def plain(value: object, depth: int = 0) -> Any:
+    """A wire value as JSON-encodable Python; numbers become `msgspec.Raw` with exact digits.
+
+    Raises Malformed where the value is not one known tag with a legal content.
+    """
+    if not isinstance(value, dict) or len(value) != 1:
+        raise Malformed("an attribute value that has not exactly one type")
+    ((tag, content),) = value.items()
+    return plain_content(tag, content, depth)
+
+
+def plain_content(tag: str, content: object, depth: int = 0) -> Any:
+    """As `plain`, for a tag and its content."""
+    if depth > MAX_DEPTH:
+        raise Malformed(f"a value nested deeper than {MAX_DEPTH} levels")
+    if tag == "M":
+        if not isinstance(content, dict):
+            raise Malformed("a map that is not an object")
+        return {name: plain(inner, depth + 1) for name, inner in content.items()}
+    if tag == "L":
+        if not isinstance(content, list):
+            raise Malformed("a list that is not an array")
+        return [plain(inner, depth + 1) for inner in content]
+    render = _RENDER.get(tag)
+    if render is None:
+        raise Malformed("an attribute value of an unknown type")
+    return render(content)
+
+
+def encode(value: object) -> str:
+    """Plain JSON text with sorted member names, so that equal values have equal text."""
+    return msgspec.json.encode(value, order="sorted").decode()
+
+
+def binary(content: object) -> bytes:
+    """The bytes of a B value. Raises Malformed for text that is not base64."""
+    if not isinstance(content, str):
+        raise Malformed("a binary that is not base64 text")
+    try:
+        return b64decode(content, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Malformed("a binary that is not base64 text") from error
+
+
+def _string(content: object) -> str:
+    if not isinstance(content, str):
+        raise Malformed("a string that is not a string")
+    return content
+
+
+def _number(content: object) -> msgspec.Raw:
+    return msgspec.Raw(canonical(content).encode())
+
+
+def _boolean(content: object) -> bool:
+    if not isinstance(content, bool):
+        raise Malformed("a boolean that is not true or false")
+    return content
+
+
+def _null(content: object) -> None:
+    if content is not True:
+        raise Malformed("a NULL that is not true")
+
+
+def _base64(content: object) -> str:
+    return b64encode(binary(content)).decode()
+
+
+def _members(content: object) -> list[object]:
+    if not isinstance(content, list) or not content:
+        raise Malformed("a set that is not a filled array")
+    return content
+
+
+def _strings(content: object) -> list[str]:
+    return sorted((_string(member) for member in _members(content)), key=str.encode)
+
+
+def _numbers(content: object) -> list[msgspec.Raw]:
+    texts = sorted((canonical(member) for member in _members(content)), key=Decimal)
+    return [msgspec.Raw(text.encode()) for text in texts]
+
+
+def _binaries(content: object) -> list[str]:
+    return [b64encode(each).decode() for each in sorted(binary(m) for m in _members(content))]
+
+
+_RENDER: dict[str, Callable[[object], Any]] = {
+    "S": _string,
+    "N": _number,
+    "B": _base64,
+    "BOOL": _boolean,
+    "NULL": _null,
+    "SS": _strings,
+    "NS": _numbers,
+    "BS": _binaries,
+}
+
+
+def plain_decimal(value: Decimal) -> msgspec.Raw:
+    """A decimal as a JSON number with its canonical digits."""
+    return msgspec.Raw(canonical_decimal(value).encode())

@@ -1,0 +1,91 @@
+"""Every error a user can meet: what happened, what to do, and which exit code says so."""
+
+
+class ConnectorError(Exception):
+    """An error with a hint. `exit_code` is what the command line leaves with."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class Transient(ConnectorError):
+    """Nothing is wrong with the data or the set-up: the same command may succeed later."""
+
+    exit_code = 4
+
+
+class Throttled(Transient):
+    """The source kept refusing requests until the deadline."""
+
+
+class Unreachable(Transient):
+    """The source or the destination did not answer."""
+
+
+class BadAnswer(Transient):
+    """The source answered 200 with a body that is not the expected JSON."""
+
+
+class Busy(Transient):
+    """Another process holds the destination."""
+
+
+class CursorMoved(Transient):
+    """Another run committed first; this batch was not written."""
+
+
+class SpoolFull(Transient):
+    """The spool has no room for the next link."""
+
+
+class Fatal(ConnectorError):
+    """A person must act before the same command can succeed."""
+
+    exit_code = 2
+
+
+class ConfigError(Fatal):
+    """The configuration or the command line cannot be used as it is."""
+
+
+class SourceRefused(Fatal):
+    """The source cannot be replicated as it is set up, or these credentials may not read it."""
+
+
+class DestinationRefused(Fatal):
+    """The destination cannot be used as it is."""
+
+
+class StateRefused(Fatal):
+    """The stored state is newer than this program, or is not readable."""
+
+
+class NeedsPerson(Fatal):
+    """The data needs a decision."""
+
+    exit_code = 3
+
+
+class HistoryLost(NeedsPerson):
+    """Changes between two points of the stream can no longer be read."""
+
+
+class QuarantineLimit(NeedsPerson):
+    """More records than allowed could not be stored."""
+
+
+class Mismatch(NeedsPerson):
+    """The table and its source differ."""
+
+
+class Interrupted(ConnectorError):
+    """The user or the scheduler asked the run to end; the last batch is committed."""
+
+    exit_code = 130

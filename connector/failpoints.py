@@ -1,0 +1,39 @@
+"""Named places where a test can kill the process, to prove that a crash there loses nothing."""
+
+import os
+import signal
+from collections import Counter
+
+VARIABLE = "CONNECTOR_FAILPOINT"
+NAMES = (
+    "plan.before_commit",
+    "plan.after_commit",
+    "scan.after_page",
+    "spool.before_rename",
+    "spool.after_rename",
+    "load.before_insert",
+    "load.before_commit",
+    "load.after_commit",
+    "load.before_drop",
+    "tail.after_read",
+    "tail.after_fold",
+    "commit.after_schema",
+    "commit.after_merge",
+    "commit.before_commit",
+    "commit.after_commit",
+)
+
+_reached: Counter[str] = Counter()
+
+
+def failpoint(name: str) -> None:
+    """Kills this process with SIGKILL where CONNECTOR_FAILPOINT is `name`, or `name:n`, nth time."""
+    wanted = os.environ.get(VARIABLE)
+    if not wanted:
+        return
+    target, _, nth = wanted.partition(":")
+    if target != name:
+        return
+    _reached[name] += 1
+    if _reached[name] >= int(nth or 1):
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,184 @@
+"""The two sides of the connector: a source that is read and a destination that is kept equal."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import pyarrow as pa
+
+from connector.core.cursors import Batch, Cursor, Quarantined
+from connector.core.shards import Shard
+from connector.core.state import Committed, Identity, Load, Plan, TableState
+from connector.core.wire import RecordsPage
+
+
+@dataclass(frozen=True)
+class Description:
+    """The source table as it is now. Counts are about six hours old (DescribeTable)."""
+
+    identity: Identity
+    item_count: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class ScanPage:
+    """One Scan answer: its body as sent, and when it was asked for."""
+
+    body: bytes
+    asked_at: datetime
+
+
+@dataclass(frozen=True)
+class StreamPage:
+    """One GetRecords answer. `ended` is true only where the shard is proven to have ended."""
+
+    page: RecordsPage
+    asked_at: datetime
+    ended: bool = False
+
+
+class Source(Protocol):
+    """A DynamoDB table and its stream, read only."""
+
+    def describe(self) -> Description:
+        """Identity and size. Raises SourceRefused where the table cannot be replicated."""
+        ...
+
+    def scan_page(self, segment: int, segments: int, since: str | None) -> ScanPage:
+        """The Scan page after the token `since`."""
+        ...
+
+    def shards(self) -> list[Shard]:
+        """Every shard the stream lists now."""
+        ...
+
+    def read(self, shard: Shard, since: str | None) -> StreamPage:
+        """The next page of a shard after the sequence number `since`; None is its beginning.
+
+        Raises HistoryLost where records after `since` are certainly gone.
+        """
+        ...
+
+    def items(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Items by key, read consistently, in wire form; None where there is none."""
+        ...
+
+
+class Destination(Protocol):
+    """A warehouse that holds tables and, in the same transactions, the state of reading them."""
+
+    def read(self, table: str) -> TableState | None:
+        """The state of a table, or None where it was never planned.
+
+        Raises StateRefused for a state of a newer version.
+        """
+        ...
+
+    def plan(self, plan: Plan) -> TableState:
+        """Starts a generation and seeds all its cursors in one transaction.
+
+        Raises CursorMoved where the generation it replaces is no longer the current one.
+        """
+        ...
+
+    def commit(self, batch: Batch) -> Committed:
+        """Merges rows and moves cursors in one transaction.
+
+        Raises CursorMoved, and writes nothing, where a stored cursor is not its span's `since`
+        or the generation is another one.
+        """
+        ...
+
+    def load(
+        self, load: Load, rows: Iterable[pa.Table], quarantined: Sequence[Quarantined]
+    ) -> Committed:
+        """Puts every spooled row in the table in one transaction and ends the loading phase.
+
+        A spooled row never replaces a row or a tombstone of the stream. Rows of an earlier
+        generation that are not among them are deleted.
+        """
+        ...
+
+    def rows(self, table: str) -> Iterator[pa.RecordBatch]:
+        """The table's rows, with columns `item.<attribute>` and `rest` as in `core.rows`."""
+        ...
+
+    def query(self, sql: str) -> pa.Table:
+        """The answer to a read-only query."""
+        ...
+
+    def reset(self, table: str, drop: bool) -> None:
+        """Forgets the state of a table, and with `drop` the table itself."""
+        ...
+
+    def check(self) -> str:
+        """Proves that the destination can be opened and written; returns what it is."""
+        ...
+
+    def tables(self) -> list[str]:
+        """Source tables that have a state here."""
+        ...
+
+
+class Spool(Protocol):
+    """Scanned rows on their way to the destination, one chain of links for each segment."""
+
+    def append(
+        self,
+        partition: str,
+        since: str | None,
+        until: Cursor,
+        rows: pa.Table,
+        quarantined: Sequence[Quarantined],
+    ) -> None:
+        """Adds the link that leads from the token `since` to `until`."""
+        ...
+
+    def position(self, partition: str) -> Cursor:
+        """The end of a segment's chain."""
+        ...
+
+    def links(self, partition: str) -> Iterator["Link"]:
+        """The links of a chain, from its beginning."""
+        ...
+
+    def drop(self) -> None:
+        """Removes every link of this plan."""
+        ...
+
+
+class Link(Protocol):
+    """One file of a chain."""
+
+    rows_schema: pa.Schema
+    until: Cursor
+    count: int
+    quarantined: Sequence[Quarantined]
+
+    def rows(self) -> pa.Table:
+        """The rows, read now."""
+        ...
+
+
+class Progress(Protocol):
+    """What is told while work goes on: counts only, never a value."""
+
+    def scanned(self, segment: int, items: int, size: int, done: bool) -> None:
+        """A segment's items and bytes since the last call."""
+        ...
+
+    def tailed(self, counts: Mapping[str, int], lag: float | None) -> None:
+        """Records of one round, and seconds behind."""
+        ...
+
+
+class Quiet:
+    """Progress that tells nothing."""
+
+    def scanned(self, segment: int, items: int, size: int, done: bool) -> None:
+        """Nothing is shown."""
+
+    def tailed(self, counts: Mapping[str, int], lag: float | None) -> None:
+        """Nothing is shown."""
