@@ -226,7 +226,8 @@ class Faults:
         where: Callable[[Call], bool] | None = None,
         **wanted: Any,
     ) -> Rule:
-        """Adds a rule; without `times`, `every` or `chance` it meets the next call only.
+        """Adds a rule; without `times`, `every` or `chance` it meets the next call only;
+        `after` lets that many pass first.
 
         `wanted` narrows by segment, shard, table, or any parameter of the request.
         """

@@ -122,10 +122,17 @@ def canonical(value: Value) -> dict[str, Any]:
         case "SS" | "BS":
             return {kind: sorted(inner)}
         case "M":
-            return {"M": {name: canonical(member) for name, member in inner.items()}}
+            return {"M": canonical_item(inner)}
         case "L":
             return {"L": [canonical(member) for member in inner]}
     return {kind: inner}
+
+
+def canonical_item(item: Item) -> dict[str, Value]:
+    """An item, or a map within one, as DynamoDB stores it."""
+    if "" in item:
+        raise invalid("Empty attribute name")
+    return {name: canonical(value) for name, value in item.items()}
 
 
 def significant(text: str) -> Decimal:
@@ -152,6 +159,14 @@ def significant(text: str) -> Decimal:
 def size_of(item: Item) -> int:
     """The size of an item as DynamoDB counts it, which is not the size of its JSON."""
     return sum(len(text_bytes(name)) + value_size(value) for name, value in item.items())
+
+
+def measured(*items: Item) -> int:
+    """The size of some items; of one that is malformed on purpose, the length of its JSON."""
+    try:
+        return sum(size_of(item) for item in items)
+    except (AttributeError, TypeError):
+        return sum(len(rendered(item)) for item in items)
 
 
 def value_size(value: Value) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import ServiceError, invalid
-from .items import Item, Key, KeySchema, Value, canonical
+from .items import Item, Key, KeySchema, Value, canonical, canonical_item
 from .prerendered import PrerenderedTable
 from .reading import Iterator, describe_stream, get_records, get_shard_iterator
 from .responses import Response
@@ -111,7 +111,7 @@ def checked(table: Table, item: Item) -> dict[str, Value]:
                 f"attribute cannot contain an empty string value. Key: {key.name}"
             )
     table.schema.position(item)
-    return {name: canonical(value) for name, value in item.items()}
+    return canonical_item(item)
 
 
 def list_streams(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:

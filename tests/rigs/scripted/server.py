@@ -22,9 +22,10 @@ Answer = Callable[[str, bytes], Response]
 class HttpServer:
     """Hands every request to `answer`, by its X-Amz-Target and its body."""
 
-    def __init__(self, answer: Answer, clock: VirtualClock) -> None:
+    def __init__(self, answer: Answer, clock: VirtualClock, port: int = 0) -> None:
         self._answer = answer
         self._clock = clock
+        self._port = port
         self._numbers = itertools.count(1)
         self._listener: socket.socket | None = None
         self._threads: list[threading.Thread] = []
@@ -40,9 +41,9 @@ class HttpServer:
         host, port = self._listener.getsockname()
         return f"http://{host}:{port}"
 
-    def start(self, port: int = 0) -> None:
+    def start(self) -> None:
         """Listens, on a free port unless one is given."""
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=256)
+        self._listener = socket.create_server(("127.0.0.1", self._port), backlog=256)
         thread = threading.Thread(target=self._accept, name="scripted-accept", daemon=True)
         self._threads.append(thread)
         thread.start()

@@ -38,6 +38,7 @@ class ScriptedDynamoDB:
         region: str = "us-west-2",
         account: str = "000000000000",
         numbers: SequenceNumbers | None = None,
+        port: int = 0,
     ) -> None:
         self.clock = clock or VirtualClock()
         self.region = region
@@ -48,7 +49,7 @@ class ScriptedDynamoDB:
         self.deleted: list[Table] = []
         self.faults = Faults()
         self.calls = Calls()
-        self._server = HttpServer(self.answer, self.clock)
+        self._server = HttpServer(self.answer, self.clock, port)
         self._clients: list[BaseClient] = []
 
     def __enter__(self) -> Self:

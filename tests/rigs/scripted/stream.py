@@ -8,7 +8,7 @@ from typing import Any
 
 from .clock import VirtualClock
 from .errors import missing_shard
-from .items import Item, KeySchema, size_of
+from .items import Item, KeySchema, measured
 from .shards import HashRange, Record, SequenceNumbers, Shard
 
 RETENTION = 24 * 3600.0
@@ -202,7 +202,6 @@ class Stream:
             images["NewImage"] = change.new
         if change.old is not None and self.view in ("OLD_IMAGE", "NEW_AND_OLD_IMAGES"):
             images["OldImage"] = change.old
-        sizes = size_of(change.key) + sum(size_of(image) for image in images.values())
         content: dict[str, Any] = {
             "eventID": hashlib.md5(f"{self.arn} {number}".encode()).hexdigest(),
             "eventName": change.name,
@@ -215,7 +214,7 @@ class Stream:
                 "Keys": change.key,
                 **images,
                 "SequenceNumber": str(number),
-                "SizeBytes": sizes,
+                "SizeBytes": measured(change.key, *images.values()),
                 "StreamViewType": self.view,
             },
         }

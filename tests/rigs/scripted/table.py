@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .clock import VirtualClock
-from .items import Item, KeySchema, Position, Value, canonical, rendered, size_of
+from .errors import ServiceError
+from .items import Item, KeySchema, Position, Value, canonical, measured, rendered
 from .shards import SequenceNumbers
 from .stream import Change, Stream
 
@@ -27,7 +28,7 @@ class Stored:
     @classmethod
     def of(cls, item: Item) -> "Stored":
         """Renders and measures an item."""
-        return cls(item, rendered(item), size_of(item))
+        return cls(item, rendered(item), measured(item))
 
 
 @dataclass
@@ -217,5 +218,5 @@ def folded(item: Item | None) -> dict[str, Value] | None:
     """An item in a form that compares by content; one that is malformed compares as it is."""
     try:
         return None if item is None else {n: canonical(value) for n, value in item.items()}
-    except (ArithmeticError, AttributeError, TypeError, ValueError):
+    except (ServiceError, AttributeError, TypeError, ValueError):
         return dict(item or {})
