@@ -34,7 +34,7 @@ MAY_IMPORT = {
 }
 
 # Modules whose part is not simply the first name after "connector".
-PART_OF = {"cli*": "cli", "commands": "cli", "demo*": "demo"}
+PART_OF = {"cli*": "cli", "commands": "cli", "config_*": "config", "demo*": "demo"}
 
 # Parts that import nothing but the standard library.
 NEEDS_NO_LIBRARY = {"errors"}

@@ -1,0 +1,278 @@
+"""connector.yaml, the environment and the command line as one frozen, checked value."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from connector.config_errors import explain
+from connector.config_settings import Key, Settings, gather
+from connector.config_url import check_endpoint
+from connector.config_values import (
+    Count,
+    Name,
+    Seconds,
+    Section,
+    Segments,
+    SourceTable,
+    Spool,
+    Text,
+    Url,
+    checked,
+    no_switch,
+    refuse,
+)
+
+_SPOOL = ".connector/spool"
+_STATE_SCHEMA = "_connector"
+_POSTGRES_NAME_BYTES = 63
+
+
+class Source(Section):
+    """Where the DynamoDB tables are; boto3's own chain fills in what is left out."""
+
+    region: Text | None = Field(default=None, description="The AWS region, for example us-west-2.")
+    profile: Text | None = Field(
+        default=None, description="A profile of the AWS configuration files."
+    )
+    role_arn: Text | None = Field(default=None, description="A role to assume for reading.")
+    external_id: Text | None = Field(
+        default=None, description="The external id that the role's trust policy asks for."
+    )
+    allow_http: bool = Field(
+        default=False, description="Allows plain http endpoints that are not on this machine."
+    )
+    endpoint_url: Text | None = Field(
+        default=None, description="The endpoint of DynamoDB, for example http://localhost:8000."
+    )
+    streams_endpoint_url: Text | None = Field(
+        default=None,
+        description="The endpoint of DynamoDB Streams; without it, endpoint_url serves both.",
+    )
+    consistent_read: bool = Field(
+        default=True,
+        description="Scans with strongly consistent reads, which cost twice as many read units.",
+    )
+    max_read_units: Seconds | None = Field(
+        default=None,
+        description="Read units per second that a scan may use; without it there is no cap.",
+    )
+    retry_seconds: Seconds = Field(
+        default=300.0, description="Seconds to keep trying through throttling and network failures."
+    )
+    connect_timeout: Seconds = Field(default=5.0, description="Seconds to wait for a connection.")
+    read_timeout: Seconds = Field(default=30.0, description="Seconds to wait for an answer.")
+
+    @field_validator("endpoint_url", "streams_endpoint_url")
+    @classmethod
+    def _endpoint(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is not None:
+            allow_http = bool(info.data.get("allow_http"))
+            checked(lambda: check_endpoint(url, allow_http=allow_http))
+        return url
+
+
+class Destination(Section):
+    """Where the tables go."""
+
+    url: Url = Field(
+        description="duckdb:///relative.duckdb, duckdb:////absolute.duckdb or "
+        "postgresql://user:password@host:5432/database; the only key without a default."
+    )
+    schema_: Name | None = Field(
+        default=None,
+        alias="schema",
+        description="The schema of the tables; without it, main in DuckDB and public in Postgres.",
+    )
+    lock_timeout: Seconds = Field(
+        default=60.0, description="Seconds to wait while another process holds the destination."
+    )
+    threads: Count | None = Field(
+        default=None, description="Threads that DuckDB may use; without it, DuckDB decides."
+    )
+    memory_limit: str | None = Field(
+        default=None,
+        pattern=r"^(?i:\d+(\.\d+)?\s*[KMGT]i?B)$",
+        description="Memory that DuckDB may use, for example 4GB; without it, DuckDB decides.",
+    )
+
+    @field_validator("schema_")
+    @classmethod
+    def _not_the_state(cls, name: str | None) -> str | None:
+        if name and name.casefold() == _STATE_SCHEMA:
+            raise refuse(f"The schema {_STATE_SCHEMA} holds the connector's own state.")
+        return name
+
+    @property
+    def schema_name(self) -> str:
+        """The schema, whether it was given or not."""
+        return self.schema_ or ("main" if self.url.kind == "duckdb" else "public")
+
+
+class Scan(Section):
+    """How the first reading of a table is divided."""
+
+    segments: Segments | None = Field(
+        default=None,
+        description="Parts to divide a scan into; without it, the table's size decides.",
+    )
+    workers: Count | None = Field(
+        default=None, description="Segments to scan at once; without it, the processors decide."
+    )
+
+
+class Tail(Section):
+    """How the stream is read."""
+
+    quiet_seconds: Seconds = Field(
+        default=2.0,
+        description="Seconds of empty pages after which a run that does not follow is done.",
+    )
+    poll_seconds: Seconds = Field(
+        default=1.0, description="Seconds between two reads of a shard that has nothing new."
+    )
+    idle_poll_seconds: Seconds = Field(
+        default=10.0, description="Seconds that poll_seconds may grow to while nothing is new."
+    )
+    batch_records: Count = Field(default=50_000, description="The most records in one commit.")
+    commit_seconds: Seconds = Field(
+        default=1.0,
+        description="Seconds between commits while following, if there is something new.",
+    )
+    readers: Count = Field(default=16, description="The most shards read at once.")
+
+
+class Quarantine(Section):
+    """What happens to records that the destination cannot hold."""
+
+    limit: Annotated[int, BeforeValidator(no_switch)] = Field(
+        default=100,
+        ge=0,
+        description="Quarantined records that a table may have before its run stops.",
+    )
+
+
+class Table(Section):
+    """How one table is kept."""
+
+    into: Name | None = Field(
+        default=None, description="The table's name in the destination; without it, its own name."
+    )
+    segments: Segments | None = Field(
+        default=None,
+        description="Parts to divide this table's scan into; without it, scan.segments.",
+    )
+    layout: Literal["columns", "packed"] = Field(
+        default="columns",
+        description="columns gives each attribute a column; packed puts all but the key into "
+        "one JSON column, _rest.",
+    )
+    max_columns: Count = Field(
+        default=500, le=1500, description="The most columns; further attributes go to _rest."
+    )
+
+
+class Config(Section):
+    """Everything a run needs to know."""
+
+    source: Source = Field(default_factory=Source, description="Where the DynamoDB tables are.")
+    destination: Destination = Field(description="Where the tables go.")
+    spool: Spool | None = Field(
+        default=None,
+        description="A folder, or an s3:// URL, for scanned rows that are not loaded yet; "
+        "without it, .connector/spool beside the DuckDB file, or in the current folder.",
+    )
+    scan: Scan = Field(
+        default_factory=Scan, description="How the first reading of a table is divided."
+    )
+    tail: Tail = Field(default_factory=Tail, description="How the stream is read.")
+    quarantine: Quarantine = Field(
+        default_factory=Quarantine, description="What happens to records that cannot be stored."
+    )
+    tables: dict[SourceTable, Table] = Field(
+        default_factory=dict, description="The tables to keep, by their name or ARN in DynamoDB."
+    )
+
+    @model_validator(mode="after")
+    def _distinct_targets(self) -> "Config":
+        sources: dict[str, str] = {}
+        for table in self.tables:
+            target = self.target(table)
+            other = sources.setdefault(target.casefold(), table)
+            if other != table:
+                raise refuse(
+                    f"The tables {other} and {table} would both land in {target}.",
+                    "Give one of them another name with `into`.",
+                )
+        self._fits_postgres()
+        return self
+
+    def _fits_postgres(self) -> None:
+        # Postgres would cut a longer name silently, and two names could become one.
+        if self.destination.url.kind != "postgresql":
+            return
+        for name in (self.destination.schema_name, *map(self.target, self.tables)):
+            if len(name.encode()) > _POSTGRES_NAME_BYTES:
+                raise refuse(
+                    f"The name {name} is longer than the 63 bytes that Postgres allows.",
+                    "Give the table a shorter name with `into`.",
+                )
+
+    def target(self, table: str) -> str:
+        """The name of a table in the destination."""
+        return self.tables[table].into or table.rpartition("/")[2]
+
+    def segments(self, table: str) -> int | None:
+        """How many segments to scan a table in; None lets its size decide."""
+        return self.tables[table].segments or self.scan.segments
+
+    def spool_location(self) -> str:
+        """The absolute folder, or the s3:// URL, of the spool."""
+        file = self.destination.url.path
+        return self.spool or str((file.parent if file else Path.cwd()) / _SPOOL)
+
+
+def load(
+    path: Path | None = None,
+    *,
+    to: str | None = None,
+    tables: Sequence[str] = (),
+    environment: Mapping[str, str] = os.environ,
+    overrides: Mapping[str, object] = MappingProxyType({}),
+) -> Config:
+    """Reads the configuration: flags win over the environment, that over the file, over defaults.
+
+    `overrides` are flags by dotted key (`{"scan.segments": 8}`); None is a flag not given.
+    """
+    return _validated(gather(path, to, tables, environment, overrides))
+
+
+def _validated(settings: Settings) -> Config:
+    folders = {
+        key: origin.folder
+        for key in ("destination.url", "spool")
+        if (origin := settings.origin(tuple(key.split("."))))
+    }
+    try:
+        return Config.model_validate(settings.values, context=folders)
+    except ValidationError as error:
+        problem = explain(error, settings, _SECTIONS)
+    # Outside of the handler: pydantic's error holds the values, secrets among them.
+    raise problem
+
+
+_SECTIONS: dict[Key, list[str]] = {(): Config.keys(), ("tables", "*"): Table.keys()} | {
+    (name,): field.annotation.keys()
+    for name, field in Config.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+}

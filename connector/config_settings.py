@@ -1,0 +1,144 @@
+"""Settings from several places in one tree that remembers where each one came from."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from connector.config_file import read_environment, read_file
+from connector.errors import ConfigError
+
+FILE = "connector.yaml"
+_DEEPEST = 8
+_REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a setting was written, and the folder that its relative paths start from."""
+
+    name: str
+    folder: Path
+    is_file: bool = False
+
+
+class Settings:
+    """Settings of several origins in one tree; what is merged later wins."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self._origins: dict[Key, Origin] = {}
+
+    def merge(self, values: Mapping[str, Any], origin: Origin) -> None:
+        """Lays `values` over what is there; a null says nothing."""
+        self._merge(self.values, values, origin, ())
+
+    def _merge(
+        self, into: dict[str, Any], values: Mapping[str, Any], origin: Origin, key: Key
+    ) -> None:
+        if len(key) > _DEEPEST:
+            raise ConfigError(f"{origin.name}: {'.'.join(key)} is nested too deeply.")
+        for name, value in values.items():
+            here = (*key, name)
+            if isinstance(value, Mapping):
+                self._origins.setdefault(here, origin)
+                inner = into.get(name)
+                into[name] = inner if isinstance(inner, dict) else {}
+                self._merge(into[name], value, origin, here)
+            elif value is not None or name not in into:
+                self._origins[here] = origin
+                into[name] = value
+
+    def origin(self, key: Key) -> Origin | None:
+        """Who set `key`, or the section around it."""
+        for end in range(len(key), 0, -1):
+            if found := self._origins.get(key[:end]):
+                return found
+        return None
+
+    def interpolate(self, environment: Mapping[str, str]) -> None:
+        """Replaces ${NAME} in what a file says, where nothing else has overridden it."""
+        self._interpolate(self.values, environment, ())
+
+    def _interpolate(
+        self, values: dict[str, Any], environment: Mapping[str, str], key: Key
+    ) -> None:
+        for name, value in values.items():
+            here = (*key, name)
+            origin = self._origins[here]
+            if isinstance(value, dict):
+                self._interpolate(value, environment, here)
+            elif isinstance(value, str) and origin.is_file:
+                where = f"{origin.name}: {'.'.join(here)}"
+                values[name] = _expand(value, environment, where)
+
+
+def _expand(text: str, environment: Mapping[str, str], where: str) -> str:
+    def replace(found: re.Match[str]) -> str:
+        name = found["name"]
+        if found[0] == "$${":
+            return "${"
+        if name is None:
+            raise ConfigError(
+                f"{where} holds ${{ without the name of a variable and a }}.",
+                "Write ${NAME}, or $${ for the characters themselves.",
+            )
+        if name not in environment:
+            raise ConfigError(
+                f"{where} needs the environment variable {name}, which is not set.",
+                f"Set {name}, or write $${{ for the characters ${{.",
+            )
+        return environment[name]
+
+    return _REFERENCE.sub(replace, text)
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """A hint for a name that is not among the known ones."""
+    names = list(known)
+    if close := get_close_matches(name, names, n=1):
+        return f"Did you mean {close[0]}?"
+    return f"Known here: {', '.join(names)}."
+
+
+def gather(
+    path: Path | None,
+    to: str | None,
+    tables: Sequence[str],
+    environment: Mapping[str, str],
+    overrides: Mapping[str, object],
+) -> Settings:
+    """Merges the file, the environment and the command line, the last one on top."""
+    line = Origin("the command line", Path.cwd())
+    settings = Settings()
+    file = path or (Path(FILE) if Path(FILE).exists() else None)
+    if file:
+        settings.merge(read_file(file), Origin(str(file), file.absolute().parent, is_file=True))
+    for variable, values in read_environment(environment).items():
+        settings.merge(values, Origin(variable, Path.cwd()))
+    listed = settings.values.get("tables") or {}
+    if isinstance(listed, dict):
+        if file and listed:
+            _refuse_unlisted(tables, listed, file)
+        settings.merge({"tables": {table: {} for table in tables}}, line)
+    for key, value in overrides.items():
+        settings.merge(_nested(key, value), line)
+    if to is not None:
+        settings.merge({"destination": {"url": to}}, Origin("--to", Path.cwd()))
+    settings.interpolate(environment)
+    return settings
+
+
+def _refuse_unlisted(tables: Sequence[str], listed: Mapping[str, Any], file: Path) -> None:
+    for table in tables:
+        if table not in listed:
+            raise ConfigError(f"{file} does not list the table {table}.", suggest(table, listed))
+
+
+def _nested(key: str, value: object) -> dict[str, Any]:
+    first, _, rest = key.partition(".")
+    return {first: _nested(rest, value) if rest else value}

@@ -1,0 +1,132 @@
+"""Where things are: the destination's url, endpoints of AWS, and the spool's folder."""
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+
+from pydantic import SecretStr
+
+from connector.errors import ConfigError
+
+_ALLOWED = "Use duckdb:///warehouse.duckdb or postgresql://user@host:5432/database."
+_POSTGRES = re.compile(
+    r"postgresql://"
+    r"(?:(?P<user>[^\s:@/?#]*)(?P<password>:[^\s@/?#]*)?@)?"
+    r"(?P<rest>[^\s@/?#]*(?:/[^\s@/?#]*)?)"
+    r"(?:\?[^\s@#]*)?"
+)
+_ENDPOINT = re.compile(r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d+)?/?")
+_S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](?:/[^?#@]*)?")
+
+
+@dataclass(frozen=True, repr=False)
+class DestinationUrl:
+    """A destination's url. Printing it never shows a password; `reveal` gives it whole."""
+
+    kind: Literal["duckdb", "postgresql"]
+    path: Path | None
+    """The DuckDB file, absolute; None for Postgres."""
+    secret: SecretStr
+    shown: str
+
+    @classmethod
+    def parse(cls, text: str, folder: Path | None = None) -> "DestinationUrl":
+        """Reads `duckdb:///…` (relative to `folder`) or `postgresql://…`."""
+        if text.startswith("duckdb:"):
+            return cls._duckdb(text, folder or Path.cwd())
+        if text.startswith("postgresql:"):
+            return cls._postgresql(text)
+        raise ConfigError("The url must begin with duckdb:/// or postgresql://.", _ALLOWED)
+
+    @classmethod
+    def _duckdb(cls, text: str, folder: Path) -> "DestinationUrl":
+        name = text.removeprefix("duckdb:///")
+        if text in ("duckdb:", "duckdb:/", "duckdb://") or name in ("", ":memory:"):
+            raise ConfigError(
+                "The url names no file, and a database in memory cannot keep the table's state.",
+                "Name a file: duckdb:///warehouse.duckdb.",
+            )
+        if name == text:
+            raise ConfigError(
+                "The url of a DuckDB file begins with three slashes.",
+                "Write duckdb:///relative.duckdb or duckdb:////absolute.duckdb.",
+            )
+        if "?" in name or "\0" in name:
+            raise ConfigError("The url of a DuckDB file takes no options.", _ALLOWED)
+        path = absolute(name, folder)
+        url = f"duckdb:///{path}"
+        return cls("duckdb", path, SecretStr(url), url)
+
+    @classmethod
+    def _postgresql(cls, text: str) -> "DestinationUrl":
+        parts = _POSTGRES.fullmatch(text)
+        if not parts:
+            raise ConfigError(
+                "The url of a Postgres database cannot be read.",
+                "Write postgresql://user:password@host:5432/database, with %40 for an @ in the "
+                "password, and %3A, %2F, %3F and %23 for : / ? and #.",
+            )
+        user = "" if parts["user"] is None else parts["user"]
+        masked = ":***" if parts["password"] else ""
+        at = "" if parts["user"] is None else "@"
+        shown = f"postgresql://{user}{masked}{at}{parts['rest']}"
+        return cls("postgresql", None, SecretStr(text), shown)
+
+    def reveal(self) -> str:
+        """The whole url, with its password: for the driver only, never for a log."""
+        return self.secret.get_secret_value()
+
+    def __str__(self) -> str:
+        return self.shown
+
+    def __repr__(self) -> str:
+        return f"DestinationUrl({self.shown!r})"
+
+
+def absolute(name: str, folder: Path) -> Path:
+    """The path `name` means when it is written in `folder`."""
+    path = Path(name).expanduser() if name.startswith("~/") else Path(name)
+    return folder.absolute() / path
+
+
+def spool_location(text: str, folder: Path) -> str:
+    """An absolute folder, or an s3:// URL as it is."""
+    if not text or "\0" in text:
+        raise ConfigError("The spool must be a folder or an s3:// URL.")
+    if "://" not in text:
+        return str(absolute(text, folder))
+    if not text.startswith("s3://"):
+        raise ConfigError("The spool must be a folder or an s3:// URL.")
+    if not _S3.fullmatch(text):
+        raise ConfigError(
+            "The spool's URL must be s3://bucket/prefix.",
+            "Credentials and options come from the environment, not from the URL.",
+        )
+    return text
+
+
+def check_endpoint(url: str, *, allow_http: bool) -> None:
+    """Refuses an endpoint that is no URL, or that would send data in the clear."""
+    parts = _ENDPOINT.fullmatch(url)
+    if not parts:
+        raise ConfigError(
+            "An endpoint must be a URL of a scheme, a host and a port.",
+            "For example https://dynamodb.us-west-2.amazonaws.com or http://localhost:8000.",
+        )
+    if parts["scheme"] == "http" and not allow_http and not _is_loopback(parts["host"]):
+        raise ConfigError(
+            "Plain http is for endpoints on this machine only.",
+            "Use https, or set source.allow_http to true.",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    name = host.strip("[]").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,118 @@
+"""The kinds of values a configuration holds, and the section they stand in."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from connector.config_url import DestinationUrl, spool_location
+from connector.errors import ConfigError
+
+_ARN = re.compile(r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/(?P<name>.*)", re.DOTALL)
+_TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+
+T = TypeVar("T")
+
+
+def refuse(problem: str, hint: str = "") -> PydanticCustomError:
+    """A problem with a value, for a validator to raise."""
+    return PydanticCustomError("refused", "{problem}", {"problem": problem, "hint": hint})
+
+
+def checked(check: Callable[[], T]) -> T:
+    """Runs a check inside a validator, so that its error gets the name of the key."""
+    try:
+        return check()
+    except ConfigError as error:
+        raise refuse(error.message, error.hint) from None
+
+
+def _folder(key: str, info: ValidationInfo) -> Path:
+    folders: Mapping[str, Path] = info.context or {}
+    return folders.get(key, Path.cwd())
+
+
+def _url(value: object, info: ValidationInfo) -> DestinationUrl:
+    if isinstance(value, DestinationUrl):
+        return value
+    if not isinstance(value, str):
+        raise refuse("The url must be text.")
+    return checked(lambda: DestinationUrl.parse(value, _folder("destination.url", info)))
+
+
+def _spool(value: str, info: ValidationInfo) -> str:
+    return checked(lambda: spool_location(value, _folder("spool", info)))
+
+
+def no_switch(value: object) -> object:
+    """Refuses true and false, which pydantic takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise refuse("This must be a number.")
+    return value
+
+
+def _source_table(name: str) -> str:
+    arn = _ARN.fullmatch(name)
+    if not _TABLE.fullmatch(arn["name"] if arn else name):
+        raise refuse(
+            "This is not the name of a DynamoDB table.",
+            "A name is 3 to 255 of A-Z a-z 0-9 _ . - (or the table's ARN).",
+        )
+    return name
+
+
+def _storable(name: str) -> str:
+    if not name.isprintable():
+        raise refuse("A name must not hold control characters.")
+    return name
+
+
+Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1), AfterValidator(_storable)]
+Count = Annotated[int, BeforeValidator(no_switch), Field(ge=1)]
+Seconds = Annotated[float, BeforeValidator(no_switch), Field(gt=0, allow_inf_nan=False)]
+Segments = Annotated[Count, Field(le=1_000_000)]
+Url = Annotated[
+    DestinationUrl,
+    PlainValidator(_url),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string"}),
+]
+
+
+SourceTable = Annotated[str, AfterValidator(_source_table)]
+Spool = Annotated[str, AfterValidator(_spool)]
+
+
+class Section(BaseModel):
+    """A section of the configuration: frozen, and without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, data: object) -> object:
+        # A key without a value (`orders:`) stands for its default.
+        known = cls.keys()
+        if isinstance(data, Mapping):
+            return {k: v for k, v in data.items() if v is not None or k not in known}
+        return {} if data is None else data
+
+    @classmethod
+    def keys(cls) -> list[str]:
+        """The section's keys, as a file writes them."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
