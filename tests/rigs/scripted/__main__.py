@@ -1,4 +1,4 @@
-"""The scripted server as its own process, for load tests: prints its address, runs until stdin ends.
+"""The scripted server as its own process, for load tests; it runs until its stdin ends.
 
 python -m tests.rigs.scripted --table orders --items 1000000 --shape flat
 """

@@ -112,14 +112,23 @@ def cut_body(kept: float = 0.5) -> Effect:
     return effect
 
 
-def without(*names: str) -> Effect:
-    """Leaves members out of an otherwise good answer."""
+def edit(change: Callable[[Any], object]) -> Effect:
+    """Lets the test change the content of an otherwise good answer in place."""
 
     def effect(attempt: Attempt) -> Response:
-        content = json.loads(attempt.proceed().body)
-        return Response.of({name: each for name, each in content.items() if name not in names})
+        answer = attempt.proceed()
+        if answer.error:
+            return answer
+        content = json.loads(answer.body)
+        change(content)
+        return Response.of(content)
 
     return effect
+
+
+def without(*names: str) -> Effect:
+    """Leaves members out of an otherwise good answer."""
+    return edit(lambda content: [content.pop(name, None) for name in names])
 
 
 def wrong_checksum() -> Effect:

@@ -26,7 +26,7 @@ def flat(number: int) -> dict[str, Any]:
     return {
         "customer": {"S": f"customer-{number * 7919 % 100_000:06d}"},
         "status": {"S": ("open", "paid", "sent", "closed")[number % 4]},
-        "note": {"S": f"note {number} " + "abcdefghij" * 6},
+        "note": {"S": f"note {number} " + "abcdefghij" * 9},
         "quantity": {"N": str(number % 97)},
         "created": {"N": str(1_700_000_000 + number)},
         "price": {"N": f"{number % 10_000}.{number % 89 + 10}"},
@@ -43,6 +43,7 @@ def nested(number: int) -> dict[str, Any]:
             "M": {
                 "street": {"S": f"{number % 300} Station Road"},
                 "city": {"S": "Seattle"},
+                "country": {"S": "United States of America"},
                 "geo": {"M": {"lat": {"N": "47.6062"}, "lon": {"N": f"-122.{number % 9000}"}}},
             }
         },
@@ -58,7 +59,7 @@ def wide(number: int) -> dict[str, Any]:
 
 def tiny(number: int) -> dict[str, Any]:
     """About 60 bytes of JSON."""
-    return {"n": {"N": str(number % 1000)}}
+    return {"n": {"N": str(1_000_000 + number)}, "s": {"S": "x"}}
 
 
 @dataclass
