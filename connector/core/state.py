@@ -68,6 +68,7 @@ class TableState:
     cursors: Mapping[str, Cursor]
     columns: Mapping[str, Column]
     planned_at: datetime
+    scanned_until: datetime | None = None
     loaded_at: datetime | None = None
     consistent_since: datetime | None = None
     committed_at: datetime | None = None

@@ -1,0 +1,1 @@
+"""Warehouses that hold the tables, and in the same transactions the state of reading them."""

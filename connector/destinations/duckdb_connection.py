@@ -1,0 +1,157 @@
+"""A DuckDB file, opened for one operation at a time so that other processes get in between."""
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Condition
+from typing import Any
+
+import duckdb
+
+from connector.destinations.duckdb_errors import (
+    duckdb_errors,
+    held,
+    is_locked,
+    state_errors,
+)
+from connector.errors import Busy, DestinationRefused
+
+# Long enough to cost nothing, short enough to get in between two commits of a tail.
+_POLL_SECONDS = (0.02, 0.2)
+
+Connection = duckdb.DuckDBPyConnection
+
+
+@dataclass
+class _Gate:
+    """Lets many readers or one writer of this process at a file.
+
+    DuckDB refuses a second connection of one process where only one of the two is read-only.
+    """
+
+    readers: int = 0
+    writing: bool = False
+    changed: Condition = field(default_factory=Condition)
+
+    @contextmanager
+    def passed(self, read_only: bool, timeout: float) -> Iterator[None]:
+        """Holds the gate. Raises Busy where another part of this process keeps it."""
+        with self.changed:
+            if not self.changed.wait_for(lambda: self._open(read_only), timeout):
+                raise Busy("Another part of this process still has the DuckDB file open.")
+            self.readers += read_only
+            self.writing = not read_only
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.readers -= read_only
+                self.writing = False
+                self.changed.notify_all()
+
+    def _open(self, read_only: bool) -> bool:
+        return not self.writing and (read_only or not self.readers)
+
+
+_gates: dict[Path, _Gate] = {}
+
+
+@dataclass(frozen=True)
+class DuckDBFile:
+    """One DuckDB file and how to open it. `lock_timeout` is in seconds."""
+
+    path: Path
+    threads: int
+    memory_limit: str
+    lock_timeout: float
+
+    def exists(self) -> bool:
+        """Whether there is a file yet."""
+        return self.path.exists()
+
+    def beside(self, folder: Path) -> "DuckDBFile":
+        """A file of the same name and settings in another folder."""
+        return replace(self, path=folder / self.path.name)
+
+    @contextmanager
+    def open(self, read_only: bool = False) -> Iterator[Connection]:
+        """A connection that is closed, and unless committed rolled back, at the end.
+
+        Raises Busy where another process holds the file for longer than `lock_timeout`, and
+        DestinationRefused where it cannot be a DuckDB file.
+        """
+        if not self.path.parent.is_dir():
+            raise DestinationRefused(
+                f"The folder {self.path.parent} does not exist.",
+                "Create it, or choose another path for the DuckDB file.",
+            )
+        gate = _gates.setdefault(self.path.resolve(), _Gate())
+        with gate.passed(read_only, self.lock_timeout), duckdb_errors(self.path):
+            connection = self._connect(read_only)
+            try:
+                yield connection
+            finally:
+                connection.close()
+
+    def _connect(self, read_only: bool) -> Connection:
+        started = time.monotonic()
+        while True:
+            try:
+                return self._connect_now(read_only)
+            except duckdb.Error as error:
+                waited = time.monotonic() - started
+                if not is_locked(error):
+                    raise
+                if waited >= self.lock_timeout:
+                    raise held(self.path, error, waited) from error
+            time.sleep(random.uniform(*_POLL_SECONDS))
+
+    def _connect_now(self, read_only: bool) -> Connection:
+        new = not self.exists()
+        connection = duckdb.connect(self.path, read_only=read_only, config=self._settings())
+        if new:
+            # The rows are somebody's data: others may read them once the owner says so.
+            self.path.chmod(0o600)
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET lock_configuration = true")
+        return connection
+
+    def _settings(self) -> dict[str, str | bool | int | float | list[str]]:
+        return {
+            "threads": str(self.threads),
+            "memory_limit": self.memory_limit,
+            "preserve_insertion_order": "false",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "enable_external_access": "false",
+            "python_enable_replacements": "false",
+        }
+
+
+def run(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """Runs one statement and returns its rows.
+
+    They come through Arrow: DuckDB's own way to return a time with a zone needs pytz.
+    """
+    relation = connection.sql(sql, params=list(parameters))
+    rows: list[dict[str, Any]] = (
+        relation.to_arrow_table().to_pylist() if relation is not None else []
+    )
+    return rows
+
+
+def run_on_state(
+    connection: Connection, sql: str, parameters: Sequence[Any]
+) -> list[dict[str, Any]]:
+    """As `run`, for statements on the state's own tables."""
+    with state_errors():
+        return run(connection, sql, parameters)
+
+
+def changed(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> int:
+    """Runs a statement that changes rows and returns how many."""
+    row = connection.execute(sql, list(parameters)).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,125 @@
+"""DuckDB's exceptions → ours, in one place. Its texts may quote values, so they stay out."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from connector.errors import (
+    Busy,
+    ConfigError,
+    ConnectorError,
+    DestinationRefused,
+    StateRefused,
+    Transient,
+)
+
+
+class DiskFull(Transient):
+    """The destination's disk has no room; what was being written is rolled back."""
+
+
+_HOLDER = re.compile(r"lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
+_NO_ROOM = ("no space left", "disk quota exceeded", "max_temp_directory_size", "enospc")
+_NEWER = ("version number", "newer version", "storage version", "serialization version")
+_BROKEN = ("corrupt", "not a valid duckdb", "checksum")
+_UNREACHABLE = ("cannot open", "could not read", "is a directory", "permission denied", "read-only")
+
+# What a user's own query did wrong is told before any row is read, so it names no value.
+_OF_THE_QUERY = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
+
+
+def is_locked(error: duckdb.Error) -> bool:
+    """Whether another process, or another part of this one, has the file open."""
+    text = str(error)
+    return "Could not set lock" in text or "different configuration" in text
+
+
+def held(path: Path, error: duckdb.Error, waited: float) -> Busy:
+    """Names who holds the file."""
+    found = _HOLDER.search(str(error))
+    holder = f"process {found['pid']} ({found['program']})" if found else "another connection"
+    return Busy(
+        f"{path.name} is still held by {holder} after {waited:.0f} s.",
+        "One process at a time can have a DuckDB file open for writing: "
+        "end the other one, or try again later.",
+    )
+
+
+@contextmanager
+def duckdb_errors(path: Path) -> Iterator[None]:
+    """Turns what DuckDB raises into errors of ours."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise _translated(path, error) from error
+
+
+@contextmanager
+def query_errors() -> Iterator[None]:
+    """Tells what is wrong with a user's own query."""
+    try:
+        yield
+    except (*_OF_THE_QUERY, duckdb.InvalidInputException) as error:
+        raise ConfigError(
+            f"The query cannot be answered: {error}", "Queries here can only read."
+        ) from error
+    except duckdb.PermissionException as error:
+        raise ConfigError(
+            "The query may read only what is in the destination: no files, no extensions."
+        ) from error
+
+
+@contextmanager
+def state_errors() -> Iterator[None]:
+    """A statement of ours that does not fit the state's tables: they are not as we made them."""
+    try:
+        yield
+    except (duckdb.BinderException, duckdb.CatalogException, duckdb.ConversionException) as error:
+        raise StateRefused(
+            "The schema _connector is no readable state: its tables have another shape.",
+            "Restore it from a backup, or drop the schema and take new snapshots.",
+        ) from error
+
+
+def _translated(path: Path, error: duckdb.Error) -> ConnectorError:
+    text = str(error).lower()
+    name = type(error).__name__
+    if is_locked(error):
+        return held(path, error, 0)
+    if any(sign in text for sign in _NO_ROOM):
+        return DiskFull(
+            f"The disk of {path.name} is full; the last commit before it is intact.",
+            "Make room and run the same command again.",
+        )
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return DestinationRefused(
+            "DuckDB needs more memory than its limit for this.", "Raise its memory limit."
+        )
+    if isinstance(error, duckdb.IOException | duckdb.SerializationException) or name == "Error":
+        return _of_the_file(path, text)
+    return DestinationRefused(
+        f"DuckDB refused to write {path.name} ({name}).",
+        "A constraint, a view or a changed column of the table may be in the way.",
+    )
+
+
+def _of_the_file(path: Path, text: str) -> ConnectorError:
+    if any(sign in text for sign in _BROKEN):
+        return DestinationRefused(
+            f"{path} is no DuckDB file, or a damaged one.",
+            "Choose another path, or restore the file from a backup.",
+        )
+    if any(sign in text for sign in _NEWER):
+        return DestinationRefused(
+            f"{path} was written by a version of DuckDB that this one ({duckdb.__version__}) "
+            "cannot read.",
+            "Upgrade the package duckdb.",
+        )
+    if any(sign in text for sign in _UNREACHABLE):
+        return DestinationRefused(
+            f"{path} cannot be opened.", "Check the path and the permissions of its folder."
+        )
+    return DestinationRefused(f"{path} cannot be read or written.", "Check the disk it is on.")

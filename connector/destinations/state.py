@@ -1,0 +1,359 @@
+"""What is remembered of each table, and every statement that reads or changes it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from connector.core.cursors import Cursor, Quarantined
+from connector.core.keys import KeyAttribute
+from connector.core.schema import parse
+from connector.core.state import STATE_VERSION, Column, Identity, Phase, Plan, TableState
+from connector.destinations import state_tables as t
+from connector.destinations.sql import Target
+from connector.destinations.state_tables import Execute, compiled
+from connector.errors import StateRefused
+
+# A statement with more parameters than this would be slow to prepare.
+_ROWS_AT_ONCE = 200
+
+
+class Header(msgspec.Struct, frozen=True):
+    """One row of `tables`."""
+
+    table_name: str
+    target_schema: str
+    target_name: str
+    table_arn: str
+    table_id: str
+    stream_arn: str
+    view_type: str
+    keys: str
+    generation: int
+    plan_id: str
+    phase: Phase
+    segments: int
+    start_commit: int
+    commit: int
+    state_version: int
+    planned_at: datetime
+    scanned_until: datetime | None = None
+    loaded_at: datetime | None = None
+    consistent_since: datetime | None = None
+    committed_at: datetime | None = None
+
+    @property
+    def target(self) -> Target:
+        """Where the rows are."""
+        return Target(self.target_schema, self.target_name)
+
+    @property
+    def identity(self) -> Identity:
+        """What the generation was planned on."""
+        pairs = msgspec.json.decode(self.keys, type=list[tuple[str, str]])
+        keys = tuple(KeyAttribute(name, tag) for name, tag in pairs)
+        return Identity(self.table_arn, self.table_id, self.stream_arn, self.view_type, keys)
+
+
+class State:
+    """The schema `_connector`, inside the transaction that `execute` runs in."""
+
+    def __init__(self, execute: Execute) -> None:
+        self._execute = execute
+
+    def _run(self, statement: sa.sql.expression.ClauseElement) -> list[dict[str, Any]]:
+        return self._execute(*compiled(statement))
+
+    def exists(self) -> bool:
+        """Whether there is any state. Raises StateRefused where it is not one we can read."""
+        schema = t.schema_tables.c
+        found = self._run(sa.select(schema.table_name).where(schema.table_schema == t.SCHEMA))
+        names = {row["table_name"] for row in found}
+        if not names:
+            return False
+        if t.tables.name not in names:
+            raise _unreadable("it has no list of tables")
+        newest = self._run(sa.select(sa.func.max(t.tables.c.state_version).label("newest")))
+        version = newest[0]["newest"] or 0
+        if not isinstance(version, int):
+            raise _unreadable("its version is no number")
+        if version > STATE_VERSION:
+            raise StateRefused(
+                f"The state here has version {version}; this program knows {STATE_VERSION}.",
+                "Use the newer connector that wrote it. Nothing was changed.",
+            )
+        if missing := sorted(t.NAMES - names):
+            raise _unreadable(f"it lacks {', '.join(missing)}")
+        return True
+
+    def create(self) -> None:
+        """Makes the tables that are absent."""
+        for sql, parameters in t.creation():
+            self._execute(sql, parameters)
+
+    def tables(self) -> list[str]:
+        """Source tables that have a state."""
+        rows = self._run(sa.select(t.tables.c.table_name).order_by(t.tables.c.table_name))
+        return [row["table_name"] for row in rows]
+
+    def targets(self) -> dict[str, Target]:
+        """Where each source table goes."""
+        chosen = (t.tables.c.table_name, t.tables.c.target_schema, t.tables.c.target_name)
+        rows = self._run(sa.select(*chosen))
+        return {row["table_name"]: Target(row["target_schema"], row["target_name"]) for row in rows}
+
+    def header(self, table: str) -> Header | None:
+        """The row of one table."""
+        rows = self._run(sa.select(t.tables).where(t.tables.c.table_name == table))
+        if len(rows) > 1:
+            raise _unreadable("it has a table twice")
+        if not rows:
+            return None
+        try:
+            return msgspec.convert(rows[0], Header)
+        except msgspec.ValidationError as error:
+            raise _unreadable("a table's row is damaged") from error
+
+    def read(self, table: str) -> TableState | None:
+        """Everything remembered of one table."""
+        header = self.header(table)
+        if header is None:
+            return None
+        try:
+            identity = header.identity
+        except msgspec.MsgspecError as error:
+            raise _unreadable("a table's key is damaged") from error
+        return TableState(
+            table=header.table_name,
+            target=header.target_name,
+            identity=identity,
+            generation=header.generation,
+            plan_id=header.plan_id,
+            phase=header.phase,
+            segments=header.segments,
+            start_commit=header.start_commit,
+            commit=header.commit,
+            cursors=self.cursors(table),
+            columns=self.columns(table),
+            planned_at=header.planned_at,
+            scanned_until=header.scanned_until,
+            loaded_at=header.loaded_at,
+            consistent_since=header.consistent_since,
+            committed_at=header.committed_at,
+            quarantined=self._quarantined(header),
+        )
+
+    def cursors(self, table: str, partitions: Sequence[str] | None = None) -> dict[str, Cursor]:
+        """Cursors by partition: all of them, or those of the given partitions."""
+        query = sa.select(t.cursors).where(t.cursors.c.table_name == table)
+        if partitions is not None:
+            query = query.where(t.cursors.c.partition.in_(partitions))
+        rows = self._run(query.order_by(t.cursors.c.partition))
+        try:
+            found = {row.pop("partition"): msgspec.convert(row, Cursor) for row in rows}
+        except msgspec.ValidationError as error:
+            raise _unreadable("a cursor is damaged") from error
+        if len(found) != len(rows):
+            raise _unreadable("it has a cursor twice")
+        return found
+
+    def columns(self, table: str) -> dict[str, Column]:
+        """Where each attribute lives, in the order they were added."""
+        rows = self._run(
+            sa.select(t.columns)
+            .where(t.columns.c.table_name == table)
+            .order_by(t.columns.c.position)
+        )
+        try:
+            return {
+                row["attribute"]: Column(row["column_name"], parse(row["type"])) for row in rows
+            }
+        except (ValueError, AttributeError) as error:
+            raise _unreadable("a column's type is damaged or unknown") from error
+
+    def _quarantined(self, header: Header) -> int:
+        rows = self._run(
+            sa.select(sa.func.count().label("count"))
+            .select_from(t.quarantine)
+            .where(t.quarantine.c.table_name == header.table_name)
+            .where(t.quarantine.c.generation == header.generation)
+        )
+        return int(rows[0]["count"])
+
+    def start(
+        self, plan: Plan, target: Target, generation: int, commit: int, now: datetime
+    ) -> None:
+        """Replaces a table's row and cursors by a new generation's."""
+        self._forget(plan.table, t.tables, t.cursors, t.tombstones)
+        keys = [(key.name, key.tag) for key in plan.identity.keys]
+        row = {
+            "table_name": plan.table,
+            "target_schema": target.schema,
+            "target_name": target.name,
+            "table_arn": plan.identity.table_arn,
+            "table_id": plan.identity.table_id,
+            "stream_arn": plan.identity.stream_arn,
+            "view_type": plan.identity.view_type,
+            "keys": msgspec.json.encode(keys).decode(),
+            "generation": generation,
+            "plan_id": plan.plan_id,
+            "phase": Phase.LOADING.value,
+            "segments": plan.segments,
+            "start_commit": commit,
+            "commit": commit,
+            "state_version": STATE_VERSION,
+            "planned_at": now,
+        }
+        self._run(sa.insert(t.tables).values(row))
+        self._insert_cursors(plan.table, plan.cursors)
+
+    def forget(self, table: str) -> None:
+        """Removes everything remembered of a table but its runs."""
+        self._forget(table, t.tables, t.cursors, t.columns, t.tombstones, t.quarantine)
+
+    def _forget(self, table: str, *from_tables: sa.Table) -> None:
+        for each in from_tables:
+            self._run(sa.delete(each).where(each.c.table_name == table))
+
+    def _insert_cursors(self, table: str, cursors: Mapping[str, Cursor]) -> None:
+        self._insert(
+            t.cursors,
+            (
+                {
+                    "table_name": table,
+                    "partition": partition,
+                    "token": cursor.token,
+                    "done": cursor.done,
+                    "seen_at": cursor.seen_at,
+                    "parent": cursor.parent,
+                }
+                for partition, cursor in cursors.items()
+            ),
+        )
+
+    def _insert(self, into: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
+        waiting = list(rows)
+        for first in range(0, len(waiting), _ROWS_AT_ONCE):
+            self._run(sa.insert(into).values(waiting[first : first + _ROWS_AT_ONCE]))
+
+    def move(self, table: str, cursors: Mapping[str, Cursor]) -> None:
+        """Puts cursors in place of those of the same partitions."""
+        if not cursors:
+            return
+        self._run(
+            sa.delete(t.cursors)
+            .where(t.cursors.c.table_name == table)
+            .where(t.cursors.c.partition.in_(list(cursors)))
+        )
+        self._insert_cursors(table, cursors)
+
+    def finish(self, table: str, partitions: Sequence[str]) -> None:
+        """Marks partitions as read to their end."""
+        self._run(
+            sa.update(t.cursors)
+            .where(t.cursors.c.table_name == table)
+            .where(t.cursors.c.partition.in_(partitions))
+            .values(done=True)
+        )
+
+    def update(self, table: str, **changes: Any) -> None:
+        """Changes columns of a table's row."""
+        self._run(sa.update(t.tables).where(t.tables.c.table_name == table).values(**changes))
+
+    def save_columns(self, table: str, columns: Mapping[str, Column]) -> None:
+        """Replaces the map from attributes to columns."""
+        self._forget(table, t.columns)
+        self._insert(
+            t.columns,
+            (
+                {
+                    "table_name": table,
+                    "attribute": attribute,
+                    "column_name": column.name,
+                    "type": column.type.text(),
+                    "position": position,
+                }
+                for position, (attribute, column) in enumerate(columns.items())
+            ),
+        )
+
+    def bury(self, table: str, staged: str, commit: int) -> None:
+        """Adds a tombstone for each key in the column `key` of the staged table."""
+        keys: Any = sa.select(
+            sa.literal(table), sa.column("key"), sa.literal(commit, sa.BigInteger)
+        )
+        self._run(
+            sa.insert(t.tombstones).from_select(
+                ["table_name", "key", "commit"], keys.select_from(sa.table(staged))
+            )
+        )
+
+    def unbury(self, table: str) -> None:
+        """Drops the tombstones of a table."""
+        self._forget(table, t.tombstones)
+
+    def buried(self, table: str) -> bool:
+        """Whether the table has a tombstone."""
+        query = sa.select(t.tombstones.c.commit).where(t.tombstones.c.table_name == table)
+        return bool(self._run(query.limit(1)))
+
+    def quarantine(
+        self, header: Header, commit: int, records: Sequence[Quarantined], now: datetime
+    ) -> None:
+        """Keeps records that could not be stored."""
+        self._insert(
+            t.quarantine,
+            (
+                {
+                    "table_name": header.table_name,
+                    "generation": header.generation,
+                    "commit": commit,
+                    "partition": record.partition,
+                    "sequence": record.sequence,
+                    "key": record.key,
+                    "reason": record.reason,
+                    "raw": record.raw,
+                    "quarantined_at": now,
+                }
+                for record in records
+            ),
+        )
+
+    def count(
+        self, run: tuple[str, str], table: str, now: datetime, counts: tuple[int, int, int]
+    ) -> None:
+        """Adds rows written, deleted and quarantined to the run's own row."""
+        run_id, command = run
+        mine = (t.runs.c.run_id == run_id) & (t.runs.c.table_name == table)
+        written, deleted, quarantined = counts
+        if self._run(sa.select(t.runs.c.run_id).where(mine)):
+            changes = {
+                "updated_at": now,
+                "commits": t.runs.c.commits + 1,
+                "written": t.runs.c.written + written,
+                "deleted": t.runs.c.deleted + deleted,
+                "quarantined": t.runs.c.quarantined + quarantined,
+            }
+            self._run(sa.update(t.runs).where(mine).values(changes))
+            return
+        row = {
+            "run_id": run_id,
+            "table_name": table,
+            "command": command,
+            "started_at": now,
+            "updated_at": now,
+            "commits": 1,
+            "written": written,
+            "deleted": deleted,
+            "quarantined": quarantined,
+        }
+        self._run(sa.insert(t.runs).values(row))
+
+
+def _unreadable(why: str) -> StateRefused:
+    return StateRefused(
+        f"The schema {t.SCHEMA} is no readable state: {why}.",
+        "Restore it from a backup, or reset the table and take a new snapshot.",
+    )
