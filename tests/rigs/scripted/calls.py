@@ -33,7 +33,7 @@ class Call:
     @property
     def lane(self) -> tuple[str, Any]:
         """Calls of one lane read one thing in order: a segment, a shard, or a table."""
-        return self.operation, self.shard or self.segment or self.table
+        return self.operation, (self.table, self.segment, self.shard)
 
 
 @dataclass

@@ -7,7 +7,8 @@ from typing import Any
 
 from .errors import ServiceError, invalid
 from .items import HASHES, Item, Position, rendered
-from .table import Stored, Table
+from .rows import Stored
+from .table import Table
 
 PAGE_BYTES = 1024 * 1024
 MAX_SEGMENTS = 1_000_000
@@ -67,10 +68,11 @@ def scan(table: Table, parameters: Mapping[str, Any]) -> bytes:
     if limit < 1:
         raise invalid("Limit must be greater than or equal to 1")
 
-    first, end = table.between(segment.low, segment.high, after)
+    rows = table.read(consistent=bool(parameters.get("ConsistentRead")))
+    first, end = rows.between(segment.low, segment.high, after)
     page: list[Stored] = []
     size = 0
-    for stored in table.slice(first, min(end, first + limit)):
+    for stored in rows.slice(first, min(end, first + limit)):
         if page and size + stored.size > PAGE_BYTES:
             break
         page.append(stored)

@@ -159,7 +159,9 @@ class ScriptedDynamoDB:
         try:
             parameters = json.loads(body)
         except ValueError:
-            return Response.failed(ServiceError("SerializationException", "Not JSON"))
+            parameters = None
+        if not isinstance(parameters, dict):
+            return Response.failed(ServiceError("SerializationException", "Not a JSON object"))
         shard = shard_of(name, parameters)
         with self.calls.recorded(name, parameters, self.clock.now(), shard) as call:
             answer = self.faults.answer(

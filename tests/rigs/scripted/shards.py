@@ -75,7 +75,7 @@ class Shard:
     parent: str | None = None
     ending: int | None = None
     closed_at: float | None = None
-    records: list[Record] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list, repr=False)
     trimmed_through: int = 0
 
     listed: bool = True

@@ -162,7 +162,9 @@ class Stream:
         )
 
     def listed(self) -> list[Shard]:
-        """The shards a listing shows now, in the order they were made."""
+        """The shards a listing shows now, in the order they were made; none while ENABLING."""
+        if self.status == "ENABLING":
+            return []
         return [shard for shard in self.shards.values() if self._is_listed(shard)]
 
     def _is_listed(self, shard: Shard) -> bool:

@@ -2,33 +2,19 @@
 
 import threading
 import uuid
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from .clock import VirtualClock
 from .errors import ServiceError
-from .items import Item, KeySchema, Position, Value, canonical, measured, rendered
+from .items import Item, KeySchema, Position, Value, canonical
+from .rows import Rows
 from .shards import SequenceNumbers
 from .stream import Change, Stream
 
 TTL_IDENTITY = {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
-
-
-@dataclass(frozen=True)
-class Stored:
-    """An item, rendered and measured once, so that a page of items is only a join."""
-
-    item: Item
-    body: bytes
-    size: int
-
-    @classmethod
-    def of(cls, item: Item) -> "Stored":
-        """Renders and measures an item."""
-        return cls(item, rendered(item), measured(item))
 
 
 @dataclass
@@ -40,18 +26,18 @@ class Table:
     region: str
     account: str
     clock: VirtualClock
-    numbers: SequenceNumbers
-    lock: threading.RLock
+    numbers: SequenceNumbers = field(repr=False)
+    lock: threading.RLock = field(repr=False)
     first_shards: int = 1
     billing: str = "PAY_PER_REQUEST"
     status: str = "ACTIVE"
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     created_at: float = 0.0
     earlier: int = 0
-    streams: list[Stream] = field(default_factory=list)
-    detours: dict[Position, Position | None] = field(default_factory=dict)
-    _stored: dict[Position, Stored] = field(default_factory=dict)
-    _order: list[Position] = field(default_factory=list)
+    streams: list[Stream] = field(default_factory=list, repr=False)
+    detours: dict[Position, Position | None] = field(default_factory=dict, repr=False)
+    staleness: float = 0.0
+    rows: Rows = field(default_factory=Rows, repr=False)
 
     @property
     def arn(self) -> str:
@@ -66,16 +52,16 @@ class Table:
         return self.streams[-1]
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self.rows)
 
     def items(self) -> list[Item]:
         """Every item, in the order a Scan meets them."""
         with self.lock:
-            return [self._stored[position].item for position in self._order]
+            return [stored.item for stored in self.rows]
 
     def get(self, key: Item) -> Item | None:
         """The item with this key, if there is one."""
-        stored = self._stored.get(self.schema.position(key))
+        stored = self.rows.get(self.schema.position(key))
         return stored.item if stored else None
 
     def put(self, *items: Item) -> None:
@@ -86,15 +72,13 @@ class Table:
     def load(self, items: Iterable[Item]) -> None:
         """Fills the table with items that were there before any stream: no records."""
         with self.lock:
-            for item in items:
-                self._stored[self.schema.position(item)] = Stored.of(item)
-            self._order = sorted(self._stored)
+            self.rows.load((self.schema.position(item), item) for item in items)
 
     def update(self, key: Item, changed: Item, removed: Iterable[str] = ()) -> None:
         """Sets and removes some attributes; makes the item where there is none."""
         with self.lock:
             position = self.schema.position(key)
-            before = self._stored.get(position)
+            before = self.rows.get(position)
             merged = {**(before.item if before else key), **changed}
             for name in removed:
                 merged.pop(name, None)
@@ -144,16 +128,11 @@ class Table:
         """Whether writes go to a stream now."""
         return bool(self.streams) and self.stream.disabled_at is None
 
-    def between(self, low: int, high: int, after: Position | None) -> tuple[int, int]:
-        """Where a range of hashes begins and ends in scan order, cut at a cursor."""
-        first = bisect_left(self._order, (low,))
-        if after is not None:
-            first = max(first, bisect_right(self._order, after))
-        return first, bisect_left(self._order, (high,))
-
-    def slice(self, first: int, last: int) -> Iterator[Stored]:
-        """The rendered items at these places in scan order."""
-        return (self._stored[self._order[place]] for place in range(first, last))
+    def read(self, *, consistent: bool) -> Rows:
+        """The rows a read sees: an eventual one may be `staleness` seconds behind."""
+        if consistent or not self.staleness:
+            return self.rows
+        return self.rows.as_of(self.clock.now() - self.staleness)
 
     def describe(self) -> dict[str, Any]:
         """The Table of DescribeTable."""
@@ -165,8 +144,8 @@ class Table:
             "CreationDateTime": self.created_at,
             "KeySchema": self.schema.describe(),
             "AttributeDefinitions": self.schema.attributes(),
-            "ItemCount": len(self._order),
-            "TableSizeBytes": sum(stored.size for stored in self._stored.values()),
+            "ItemCount": len(self.rows),
+            "TableSizeBytes": sum(stored.size for stored in self.rows),
             "DeletionProtectionEnabled": False,
             "ProvisionedThroughput": {
                 "NumberOfDecreasesToday": 0,
@@ -193,17 +172,11 @@ class Table:
         self, position: Position, new: Item | None, identity: Mapping[str, str] | None = None
     ) -> None:
         with self.lock:
-            before = self._stored.get(position)
+            before = self.rows.get(position)
             old = before.item if before else None
             if not differ(old, new):
                 return
-            if new is None:
-                del self._stored[position]
-                del self._order[bisect_left(self._order, position)]
-            else:
-                self._stored[position] = Stored.of(new)
-                if before is None:
-                    insort(self._order, position)
+            self.rows.replace(position, new, self.clock.now())
             if self.streaming:
                 key = self.schema.key_of(new if new is not None else old or {})
                 self.stream.write(Change(key, position[0], old, new, identity))
