@@ -10,43 +10,24 @@ from uuid import uuid4
 import duckdb
 import pyarrow as pa
 
-from connector.core.cursors import Batch, Cursor, Quarantined
-from connector.core.names import COMMIT, REST
-from connector.core.rows import field_of, rest_field, schema_of
-from connector.core.schema import JSON, Type
-from connector.core.state import Column, Committed, Load, Phase, Plan, TableState
+from connector.core.cursors import Batch, Quarantined
+from connector.core.names import COMMIT
+from connector.core.state import Column, Committed, Load, Plan, TableState
 from connector.destinations import duckdb_schema
-from connector.destinations.duckdb_connection import (
-    Connection,
-    DuckDBFile,
-    changed,
-    run,
-    run_on_state,
-)
+from connector.destinations.duckdb_commit import Commit, moved
+from connector.destinations.duckdb_connection import Connection, DuckDBFile, run, run_on_state
 from connector.destinations.duckdb_errors import query_errors
-from connector.destinations.load import Loading
-from connector.destinations.merge import (
-    STAGED,
-    STAGED_KEYS,
-    Layout,
-    deleted_keys,
-    deletes,
-    merge_sql,
-    overflows,
-    without_rest,
-)
+from connector.destinations.duckdb_rows import read_rows
 from connector.destinations.sql import Target, duckdb_fold, quoted
-from connector.destinations.state import Header, State
+from connector.destinations.state import State
+from connector.destinations.state_header import Header
 from connector.destinations.state_tables import SCHEMA
-from connector.errors import CursorMoved, DestinationRefused
+from connector.errors import DestinationRefused
 from connector.failpoints import failpoint
 
 # Measured: a load of a million rows keeps the whole process near 500 MB with these.
 DEFAULT_THREADS = 2
 DEFAULT_MEMORY_LIMIT = "512MB"
-
-# A row can have 400 KB, so this bounds a batch at 200 MB.
-_ROWS_READ_AT_ONCE = 512
 
 
 class DuckDBDestination:
@@ -115,7 +96,7 @@ class DuckDBDestination:
             state.create()
             before = state.header(plan.table)
             if plan.replaces != (before.plan_id if before else None):
-                raise _moved(plan.table)
+                raise moved(plan.table)
             _refuse_shared(state, plan.table, target)
             columns = self._columns_to_start_with(connection, state, plan, target, before)
             newest = run(connection, f"SELECT max({quoted(COMMIT)}) AS newest FROM {target.sql}")[
@@ -125,10 +106,10 @@ class DuckDBDestination:
             generation = (before.generation if before else 0) + 1
             state.start(plan, target, generation, commit, _now())
             state.save_columns(plan.table, columns)
-            state.count(self._run, plan.table, _now(), (0, 0, 0))
+            state.journal.count(self._run, plan.table, _now(), (0, 0, 0))
             planned = state.read(plan.table)
         if planned is None:
-            raise _moved(plan.table)
+            raise moved(plan.table)
         return planned
 
     def _columns_to_start_with(
@@ -158,124 +139,20 @@ class DuckDBDestination:
     def commit(self, batch: Batch) -> Committed:
         """Merges rows and moves cursors in one transaction."""
         if not self._file.exists():
-            raise _moved(batch.table)
+            raise moved(batch.table)
         with self._transaction("commit") as (connection, state):
-            header = _current(state, batch.table, batch.generation, batch.plan_id)
-            self._move(state, batch)
-            commit = header.commit + 1
-            written, deleted = self._merge(connection, state, header, batch.rows, commit)
-            failpoint("commit.after_merge")
-            now = _now()
-            state.quarantine(header, commit, batch.quarantined, now)
-            since = header.consistent_since or batch.consistent_since
-            state.update(batch.table, commit=commit, committed_at=now, consistent_since=since)
-            counts = (written, deleted, len(batch.quarantined))
-            state.count(self._run, batch.table, now, counts)
-        return Committed(commit, *counts)
-
-    def _move(self, state: State, batch: Batch) -> None:
-        if not batch.spans:
-            return
-        stored = state.cursors(batch.table, [span.partition for span in batch.spans])
-        until: dict[str, Cursor] = {}
-        for span in batch.spans:
-            before = stored.get(span.partition)
-            if before != span.since or span.partition in until:
-                raise _moved(batch.table)
-            until[span.partition] = Cursor(
-                token=span.until.token,
-                done=span.until.done,
-                seen_at=span.until.seen_at or (before.seen_at if before else None),
-                parent=span.until.parent or (before.parent if before else None),
-            )
-        state.move(batch.table, until)
-
-    def _merge(
-        self, connection: Connection, state: State, header: Header, rows: pa.Table, commit: int
-    ) -> tuple[int, int]:
-        if not len(rows):
-            failpoint("commit.after_schema")
-            return 0, 0
-        columns, rest = self._grow(connection, state, header, schema_of(rows.schema))
-        if not rest:
-            if overflows(rows, columns):
-                duckdb_schema.add_rest(connection, header.target)
-                rest = True
-            else:
-                rows = without_rest(rows)
-        failpoint("commit.after_schema")
-        keys = header.identity.keys
-        layout = Layout.of(header.target, keys, columns, schema_of(rows.schema), rest)
-        staged = layout.stage(rows)
-        connection.register(STAGED, staged)
-        touched = changed(connection, merge_sql(layout), [commit])
-        connection.unregister(STAGED)
-        wanted = deletes(staged)
-        if wanted and header.phase is Phase.LOADING:
-            connection.register(STAGED_KEYS, deleted_keys(layout, staged))
-            state.bury(header.table_name, STAGED_KEYS, commit)
-            connection.unregister(STAGED_KEYS)
-        written = len(staged) - wanted
-        return written, touched - written
-
-    def _grow(
-        self, connection: Connection, state: State, header: Header, wanted: Mapping[str, Type]
-    ) -> tuple[Mapping[str, Column], bool]:
-        """The columns that hold `wanted`, and whether there is one for the rest."""
-        columns = state.columns(header.table_name)
-        actual = duckdb_schema.describe(connection, header.target)
-        duckdb_schema.verify(header.target, actual, columns)
-        grown = duckdb_schema.grow(
-            connection, header.target, actual, columns, wanted, self._max_columns
-        )
-        if grown != columns:
-            state.save_columns(header.table_name, grown)
-        return grown, duckdb_schema.has_rest(actual)
+            commit = Commit(connection, state, batch, self._run, self._max_columns)
+            return commit.batch(batch)
 
     def load(
         self, load: Load, rows: Iterable[pa.Table], quarantined: Sequence[Quarantined]
     ) -> Committed:
         """Puts every spooled row in the table in one transaction and ends the loading phase."""
         if not self._file.exists():
-            raise _moved(load.table)
+            raise moved(load.table)
         with self._transaction("load") as (connection, state):
-            header = _current(state, load.table, load.generation, load.plan_id)
-            if header.phase is not Phase.LOADING:
-                raise _moved(load.table)
-            commit = header.commit + 1
-            columns, rest = self._grow(connection, state, header, load.schema)
-            keys = header.identity.keys
-            layout = Layout.of(header.target, keys, columns, load.schema, rest)
-            loading = Loading(connection, load.table, layout, header.start_commit, commit)
-            failpoint("load.before_insert")
-            plain = not state.buried(load.table) and not loading.streamed()
-            written = loading.insert(rows, load.schema, plain) - loading.repair()
-            deleted = loading.delete_earlier()
-            self._end_loading(state, header, load, commit, quarantined)
-            counts = (written, deleted, len(quarantined))
-            state.count(self._run, load.table, _now(), counts)
-        return Committed(commit, *counts)
-
-    def _end_loading(
-        self,
-        state: State,
-        header: Header,
-        load: Load,
-        commit: int,
-        quarantined: Sequence[Quarantined],
-    ) -> None:
-        now = _now()
-        state.quarantine(header, commit, quarantined, now)
-        state.finish(load.table, load.partitions)
-        state.unbury(load.table)
-        state.update(
-            load.table,
-            phase=Phase.TAILING.value,
-            commit=commit,
-            scanned_until=load.scanned_until,
-            loaded_at=now,
-            committed_at=now,
-        )
+            commit = Commit(connection, state, load, self._run, self._max_columns)
+            return commit.load(load, rows, quarantined)
 
     def rows(self, table: str) -> Iterator[pa.RecordBatch]:
         """The table's rows, with columns `item.<attribute>` and `rest` as in `core.rows`."""
@@ -289,7 +166,7 @@ class DuckDBDestination:
             columns = state.columns(table)
             actual = duckdb_schema.describe(connection, header.target)
             duckdb_schema.verify(header.target, actual, columns)
-            yield from _read(connection, header.target, columns, duckdb_schema.has_rest(actual))
+            yield from read_rows(connection, header.target, columns, duckdb_schema.has_rest(actual))
 
     def query(self, sql: str) -> pa.Table:
         """The answer to a read-only query."""
@@ -333,36 +210,8 @@ class DuckDBDestination:
             connection.execute("ROLLBACK")
 
 
-def _read(
-    connection: Connection, target: Target, columns: Mapping[str, Column], rest: bool
-) -> Iterator[pa.RecordBatch]:
-    fields = [field_of(attribute, column.type) for attribute, column in columns.items()]
-    names = [column.name for column in columns.values()]
-    if rest:
-        fields.append(rest_field())
-        names.append(REST)
-    chosen = ", ".join(f"{quoted(name)} AS c{index}" for index, name in enumerate(names))
-    reader = connection.sql(f"SELECT {chosen} FROM {target.sql}").to_arrow_reader(
-        _ROWS_READ_AT_ONCE
-    )
-    schema = pa.schema(fields)
-    for batch in reader:
-        arrays = [
-            array.cast(pa.string()).cast(JSON.arrow) if field.type == JSON.arrow else array
-            for array, field in zip(batch.columns, schema, strict=True)
-        ]
-        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
 def _state_in(connection: Connection) -> State:
     return State(lambda sql, parameters: run_on_state(connection, sql, parameters))
-
-
-def _current(state: State, table: str, generation: int, plan_id: str) -> Header:
-    header = state.header(table) if state.exists() else None
-    if header is None or (header.generation, header.plan_id) != (generation, plan_id):
-        raise _moved(table)
-    return header
 
 
 def _refuse_shared(state: State, table: str, target: Target) -> None:
@@ -372,12 +221,6 @@ def _refuse_shared(state: State, table: str, target: Target) -> None:
                 f"The tables {other} and {table} would both go to {target}.",
                 "Give one of them another name with `into`.",
             )
-
-
-def _moved(table: str) -> CursorMoved:
-    return CursorMoved(
-        f"Another run has moved {table} on; nothing was written.", "Run the same command again."
-    )
 
 
 def _unknown(table: str) -> DestinationRefused:

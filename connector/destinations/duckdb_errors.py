@@ -62,10 +62,12 @@ def query_errors() -> Iterator[None]:
     """Tells what is wrong with a user's own query."""
     try:
         yield
-    except (*_OF_THE_QUERY, duckdb.InvalidInputException) as error:
-        raise ConfigError(
-            f"The query cannot be answered: {error}", "Queries here can only read."
-        ) from error
+    except _OF_THE_QUERY as error:
+        raise ConfigError(f"The query cannot be answered: {error}") from error
+    except duckdb.InvalidInputException as error:
+        if "read-only" not in str(error):
+            raise
+        raise ConfigError("The query would change something; here it can only read.") from error
     except duckdb.PermissionException as error:
         raise ConfigError(
             "The query may read only what is in the destination: no files, no extensions."

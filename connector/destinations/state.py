@@ -1,60 +1,21 @@
 """What is remembered of each table, and every statement that reads or changes it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from connector.core.cursors import Cursor, Quarantined
-from connector.core.keys import KeyAttribute
+from connector.core.cursors import Cursor
 from connector.core.schema import parse
-from connector.core.state import STATE_VERSION, Column, Identity, Phase, Plan, TableState
+from connector.core.state import STATE_VERSION, Column, Phase, Plan, TableState
 from connector.destinations import state_tables as t
+from connector.destinations.journal import Journal
 from connector.destinations.sql import Target
-from connector.destinations.state_tables import Execute, compiled
+from connector.destinations.state_header import Header, unreadable
+from connector.destinations.state_tables import Execute, compiled, insert
 from connector.errors import StateRefused
-
-# A statement with more parameters than this would be slow to prepare.
-_ROWS_AT_ONCE = 200
-
-
-class Header(msgspec.Struct, frozen=True):
-    """One row of `tables`."""
-
-    table_name: str
-    target_schema: str
-    target_name: str
-    table_arn: str
-    table_id: str
-    stream_arn: str
-    view_type: str
-    keys: str
-    generation: int
-    plan_id: str
-    phase: Phase
-    segments: int
-    start_commit: int
-    commit: int
-    state_version: int
-    planned_at: datetime
-    scanned_until: datetime | None = None
-    loaded_at: datetime | None = None
-    consistent_since: datetime | None = None
-    committed_at: datetime | None = None
-
-    @property
-    def target(self) -> Target:
-        """Where the rows are."""
-        return Target(self.target_schema, self.target_name)
-
-    @property
-    def identity(self) -> Identity:
-        """What the generation was planned on."""
-        pairs = msgspec.json.decode(self.keys, type=list[tuple[str, str]])
-        keys = tuple(KeyAttribute(name, tag) for name, tag in pairs)
-        return Identity(self.table_arn, self.table_id, self.stream_arn, self.view_type, keys)
 
 
 class State:
@@ -62,6 +23,7 @@ class State:
 
     def __init__(self, execute: Execute) -> None:
         self._execute = execute
+        self.journal = Journal(execute)
 
     def _run(self, statement: sa.sql.expression.ClauseElement) -> list[dict[str, Any]]:
         return self._execute(*compiled(statement))
@@ -74,18 +36,18 @@ class State:
         if not names:
             return False
         if t.tables.name not in names:
-            raise _unreadable("it has no list of tables")
+            raise unreadable("it has no list of tables")
         newest = self._run(sa.select(sa.func.max(t.tables.c.state_version).label("newest")))
         version = newest[0]["newest"] or 0
         if not isinstance(version, int):
-            raise _unreadable("its version is no number")
+            raise unreadable("its version is no number")
         if version > STATE_VERSION:
             raise StateRefused(
                 f"The state here has version {version}; this program knows {STATE_VERSION}.",
                 "Use the newer connector that wrote it. Nothing was changed.",
             )
         if missing := sorted(t.NAMES - names):
-            raise _unreadable(f"it lacks {', '.join(missing)}")
+            raise unreadable(f"it lacks {', '.join(missing)}")
         return True
 
     def create(self) -> None:
@@ -108,13 +70,13 @@ class State:
         """The row of one table."""
         rows = self._run(sa.select(t.tables).where(t.tables.c.table_name == table))
         if len(rows) > 1:
-            raise _unreadable("it has a table twice")
+            raise unreadable("it has a table twice")
         if not rows:
             return None
         try:
             return msgspec.convert(rows[0], Header)
         except msgspec.ValidationError as error:
-            raise _unreadable("a table's row is damaged") from error
+            raise unreadable("a table's row is damaged") from error
 
     def read(self, table: str) -> TableState | None:
         """Everything remembered of one table."""
@@ -124,7 +86,7 @@ class State:
         try:
             identity = header.identity
         except msgspec.MsgspecError as error:
-            raise _unreadable("a table's key is damaged") from error
+            raise unreadable("a table's key is damaged") from error
         return TableState(
             table=header.table_name,
             target=header.target_name,
@@ -142,7 +104,7 @@ class State:
             loaded_at=header.loaded_at,
             consistent_since=header.consistent_since,
             committed_at=header.committed_at,
-            quarantined=self._quarantined(header),
+            quarantined=self.journal.quarantined(header),
         )
 
     def cursors(self, table: str, partitions: Sequence[str] | None = None) -> dict[str, Cursor]:
@@ -154,9 +116,9 @@ class State:
         try:
             found = {row.pop("partition"): msgspec.convert(row, Cursor) for row in rows}
         except msgspec.ValidationError as error:
-            raise _unreadable("a cursor is damaged") from error
+            raise unreadable("a cursor is damaged") from error
         if len(found) != len(rows):
-            raise _unreadable("it has a cursor twice")
+            raise unreadable("it has a cursor twice")
         return found
 
     def columns(self, table: str) -> dict[str, Column]:
@@ -171,16 +133,7 @@ class State:
                 row["attribute"]: Column(row["column_name"], parse(row["type"])) for row in rows
             }
         except (ValueError, AttributeError) as error:
-            raise _unreadable("a column's type is damaged or unknown") from error
-
-    def _quarantined(self, header: Header) -> int:
-        rows = self._run(
-            sa.select(sa.func.count().label("count"))
-            .select_from(t.quarantine)
-            .where(t.quarantine.c.table_name == header.table_name)
-            .where(t.quarantine.c.generation == header.generation)
-        )
-        return int(rows[0]["count"])
+            raise unreadable("a column's type is damaged or unknown") from error
 
     def start(
         self, plan: Plan, target: Target, generation: int, commit: int, now: datetime
@@ -218,7 +171,8 @@ class State:
             self._run(sa.delete(each).where(each.c.table_name == table))
 
     def _insert_cursors(self, table: str, cursors: Mapping[str, Cursor]) -> None:
-        self._insert(
+        insert(
+            self._execute,
             t.cursors,
             (
                 {
@@ -232,11 +186,6 @@ class State:
                 for partition, cursor in cursors.items()
             ),
         )
-
-    def _insert(self, into: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
-        waiting = list(rows)
-        for first in range(0, len(waiting), _ROWS_AT_ONCE):
-            self._run(sa.insert(into).values(waiting[first : first + _ROWS_AT_ONCE]))
 
     def move(self, table: str, cursors: Mapping[str, Cursor]) -> None:
         """Puts cursors in place of those of the same partitions."""
@@ -265,7 +214,8 @@ class State:
     def save_columns(self, table: str, columns: Mapping[str, Column]) -> None:
         """Replaces the map from attributes to columns."""
         self._forget(table, t.columns)
-        self._insert(
+        insert(
+            self._execute,
             t.columns,
             (
                 {
@@ -298,62 +248,3 @@ class State:
         """Whether the table has a tombstone."""
         query = sa.select(t.tombstones.c.commit).where(t.tombstones.c.table_name == table)
         return bool(self._run(query.limit(1)))
-
-    def quarantine(
-        self, header: Header, commit: int, records: Sequence[Quarantined], now: datetime
-    ) -> None:
-        """Keeps records that could not be stored."""
-        self._insert(
-            t.quarantine,
-            (
-                {
-                    "table_name": header.table_name,
-                    "generation": header.generation,
-                    "commit": commit,
-                    "partition": record.partition,
-                    "sequence": record.sequence,
-                    "key": record.key,
-                    "reason": record.reason,
-                    "raw": record.raw,
-                    "quarantined_at": now,
-                }
-                for record in records
-            ),
-        )
-
-    def count(
-        self, run: tuple[str, str], table: str, now: datetime, counts: tuple[int, int, int]
-    ) -> None:
-        """Adds rows written, deleted and quarantined to the run's own row."""
-        run_id, command = run
-        mine = (t.runs.c.run_id == run_id) & (t.runs.c.table_name == table)
-        written, deleted, quarantined = counts
-        if self._run(sa.select(t.runs.c.run_id).where(mine)):
-            changes = {
-                "updated_at": now,
-                "commits": t.runs.c.commits + 1,
-                "written": t.runs.c.written + written,
-                "deleted": t.runs.c.deleted + deleted,
-                "quarantined": t.runs.c.quarantined + quarantined,
-            }
-            self._run(sa.update(t.runs).where(mine).values(changes))
-            return
-        row = {
-            "run_id": run_id,
-            "table_name": table,
-            "command": command,
-            "started_at": now,
-            "updated_at": now,
-            "commits": 1,
-            "written": written,
-            "deleted": deleted,
-            "quarantined": quarantined,
-        }
-        self._run(sa.insert(t.runs).values(row))
-
-
-def _unreadable(why: str) -> StateRefused:
-    return StateRefused(
-        f"The schema {t.SCHEMA} is no readable state: {why}.",
-        "Restore it from a backup, or reset the table and take a new snapshot.",
-    )

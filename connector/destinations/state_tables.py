@@ -1,6 +1,6 @@
 """The tables of the schema `_connector`, and how statements on them become SQL text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -127,3 +127,14 @@ def creation() -> list[tuple[str, list[Any]]]:
     elements: list[ExecutableDDLElement] = [CreateSchema(SCHEMA, if_not_exists=True)]
     elements += [CreateTable(each, if_not_exists=True) for each in _metadata.sorted_tables]
     return [(str(element.compile(dialect=_dialect)), []) for element in elements]
+
+
+# A statement with more parameters than this many rows would be slow to prepare.
+_ROWS_AT_ONCE = 200
+
+
+def insert(execute: Execute, into: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Inserts rows, many with each statement."""
+    waiting = list(rows)
+    for first in range(0, len(waiting), _ROWS_AT_ONCE):
+        execute(*compiled(sa.insert(into).values(waiting[first : first + _ROWS_AT_ONCE])))

@@ -1,0 +1,85 @@
+"""What is told of the work: records that could not be stored, and what each run did."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from connector.core.cursors import Quarantined
+from connector.destinations import state_tables as t
+from connector.destinations.state_header import Header
+from connector.destinations.state_tables import Execute, compiled, insert
+
+
+class Journal:
+    """The tables `quarantine` and `runs`, inside the transaction that `execute` runs in."""
+
+    def __init__(self, execute: Execute) -> None:
+        self._execute = execute
+
+    def _run(self, statement: sa.sql.expression.ClauseElement) -> list[dict[str, Any]]:
+        return self._execute(*compiled(statement))
+
+    def quarantined(self, header: Header) -> int:
+        """How many records of this generation could not be stored."""
+        rows = self._run(
+            sa.select(sa.func.count().label("count"))
+            .select_from(t.quarantine)
+            .where(t.quarantine.c.table_name == header.table_name)
+            .where(t.quarantine.c.generation == header.generation)
+        )
+        return int(rows[0]["count"])
+
+    def quarantine(
+        self, header: Header, commit: int, records: Sequence[Quarantined], now: datetime
+    ) -> None:
+        """Keeps records that could not be stored."""
+        insert(
+            self._execute,
+            t.quarantine,
+            (
+                {
+                    "table_name": header.table_name,
+                    "generation": header.generation,
+                    "commit": commit,
+                    "partition": record.partition,
+                    "sequence": record.sequence,
+                    "key": record.key,
+                    "reason": record.reason,
+                    "raw": record.raw,
+                    "quarantined_at": now,
+                }
+                for record in records
+            ),
+        )
+
+    def count(
+        self, run: tuple[str, str], table: str, now: datetime, counts: tuple[int, int, int]
+    ) -> None:
+        """Adds rows written, deleted and quarantined to the run's own row."""
+        run_id, command = run
+        mine = (t.runs.c.run_id == run_id) & (t.runs.c.table_name == table)
+        written, deleted, quarantined = counts
+        if self._run(sa.select(t.runs.c.run_id).where(mine)):
+            changes = {
+                "updated_at": now,
+                "commits": t.runs.c.commits + 1,
+                "written": t.runs.c.written + written,
+                "deleted": t.runs.c.deleted + deleted,
+                "quarantined": t.runs.c.quarantined + quarantined,
+            }
+            self._run(sa.update(t.runs).where(mine).values(changes))
+            return
+        row = {
+            "run_id": run_id,
+            "table_name": table,
+            "command": command,
+            "started_at": now,
+            "updated_at": now,
+            "commits": 1,
+            "written": written,
+            "deleted": deleted,
+            "quarantined": quarantined,
+        }
+        self._run(sa.insert(t.runs).values(row))

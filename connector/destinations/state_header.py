@@ -1,0 +1,56 @@
+"""One table's row of the state, checked as it is read."""
+
+from datetime import datetime
+
+import msgspec
+
+from connector.core.keys import KeyAttribute
+from connector.core.state import Identity, Phase
+from connector.destinations.sql import Target
+from connector.destinations.state_tables import SCHEMA
+from connector.errors import StateRefused
+
+
+class Header(msgspec.Struct, frozen=True):
+    """One row of `tables`."""
+
+    table_name: str
+    target_schema: str
+    target_name: str
+    table_arn: str
+    table_id: str
+    stream_arn: str
+    view_type: str
+    keys: str
+    generation: int
+    plan_id: str
+    phase: Phase
+    segments: int
+    start_commit: int
+    commit: int
+    state_version: int
+    planned_at: datetime
+    scanned_until: datetime | None = None
+    loaded_at: datetime | None = None
+    consistent_since: datetime | None = None
+    committed_at: datetime | None = None
+
+    @property
+    def target(self) -> Target:
+        """Where the rows are."""
+        return Target(self.target_schema, self.target_name)
+
+    @property
+    def identity(self) -> Identity:
+        """What the generation was planned on."""
+        pairs = msgspec.json.decode(self.keys, type=list[tuple[str, str]])
+        keys = tuple(KeyAttribute(name, tag) for name, tag in pairs)
+        return Identity(self.table_arn, self.table_id, self.stream_arn, self.view_type, keys)
+
+
+def unreadable(why: str) -> StateRefused:
+    """The error for a state that is not as it was written."""
+    return StateRefused(
+        f"The schema {SCHEMA} is no readable state: {why}.",
+        "Restore it from a backup, or reset the table and take a new snapshot.",
+    )
