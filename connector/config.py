@@ -4,10 +4,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import (
-    BeforeValidator,
     Field,
     ValidationError,
     ValidationInfo,
@@ -19,17 +18,20 @@ from connector.config_errors import explain
 from connector.config_settings import Key, Settings, gather
 from connector.config_url import check_endpoint
 from connector.config_values import (
+    Columns,
     Count,
     Name,
+    Positive,
+    Records,
     Seconds,
     Section,
     Segments,
+    Size,
     SourceTable,
     Spool,
     Text,
     Url,
     checked,
-    no_switch,
     refuse,
 )
 
@@ -63,7 +65,7 @@ class Source(Section):
         default=True,
         description="Scans with strongly consistent reads, which cost twice as many read units.",
     )
-    max_read_units: Seconds | None = Field(
+    max_read_units: Positive | None = Field(
         default=None,
         description="Read units per second that a scan may use; without it there is no cap.",
     )
@@ -100,9 +102,8 @@ class Destination(Section):
     threads: Count | None = Field(
         default=None, description="Threads that DuckDB may use; without it, DuckDB decides."
     )
-    memory_limit: str | None = Field(
+    memory_limit: Size | None = Field(
         default=None,
-        pattern=r"^(?i:\d+(\.\d+)?\s*[KMGT]i?B)$",
         description="Memory that DuckDB may use, for example 4GB; without it, DuckDB decides.",
     )
 
@@ -155,9 +156,8 @@ class Tail(Section):
 class Quarantine(Section):
     """What happens to records that the destination cannot hold."""
 
-    limit: Annotated[int, BeforeValidator(no_switch)] = Field(
+    limit: Records = Field(
         default=100,
-        ge=0,
         description="Quarantined records that a table may have before its run stops.",
     )
 
@@ -177,8 +177,8 @@ class Table(Section):
         description="columns gives each attribute a column; packed puts all but the key into "
         "one JSON column, _rest.",
     )
-    max_columns: Count = Field(
-        default=500, le=1500, description="The most columns; further attributes go to _rest."
+    max_columns: Columns = Field(
+        default=500, description="The most columns; further attributes go to _rest."
     )
 
 
@@ -199,7 +199,7 @@ class Config(Section):
     quarantine: Quarantine = Field(
         default_factory=Quarantine, description="What happens to records that cannot be stored."
     )
-    tables: dict[SourceTable, Table] = Field(
+    tables: Mapping[SourceTable, Table] = Field(
         default_factory=dict, description="The tables to keep, by their name or ARN in DynamoDB."
     )
 

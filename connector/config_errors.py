@@ -29,6 +29,7 @@ _SENTENCES = {
     "less_than_equal": "must be at most {le}",
     "model_type": "must be a section with keys of its own",
     "model_attributes_type": "must be a section with keys of its own",
+    "mapping_type": "must be a section with keys of its own",
     "dict_type": "must be a section with keys of its own",
 }
 
@@ -37,7 +38,10 @@ def explain(
     error: ValidationError, settings: Settings, allowed: Mapping[Key, list[str]]
 ) -> ConfigError:
     """The first problem as a ConfigError; `allowed` lists the keys of each section."""
-    return _explain(error.errors(include_url=False, include_input=False)[0], settings, allowed)
+    problems = error.errors(include_url=False, include_input=False)
+    # A misspelt key is also a missing one: the misspelling says more.
+    problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
+    return _explain(problems[0], settings, allowed)
 
 
 def _explain(

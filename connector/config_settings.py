@@ -12,6 +12,7 @@ from connector.errors import ConfigError
 
 FILE = "connector.yaml"
 _DEEPEST = 8
+_LISTED = 12
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 
 Key = tuple[str, ...]
@@ -102,7 +103,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
     names = list(known)
     if close := get_close_matches(name, names, n=1):
         return f"Did you mean {close[0]}?"
-    return f"Known here: {', '.join(names)}."
+    more = ", …" if len(names) > _LISTED else ""
+    return f"Known here: {', '.join(names[:_LISTED])}{more}."
 
 
 def gather(

@@ -117,7 +117,7 @@ def check_endpoint(url: str, *, allow_http: bool) -> None:
         )
     if parts["scheme"] == "http" and not allow_http and not _is_loopback(parts["host"]):
         raise ConfigError(
-            "Plain http is for endpoints on this machine only.",
+            "Anyone on the way can read plain http, so it is for endpoints on this machine only.",
             "Use https, or set source.allow_http to true.",
         )
 

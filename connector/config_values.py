@@ -17,12 +17,13 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from connector.config_url import DestinationUrl, spool_location
 from connector.errors import ConfigError
 
 _ARN = re.compile(r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/(?P<name>.*)", re.DOTALL)
+_SIZE = re.compile(r"[0-9]+(\.[0-9]+)? ?[KMGT]i?B", re.IGNORECASE)
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ def _url(value: object, info: ValidationInfo) -> DestinationUrl:
     if isinstance(value, DestinationUrl):
         return value
     if not isinstance(value, str):
-        raise refuse("The url must be text.")
+        raise PydanticKnownError("string_type")
     return checked(lambda: DestinationUrl.parse(value, _folder("destination.url", info)))
 
 
@@ -61,7 +62,7 @@ def _spool(value: str, info: ValidationInfo) -> str:
 def no_switch(value: object) -> object:
     """Refuses true and false, which pydantic takes for 1 and 0."""
     if isinstance(value, bool):
-        raise refuse("This must be a number.")
+        raise PydanticKnownError("float_type")
     return value
 
 
@@ -81,19 +82,27 @@ def _storable(name: str) -> str:
     return name
 
 
+def _size(text: str) -> str:
+    if not _SIZE.fullmatch(text):
+        raise refuse("This must be a size, for example 4GB.")
+    return text
+
+
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(min_length=1), AfterValidator(_storable)]
-Count = Annotated[int, BeforeValidator(no_switch), Field(ge=1)]
-Seconds = Annotated[float, BeforeValidator(no_switch), Field(gt=0, allow_inf_nan=False)]
-Segments = Annotated[Count, Field(le=1_000_000)]
+Count = Annotated[int, Field(ge=1), BeforeValidator(no_switch)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(no_switch)]
+Seconds = Positive
+Size = Annotated[str, AfterValidator(_size)]
+Segments = Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(no_switch)]
+Columns = Annotated[int, Field(ge=1, le=1500), BeforeValidator(no_switch)]
+Records = Annotated[int, Field(ge=0), BeforeValidator(no_switch)]
 Url = Annotated[
     DestinationUrl,
     PlainValidator(_url),
     PlainSerializer(str),
     WithJsonSchema({"type": "string"}),
 ]
-
-
 SourceTable = Annotated[str, AfterValidator(_source_table)]
 Spool = Annotated[str, AfterValidator(_spool)]
 

@@ -27,7 +27,7 @@ _reached: Counter[str] = Counter()
 
 
 def failpoint(name: str) -> None:
-    """Kills this process with SIGKILL where CONNECTOR_FAILPOINT is `name`, or `name:n`, nth time."""
+    """Kills this process with SIGKILL where CONNECTOR_FAILPOINT is `name` or `name:nth`."""
     wanted = os.environ.get(VARIABLE)
     if not wanted:
         return

@@ -1,9 +1,9 @@
 """The two sides of the connector: a source that is read and a destination that is kept equal."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -23,20 +23,15 @@ class Description:
 
 
 @dataclass(frozen=True)
-class ScanPage:
-    """One Scan answer: its body as sent, and when it was asked for."""
-
-    body: bytes
-    asked_at: datetime
-
-
-@dataclass(frozen=True)
 class StreamPage:
     """One GetRecords answer. `ended` is true only where the shard is proven to have ended."""
 
     page: RecordsPage
     asked_at: datetime
     ended: bool = False
+
+
+Decoded = TypeVar("Decoded")
 
 
 class Source(Protocol):
@@ -46,19 +41,28 @@ class Source(Protocol):
         """Identity and size. Raises SourceRefused where the table cannot be replicated."""
         ...
 
-    def scan_page(self, segment: int, segments: int, since: str | None) -> ScanPage:
-        """The Scan page after the token `since`."""
+    def scan_page(
+        self, segment: int, segments: int, since: str | None, decode: Callable[[bytes], Decoded]
+    ) -> tuple[Decoded, datetime]:
+        """The Scan page after the token `since`, decoded, and when it was asked for.
+
+        A page for which `decode` raises BadAnswer is asked for again.
+        """
         ...
 
     def shards(self) -> list[Shard]:
         """Every shard the stream lists now."""
         ...
 
-    def read(self, shard: Shard, since: str | None) -> StreamPage:
-        """The next page of a shard after the sequence number `since`; None is its beginning.
+    def read(self, shard: Shard, since: Cursor) -> StreamPage:
+        """The next page of a shard after the cursor's sequence number; None is its beginning.
 
-        Raises HistoryLost where records after `since` are certainly gone.
+        Raises HistoryLost where records after it are certainly gone.
         """
+        ...
+
+    def now(self) -> datetime:
+        """The source's own time, so that a wrong clock here is no loss there."""
         ...
 
     def items(self, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -103,6 +107,10 @@ class Destination(Protocol):
 
     def rows(self, table: str) -> Iterator[pa.RecordBatch]:
         """The table's rows, with columns `item.<attribute>` and `rest` as in `core.rows`."""
+        ...
+
+    def count(self, table: str) -> int:
+        """How many rows the table has."""
         ...
 
     def query(self, sql: str) -> pa.Table:
@@ -152,10 +160,20 @@ class Spool(Protocol):
 class Link(Protocol):
     """One file of a chain."""
 
-    rows_schema: pa.Schema
-    until: Cursor
-    count: int
-    quarantined: Sequence[Quarantined]
+    @property
+    def rows_schema(self) -> pa.Schema:
+        """The schema of the rows, known without reading them."""
+        ...
+
+    @property
+    def until(self) -> Cursor:
+        """Where the next link begins, or that there is none."""
+        ...
+
+    @property
+    def quarantined(self) -> Sequence[Quarantined]:
+        """Items of this stretch that cannot be stored."""
+        ...
 
     def rows(self) -> pa.Table:
         """The rows, read now."""
@@ -164,6 +182,10 @@ class Link(Protocol):
 
 class Progress(Protocol):
     """What is told while work goes on: counts only, never a value."""
+
+    def planned(self, items: int, segments: int) -> None:
+        """A scan begins, of about so many items."""
+        ...
 
     def scanned(self, segment: int, items: int, size: int, done: bool) -> None:
         """A segment's items and bytes since the last call."""
@@ -176,6 +198,9 @@ class Progress(Protocol):
 
 class Quiet:
     """Progress that tells nothing."""
+
+    def planned(self, items: int, segments: int) -> None:
+        """Nothing is shown."""
 
     def scanned(self, segment: int, items: int, size: int, done: bool) -> None:
         """Nothing is shown."""

@@ -192,8 +192,8 @@ class Encoder:
             for name, column in cells.items()
             if any(column) and not name.startswith(REPLICATION_PREFIX)
         }
-        fields = [field_of(name, type_) for name, (type_, _) in made.items()]
-        arrays = [array for _, array in made.values()]
+        fields = [field_of(name, type_) for name, (type_, _) in made.items() if type_ is not NULL]
+        arrays = [array for type_, array in made.values() if type_ is not NULL]
         packed = pa.array(rest, pa.string()).cast(pa.json_())
         return pa.Table.from_arrays([*arrays, packed], schema=pa.schema([*fields, rest_field()]))
 

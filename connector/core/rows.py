@@ -13,7 +13,7 @@ import pyarrow as pa
 from msgspec import Raw
 
 from connector.core import values
-from connector.core.schema import JSON, Kind, Type, parse
+from connector.core.schema import JSON, Kind, Type, join_all, parse
 
 ITEM = "item."
 CHANGED_AT = pa.field("changed_at", pa.timestamp("us", "UTC"))
@@ -49,10 +49,14 @@ def with_service(rows: pa.Table, changed_at: pa.Array, deleted: pa.Array | None)
 def conform(rows: pa.Table, schema: Mapping[str, Type], service: Sequence[pa.Field]) -> pa.Table:
     """The rows with exactly the attributes of `schema`, in its types, then the service columns.
 
-    An attribute that is not in `schema` moves to `rest`; a missing one is null.
+    An attribute that is not in `schema` moves to `rest`, which `service` must then have; a missing
+    one is null.
     """
     have = schema_of(rows.schema)
-    overflow = [name for name in have if name not in schema]
+    overflow = [n for n, type_ in have.items() if n not in schema and type_.kind is not Kind.NULL]
+    needs_rest = overflow or REST in rows.column_names
+    if needs_rest and REST not in [field.name for field in service]:
+        raise ValueError("rows with attributes that have no column need a rest column")
     if overflow:
         rows = pack(rows, overflow)
     arrays = [
@@ -66,6 +70,15 @@ def conform(rows: pa.Table, schema: Mapping[str, Type], service: Sequence[pa.Fie
         arrays.append(rows.column(field.name) if present else _missing(field, len(rows)))
     fields = [field_of(name, type_) for name, type_ in schema.items()]
     return pa.Table.from_arrays(arrays, schema=pa.schema([*fields, *service]))
+
+
+def combine(tables: Sequence[pa.Table]) -> pa.Table:
+    """One table of several with the same service columns, in the join of their schemas."""
+    schema = join_all(schema_of(table.schema) for table in tables)
+    service = [CHANGED_AT]
+    if any(REST in table.column_names for table in tables):
+        service.append(rest_field())
+    return pa.concat_tables([conform(table, schema, service) for table in tables])
 
 
 def _missing(field: pa.Field, length: int) -> pa.Array:

@@ -2,8 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from connector.core.cursors import Cursor
+
+RETENTION = timedelta(hours=24)
+"""Stream records live this long, then may be trimmed at any moment (DynamoDB Streams guide)."""
+
+TRIM_MARGIN = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -70,3 +76,11 @@ def lost(shards: Iterable[Shard], cursors: Mapping[str, Cursor]) -> list[Loss]:
         if shard.parent and shard.parent not in listed and shard.parent not in cursors
     ]
     return losses
+
+
+def nothing_trimmed(seen_at: datetime | None, now: datetime) -> bool:
+    """Whether everything after a cursor must still be there, whatever the stream says.
+
+    Trimmed records are at least 24 hours old, and whatever came after the last read is younger.
+    """
+    return seen_at is not None and now - seen_at < RETENTION - TRIM_MARGIN

@@ -168,6 +168,18 @@ class DuckDBDestination:
             duckdb_schema.verify(header.target, actual, columns)
             yield from read_rows(connection, header.target, columns, duckdb_schema.has_rest(actual))
 
+    def count(self, table: str) -> int:
+        """How many rows the table has."""
+        if not self._file.exists():
+            raise _unknown(table)
+        with self._file.open(read_only=True) as connection:
+            state = _state_in(connection)
+            header = state.header(table) if state.exists() else None
+            if header is None:
+                raise _unknown(table)
+            found = run(connection, f"SELECT count(*) AS n FROM {header.target.sql}")
+            return int(found[0]["n"])
+
     def query(self, sql: str) -> pa.Table:
         """The answer to a read-only query."""
         if not self._file.exists():

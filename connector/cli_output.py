@@ -1,0 +1,109 @@
+"""Results on stdout: as a table for people, or as JSON for programs."""
+
+import sys
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+from connector.cli import Output
+from connector.core.shards import RETENTION
+from connector.core.state import TableState
+
+
+class Printer:
+    """Prints rows in the chosen form."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+
+    def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Rows with the same columns."""
+        if self.output is Output.json:
+            self.json(list(rows))
+        elif rows:
+            self._table(list(rows[0]), [list(row.values()) for row in rows])
+
+    def arrow(self, table: pa.Table) -> None:
+        """The answer to a query."""
+        names = table.column_names
+        columns = [_plain(column, self.output) for column in table.columns]
+        if self.output is Output.json:
+            self.json([dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)])
+        else:
+            self._table(names, [list(row) for row in zip(*columns, strict=True)])
+
+    def json(self, value: Any) -> None:
+        """One JSON document; numbers keep their digits."""
+        text = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode(value)
+        sys.stdout.write(msgspec.json.format(text, indent=2).decode() + "\n")
+
+    def _table(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        # Where stdout is no terminal a table is as wide as it needs to be.
+        console = Console(width=None if sys.stdout.isatty() else 10_000, highlight=False)
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in names:
+            table.add_column(name, overflow="fold")
+        for row in rows:
+            table.add_row(*(_text(value) for value in row))
+        console.print(table)
+
+
+def _text(value: Any) -> str:
+    from rich.markup import escape
+
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
+    return escape(str(value))
+
+
+def _plain(column: pa.ChunkedArray, output: Output) -> list[Any]:
+    values: list[Any] = column.to_pylist()
+    if output is Output.json and column.type == pa.json_():
+        return [None if value is None else msgspec.Raw(value.encode()) for value in values]
+    return values
+
+
+def state_row(state: TableState, rows: int) -> dict[str, Any]:
+    """What a run says at its end."""
+    return {
+        "table": state.table,
+        "into": state.target,
+        "phase": state.phase.value,
+        "rows": rows,
+        "quarantined": state.quarantined,
+        "consistent_since": state.consistent_since,
+    }
+
+
+def status_row(state: TableState, rows: int, now: datetime) -> dict[str, Any]:
+    """Where a table stands; lag and time to data loss are those of the slowest shard."""
+    unfinished = [cursor for cursor in state.shards.values() if not cursor.done]
+    seen = min((cursor.seen_at for cursor in unfinished if cursor.seen_at), default=None)
+    lag = max((now - seen).total_seconds(), 0.0) if seen else None
+    return {
+        "table": state.table,
+        "into": state.target,
+        "phase": state.phase.value,
+        "generation": state.generation,
+        "rows": rows,
+        "consistent_since": state.consistent_since,
+        "open_shards": len(unfinished),
+        "finished_shards": len(state.shards) - len(unfinished),
+        "lag_seconds": None if lag is None else round(lag, 1),
+        "seconds_to_data_loss": (
+            None if lag is None else round(RETENTION.total_seconds() - lag, 1)
+        ),
+        "last_commit": state.commit,
+        "committed_at": state.committed_at,
+        "quarantined": state.quarantined,
+    }

@@ -1,0 +1,147 @@
+"""boto3 clients for reading only, whose large answers arrive as bytes."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    CredentialProvider,
+    CredentialResolver,
+    DeferredRefreshableCredentials,
+)
+from botocore.exceptions import BotoCoreError
+from botocore.parsers import JSONParser, ResponseParser, ResponseParserFactory
+
+from connector.config import Source
+from connector.config_url import check_endpoint
+from connector.dynamodb.calls import translate
+
+READ_ONLY = frozenset(
+    (
+        "DescribeTable",
+        "Scan",
+        "BatchGetItem",
+        "DescribeStream",
+        "GetShardIterator",
+        "GetRecords",
+        "AssumeRole",
+    )
+)
+"""Every operation these clients may call. None of them changes anything."""
+
+_RAW_ANSWERS = frozenset(("ScanOutput", "GetRecordsOutput", "BatchGetItemOutput"))
+
+
+class _RawJSONParser(JSONParser):
+    """Hands the bodies of large answers on as bytes; botocore's own parsing takes 30 times longer.
+
+    Errors and small answers are parsed as usual.
+    """
+
+    def _do_parse(self, response: dict[str, Any], shape: Any) -> dict[str, Any]:
+        if shape is not None and shape.name in _RAW_ANSWERS:
+            return {"Body": response["body"], "ResponseMetadata": {}}
+        parsed: dict[str, Any] = super()._do_parse(response, shape)  # type: ignore[misc]
+        return parsed
+
+
+class _RawParserFactory(ResponseParserFactory):
+    def create_parser(self, protocol_name: str) -> ResponseParser:
+        return _RawJSONParser() if protocol_name == "json" else super().create_parser(protocol_name)
+
+
+@dataclass(frozen=True)
+class Clients:
+    """One client for the table and one for its stream: they have endpoints of their own."""
+
+    dynamodb: Any
+    streams: Any
+
+
+def open_clients(source: Source, readers: int = 16) -> Clients:
+    """Clients for `source`; boto3's own chain fills in what it leaves out."""
+    _quiet_loggers()
+    try:
+        session = _session(source)
+    except BotoCoreError as error:
+        raise translate(error) from error
+    session.register_component("response_parser_factory", _RawParserFactory())
+    session.register("before-call", _refuse_writes)
+    # Retries are ours (see calls.py): they know a deadline and what a wrong body means.
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": 1},
+        connect_timeout=source.connect_timeout,
+        read_timeout=source.read_timeout,
+        max_pool_connections=max(10, readers),
+        tcp_keepalive=True,
+        user_agent_extra="connector",
+    )
+    boto = boto3.Session(botocore_session=session, region_name=source.region)
+    try:
+        clients = Clients(
+            dynamodb=boto.client("dynamodb", endpoint_url=source.endpoint_url, config=config),
+            streams=boto.client(
+                "dynamodbstreams",
+                endpoint_url=source.streams_endpoint_url or source.endpoint_url,
+                config=config,
+            ),
+        )
+    except BotoCoreError as error:
+        raise translate(error) from error
+    for client in (clients.dynamodb, clients.streams):
+        # Endpoints also come from AWS_ENDPOINT_URL_DYNAMODB and from profiles.
+        check_endpoint(client.meta.endpoint_url, allow_http=source.allow_http)
+    return clients
+
+
+def _session(source: Source) -> Any:
+    session = botocore.session.Session(profile=source.profile)
+    if not source.role_arn:
+        return session
+    # Credentials of a role expire within hours; a scan may take longer, so they renew themselves.
+    extra = {"RoleSessionName": "connector"}
+    if source.external_id:
+        extra["ExternalId"] = source.external_id
+    fetcher = AssumeRoleCredentialFetcher(
+        client_creator=session.create_client,
+        source_credentials=session.get_credentials(),
+        role_arn=source.role_arn,
+        extra_args=extra,
+    )
+    assumed = botocore.session.Session(profile=source.profile)
+    credentials = DeferredRefreshableCredentials(
+        method="assume-role", refresh_using=fetcher.fetch_credentials
+    )
+    assumed.register_component("credential_provider", CredentialResolver([_Fixed(credentials)]))
+    return assumed
+
+
+class _Fixed(CredentialProvider):
+    """A credential provider that always has the same, self-renewing credentials."""
+
+    METHOD = "connector-assume-role"
+    CANONICAL_NAME = None
+
+    def __init__(self, credentials: Any) -> None:
+        super().__init__()
+        self._credentials = credentials
+
+    def load(self) -> Any:
+        return self._credentials
+
+
+def _refuse_writes(model: Any, **_: Any) -> None:
+    if model.name not in READ_ONLY:
+        raise PermissionError(f"The connector never calls {model.name}.")
+
+
+def _quiet_loggers() -> None:
+    # At DEBUG these print session tokens and whole items, whatever the host program asked for.
+    for name in ("botocore", "boto3", "urllib3"):
+        logger = logging.getLogger(name)
+        if logger.getEffectiveLevel() < logging.INFO:
+            logger.setLevel(logging.INFO)

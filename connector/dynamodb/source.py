@@ -1,0 +1,81 @@
+"""A DynamoDB table and its stream as a `connector.ports.Source`."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from connector.config import Source as SourceConfig
+from connector.core.cursors import Cursor
+from connector.core.shards import Shard
+from connector.core.state import Identity
+from connector.dynamodb.calls import Caller, Clock, Pace
+from connector.dynamodb.client import open_clients
+from connector.dynamodb.scan import Scanner
+from connector.dynamodb.streams import Stream
+from connector.dynamodb.table import describe
+from connector.ports import Decoded, Description, StreamPage
+
+
+class DynamoDBSource:
+    """Reads one table. Safe to use from several threads, each on shards of its own."""
+
+    def __init__(
+        self,
+        config: SourceConfig,
+        table: str,
+        *,
+        readers: int = 16,
+        max_read_units: float | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.table = table
+        self._clock = Clock()
+        self._clients = open_clients(config, readers)
+        self._call = Caller(config.retry_seconds, self._clock, sleep)
+        pace = Pace(max_read_units, sleep)
+        self._scanner = Scanner(
+            self._call, self._clients.dynamodb, table, config.consistent_read, pace
+        )
+        self._identity: Identity | None = None
+        self._stream: Stream | None = None
+
+    def describe(self) -> Description:
+        """Identity and size of the table as it is now."""
+        description = describe(self._call, self._clients.dynamodb, self.table)
+        if self._identity is None or self._identity.stream_arn != description.identity.stream_arn:
+            self._stream = Stream(
+                self._call, self._clients.streams, description.identity.stream_arn
+            )
+        self._identity = description.identity
+        return description
+
+    def scan_page(
+        self, segment: int, segments: int, since: str | None, decode: Callable[[bytes], Decoded]
+    ) -> tuple[Decoded, datetime]:
+        """The Scan page after the token `since`, decoded, and when it was asked for."""
+        return self._scanner.page(segment, segments, since, decode)
+
+    def shards(self) -> list[Shard]:
+        """Every shard the stream lists now."""
+        return self._described_stream().shards()
+
+    def read(self, shard: Shard, since: Cursor) -> StreamPage:
+        """The next page of a shard."""
+        return self._described_stream().read(shard, since)
+
+    def items(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Items by key, read consistently."""
+        if self._identity is None:
+            self.describe()
+        assert self._identity is not None
+        return self._scanner.items(keys, self._identity.keys)
+
+    def now(self) -> datetime:
+        """The source's own time."""
+        return self._clock.now()
+
+    def _described_stream(self) -> Stream:
+        if self._stream is None:
+            self.describe()
+        assert self._stream is not None
+        return self._stream

@@ -1,0 +1,189 @@
+"""The table's stream: listing shards, and reading each from where the destination stands."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from connector.core.cursors import Cursor
+from connector.core.shards import Shard, nothing_trimmed
+from connector.core.wire import RecordsPage, records_page
+from connector.dynamodb.calls import Caller, body, error_code, member
+from connector.errors import BadAnswer, HistoryLost, Unreachable
+from connector.ports import StreamPage
+
+MAX_RECORDS = 1000
+MAX_LISTING_PAGES = 10_000
+ENABLING_TRIES = 60
+
+_WAYS_OUT = (
+    "Run `connector snapshot TABLE --full-refresh` to read the whole table again; the rows stay "
+    "readable until then."
+)
+
+
+@dataclass
+class _Reader:
+    """An iterator and the token it stands at."""
+
+    iterator: str
+    token: str | None
+
+
+class Stream:
+    """Reads the shards of one stream. Iterators are kept between calls and renewed as needed."""
+
+    def __init__(self, call: Caller, streams: Any, arn: str) -> None:
+        self._call = call
+        self._streams = streams
+        self._arn = arn
+        self._readers: dict[str, _Reader] = {}
+
+    def shards(self) -> list[Shard]:
+        """Every shard listed now, over all pages of DescribeStream."""
+        for _ in range(ENABLING_TRIES):
+            status, shards = self._listing()
+            if status != "ENABLING":
+                return shards
+            # No shard is listed while a stream is being enabled.
+            self._call.sleep(1.0)
+        raise Unreachable("The stream is still being enabled.", "Run the same command again later.")
+
+    def _listing(self) -> tuple[str, list[Shard]]:
+        shards: dict[str, Shard] = {}
+        start: dict[str, Any] = {}
+        for _ in range(MAX_LISTING_PAGES):
+            page = self._describe(**start)
+            shards.update((each["ShardId"], _shard(each)) for each in page.get("Shards", []))
+            last = page.get("LastEvaluatedShardId")
+            if last is None:
+                return page.get("StreamStatus", "ENABLED"), list(shards.values())
+            if last == start.get("ExclusiveStartShardId"):
+                raise BadAnswer("DescribeStream repeats the same page for ever.", "Try again.")
+            start = {"ExclusiveStartShardId": last}
+        raise BadAnswer("DescribeStream lists shards without end.", "Try again.")
+
+    def _describe(self, **parameters: Any) -> dict[str, Any]:
+        try:
+            description: dict[str, Any] = self._call(
+                self._streams.describe_stream,
+                member("StreamDescription"),
+                StreamArn=self._arn,
+                **parameters,
+            )
+        except Exception as error:
+            if error_code(error) == "ResourceNotFoundException":
+                raise HistoryLost(f"The stream {self._arn} no longer exists.", _WAYS_OUT) from error
+            raise
+        return description
+
+    def read(self, shard: Shard, since: Cursor) -> StreamPage:
+        """The next page after `since`; see `connector.ports.Source.read`."""
+        reader = self._readers.get(shard.id)
+        if reader is None or reader.token != since.token:
+            reader = self._open(shard, since)
+        asked_at = self._call.clock.now()
+        try:
+            page = self._records(reader)
+        except Exception as error:
+            self._readers.pop(shard.id, None)
+            if error_code(error) == "ExpiredIteratorException":
+                page = self._records(self._open(shard, since))
+            elif error_code(error) == "TrimmedDataAccessException":
+                self._object_to_trim(shard, since)
+                page = self._records(self._horizon(shard, since))
+            elif error_code(error) == "ResourceNotFoundException":
+                raise self._gone(shard) from error
+            else:
+                raise
+        return self._keep(shard, since, page, asked_at)
+
+    def _keep(self, shard: Shard, since: Cursor, page: RecordsPage, asked_at: Any) -> StreamPage:
+        if page.next_iterator is None:
+            self._readers.pop(shard.id, None)
+            # A missing iterator alone proves nothing: the listing must say that the shard is
+            # closed. Otherwise reading goes on from the last record, with a new iterator.
+            return StreamPage(page, asked_at, ended=shard.closed or self._closed(shard))
+        numbers = [int(record.dynamodb.SequenceNumber) for record in page.records]
+        numbers += [int(bad.sequence) for bad in page.bad if bad.sequence]
+        before = int(since.token) if since.token else -1
+        highest = max([before, *numbers])
+        token = str(highest) if highest >= 0 else None
+        self._readers[shard.id] = _Reader(page.next_iterator, token)
+        return StreamPage(page, asked_at)
+
+    def _closed(self, shard: Shard) -> bool:
+        return any(listed.closed for listed in self.shards() if listed.id == shard.id)
+
+    def _open(self, shard: Shard, since: Cursor) -> _Reader:
+        if since.token is None:
+            # The horizon hides what was trimmed, so time must prove that nothing unread was.
+            self._object_to_trim(shard, since)
+            return self._horizon(shard, since)
+        try:
+            return self._iterator(
+                shard,
+                since,
+                ShardIteratorType="AFTER_SEQUENCE_NUMBER",
+                SequenceNumber=since.token,
+            )
+        except Exception as error:
+            if error_code(error) != "TrimmedDataAccessException":
+                raise
+            self._object_to_trim(shard, since)
+            return self._horizon(shard, since)
+
+    def _horizon(self, shard: Shard, since: Cursor) -> _Reader:
+        # Records up to the cursor come again; they are dropped by their sequence number.
+        return self._iterator(shard, since, ShardIteratorType="TRIM_HORIZON")
+
+    def _iterator(self, shard: Shard, since: Cursor, **position: str) -> _Reader:
+        try:
+            iterator = self._call(
+                self._streams.get_shard_iterator,
+                member("ShardIterator"),
+                StreamArn=self._arn,
+                ShardId=shard.id,
+                **position,
+            )
+        except Exception as error:
+            if error_code(error) == "ResourceNotFoundException":
+                raise self._gone(shard) from error
+            raise
+        return _Reader(iterator, since.token)
+
+    def _records(self, reader: _Reader) -> RecordsPage:
+        return self._call(
+            self._streams.get_records,
+            _records_body,
+            ShardIterator=reader.iterator,
+            Limit=MAX_RECORDS,
+        )
+
+    def _object_to_trim(self, shard: Shard, since: Cursor) -> None:
+        now = self._call.clock.now()
+        if nothing_trimmed(since.seen_at, now):
+            return
+        seen = since.seen_at.isoformat() if since.seen_at else "never"
+        raise HistoryLost(
+            f"Records of shard {shard.id} were trimmed before they were read: it was last read "
+            f"{seen}, and it is {now.isoformat()}.",
+            _WAYS_OUT,
+        )
+
+    def _gone(self, shard: Shard) -> HistoryLost:
+        return HistoryLost(
+            f"Shard {shard.id} no longer exists and was not read to its end.", _WAYS_OUT
+        )
+
+
+def _shard(listed: dict[str, Any]) -> Shard:
+    numbers = listed.get("SequenceNumberRange", {})
+    return Shard(
+        id=listed["ShardId"],
+        parent=listed.get("ParentShardId"),
+        starting=numbers.get("StartingSequenceNumber"),
+        ending=numbers.get("EndingSequenceNumber"),
+    )
+
+
+def _records_body(answer: dict[str, Any]) -> RecordsPage:
+    return records_page(body(answer))

@@ -1,0 +1,118 @@
+"""The composition root: a configuration and a table become a ready job."""
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from connector.config import Config
+from connector.core import wire
+from connector.core.state import TableState
+from connector.destinations.duckdb import DuckDBDestination
+from connector.dynamodb.source import DynamoDBSource
+from connector.errors import ConfigError
+from connector.pipeline.sync import Run, Scanning
+from connector.ports import Destination, Progress, Quiet
+from connector.spool import ArrowSpool
+from connector.workers import ProcessScan, ThreadScan, interruptible
+
+SMALL_TABLE_BYTES = 64 * 1024**2
+"""A table smaller than this is read by one thread before processes would have started."""
+
+
+@dataclass
+class Stop:
+    """Asks every part of a run to end after what it is doing."""
+
+    event: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, seconds: float) -> bool:
+        """Waits so long; true where the run was asked to end."""
+        return self.event.wait(seconds) if seconds else self.event.is_set()
+
+
+def open_destination(config: Config, table: str | None = None, command: str = "") -> Destination:
+    """The configured destination, ready for one table or for questions about all."""
+    url = config.destination.url
+    if url.kind != "duckdb" or url.path is None:
+        raise ConfigError(f"The destination {url} is not supported by this version.")
+    settings = config.tables.get(table) if table else None
+    return DuckDBDestination(
+        url.path,
+        config.destination.schema_name,
+        lock_timeout=config.destination.lock_timeout,
+        threads=config.destination.threads,
+        memory_limit=config.destination.memory_limit,
+        max_columns=settings.max_columns if settings else 500,
+        command=command,
+    )
+
+
+def open_source(
+    config: Config, table: str, pause: Callable[[float], bool] | None = None
+) -> DynamoDBSource:
+    """The source table; its waits end early where `pause` says so."""
+    return DynamoDBSource(
+        config.source,
+        table,
+        readers=config.tail.readers,
+        max_read_units=config.source.max_read_units,
+        sleep=interruptible(pause or Stop()),
+    )
+
+
+def open_run(
+    config: Config,
+    table: str,
+    *,
+    progress: Progress | None = None,
+    stop: Callable[[float], bool] | None = None,
+    command: str = "",
+) -> Run:
+    """Everything one run of one table needs."""
+    shown = progress or Quiet()
+    workers = config.scan.workers or min(os.cpu_count() or 1, 4)
+    pause = stop or Stop()
+    source = open_source(config, table, pause)
+
+    def start_scan(state: TableState) -> Scanning:
+        description = source.describe()
+        shown.planned(description.item_count, state.segments)
+        count = min(workers, state.segments)
+        small = description.size_bytes < SMALL_TABLE_BYTES and not config.scan.workers
+        if count == 1 or small:
+            return ThreadScan(config, state, shown)
+        return ProcessScan(config, state, shown, count)
+
+    return Run(
+        table=table,
+        target=config.target(table),
+        config=config,
+        settings=config.tables[table],
+        source=source,
+        destination=open_destination(config, table, command),
+        spool_of=lambda state: ArrowSpool(config.spool_location(), table, state.plan_id),
+        start_scan=start_scan,
+        progress=shown,
+        pause=pause,
+        workers=workers,
+    )
+
+
+def drop_spool(config: Config, state: TableState) -> None:
+    """Removes what a table's scan has spooled."""
+    ArrowSpool(config.spool_location(), state.table, state.plan_id).drop()
+
+
+def check_source(config: Config, table: str) -> str:
+    """Reads the table's description, the stream's listing and one page; says what is there."""
+    source = open_source(config, table)
+    description = source.describe()
+    shards = source.shards()
+    # One of a million segments: a page that proves the permission and costs next to nothing.
+    source.scan_page(0, 1_000_000, None, wire.scan_page)
+    keys = ", ".join(f"{key.name} {key.tag}" for key in description.identity.keys)
+    return (
+        f"ok: keys {keys}; stream {description.identity.view_type}, {len(shards)} shards; about "
+        f"{description.item_count:,} items, {description.size_bytes / 1e6:,.1f} MB; scan allowed"
+    )

@@ -1,0 +1,83 @@
+"""Plan: pin the source's identity and seed every cursor, before the first page is read."""
+
+from uuid import uuid4
+
+from connector.core.cursors import Cursor, segment_partition, shard_partition
+from connector.core.state import Identity, Plan, TableState
+from connector.errors import HistoryLost
+from connector.failpoints import failpoint
+from connector.ports import Description, Destination, Source
+
+SEGMENT_BYTES = 2 * 1024**3
+"""One segment for each 2 GB is AWS's advice for parallel scans (developer guide, "Scan")."""
+
+WAYS_OUT = (
+    "Run `connector snapshot TABLE --full-refresh` to read the whole table again; its rows stay "
+    "readable until then."
+)
+
+
+def plan(
+    source: Source,
+    destination: Destination,
+    table: str,
+    target: str,
+    *,
+    segments: int | None,
+    workers: int,
+    replaces: str | None = None,
+) -> TableState:
+    """Starts a generation: identity, all shards and all segments in one transaction.
+
+    Every shard is seeded at its beginning, so the stream covers the scan however long that takes.
+    """
+    description = source.describe()
+    now = source.now()
+    # What is trimmed within a day of now was written before now, and the scan will see it.
+    cursors = {
+        shard_partition(shard.id): Cursor(seen_at=now, parent=shard.parent)
+        for shard in source.shards()
+    }
+    total = segments or _segments_for(description, workers)
+    cursors.update((segment_partition(number, total), Cursor()) for number in range(total))
+    failpoint("plan.before_commit")
+    state = destination.plan(
+        Plan(
+            table=table,
+            target=target,
+            identity=description.identity,
+            plan_id=uuid4().hex,
+            segments=total,
+            cursors=cursors,
+            replaces=replaces,
+        )
+    )
+    failpoint("plan.after_commit")
+    return state
+
+
+def _segments_for(description: Description, workers: int) -> int:
+    return max(workers, -(-description.size_bytes // SEGMENT_BYTES))
+
+
+def check_identity(planned: Identity, now: Identity) -> None:
+    """Raises HistoryLost where the table or its stream is no longer the planned one."""
+    if planned.table_arn != now.table_arn:
+        raise HistoryLost(
+            f"The table is now {now.table_arn}, but {planned.table_arn} was replicated.", WAYS_OUT
+        )
+    if planned.table_id != now.table_id:
+        raise HistoryLost(
+            f"The table {now.table_arn} was deleted and created again since it was first read.",
+            WAYS_OUT,
+        )
+    if planned.stream_arn != now.stream_arn:
+        raise HistoryLost(
+            f"The stream is now {now.stream_arn}, but {planned.stream_arn} was read; changes made "
+            "in between are in neither.",
+            WAYS_OUT,
+        )
+    if planned != now:
+        raise HistoryLost(
+            f"The keys or the stream's view type of {now.table_arn} have changed.", WAYS_OUT
+        )

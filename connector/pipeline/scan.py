@@ -1,0 +1,112 @@
+"""Scan one segment into the spool, from wherever its chain ends."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from connector.core.cursors import Cursor, Quarantined, segment_partition
+from connector.core.encoder import Encoded, Encoder
+from connector.core.rows import CHANGED_AT, combine, with_service
+from connector.core.state import TableState
+from connector.errors import BadAnswer, QuarantineLimit
+from connector.failpoints import failpoint
+from connector.ports import Progress, Source, Spool
+
+LINK_ROWS = 50_000
+LINK_BYTES = 32 * 1024**2
+LINK_SECONDS = 30.0
+
+
+@dataclass
+class _Pending:
+    """Pages that are not in the spool yet."""
+
+    since: str | None
+    tables: list[pa.Table] = field(default_factory=list)
+    quarantined: list[Quarantined] = field(default_factory=list)
+    rows: int = 0
+    size: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def full(self) -> bool:
+        return (
+            self.rows >= LINK_ROWS
+            or self.size >= LINK_BYTES
+            or time.monotonic() - self.started >= LINK_SECONDS
+        )
+
+
+@dataclass
+class SegmentScan:
+    """The scan of one segment. Safe to kill and to run twice; touches only source and spool."""
+
+    source: Source
+    spool: Spool
+    state: TableState
+    encoder: Encoder
+    progress: Progress
+    quarantine_limit: int
+    stopped: Callable[[], bool] = lambda: False
+
+    def run(self, number: int) -> bool:
+        """Scans until the segment ends; False where it was stopped before."""
+        total = self.state.segments
+        partition = segment_partition(number, total)
+        position = self.spool.position(partition)
+        if position.done:
+            self.progress.scanned(number, 0, 0, True)
+            return True
+        pending = _Pending(position.token)
+        token = position.token
+        while not self.stopped():
+            size = 0
+
+            def decode(body: bytes) -> tuple[Encoded, str | None]:
+                nonlocal size
+                size = len(body)
+                return self.encoder.encode_page(body)
+
+            (encoded, following), asked_at = self.source.scan_page(number, total, token, decode)
+            failpoint("scan.after_page")
+            if following is not None and following == token:
+                raise BadAnswer("Scan answered with the position it was asked for.", "Try again.")
+            token = following
+            self._take(pending, partition, encoded, asked_at, size)
+            self.progress.scanned(number, len(encoded.rows), size, token is None)
+            if token is None or pending.full():
+                self._link(partition, pending, Cursor(token, token is None))
+                pending = _Pending(token)
+            if token is None:
+                return True
+        if pending.tables:
+            self._link(partition, pending, Cursor(token))
+        return False
+
+    def _take(
+        self, pending: _Pending, partition: str, encoded: Encoded, asked_at: object, size: int
+    ) -> None:
+        times = pa.repeat(pa.scalar(asked_at, CHANGED_AT.type), len(encoded.rows))
+        pending.tables.append(with_service(encoded.rows, times, None))
+        pending.quarantined += [
+            Quarantined(partition, bad.reason, bad.raw.decode(errors="backslashreplace"))
+            for bad in encoded.bad
+        ]
+        if len(pending.quarantined) > self.quarantine_limit:
+            raise quarantine_limit(self.quarantine_limit)
+        pending.rows += len(encoded.rows)
+        pending.size += size
+
+    def _link(self, partition: str, pending: _Pending, until: Cursor) -> None:
+        rows = combine(pending.tables)
+        self.spool.append(partition, pending.since, until, rows, pending.quarantined)
+
+
+def quarantine_limit(limit: int) -> QuarantineLimit:
+    """The error for more bad records than allowed."""
+    return QuarantineLimit(
+        f"More than {limit} records could not be stored.",
+        "Nothing of this batch was written. Look at `_connector.quarantine`, then raise "
+        "`quarantine.limit` or mend the items at the source.",
+    )

@@ -1,0 +1,150 @@
+"""Sync: plan if needed, scan and tail side by side, load, then tail until it is time to end."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from connector.config import Config, Table
+from connector.core.encoder import Encoder
+from connector.core.state import Phase, TableState
+from connector.errors import Interrupted
+from connector.pipeline.load import load
+from connector.pipeline.plan import check_identity, plan
+from connector.pipeline.tail import Tail
+from connector.ports import Destination, Progress, Source, Spool
+
+log = logging.getLogger("connector.sync")
+
+
+class Scanning(Protocol):
+    """The scan of all segments, going on beside the tail."""
+
+    def finished(self) -> bool:
+        """Whether every segment is done. Raises the error of a worker that failed."""
+        ...
+
+    def stop(self) -> None:
+        """Ends the workers; what they have spooled stays."""
+        ...
+
+
+@dataclass
+class Run:
+    """The steps of one table over its two ports."""
+
+    table: str
+    target: str
+    config: Config
+    settings: Table
+    source: Source
+    destination: Destination
+    spool_of: Callable[[TableState], Spool]
+    start_scan: Callable[[TableState], Scanning]
+    progress: Progress
+    pause: Callable[[float], bool]
+    workers: int
+
+    def planned(self) -> TableState:
+        """The table's state, planned first where it never was."""
+        state = self.destination.read(self.table)
+        if state is None:
+            return self.plan(None)
+        check_identity(state.identity, self.source.describe().identity)
+        return state
+
+    def plan(self, replaces: TableState | None) -> TableState:
+        """A new generation, the first or one that replaces another."""
+        return plan(
+            self.source,
+            self.destination,
+            self.table,
+            self.target,
+            segments=self.settings.segments or self.config.scan.segments,
+            workers=self.workers,
+            replaces=replaces.plan_id if replaces else None,
+        )
+
+    def snapshot(self, full_refresh: bool = False) -> TableState:
+        """Plans, scans and loads; the stream is drained meanwhile, since a scan may outlast it."""
+        state = self.destination.read(self.table)
+        if state is None or full_refresh:
+            state = self._replanned(state)
+        else:
+            check_identity(state.identity, self.source.describe().identity)
+        if state.phase is Phase.LOADING:
+            with self._tail(state) as tail:
+                state = self._load(state, tail)
+        return state
+
+    def _replanned(self, state: TableState | None) -> TableState:
+        if state is not None:
+            self.spool_of(state).drop()
+        return self.plan(state)
+
+    def sync(self, until: Callable[[Tail], bool]) -> TableState:
+        """Brings the table up to date, from whatever state it is in."""
+        state = self.planned()
+        with self._tail(state) as tail:
+            if state.phase is Phase.LOADING:
+                state = self._load(state, tail)
+                tail.restart(state)
+            else:
+                # A run that was killed between its load and this left its spool behind.
+                self.spool_of(state).drop()
+            tail.until(lambda: until(tail))
+            self._check_stopped()
+            return tail.state
+
+    def tail(self, until: Callable[[Tail], bool]) -> TableState:
+        """Follows the stream only, in whatever phase the table is."""
+        state = self.planned()
+        with self._tail(state) as tail:
+            tail.until(lambda: until(tail))
+            self._check_stopped()
+            return tail.state
+
+    def _tail(self, state: TableState) -> Tail:
+        return Tail(
+            source=self.source,
+            destination=self.destination,
+            state=state,
+            encoder=self.encoder(state),
+            config=self.config.tail,
+            progress=self.progress,
+            quarantine_limit=self.config.quarantine.limit,
+            pause=self.pause,
+        )
+
+    def encoder(self, state: TableState) -> Encoder:
+        """An encoder for this table's items."""
+        return make_encoder(state, self.settings)
+
+    def _load(self, state: TableState, tail: Tail) -> TableState:
+        scanning = self.start_scan(state)
+        try:
+            tail.until(scanning.finished)
+        finally:
+            scanning.stop()
+        self._check_stopped()
+        spool = self.spool_of(state)
+        load(self.source, self.destination, spool, state, self.config.quarantine.limit)
+        loaded = self.destination.read(self.table)
+        assert loaded is not None
+        return loaded
+
+    def _check_stopped(self) -> None:
+        if self.pause(0):
+            raise Interrupted(
+                f"The run of {self.table} was asked to end.",
+                "What was read is committed; the same command goes on from there.",
+            )
+
+
+def make_encoder(state: TableState, settings: Table) -> Encoder:
+    """An encoder for the items of a table, as the configuration lays it out."""
+    return Encoder(
+        state.identity.keys,
+        max_columns=settings.max_columns,
+        packed=settings.layout == "packed",
+    )

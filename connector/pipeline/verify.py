@@ -1,0 +1,186 @@
+"""Verify: read source and table and compare every item, by canonical key and canonical value.
+
+The comparison has its own path from an item to its canonical form, through plain Python values,
+so that an error in the columnar path cannot hide in both sides.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from connector.core import canonical, wire
+from connector.core.keys import KeySchema, key_item, key_text
+from connector.core.malformed import Malformed
+from connector.core.state import TableState
+from connector.ports import Destination, Progress, Source
+
+SHOWN = 10
+SETTLE_TRIES = 5
+"""How often a key that still changes is read again before it is reported as unsettled."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Keys of one kind of difference: how many, and the first of them."""
+
+    count: int = 0
+    keys: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a comparison found."""
+
+    matching: int
+    missing: Difference = field(default_factory=Difference)
+    extra: Difference = field(default_factory=Difference)
+    different: Difference = field(default_factory=Difference)
+    unsettled: Difference = field(default_factory=Difference)
+
+    @property
+    def equal(self) -> bool:
+        """Whether the table holds exactly the source's items."""
+        return not (self.missing.count or self.extra.count or self.different.count)
+
+
+Digests = dict[str, bytes]
+
+
+def verify(
+    source: Source,
+    destination: Destination,
+    state: TableState,
+    *,
+    segments: int,
+    tail: Callable[[], None],
+    progress: Progress,
+) -> Verdict:
+    """Compares the whole source with the whole table.
+
+    Keys that differ may have changed between the two reads: they are read again after a tail.
+    """
+    tail()
+    there = _source_digests(source, state.identity.keys, segments, progress)
+    here = dict(_table_digests(destination.rows(state.table), state.identity.keys, None))
+    suspects = {key for key, digest in there.items() if here.get(key) != digest}
+    suspects.update(here.keys() - there.keys())
+    matching = len(there) - len(suspects & there.keys())
+    before = {key: there.get(key) for key in suspects}
+    # An item that is no item has no key to read it again by.
+    settled: dict[str, tuple[bytes | None, bytes | None]] = {
+        text: (there[text], None) for text in suspects if not _is_key(text)
+    }
+    suspects -= settled.keys()
+    for _ in range(SETTLE_TRIES):
+        if not suspects:
+            break
+        tail()
+        here = dict(_table_digests(destination.rows(state.table), state.identity.keys, suspects))
+        there = _again(source, state.identity.keys, sorted(suspects))
+        for key in list(suspects):
+            pair = there.get(key), here.get(key)
+            if pair[0] == pair[1]:
+                matching += pair[0] is not None
+                suspects.discard(key)
+            elif before[key] == pair[0]:
+                # The source has not changed since it was last read, and a tail came after that.
+                settled[key] = pair
+                suspects.discard(key)
+            else:
+                before[key] = pair[0]
+    return _verdict(matching, settled, suspects)
+
+
+def _verdict(
+    matching: int, settled: Mapping[str, tuple[bytes | None, bytes | None]], unsettled: set[str]
+) -> Verdict:
+    missing = [key for key, (there, here) in settled.items() if here is None]
+    extra = [key for key, (there, here) in settled.items() if there is None]
+    different = [key for key, (there, here) in settled.items() if there and here]
+    return Verdict(
+        matching,
+        missing=_difference(missing),
+        extra=_difference(extra),
+        different=_difference(different),
+        unsettled=_difference(unsettled),
+    )
+
+
+def _difference(keys: Sequence[str] | set[str]) -> Difference:
+    return Difference(len(keys), sorted(keys)[:SHOWN])
+
+
+def _source_digests(source: Source, keys: KeySchema, segments: int, progress: Progress) -> Digests:
+    def one(segment: int) -> Digests:
+        return dict(_segment_digests(source, keys, segment, segments, progress))
+
+    digests: Digests = {}
+    with ThreadPoolExecutor(segments, "verify") as threads:
+        for part in threads.map(one, range(segments)):
+            digests.update(part)
+    return digests
+
+
+def _segment_digests(
+    source: Source, keys: KeySchema, segment: int, segments: int, progress: Progress
+) -> Iterator[tuple[str, bytes]]:
+    token: str | None = None
+    while True:
+        (items, token), _ = source.scan_page(segment, segments, token, wire.scan_page)
+        progress.scanned(segment, len(items), sum(map(len, items)), token is None)
+        for item in items:
+            yield _item_digest(keys, item)
+        if token is None:
+            return
+
+
+def _item_digest(keys: KeySchema, item: bytes) -> tuple[str, bytes]:
+    try:
+        key, value = canonical.of_item(keys, item)
+    except Malformed:
+        # It cannot be in the table, so its raw form can only be reported as a difference.
+        return item.decode(errors="backslashreplace"), _digest(item)
+    return key_text(key), _digest(value)
+
+
+def _table_digests(
+    batches: Iterator[pa.RecordBatch], keys: KeySchema, wanted: set[str] | None
+) -> Iterator[tuple[str, bytes]]:
+    for batch in batches:
+        for key, value in canonical.of_rows(keys, batch):
+            text = key_text(key)
+            if wanted is None or text in wanted:
+                yield text, _digest(value)
+
+
+def _again(source: Source, keys: KeySchema, texts: Sequence[str]) -> Digests:
+    items = source.items([key_item(keys, text) for text in texts])
+    return dict(_item_digest(keys, item) for item in items if item is not None)
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(text), list)
+    except msgspec.MsgspecError:
+        return False
+
+
+def _digest(value: bytes) -> bytes:
+    return blake2b(value, digest_size=16).digest()
+
+
+def as_dict(verdict: Verdict) -> dict[str, Any]:
+    """The verdict for JSON output."""
+    return {
+        "matching": verdict.matching,
+        **{
+            name: {"count": found.count, "keys": list(found.keys)}
+            for name in ("missing", "extra", "different", "unsettled")
+            for found in (getattr(verdict, name),)
+        },
+    }
