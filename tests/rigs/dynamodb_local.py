@@ -64,7 +64,7 @@ def fetch(folder: Path) -> Path:
         raise Unavailable(f"npm pack took longer than {FETCH_SECONDS} seconds") from None
     found = list(folder.glob("*.tgz"))
     if done.returncode or not found:
-        raise Unavailable(f"npm pack failed: {(done.stderr or done.stdout).strip()[-300:]}")
+        raise Unavailable(f"npm pack failed: {(done.stderr or done.stdout).strip()[:300]}")
     return found[0]
 
 

@@ -1,5 +1,16 @@
-"""R1: DynamoDB and DynamoDB Streams as a script, over real HTTP, for real botocore clients."""
+"""R1: DynamoDB and DynamoDB Streams as a script, over real HTTP, for real botocore clients.
 
+with ScriptedDynamoDB() as rig:
+    orders = rig.create_table("orders", KeySchema(Key("id")))
+    orders.put({"id": {"S": "1"}, "n": {"N": "5"}})
+    left, right = orders.stream.split()
+    rig.faults.add(faults.throttle(), on="Scan", segment=2, times=3)
+    rig.clock.advance(hours=23)
+    rig.client("dynamodbstreams").describe_stream(StreamArn=orders.stream.arn)
+    rig.calls.count("DescribeStream")
+"""
+
+from . import faults
 from .clock import RunningClock, VirtualClock
 from .items import Key, KeySchema
 from .prerendered import PrerenderedTable
@@ -20,4 +31,5 @@ __all__ = [
     "Table",
     "VirtualClock",
     "connect",
+    "faults",
 ]
