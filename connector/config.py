@@ -252,7 +252,8 @@ def load(
 ) -> Config:
     """Reads the configuration: flags win over the environment, that over the file, over defaults.
 
-    `overrides` are flags by dotted key (`{"scan.segments": 8}`); None is a flag not given.
+    `overrides` are further flags, by dotted key or nested: `{"scan.segments": 8}`,
+    `{"tables": {"orders": {"segments": 8}}}`; None is a flag not given.
     """
     return _validated(gather(path, to, tables, environment, overrides))
 

@@ -11,10 +11,12 @@ from pydantic import SecretStr
 from connector.errors import ConfigError
 
 _ALLOWED = "Use duckdb:///warehouse.duckdb or postgresql://user@host:5432/database."
+# A port is digits, so that a password never passes for one where the @ was forgotten.
+_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:,@/?#\[\]]*)(?::[0-9]+)?"
 _POSTGRES = re.compile(
     r"postgresql://"
     r"(?:(?P<user>[^\s:@/?#]*)(?P<password>:[^\s@/?#]*)?@)?"
-    r"(?P<rest>[^\s@/?#]*(?:/[^\s@/?#]*)?)"
+    rf"(?P<rest>{_HOST}(?:,{_HOST})*(?:/[^\s@/?#]*)?)"
     r"(?:\?[^\s@#]*)?"
 )
 _ENDPOINT = re.compile(r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d+)?/?")
