@@ -65,7 +65,7 @@ class Fold:
                 continue
             last = max(last, sequence)
             self._refuse(Quarantined(partition, bad.reason, bad.raw, None, bad.sequence))
-        return str(last) if last >= 0 else None
+        return page.token(since)
 
     def _keep(self, partition: str, record: Record) -> None:
         try:

@@ -83,6 +83,12 @@ class RecordsPage:
     bad: Sequence[BadRecord]
     next_iterator: str | None
 
+    def token(self, since: str | None) -> str | None:
+        """The sequence number to go on after, in the stream's own spelling."""
+        numbers = [record.dynamodb.SequenceNumber for record in self.records]
+        numbers += [bad.sequence for bad in self.bad if bad.sequence]
+        return max([since, *numbers] if since else numbers, key=int, default=None)
+
 
 _scan_head = msgspec.json.Decoder(_ScanHead)
 _records = msgspec.json.Decoder(_RecordsPage)

@@ -1,6 +1,7 @@
 """boto3 clients for reading only, whose large answers arrive as bytes."""
 
 import logging
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,8 +80,12 @@ def open_clients(source: Source, readers: int = 16) -> Clients:
         max_pool_connections=max(10, readers),
         tcp_keepalive=True,
         user_agent_extra="connector",
+        # botocore would refuse the short sequence numbers of DynamoDB Local.
+        parameter_validation=False,
     )
-    boto = boto3.Session(botocore_session=session, region_name=source.region)
+    # boto3 reads AWS_DEFAULT_REGION only; AWS_REGION is what every other AWS tool reads.
+    region = source.region or os.environ.get("AWS_REGION")
+    boto = boto3.Session(botocore_session=session, region_name=region)
     try:
         clients = Clients(
             dynamodb=boto.client("dynamodb", endpoint_url=source.endpoint_url, config=config),

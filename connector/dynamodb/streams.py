@@ -102,12 +102,7 @@ class Stream:
             # A missing iterator alone proves nothing: the listing must say that the shard is
             # closed. Otherwise reading goes on from the last record, with a new iterator.
             return StreamPage(page, asked_at, ended=shard.closed or self._closed(shard))
-        numbers = [int(record.dynamodb.SequenceNumber) for record in page.records]
-        numbers += [int(bad.sequence) for bad in page.bad if bad.sequence]
-        before = int(since.token) if since.token else -1
-        highest = max([before, *numbers])
-        token = str(highest) if highest >= 0 else None
-        self._readers[shard.id] = _Reader(page.next_iterator, token)
+        self._readers[shard.id] = _Reader(page.next_iterator, page.token(since.token))
         return StreamPage(page, asked_at)
 
     def _closed(self, shard: Shard) -> bool:

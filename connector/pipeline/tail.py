@@ -334,24 +334,24 @@ class Tail:
 
     def _consistent(self, now: datetime) -> bool:
         """Whether this commit is the first after which the table is a consistent image."""
-        loaded_at = self.state.loaded_at
-        if self.state.phase is not Phase.TAILING or self.state.consistent_since or not loaded_at:
+        scanned_until = self.state.scanned_until
+        if (
+            self.state.phase is not Phase.TAILING
+            or self.state.consistent_since
+            or not scanned_until
+        ):
             return False
-        if self._listed_at is None or self._listed_at < loaded_at:
+        if self._listed_at is None or self._listed_at < scanned_until:
             return False
         return all(
-            p.cursor.done or (p.cursor.seen_at is not None and p.cursor.seen_at >= loaded_at)
+            p.cursor.done or (p.cursor.seen_at is not None and p.cursor.seen_at >= scanned_until)
             for p in self._positions.values()
         )
 
 
 def _after(cursor: Cursor, page: RecordsPage) -> tuple[Cursor, datetime | None]:
     """The cursor after a page, and the time of its newest record."""
-    numbers = [record.sequence for record in page.records]
-    numbers += [int(bad.sequence) for bad in page.bad if bad.sequence]
-    if cursor.token:
-        numbers.append(int(cursor.token))
-    token = str(max(numbers)) if numbers else None
+    token = page.token(cursor.token)
     if not page.records:
         return replace(cursor, token=token), None
     newest = max(record.dynamodb.ApproximateCreationDateTime for record in page.records)
