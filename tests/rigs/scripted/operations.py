@@ -36,6 +36,16 @@ def scan_table(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
     return Response(scan(table, parameters))
 
 
+def batch_get_item(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
+    """BatchGetItem, without projections and always consistent."""
+    found: dict[str, list[Item]] = {}
+    for name, request in parameters["RequestItems"].items():
+        table = service.model(name)
+        items = (table.get(key) for key in request["Keys"])
+        found[name] = [item for item in items if item is not None]
+    return Response.of({"Responses": found, "UnprocessedKeys": {}})
+
+
 def create_table(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
     """CreateTable; the table is ACTIVE at once."""
     types = {
@@ -154,6 +164,7 @@ def shard_of(operation: str, parameters: Parameters) -> str | None:
 OPERATIONS: dict[str, Operation] = {
     "DynamoDB_20120810.DescribeTable": describe_table,
     "DynamoDB_20120810.Scan": scan_table,
+    "DynamoDB_20120810.BatchGetItem": batch_get_item,
     "DynamoDB_20120810.CreateTable": create_table,
     "DynamoDB_20120810.PutItem": put_item,
     "DynamoDB_20120810.DeleteItem": delete_item,

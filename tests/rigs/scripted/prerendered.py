@@ -16,6 +16,7 @@ from .errors import invalid
 from .items import Item, Key, KeySchema, rendered, size_of
 from .responses import Response
 from .scan import PAGE_BYTES, Segment
+from .stream import Stream
 
 MARK = b"@@@@@@@@"
 Shape = Callable[[int], dict[str, Any]]
@@ -78,6 +79,7 @@ class PrerenderedTable:
     region: str = "us-west-2"
     account: str = "000000000000"
     schema: KeySchema = field(default_factory=lambda: KeySchema(Key("id")))
+    changes: Stream | None = None
 
     def __post_init__(self) -> None:
         self._bodies: list[bytes] = []
@@ -145,9 +147,14 @@ class PrerenderedTable:
         full, rest = divmod(self.items, self.per_page)
         return full * sum(values, Decimal(0)) + sum(values[:rest], Decimal(0))
 
+    @property
+    def streams(self) -> list[Stream]:
+        """The stream, once the table is served."""
+        return [self.changes] if self.changes else []
+
     def describe(self) -> dict[str, Any]:
-        """The Table of DescribeTable; it has no stream."""
-        return {
+        """The Table of DescribeTable."""
+        described: dict[str, Any] = {
             "TableName": self.name,
             "TableStatus": "ACTIVE",
             "TableArn": f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.name}",
@@ -164,6 +171,14 @@ class PrerenderedTable:
                 "WriteCapacityUnits": 0,
             },
         }
+        if self.changes:
+            described["LatestStreamArn"] = self.changes.arn
+            described["LatestStreamLabel"] = self.changes.label
+            described["StreamSpecification"] = {
+                "StreamEnabled": True,
+                "StreamViewType": self.changes.view,
+            }
+        return described
 
     def _length(self, page: int) -> int:
         return min(self.per_page, self.items - page * self.per_page)

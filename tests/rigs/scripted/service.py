@@ -110,7 +110,18 @@ class ScriptedDynamoDB:
             return table
 
     def add_prerendered(self, table: PrerenderedTable) -> PrerenderedTable:
-        """Serves a table made for load tests."""
+        """Serves a table made for load tests; `table.changes` is its stream."""
+        model = Table(
+            name=table.name,
+            schema=table.schema,
+            region=self.region,
+            account=self.account,
+            clock=self.clock,
+            numbers=self.numbers,
+            lock=self.lock,
+            created_at=self.clock.now(),
+        )
+        table.changes = model.enable_stream()
         self.tables[table.name] = table
         return table
 
@@ -141,9 +152,10 @@ class ScriptedDynamoDB:
     @property
     def streams(self) -> dict[str, Stream]:
         """Every stream there ever was, by its ARN."""
-        models = [each for each in self.tables.values() if isinstance(each, Table)]
         return {
-            stream.arn: stream for table in [*models, *self.deleted] for stream in table.streams
+            stream.arn: stream
+            for table in [*self.tables.values(), *self.deleted]
+            for stream in table.streams
         }
 
     def stream(self, arn: str) -> Stream:
