@@ -1,0 +1,199 @@
+"""The whole life of a table, shown on this machine alone."""
+
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from connector import demo_source as source
+from connector import job
+from connector.config import Config
+from connector.demo_source import TABLE
+from connector.errors import ConfigError, Mismatch
+from connector.pipeline.verify import verify
+from connector.ports import Quiet
+
+FILE = Path("connector-demo.duckdb")
+WIDTH = 100
+ROWS = f'select courseid, title, duration, instructor, topics from "{TABLE}" order by courseid'
+
+STRANGERS = """
+select count(*) as n from information_schema.tables where table_schema <> '_connector'
+"""
+
+
+def run_demo(file: Path | None) -> None:
+    """Replicates a made-up table into a DuckDB file and shows each step.
+
+    Raises ConfigError where the file is there and holds something else.
+    """
+    chosen = file or FILE
+    with source.served() as writer, TemporaryDirectory(prefix="connector-demo-") as spool:
+        demo = Demo(chosen, _config(chosen, writer.url, spool), _console())
+        demo.begin()
+        demo.snapshot(writer)
+        demo.tail(writer)
+        demo.grow(writer)
+        demo.prove()
+        demo.end()
+
+
+def _console() -> Console:
+    terminal = Console(highlight=False)
+    width = min(WIDTH, terminal.width) if terminal.is_terminal else WIDTH
+    return Console(width=width, highlight=False)
+
+
+def _config(file: Path, endpoint: str, spool: str) -> Config:
+    # The quiet time is short because moto, in this process, delivers every change at once.
+    return Config.model_validate(
+        {
+            "source": {"region": source.REGION, "endpoint_url": endpoint, "retry_seconds": 10},
+            "destination": {"url": f"duckdb:///{file.absolute()}", "lock_timeout": 5},
+            "spool": spool,
+            "tail": {"quiet_seconds": 0.5, "poll_seconds": 0.1},
+            "tables": {TABLE: {}},
+        }
+    )
+
+
+@dataclass
+class Demo:
+    """The acts of the demonstration, in their order."""
+
+    file: Path
+    config: Config
+    console: Console
+
+    def begin(self) -> None:
+        """Says what is about to happen; forgets what an earlier demonstration left."""
+        self._forget()
+        self._say(
+            "A DynamoDB of moto's runs in this process; no account and no network are used.\n"
+            f"The table {TABLE} is kept equal in the DuckDB file {self.file.name}."
+        )
+
+    def _forget(self) -> None:
+        if not self.file.exists():
+            return
+        destination = job.open_destination(self.config, TABLE)
+        state = destination.read(TABLE)
+        if state is None and self._query(STRANGERS)[0]["n"] == 0:
+            return
+        if state is None or state.identity.table_arn != source.TABLE_ARN:
+            raise ConfigError(
+                f"The file {self.file} is there and was not made by the demo.",
+                "Choose another one: `connector demo --file other.duckdb`.",
+            )
+        destination.reset(TABLE, drop=True)
+
+    def snapshot(self, writer: source.Writer) -> None:
+        """The first sync: the table is read whole."""
+        self._heading("1. Three courses are there. The first sync takes a snapshot.")
+        for course in source.FIRST:
+            self._put(writer, course)
+        self._sync()
+
+    def tail(self, writer: source.Writer) -> None:
+        """The second sync: only what changed since."""
+        self._heading("2. Three more, one updated, one deleted. The next sync reads the stream.")
+        for course in source.SECOND:
+            self._put(writer, course)
+        writer.retitle(source.WRONG, source.RIGHT)
+        self._say(f'   update {source.WRONG}  title = "{source.RIGHT}"')
+        writer.delete(source.DELETED)
+        self._say(f"   delete {source.DELETED}")
+        self._sync()
+
+    def grow(self, writer: source.Writer) -> None:
+        """The third sync: items with another attribute give the table another column."""
+        self._heading("3. Three that look different. They have topics, and no instructor.")
+        for course in source.THIRD:
+            self._put(writer, course)
+        self._sync()
+
+    def prove(self) -> None:
+        """Compares every item with its row."""
+        self._heading("4. The replica you can prove: every item is compared with its row.")
+        self._command("verify", TABLE)
+        run = job.open_run(self.config, TABLE, command="verify")
+        verdict = verify(
+            run.source,
+            run.destination,
+            run.planned(),
+            segments=2,
+            tail=self._caught_up,
+            progress=Quiet(),
+        )
+        if not verdict.equal or verdict.unsettled.count:
+            raise Mismatch("The demo's table differs from its source.", "Please report this.")
+        self._say(
+            f"   {verdict.matching} equal, {verdict.missing.count} missing, "
+            f"{verdict.extra.count} extra, {verdict.different.count} different"
+        )
+
+    def end(self) -> None:
+        """The rows, the file, and how to ask it."""
+        self._heading("5. The rows. Nine courses were put, one of them was deleted.")
+        rows = self._query(ROWS)
+        shown = Table(box=None, pad_edge=False, header_style="bold")
+        for name in rows[0]:
+            shown.add_column(name, overflow="fold", justify=_side(name))
+        for row in rows:
+            shown.add_row(*(escape("" if each is None else str(each)) for each in row.values()))
+        self.console.print(shown)
+        self._say(f"\nThe file: {self.file.absolute()}\nAsk it:")
+        self._command("query", f'select title, duration from "{TABLE}" order by duration')
+        self._say(f"   duckdb {shlex.quote(str(self.file))} 'from \"{TABLE}\"'")
+
+    def _put(self, writer: source.Writer, course: source.Course) -> None:
+        writer.put(course)
+        self._say(f"   put    {course['courseid']['S']}  {course['title']['S']}")
+
+    def _sync(self) -> None:
+        self._command("sync", TABLE)
+        self._caught_up()
+        run = self._query(
+            "select written, deleted from _connector.runs order by started_at desc limit 1"
+        )[0]
+        rows = self._query(f'select count(*) as n, max(_commit) as at from "{TABLE}"')[0]
+        self._say(
+            f"   {run['written']} rows written, {run['deleted']} deleted, in commit {rows['at']}; "
+            f"the table has {rows['n']} rows"
+        )
+
+    def _caught_up(self) -> None:
+        job.open_run(self.config, TABLE, command="sync").sync(lambda tail: tail.caught_up())
+
+    def _query(self, sql: str) -> list[dict[str, Any]]:
+        answer = job.open_destination(self.config).query(sql)
+        rows: list[dict[str, Any]] = answer.to_pylist()
+        return rows
+
+    def _heading(self, text: str) -> None:
+        self.console.print(f"\n[bold]{escape(text)}[/bold]")
+
+    def _command(self, *words: str) -> None:
+        line = shlex.join([_program(), *words, "--to", f"duckdb:///{self.file}"])
+        self._say(f" $ {line}")
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
+
+
+def _side(column: str) -> Any:
+    return "right" if column == "duration" else "left"
+
+
+def _program() -> str:
+    """The command as it was started, so that a printed line can be run as it stands."""
+    started = sys.argv[0]
+    by_path = Path(started).name == "connector" and not shutil.which("connector")
+    return started if by_path else "connector"
