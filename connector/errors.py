@@ -80,12 +80,46 @@ class HistoryLost(NeedsPerson):
     """Changes between two points of the stream can no longer be read."""
 
 
+class ShardGone(HistoryLost):
+    """A shard no longer exists; whether that lost anything depends on how far it was read."""
+
+
+class StreamDisabled(NeedsPerson):
+    """The stream was switched off: everything in it is read, and nothing new will come."""
+
+
+class TooManyDeletes(NeedsPerson):
+    """A full refresh would delete more rows than is allowed without a person's word."""
+
+
 class QuarantineLimit(NeedsPerson):
     """More records than allowed could not be stored."""
 
 
 class Mismatch(NeedsPerson):
     """The table and its source differ."""
+
+
+def enable_command(table: str) -> str:
+    """The AWS command that gives a table the stream this program needs; only its owner runs it."""
+    return (
+        f"aws dynamodb update-table --table-name {table} "
+        "--stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES"
+    )
+
+
+def no_stream(table: str) -> SourceRefused:
+    """The error for a table whose changes cannot be followed."""
+    return SourceRefused(
+        f"The stream of {table} is not switched on, so changes to it cannot be followed.",
+        f"Enable it: {enable_command(table)}",
+    )
+
+
+WAYS_OUT = (
+    "Two ways out: run `connector snapshot TABLE --full-refresh` once, or set `on_gap: resync` for "
+    "the table; either way its rows stay readable until the new ones replace them."
+)
 
 
 class Interrupted(ConnectorError):

@@ -108,7 +108,7 @@ def check_source(config: Config, table: str) -> str:
     """Reads the table's description, the stream's listing and one page; says what is there."""
     source = open_source(config, table)
     description = source.describe()
-    shards = source.shards()
+    shards = source.listing().shards
     # One of a million segments: a page that proves the permission and costs next to nothing.
     source.scan_page(0, 1_000_000, None, wire.scan_page)
     keys = ", ".join(f"{key.name} {key.tag}" for key in description.identity.keys)

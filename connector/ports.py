@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 import pyarrow as pa
 
 from connector.core.cursors import Batch, Cursor, Quarantined
-from connector.core.shards import Shard
+from connector.core.shards import Listing, Shard
 from connector.core.state import Committed, Identity, Load, Plan, TableState
 from connector.core.wire import RecordsPage
 
@@ -20,6 +20,8 @@ class Description:
     identity: Identity
     item_count: int
     size_bytes: int
+    streaming: bool = True
+    """Whether the stream is enabled; one that was disabled can be read for another day."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,19 @@ class Source(Protocol):
         """
         ...
 
-    def shards(self) -> list[Shard]:
+    def listing(self) -> Listing:
         """Every shard the stream lists now."""
+        ...
+
+    def children(self, shard: str) -> list[Shard]:
+        """The children of a shard, as far as they are listed yet."""
         ...
 
     def read(self, shard: Shard, since: Cursor) -> StreamPage:
         """The next page of a shard after the cursor's sequence number; None is its beginning.
 
-        Raises HistoryLost where records after it are certainly gone.
+        Raises ShardGone where the shard no longer exists, and HistoryLost where records after the
+        cursor are certainly gone.
         """
         ...
 

@@ -59,6 +59,8 @@ class Batch:
     rows: pa.Table
     quarantined: Sequence[Quarantined] = ()
     consistent_since: datetime | None = None
+    forgotten: Sequence[str] = ()
+    """Finished partitions whose cursors are no longer needed."""
 
 
 SEGMENT = "segment/"

@@ -1,7 +1,7 @@
 """Which shards may be read, which are finished, and what was lost: pure functions over values."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from connector.core.cursors import Cursor
@@ -10,6 +10,9 @@ RETENTION = timedelta(hours=24)
 """Stream records live this long, then may be trimmed at any moment (DynamoDB Streams guide)."""
 
 TRIM_MARGIN = timedelta(minutes=5)
+
+REMEMBERED = timedelta(hours=48)
+"""How long a finished shard is remembered: a listing may show it, or its children, until then."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,23 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class Listing:
+    """Every shard of a stream at one moment. A stream that is not enabled gets no new ones."""
+
+    shards: Mapping[str, Shard]
+    enabled: bool = True
+
+    @classmethod
+    def of(cls, shards: Iterable[Shard], enabled: bool = True) -> "Listing":
+        """A listing of these shards."""
+        return cls({shard.id: shard for shard in shards}, enabled)
+
+    def merged(self, shards: Iterable[Shard]) -> "Listing":
+        """This listing with what is newly known of some shards."""
+        return replace(self, shards={**self.shards, **{shard.id: shard for shard in shards}})
+
+
+@dataclass(frozen=True)
 class Loss:
     """History that can no longer be read: the shard, and why that is certain."""
 
@@ -35,52 +55,134 @@ class Loss:
     reason: str
 
 
-def readable(shards: Iterable[Shard], cursors: Mapping[str, Cursor]) -> list[Shard]:
-    """Listed shards that are unfinished and whose parent is finished, or cannot be read any more.
+@dataclass(frozen=True)
+class Newcomers:
+    """Listed shards that have no cursor yet.
 
-    A parent that is known (it has a cursor) must be committed to its end first; an unknown parent
-    was trimmed before the first plan, or `lost` has already objected.
+    `welcome` may get one. `orphans` may not: their parent is neither listed nor known, so nothing
+    says that it was read.
+    """
+
+    welcome: tuple[Shard, ...]
+    orphans: tuple[Shard, ...]
+
+
+def readable(listing: Listing, cursors: Mapping[str, Cursor]) -> list[Shard]:
+    """Unfinished shards whose parent is committed to its end, or was trimmed before the plan.
+
+    A shard that is not listed, or no longer, is among them: only reading it can tell why.
     """
     return [
-        shard
-        for shard in shards
-        if not cursors.get(shard.id, Cursor()).done and _parent_is_past(shard, cursors)
+        listing.shards.get(shard_id) or Shard(shard_id, cursor.parent)
+        for shard_id, cursor in cursors.items()
+        if not cursor.done and _parent_is_past(cursor, cursors)
     ]
 
 
-def _parent_is_past(shard: Shard, cursors: Mapping[str, Cursor]) -> bool:
-    parent = cursors.get(shard.parent) if shard.parent else None
+def _parent_is_past(cursor: Cursor, cursors: Mapping[str, Cursor]) -> bool:
+    parent = cursors.get(cursor.parent) if cursor.parent else None
     return parent is None or parent.done
 
 
-def unknown(shards: Iterable[Shard], cursors: Mapping[str, Cursor]) -> list[Shard]:
-    """Listed shards that have no cursor yet."""
-    return [shard for shard in shards if shard.id not in cursors]
+def newcomers(listing: Listing, cursors: Mapping[str, Cursor]) -> Newcomers:
+    """Listed shards without a cursor, parents before children."""
+    known = set(cursors)
+    unknown = [shard for shard in listing.shards.values() if shard.id not in known]
+    welcome: list[Shard] = []
+    while ready := [s for s in unknown if s.parent is None or s.parent in known]:
+        welcome += ready
+        known.update(shard.id for shard in ready)
+        unknown = [shard for shard in unknown if shard.id not in known]
+    return Newcomers(tuple(welcome), tuple(unknown))
 
 
-def lost(shards: Iterable[Shard], cursors: Mapping[str, Cursor]) -> list[Loss]:
-    """Losses that the listing proves.
+def losses(
+    listing: Listing, cursors: Mapping[str, Cursor], planned_at: datetime, now: datetime
+) -> list[Loss]:
+    """Losses that the listing proves, if it is not merely late.
 
-    An unfinished shard that is no longer listed was trimmed before its end was read. A new shard
-    whose parent is neither listed nor known had a parent that was born and trimmed unread.
+    An orphan's parent was born after the plan, which listed every shard there was. It can have
+    been trimmed unread only where the plan is a day old; before that, the listing is late.
     """
-    listed = {shard.id: shard for shard in shards}
-    losses = [
-        Loss(shard_id, "it was not read to its end and is no longer listed")
+    found = newcomers(listing, cursors)
+    lost = [
+        Loss(shard.id, "it was listed only after its child was read")
+        for shard in found.welcome
+        if any(c.parent == shard.id and (c.token or c.done) for c in cursors.values())
+    ]
+    if not nothing_trimmed(planned_at, now):
+        lost += [
+            Loss(
+                str(shard.parent),
+                f"it was never read and is no longer listed, and {shard.id} follows it",
+            )
+            for shard in found.orphans
+        ]
+    return lost
+
+
+def in_circle(listing: Listing) -> str | None:
+    """A shard that is its own ancestor, which no stream can have; None where there is none."""
+    sound: set[str] = set()
+    for start in listing.shards:
+        path: list[str] = []
+        current: str | None = start
+        while current is not None and current in listing.shards and current not in sound:
+            if current in path:
+                return current
+            path.append(current)
+            current = listing.shards[current].parent
+        sound.update(path)
+    return None
+
+
+def childless(listing: Listing, cursors: Mapping[str, Cursor]) -> list[str]:
+    """Finished shards whose children must exist, since the stream is enabled, but are not listed.
+
+    Only listed shards count: of older ones the children may be finished and forgotten.
+    """
+    if not listing.enabled:
+        return []
+    parents = {shard.parent for shard in listing.shards.values()}
+    parents.update(cursor.parent for cursor in cursors.values())
+    return [
+        shard_id
         for shard_id, cursor in cursors.items()
-        if not cursor.done and shard_id not in listed
+        if cursor.done and shard_id in listing.shards and shard_id not in parents
     ]
-    losses += [
-        Loss(shard.parent, f"it was never read, is no longer listed, and {shard.id} follows it")
-        for shard in unknown(listed.values(), cursors)
-        if shard.parent and shard.parent not in listed and shard.parent not in cursors
+
+
+def forgettable(listing: Listing, cursors: Mapping[str, Cursor], now: datetime) -> list[str]:
+    """Finished shards that no listing can bring up again."""
+    return [
+        shard_id
+        for shard_id, cursor in cursors.items()
+        if cursor.done
+        and shard_id not in listing.shards
+        and cursor.seen_at is not None
+        and now - cursor.seen_at > REMEMBERED
+        and all(c.done for c in cursors.values() if c.parent == shard_id)
     ]
-    return losses
 
 
 def nothing_trimmed(seen_at: datetime | None, now: datetime) -> bool:
     """Whether everything after a cursor must still be there, whatever the stream says.
 
-    Trimmed records are at least 24 hours old, and whatever came after the last read is younger.
+    Trimmed records are at least 24 hours old, and whatever came after `seen_at` is younger.
     """
     return seen_at is not None and now - seen_at < RETENTION - TRIM_MARGIN
+
+
+def gone_unread(cursor: Cursor, now: datetime) -> bool:
+    """Whether a shard that no longer exists took unread records with it.
+
+    One that was never begun, listed when the plan was made less than a day ago, held only records
+    older than the plan: the scan has them.
+    """
+    return cursor.token is not None or not nothing_trimmed(cursor.seen_at, now)
+
+
+def window(seen_at: datetime | None, now: datetime) -> str:
+    """The time in which changes may be missing, in words."""
+    since = seen_at.isoformat(timespec="seconds") if seen_at else "the beginning"
+    return f", between {since} and {now.isoformat(timespec='seconds')}"

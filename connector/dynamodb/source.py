@@ -6,7 +6,7 @@ from datetime import datetime
 
 from connector.config import Source as SourceConfig
 from connector.core.cursors import Cursor
-from connector.core.shards import Shard
+from connector.core.shards import Listing, Shard
 from connector.core.state import Identity
 from connector.dynamodb.calls import Caller, Clock, Pace
 from connector.dynamodb.client import open_clients
@@ -55,9 +55,13 @@ class DynamoDBSource:
         """The Scan page after the token `since`, decoded, and when it was asked for."""
         return self._scanner.page(segment, segments, since, decode)
 
-    def shards(self) -> list[Shard]:
+    def listing(self) -> Listing:
         """Every shard the stream lists now."""
-        return self._described_stream().shards()
+        return self._described_stream().listing()
+
+    def children(self, shard: str) -> list[Shard]:
+        """The children of a shard, as far as they are listed yet."""
+        return self._described_stream().children(shard)
 
     def read(self, shard: Shard, since: Cursor) -> StreamPage:
         """The next page of a shard."""

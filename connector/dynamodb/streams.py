@@ -4,20 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from connector.core.cursors import Cursor
-from connector.core.shards import Shard, nothing_trimmed
+from connector.core.shards import Listing, Shard, nothing_trimmed, window
 from connector.core.wire import RecordsPage, records_page
 from connector.dynamodb.calls import Caller, body, error_code, member
-from connector.errors import BadAnswer, HistoryLost, Unreachable
+from connector.errors import WAYS_OUT, BadAnswer, HistoryLost, ShardGone, Unreachable
 from connector.ports import StreamPage
 
 MAX_RECORDS = 1000
 MAX_LISTING_PAGES = 10_000
 ENABLING_TRIES = 60
-
-_WAYS_OUT = (
-    "Run `connector snapshot TABLE --full-refresh` to read the whole table again; the rows stay "
-    "readable until then."
-)
 
 
 @dataclass
@@ -37,17 +32,17 @@ class Stream:
         self._arn = arn
         self._readers: dict[str, _Reader] = {}
 
-    def shards(self) -> list[Shard]:
+    def listing(self) -> Listing:
         """Every shard listed now, over all pages of DescribeStream."""
         for _ in range(ENABLING_TRIES):
-            status, shards = self._listing()
+            status, shards = self._pages()
             if status != "ENABLING":
-                return shards
+                return Listing(shards, enabled=status == "ENABLED")
             # No shard is listed while a stream is being enabled.
             self._call.sleep(1.0)
         raise Unreachable("The stream is still being enabled.", "Run the same command again later.")
 
-    def _listing(self) -> tuple[str, list[Shard]]:
+    def _pages(self) -> tuple[str, dict[str, Shard]]:
         shards: dict[str, Shard] = {}
         start: dict[str, Any] = {}
         for _ in range(MAX_LISTING_PAGES):
@@ -55,11 +50,18 @@ class Stream:
             shards.update((each["ShardId"], _shard(each)) for each in page.get("Shards", []))
             last = page.get("LastEvaluatedShardId")
             if last is None:
-                return page.get("StreamStatus", "ENABLED"), list(shards.values())
+                return page.get("StreamStatus", "ENABLED"), shards
             if last == start.get("ExclusiveStartShardId"):
                 raise BadAnswer("DescribeStream repeats the same page for ever.", "Try again.")
             start = {"ExclusiveStartShardId": last}
         raise BadAnswer("DescribeStream lists shards without end.", "Try again.")
+
+    def children(self, shard: str) -> list[Shard]:
+        """The listed children of one shard; emulators that ignore the filter return all shards."""
+        page = self._describe(ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard})
+        return [
+            _shard(each) for each in page.get("Shards", []) if each.get("ParentShardId") == shard
+        ]
 
     def _describe(self, **parameters: Any) -> dict[str, Any]:
         try:
@@ -71,7 +73,7 @@ class Stream:
             )
         except Exception as error:
             if error_code(error) == "ResourceNotFoundException":
-                raise HistoryLost(f"The stream {self._arn} no longer exists.", _WAYS_OUT) from error
+                raise HistoryLost(f"The stream {self._arn} no longer exists.", WAYS_OUT) from error
             raise
         return description
 
@@ -106,7 +108,8 @@ class Stream:
         return StreamPage(page, asked_at)
 
     def _closed(self, shard: Shard) -> bool:
-        return any(listed.closed for listed in self.shards() if listed.id == shard.id)
+        listed = self.listing().shards.get(shard.id)
+        return listed is not None and listed.closed
 
     def _open(self, shard: Shard, since: Cursor) -> _Reader:
         if since.token is None:
@@ -157,16 +160,15 @@ class Stream:
         now = self._call.clock.now()
         if nothing_trimmed(since.seen_at, now):
             return
-        seen = since.seen_at.isoformat() if since.seen_at else "never"
         raise HistoryLost(
-            f"Records of shard {shard.id} were trimmed before they were read: it was last read "
-            f"{seen}, and it is {now.isoformat()}.",
-            _WAYS_OUT,
+            f"Records of shard {shard.id} were trimmed before they were read"
+            f"{window(since.seen_at, now)}.",
+            WAYS_OUT,
         )
 
-    def _gone(self, shard: Shard) -> HistoryLost:
-        return HistoryLost(
-            f"Shard {shard.id} no longer exists and was not read to its end.", _WAYS_OUT
+    def _gone(self, shard: Shard) -> ShardGone:
+        return ShardGone(
+            f"Shard {shard.id} no longer exists and was not read to its end.", WAYS_OUT
         )
 
 

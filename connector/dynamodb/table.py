@@ -5,7 +5,7 @@ from typing import Any
 from connector.core.keys import KeyAttribute
 from connector.core.state import Identity
 from connector.dynamodb.calls import Caller, error_code, member
-from connector.errors import SourceRefused, Unreachable
+from connector.errors import SourceRefused, Unreachable, enable_command, no_stream
 from connector.ports import Description
 
 VIEW_TYPES = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
@@ -29,39 +29,31 @@ def describe(call: Caller, dynamodb: Any, name: str) -> Description:
         raise Unreachable(
             f"The table {name} is {table['TableStatus']}.", "Wait until it is ACTIVE."
         )
+    stream = table.get("StreamSpecification") or {}
+    # LatestStreamArn outlives a disabled stream, so only the specification tells.
+    streaming = bool(stream.get("StreamEnabled"))
+    if streaming and stream.get("StreamViewType") not in VIEW_TYPES:
+        raise SourceRefused(
+            f"The stream of {name} is {stream.get('StreamViewType')}: it carries no new images.",
+            f"A stream's view type cannot be changed: disable it, then {enable_command(name)}",
+        )
+    if not streaming and not table.get("LatestStreamArn"):
+        raise no_stream(name)
     return Description(
-        identity=_identity(name, table),
+        identity=_identity(table, stream.get("StreamViewType", "")),
         item_count=int(table.get("ItemCount", 0)),
         size_bytes=int(table.get("TableSizeBytes", 0)),
+        streaming=streaming,
     )
 
 
-def _identity(name: str, table: dict[str, Any]) -> Identity:
-    stream = table.get("StreamSpecification") or {}
-    # LatestStreamArn outlives a disabled stream, so only the specification tells.
-    if not stream.get("StreamEnabled"):
-        raise SourceRefused(
-            f"The table {name} has no stream, so changes to it cannot be followed.",
-            f"Enable it: {_enable_command(name)}",
-        )
-    if stream.get("StreamViewType") not in VIEW_TYPES:
-        raise SourceRefused(
-            f"The stream of {name} is {stream.get('StreamViewType')}: it carries no new images.",
-            f"A stream's view type cannot be changed: disable it, then {_enable_command(name)}",
-        )
+def _identity(table: dict[str, Any], view_type: str) -> Identity:
     tags = {each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]}
     schema = sorted(table["KeySchema"], key=lambda part: part["KeyType"] != "HASH")
     return Identity(
         table_arn=table["TableArn"],
         table_id=table.get("TableId", ""),
         stream_arn=table["LatestStreamArn"],
-        view_type=stream["StreamViewType"],
+        view_type=view_type,
         keys=tuple(KeyAttribute(p["AttributeName"], tags[p["AttributeName"]]) for p in schema),
-    )
-
-
-def _enable_command(name: str) -> str:
-    return (
-        f"aws dynamodb update-table --table-name {name} "
-        "--stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES"
     )

@@ -1,20 +1,18 @@
 """Plan: pin the source's identity and seed every cursor, before the first page is read."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from uuid import uuid4
 
 from connector.core.cursors import Cursor, segment_partition, shard_partition
 from connector.core.state import Identity, Plan, TableState
-from connector.errors import HistoryLost
+from connector.errors import WAYS_OUT, HistoryLost, no_stream
 from connector.failpoints import failpoint
+from connector.pipeline.discovery import settled_listing
 from connector.ports import Description, Destination, Source
 
 SEGMENT_BYTES = 2 * 1024**3
 """One segment for each 2 GB is AWS's advice for parallel scans (developer guide, "Scan")."""
-
-WAYS_OUT = (
-    "Run `connector snapshot TABLE --full-refresh` to read the whole table again; its rows stay "
-    "readable until then."
-)
 
 
 def plan(
@@ -25,6 +23,7 @@ def plan(
     *,
     segments: int | None,
     workers: int,
+    pause: Callable[[float], bool],
     replaces: str | None = None,
 ) -> TableState:
     """Starts a generation: identity, all shards and all segments in one transaction.
@@ -32,11 +31,14 @@ def plan(
     Every shard is seeded at its beginning, so the stream covers the scan however long that takes.
     """
     description = source.describe()
+    if not description.streaming:
+        raise no_stream(table)
+    listing = settled_listing(source, pause)
     now = source.now()
     # What is trimmed within a day of now was written before now, and the scan will see it.
     cursors = {
         shard_partition(shard.id): Cursor(seen_at=now, parent=shard.parent)
-        for shard in source.shards()
+        for shard in listing.shards.values()
     }
     total = segments or _segments_for(description, workers)
     cursors.update((segment_partition(number, total), Cursor()) for number in range(total))
@@ -60,8 +62,14 @@ def _segments_for(description: Description, workers: int) -> int:
     return max(workers, -(-description.size_bytes // SEGMENT_BYTES))
 
 
-def check_identity(planned: Identity, now: Identity) -> None:
-    """Raises HistoryLost where the table or its stream is no longer the planned one."""
+def check_identity(planned: Identity, description: Description) -> None:
+    """Raises HistoryLost where the table or its stream is no longer the planned one.
+
+    A stream that was switched off is still the planned one: it can be read to its end.
+    """
+    now = description.identity
+    if not description.streaming:
+        now = replace(now, view_type=planned.view_type)
     if planned.table_arn != now.table_arn:
         raise HistoryLost(
             f"The table is now {now.table_arn}, but {planned.table_arn} was replicated.", WAYS_OUT

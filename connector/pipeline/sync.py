@@ -50,7 +50,7 @@ class Run:
         state = self.destination.read(self.table)
         if state is None:
             return self.plan(None)
-        check_identity(state.identity, self.source.describe().identity)
+        check_identity(state.identity, self.source.describe())
         return state
 
     def plan(self, replaces: TableState | None) -> TableState:
@@ -62,6 +62,7 @@ class Run:
             self.target,
             segments=self.settings.segments or self.config.scan.segments,
             workers=self.workers,
+            pause=self.pause,
             replaces=replaces.plan_id if replaces else None,
         )
 
@@ -71,7 +72,7 @@ class Run:
         if state is None or full_refresh:
             state = self._replanned(state)
         else:
-            check_identity(state.identity, self.source.describe().identity)
+            check_identity(state.identity, self.source.describe())
         if state.phase is Phase.LOADING:
             with self._tail(state) as tail:
                 state = self._load(state, tail)

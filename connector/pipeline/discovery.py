@@ -1,0 +1,115 @@
+"""Which shards there are: listings, children of finished shards, and proof of what is lost."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from connector.core.cursors import Cursor
+from connector.core.shards import (
+    Listing,
+    Shard,
+    childless,
+    in_circle,
+    losses,
+    newcomers,
+    window,
+)
+from connector.errors import WAYS_OUT, BadAnswer, HistoryLost, Unreachable
+from connector.ports import Source
+
+log = logging.getLogger("connector.tail")
+
+LISTING_EVERY = timedelta(seconds=30)
+LISTING_TRIES = 5
+LISTING_PATIENCE = timedelta(minutes=15)
+
+
+@dataclass
+class Discovery:
+    """Keeps the listing fresh. A listing can lag, so only a lasting hole counts as a loss."""
+
+    source: Source
+    planned_at: datetime
+    pause: Callable[[float], bool]
+    retry_seconds: float
+    listing: Listing = field(default_factory=lambda: Listing({}))
+    listed_at: datetime | None = None
+    incomplete_since: datetime | None = None
+
+    def refresh(self, cursors: Mapping[str, Cursor]) -> tuple[Shard, ...]:
+        """Lists again where that is due; returns new shards, parents first.
+
+        Raises HistoryLost where a hole in the listing stays.
+        """
+        now = self.source.now()
+        waiting = childless(self.listing, cursors)
+        due = self.listed_at is None or now - self.listed_at >= LISTING_EVERY
+        if not due and not waiting:
+            return ()
+        if due:
+            self._list(cursors, now)
+        else:
+            self._find_children(waiting)
+        return newcomers(self.listing, cursors).welcome
+
+    def _find_children(self, parents: list[str]) -> None:
+        for parent in parents:
+            self.listing = self.listing.merged(self.source.children(parent))
+
+    def _list(self, cursors: Mapping[str, Cursor], now: datetime) -> None:
+        for tries_left in reversed(range(LISTING_TRIES)):
+            listing = self.source.listing()
+            circle = in_circle(listing)
+            if circle:
+                raise BadAnswer(
+                    f"The stream lists shard {circle} as its own ancestor.", "Report it."
+                )
+            lost = losses(listing, cursors, self.planned_at, now)
+            if not lost:
+                break
+            if not tries_left or self.pause(self.retry_seconds):
+                more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+                raise HistoryLost(
+                    f"Shard {lost[0].shard}{more} is lost: {lost[0].reason}; changes may be "
+                    f"missing{window(self._oldest(cursors), now)}.",
+                    WAYS_OUT,
+                )
+        self.listing, self.listed_at = listing, now
+
+    @staticmethod
+    def _oldest(cursors: Mapping[str, Cursor]) -> datetime | None:
+        return max((c.seen_at for c in cursors.values() if c.seen_at), default=None)
+
+    def check_complete(self, cursors: Mapping[str, Cursor]) -> None:
+        """Raises Unreachable where shards that must exist stay unlisted: no run hangs on them."""
+        now = self.source.now()
+        if self.complete(cursors, self.listed_at or now):
+            self.incomplete_since = None
+            return
+        self.incomplete_since = self.incomplete_since or now
+        if now - self.incomplete_since > LISTING_PATIENCE:
+            raise Unreachable(
+                "The stream lists shards without their parents, or none after a finished shard.",
+                "Nothing is lost yet; run the same command again.",
+            )
+
+    def complete(self, cursors: Mapping[str, Cursor], since: datetime) -> bool:
+        """Whether the listing is younger than `since` and no finished shard lacks its children."""
+        fresh = self.listed_at is not None and self.listed_at >= since
+        return (
+            fresh
+            and not childless(self.listing, cursors)
+            and not newcomers(self.listing, cursors).orphans
+        )
+
+
+def settled_listing(source: Source, pause: Callable[[float], bool]) -> Listing:
+    """The union of a few listings, where one lacks parents: it may lag, or they are trimmed."""
+    listing = source.listing()
+    for _ in range(LISTING_TRIES - 1):
+        if not newcomers(listing, {}).orphans or pause(0.2):
+            break
+        again = source.listing()
+        listing = again.merged({**listing.shards, **again.shards}.values())
+    return listing

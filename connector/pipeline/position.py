@@ -1,0 +1,129 @@
+"""How far one shard was read, and one turn of reading it."""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+
+from connector.core.cursors import Cursor
+from connector.core.shards import Shard, gone_unread, window
+from connector.core.wire import RecordsPage
+from connector.errors import HistoryLost, ShardGone
+from connector.ports import Source
+
+
+@dataclass(frozen=True)
+class Silence:
+    """The first and the last of the empty pages that a shard has just given."""
+
+    since: datetime
+    until: datetime
+
+    @property
+    def length(self) -> timedelta:
+        """How long the shard has been silent."""
+        return self.until - self.since
+
+
+@dataclass
+class Position:
+    """How far one shard was read, ahead of or at its committed cursor (None: not committed yet)."""
+
+    cursor: Cursor
+    committed: Cursor | None
+    silence: Silence | None = None
+    fresh: bool = False
+    """A record made after this tail began was read."""
+
+    def caught_up(self, quiet: timedelta) -> bool:
+        """Nothing older than this tail is left unread."""
+        silent = self.silence is not None and self.silence.length >= quiet
+        return self.cursor.done or self.fresh or silent
+
+    def seen_later(self) -> bool:
+        """Whether it was read since its cursor was committed, though nothing new was there."""
+        return self.committed is None or self.cursor.seen_at != self.committed.seen_at
+
+
+class Budget:
+    """How much all turns of a round may read together: records, so that they fit in memory."""
+
+    def __init__(self, records: int, until: datetime) -> None:
+        self._left = records
+        self._until = until
+        self._lock = Lock()
+
+    def spend(self, records: int) -> None:
+        """Takes records from what is left."""
+        with self._lock:
+            self._left -= records
+
+    def open(self, now: datetime) -> bool:
+        """Whether another page may be read."""
+        return self._left > 0 and now < self._until
+
+
+@dataclass
+class Turn:
+    """One shard read in one round: pages until there are no more, or enough."""
+
+    shard: Shard
+    cursor: Cursor
+    silence: Silence | None
+    fresh: bool
+    pages: list[RecordsPage] = field(default_factory=list)
+    begun: bool = False
+
+    def read(
+        self, source: Source, *, began: datetime, quiet: timedelta, share: int, budget: Budget
+    ) -> "Turn":
+        """Reads about `share` records, as long as the round's budget lasts."""
+        left = share
+        while left > 0 and budget.open(source.now()):
+            self.begun = True
+            try:
+                answer = source.read(self.shard, self.cursor)
+            except ShardGone as gone:
+                self._end_without(source.now(), gone)
+                break
+            count = len(answer.page.records) + len(answer.page.bad)
+            left -= count
+            budget.spend(count)
+            if count:
+                self._take(answer.page, began)
+            else:
+                self._fall_silent(answer.asked_at, quiet)
+            if answer.ended:
+                self.cursor = replace(seen(self.cursor, answer.asked_at), done=True)
+            if answer.ended or not count:
+                break
+        return self
+
+    def _take(self, page: RecordsPage, began: datetime) -> None:
+        self.pages.append(page)
+        self.silence = None
+        self.cursor = replace(self.cursor, token=page.token(self.cursor.token))
+        if page.records:
+            newest = max(r.dynamodb.ApproximateCreationDateTime for r in page.records)
+            at = datetime.fromtimestamp(newest, UTC)
+            self.cursor = seen(self.cursor, at)
+            self.fresh = self.fresh or at >= began
+
+    def _fall_silent(self, at: datetime, quiet: timedelta) -> None:
+        # One empty page proves nothing: it can stand before pages with records.
+        self.silence = Silence(self.silence.since if self.silence else at, at)
+        if self.silence.length >= quiet:
+            self.cursor = seen(self.cursor, at)
+
+    def _end_without(self, now: datetime, gone: ShardGone) -> None:
+        if gone_unread(self.cursor, now):
+            raise HistoryLost(
+                f"Shard {self.shard.id} is gone and was not read to its end; changes may be "
+                f"missing{window(self.cursor.seen_at, now)}.",
+                gone.hint,
+            ) from gone
+        self.cursor = replace(self.cursor, done=True)
+
+
+def seen(cursor: Cursor, at: datetime) -> Cursor:
+    """The cursor, read without a gap until `at`; it never goes back."""
+    return cursor if cursor.seen_at and cursor.seen_at >= at else replace(cursor, seen_at=at)
