@@ -180,7 +180,8 @@ def _assign(
 ) -> dict[str, str]:
     taken = {attribute: column.name for attribute, column in columns.items()}
     # A column that a user added keeps its name; an attribute of that name gets another.
-    rules = replace(DUCKDB_RULES, reserved=frozenset(map(duckdb_fold, actual)))
+    reserved = DUCKDB_RULES.reserved.union(map(duckdb_fold, actual))
+    rules = replace(DUCKDB_RULES, reserved=reserved)
     return assign(attributes, taken, rules)
 
 

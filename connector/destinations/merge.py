@@ -16,9 +16,9 @@ from connector.core.rows import DELETED, conform, rest_field, schema_of
 from connector.core.rows import REST as REST_FIELD
 from connector.core.schema import Kind, Type
 from connector.core.state import Column
+from connector.destinations.sql import STAGED as STAGED
 from connector.destinations.sql import Target, canonical_digits, quoted
 
-STAGED = "_connector_staged"
 STAGED_KEYS = "_connector_staged_keys"
 
 
@@ -129,26 +129,29 @@ def insert_sql(layout: Layout, kept: str = "") -> str:
     """Adds the staged rows for which the condition `kept` holds; `$1` is the commit's number."""
     staged = layout.staged
     names = ", ".join(quoted(column) for column in staged.values())
-    chosen = ", ".join(f"s.{name}" for name in staged)
+    chosen = ", ".join(f"{STAGED}.{name}" for name in staged)
     return (
         f"INSERT INTO {layout.target.sql} ({names}, {quoted(COMMIT)}) "
-        f"SELECT {chosen}, $1 FROM {STAGED} AS s {kept}"
+        f"SELECT {chosen}, $1 FROM {STAGED} {kept}"
     )
 
 
 def not_streamed(layout: Layout) -> str:
     """A condition that the stream has written neither the row nor a tombstone since `plan`.
 
-    `$1` is this commit's number, `$2` the generation's first and `$3` the source table.
+    `$1` is this commit's number, `$2` the generation's first and `$3` the source table. The staged
+    rows go by their own reserved name here: inside the subquery, `s.c0` would be a member of the
+    table's own column `s`.
     """
     commit = quoted(COMMIT)
     buried = " AND ".join(
-        f"json_extract_string(d.key, '$[{position}]') = {_key_part(f's.{name}', column.type)}"
+        f"json_extract_string(d.key, '$[{position}]') = "
+        f"{_key_part(f'{STAGED}.{name}', column.type)}"
         for position, (name, column) in enumerate(layout.keys_staged)
     )
     return (
         f"WHERE NOT EXISTS (SELECT 1 FROM {layout.target.sql} AS t "
-        f"WHERE t.{commit} > $2 AND t.{commit} < $1 AND {layout.key_of_staged('t', 's')}) "
+        f"WHERE t.{commit} > $2 AND t.{commit} < $1 AND {layout.key_of_staged('t', STAGED)}) "
         f"AND NOT EXISTS (SELECT 1 FROM _connector.tombstones AS d "
         f"WHERE d.table_name = $3 AND {buried})"
     )

@@ -42,8 +42,11 @@ def duckdb_fold(name: str) -> str:
     return name.translate(_UPPER_TO_LOWER)
 
 
+STAGED = "_connector_staged"
+"""Where staged rows are; as a column's name it would stand in the way of theirs."""
+
 # DynamoDB's own limit on attribute names is 65,535 bytes, and DuckDB holds all of them.
-DUCKDB_RULES = Rules(fold=duckdb_fold, max_bytes=65_535)
+DUCKDB_RULES = Rules(fold=duckdb_fold, max_bytes=65_535, reserved=frozenset((STAGED,)))
 
 CHANGED_AT_TYPE = "TIMESTAMP WITH TIME ZONE"
 COMMIT_TYPE = "BIGINT"

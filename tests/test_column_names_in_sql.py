@@ -1,0 +1,82 @@
+"""Attributes may be called what the SQL calls its tables; equality must not depend on it."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from connector import job
+from connector.config import Config
+from connector.pipeline.verify import Verdict, verify
+from connector.ports import Quiet
+
+from .rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB
+
+ITEM = {"id": {"S": "1"}}
+TAKEN = ["s", "t", "d", "o", "n", "c0", "c1", "_connector_staged", "_connector_twice"]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """The DuckDB file."""
+    return tmp_path / "warehouse.duckdb"
+
+
+@pytest.fixture
+def config(file: Path, rig: ScriptedDynamoDB, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """From the rig's orders into the file."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    return Config.model_validate(
+        {
+            "source": {"region": "us-west-2", "endpoint_url": rig.url},
+            "destination": {"url": f"duckdb:///{file}"},
+            "tail": {"quiet_seconds": 0.2, "poll_seconds": 0.05},
+            "tables": {"orders": {}},
+        }
+    )
+
+
+@pytest.fixture
+def rig():
+    """A server whose time passes."""
+    with ScriptedDynamoDB(clock=RunningClock()) as started:
+        yield started
+
+
+def sync(config: Config) -> None:
+    job.open_run(config, "orders").sync(lambda tail: tail.caught_up())
+
+
+def verdict(config: Config) -> Verdict:
+    run = job.open_run(config, "orders")
+    return verify(
+        run.source,
+        run.destination,
+        run.planned(),
+        segments=1,
+        tail=lambda: sync(config),
+        progress=Quiet(),
+    )
+
+
+@pytest.mark.parametrize("attribute", TAKEN)
+def test_a_row_of_the_stream_is_not_loaded_again_whatever_its_attributes_are_called(
+    attribute, rig, config
+):
+    orders = rig.create_table("orders", KeySchema(Key("id")))
+    orders.put({**ITEM, attribute: {"M": {"c0": {"S": "1"}, "id": {"S": "x"}}}})
+    sync(config)
+    assert job.open_destination(config).count("orders") == 1
+    found = verdict(config)
+    assert (found.equal, found.matching) == (True, 1)
+
+
+def test_two_rows_of_one_key_are_a_difference(rig, config, file):
+    rig.create_table("orders", KeySchema(Key("id"))).put(ITEM)
+    sync(config)
+    with duckdb.connect(file) as connection:
+        connection.execute("INSERT INTO orders FROM orders")
+    found = verdict(config)
+    assert not found.equal
+    assert (found.matching, found.different.count) == (0, 1)
