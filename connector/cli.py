@@ -96,6 +96,9 @@ def snapshot(
     full_refresh: Annotated[
         bool, typer.Option("--full-refresh", help="Read the whole table again.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Let a refresh delete any number of rows.")
+    ] = False,
     output: Format = Output.table,
     quiet: Quietly = False,
 ) -> None:
@@ -104,7 +107,7 @@ def snapshot(
 
     flags = commands.Flags(config, to, output, quiet)
     scan = {"scan.segments": segments, "scan.workers": workers}
-    commands.snapshot(flags, table, full_refresh, scan)
+    commands.snapshot(flags, table, scan, full_refresh=full_refresh, yes=yes)
 
 
 @app.command()

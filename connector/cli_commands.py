@@ -132,14 +132,16 @@ def _print_states(printer: Printer, config: Config, states: list[TableState]) ->
     printer.rows(rows)
 
 
-def snapshot(flags: Flags, table: str, full_refresh: bool, scan: Mapping[str, object]) -> None:
+def snapshot(
+    flags: Flags, table: str, scan: Mapping[str, object], *, full_refresh: bool, yes: bool
+) -> None:
     """Plans, scans and loads one table."""
     with _run(flags) as (printer, stop), shown_progress(table, flags.quiet) as progress:
         config = flags.load([table], scan)
         run = job.open_run(
             config, table, progress=progress, stop=job.Stop(stop), command="snapshot"
         )
-        _print_states(printer, config, [run.snapshot(full_refresh)])
+        _print_states(printer, config, [run.snapshot(full_refresh, yes)])
 
 
 def tail(flags: Flags, table: str, until: Until) -> None:

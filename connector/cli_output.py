@@ -106,4 +106,5 @@ def status_row(state: TableState, rows: int, now: datetime) -> dict[str, Any]:
         "last_commit": state.commit,
         "committed_at": state.committed_at,
         "quarantined": state.quarantined,
+        "problem": state.problem,
     }

@@ -26,6 +26,7 @@ from connector.config_values import (
     Seconds,
     Section,
     Segments,
+    Share,
     Size,
     SourceTable,
     Spool,
@@ -179,6 +180,20 @@ class Table(Section):
     )
     max_columns: Columns = Field(
         default=500, description="The most columns; further attributes go to _rest."
+    )
+    deletes: Literal["apply", "soft", "ignore-ttl"] = Field(
+        default="apply",
+        description="apply deletes a row with its item; soft keeps it, marked _deleted; ignore-ttl "
+        "keeps, marked, only what expired by its time to live.",
+    )
+    on_gap: Literal["fail", "resync"] = Field(
+        default="fail",
+        description="When changes were lost: fail stops with exit code 3, resync reads the whole "
+        "table again.",
+    )
+    max_deleted: Share = Field(
+        default=0.5,
+        description="The share of its rows that a full refresh may delete without --yes.",
     )
 
 

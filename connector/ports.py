@@ -108,8 +108,13 @@ class Destination(Protocol):
         """Puts every spooled row in the table in one transaction and ends the loading phase.
 
         A spooled row never replaces a row or a tombstone of the stream. Rows of an earlier
-        generation that are not among them are deleted.
+        generation that are not among them are deleted; where those are more than `max_deleted`
+        allows, raises TooManyDeletes and writes nothing.
         """
+        ...
+
+    def note(self, table: str, problem: str | None) -> None:
+        """Remembers why a table needs a person, or that it no longer does."""
         ...
 
     def rows(self, table: str) -> Iterator[pa.RecordBatch]:

@@ -2,19 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec import Raw
 
 from connector.core import columns
 from connector.core.cursors import Quarantined
-from connector.core.encoder import Encoder
+from connector.core.encoder import REPLICATION_PREFIX, Encoder
 from connector.core.keys import KeySchema, key_of, key_text
 from connector.core.malformed import Malformed
-from connector.core.rows import CHANGED_AT, ITEM, with_service
+from connector.core.rows import CHANGED_AT, ITEM, KEPT, with_service
 from connector.core.wire import Record, RecordsPage
 
+_REPLICATION = f'"{REPLICATION_PREFIX}'.encode()
 _keys = msgspec.json.Decoder(dict[str, dict[str, str]])
 
 
@@ -25,8 +29,21 @@ class Counts:
     read: int = 0
     duplicate: int = 0
     superseded: int = 0
+    unchanged: int = 0
     quarantined: int = 0
     applied: int = 0
+
+
+class Deletes(StrEnum):
+    """What becomes of a row whose item was deleted.
+
+    `apply` deletes it. `soft` keeps it, marked `_deleted`. `ignore-ttl` keeps, marked, what expired
+    by its time to live, and deletes what somebody deleted.
+    """
+
+    APPLY = "apply"
+    SOFT = "soft"
+    IGNORE_TTL = "ignore-ttl"
 
 
 @dataclass
@@ -35,6 +52,7 @@ class Fold:
 
     keys: KeySchema
     encoder: Encoder
+    deletes: Deletes = Deletes.APPLY
     counts: Counts = field(default_factory=Counts)
     quarantined: list[Quarantined] = field(default_factory=list)
     _newest: dict[tuple[str, ...], tuple[str, Record]] = field(default_factory=dict)
@@ -74,6 +92,9 @@ class Fold:
             reason = str(error) if isinstance(error, Malformed) else "a record without its keys"
             self._refuse(_quarantined(partition, record, None, reason))
             return
+        if _replication_only(record):
+            self.counts.unchanged += 1
+            return
         before = self._newest.get(key)
         if before is not None:
             self.counts.superseded += 1
@@ -96,14 +117,21 @@ class Fold:
         encoded = self.encoder.encode(images)
         reasons = {bad.index: bad.reason for bad in encoded.bad}
         good = [entry for index, entry in enumerate(kept) if index not in reasons]
-        rows = with_service(
-            encoded.rows if good else pa.table({}),
-            _times([record for _, (_, record) in good]),
-            pa.array([record.eventName == "REMOVE" for _, (_, record) in good], pa.bool_()),
-        )
+        records = [record for _, (_, record) in good]
+        removed = [record.eventName == "REMOVE" for record in records]
+        kept_rows = [gone and self._keeps(r) for gone, r in zip(removed, records, strict=True)]
+        deleted = [gone and not stays for gone, stays in zip(removed, kept_rows, strict=True)]
+        rows = with_service(encoded.rows if good else pa.table({}), _times(records), deleted)
+        if self.deletes is not Deletes.APPLY:
+            rows = rows.append_column(KEPT, pa.array(kept_rows, pa.bool_()))
         for index, reason in reasons.items():
             self._refuse(_quarantined(kept[index][1][0], kept[index][1][1], kept[index][0], reason))
         return self._of_their_keys(rows, good)
+
+    def _keeps(self, record: Record) -> bool:
+        return self.deletes is Deletes.SOFT or (
+            self.deletes is Deletes.IGNORE_TTL and record.expired
+        )
 
     def _of_their_keys(
         self, rows: pa.Table, good: Sequence[tuple[tuple[str, ...], tuple[str, Record]]]
@@ -127,6 +155,24 @@ class Fold:
             rows = rows.filter(matches)
         self.counts.applied += len(rows)
         return rows
+
+
+def _replication_only(record: Record) -> bool:
+    """Whether only what global tables of 2017 add to items has changed (their second record)."""
+    new, old = record.dynamodb.NewImage, record.dynamodb.OldImage
+    if isinstance(new, msgspec.UnsetType) or isinstance(old, msgspec.UnsetType):
+        return False
+    if _REPLICATION not in bytes(new) and _REPLICATION not in bytes(old):
+        return False
+    return bool(_without_replication(new) == _without_replication(old))
+
+
+def _without_replication(image: Raw) -> Any:
+    try:
+        item = msgspec.json.decode(image)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return object()
+    return {n: v for n, v in item.items() if not n.startswith(REPLICATION_PREFIX)}
 
 
 def _image(record: Record) -> bytes:

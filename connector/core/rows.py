@@ -2,7 +2,7 @@
 
 It has one column `item.<attribute>` for each attribute, whose type is spelled in the
 field's metadata; then `changed_at`, perhaps `rest` (plain JSON of the attributes that get no
-column of their own) and, from a stream, `deleted`.
+column of their own) and, from a stream, `deleted` and perhaps `kept`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +18,8 @@ from connector.core.schema import JSON, Kind, Type, join_all, parse
 ITEM = "item."
 CHANGED_AT = pa.field("changed_at", pa.timestamp("us", "UTC"))
 DELETED = pa.field("deleted", pa.bool_())
+KEPT = pa.field("kept", pa.bool_())
+"""Deleted at the source, but the row stays and says so; where a table is kept that way."""
 REST = "rest"
 
 
@@ -40,10 +42,14 @@ def schema_of(schema: pa.Schema) -> dict[str, Type]:
     }
 
 
-def with_service(rows: pa.Table, changed_at: pa.Array, deleted: pa.Array | None) -> pa.Table:
+def with_service(
+    rows: pa.Table, changed_at: pa.Array, deleted: Sequence[bool] | None = None
+) -> pa.Table:
     """Adds when each row changed and, for a stream's rows, whether it was deleted."""
     rows = rows.append_column(CHANGED_AT, changed_at)
-    return rows if deleted is None else rows.append_column(DELETED, deleted)
+    if deleted is None:
+        return rows
+    return rows.append_column(DELETED, pa.array(deleted, pa.bool_()))
 
 
 def conform(rows: pa.Table, schema: Mapping[str, Type], service: Sequence[pa.Field]) -> pa.Table:
@@ -82,7 +88,7 @@ def combine(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def _missing(field: pa.Field, length: int) -> pa.Array:
-    if field.equals(DELETED):
+    if field.equals(DELETED) or field.equals(KEPT):
         return pa.array([False] * length, pa.bool_())
     return pa.nulls(length, field.type)
 

@@ -47,6 +47,8 @@ class Plan:
     identity: Identity
     plan_id: str
     segments: int
+    planned_at: datetime
+    """In the source's own time."""
     cursors: Mapping[str, Cursor]
     replaces: str | None
     """The plan id of the generation this one follows; None for the first."""
@@ -73,6 +75,8 @@ class TableState:
     consistent_since: datetime | None = None
     committed_at: datetime | None = None
     quarantined: int = 0
+    problem: str | None = None
+    """Why a person is needed, where the last run ended so."""
 
     @property
     def shards(self) -> dict[str, Cursor]:
@@ -113,3 +117,5 @@ class Load:
     schema: Mapping[str, Type]
     partitions: Sequence[str]
     scanned_until: datetime
+    max_deleted: float | None = None
+    """The share of the earlier generation's rows that may vanish; None is any."""

@@ -29,12 +29,13 @@ class UserIdentity(Struct, gc=False):
 
 
 class Change(Struct, gc=False):
-    """The `dynamodb` member of a stream record. OldImage is not decoded."""
+    """The `dynamodb` member of a stream record. Images stay raw: most are never decoded."""
 
     Keys: Raw
     SequenceNumber: str
     ApproximateCreationDateTime: float
     NewImage: Raw | msgspec.UnsetType = msgspec.UNSET
+    OldImage: Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class Record(Struct, gc=False):

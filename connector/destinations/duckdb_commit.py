@@ -112,6 +112,8 @@ class Commit:
                 parent=span.until.parent or (before.parent if before else None),
             )
         self._state.move(batch.table, until)
+        if batch.forgotten:
+            self._state.drop_cursors(batch.table, batch.forgotten)
 
     def _merge(self, rows: pa.Table) -> tuple[int, int]:
         if not len(rows):

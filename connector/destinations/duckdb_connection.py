@@ -115,8 +115,11 @@ class DuckDBFile:
         if new:
             # The rows are somebody's data: others may read them once the owner says so.
             self.path.chmod(0o600)
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET lock_configuration = true")
+        if not _is_locked(connection):
+            connection.execute("SET GLOBAL TimeZone = 'UTC'")
+            # It would go to standard output, among the answers.
+            connection.execute("SET enable_progress_bar = false")
+            connection.execute("SET lock_configuration = true")
         return connection
 
     def _settings(self) -> dict[str, str | bool | int | float | list[str]]:
@@ -129,6 +132,12 @@ class DuckDBFile:
             "enable_external_access": "false",
             "python_enable_replacements": "false",
         }
+
+
+def _is_locked(connection: Connection) -> bool:
+    """Whether another reader of this process has set this open file up already."""
+    rows = run(connection, "SELECT current_setting('lock_configuration') AS locked")
+    return bool(rows[0]["locked"])
 
 
 def run(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
@@ -153,5 +162,5 @@ def run_on_state(
 
 def changed(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> int:
     """Runs a statement that changes rows and returns how many."""
-    row = connection.execute(sql, list(parameters)).fetchone()
-    return int(row[0]) if row else 0
+    rows = connection.execute(sql, list(parameters)).fetchall()
+    return int(rows[0][0]) if rows else 0

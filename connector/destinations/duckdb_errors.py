@@ -64,13 +64,12 @@ def query_errors() -> Iterator[None]:
         yield
     except _OF_THE_QUERY as error:
         raise ConfigError(f"The query cannot be answered: {error}") from error
-    except duckdb.InvalidInputException as error:
-        if "read-only" not in str(error):
-            raise
-        raise ConfigError("The query would change something; here it can only read.") from error
-    except duckdb.PermissionException as error:
+    except (duckdb.IOException, duckdb.OutOfMemoryException):
+        raise
+    except duckdb.Error as error:
         raise ConfigError(
-            "The query may read only what is in the destination: no files, no extensions."
+            f"The query failed ({type(error).__name__}).",
+            "A query can only read, and only what is in the destination.",
         ) from error
 
 

@@ -101,13 +101,13 @@ class Loading:
         parameters = [self._commit] if plain else [self._commit, self._start, self._table]
         self._connection.register(STAGED, feed.reader(self._layout))
         try:
-            return changed(self._connection, sql, parameters)
+            inserted = changed(self._connection, sql, parameters)
         except duckdb.Error:
             if feed.failure is not None:
                 raise feed.failure from None
             raise
-        finally:
-            self._connection.unregister(STAGED)
+        self._connection.unregister(STAGED)
+        return inserted
 
     def streamed(self) -> bool:
         """Whether the stream has written a row since `plan`."""

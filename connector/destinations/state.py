@@ -1,7 +1,6 @@
 """What is remembered of each table, and every statement that reads or changes it."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -74,23 +73,20 @@ class State:
         if not rows:
             return None
         try:
-            return msgspec.convert(rows[0], Header)
-        except msgspec.ValidationError as error:
+            header = msgspec.convert(rows[0], Header)
+        except msgspec.MsgspecError as error:
             raise unreadable("a table's row is damaged") from error
+        return header
 
     def read(self, table: str) -> TableState | None:
         """Everything remembered of one table."""
         header = self.header(table)
         if header is None:
             return None
-        try:
-            identity = header.identity
-        except msgspec.MsgspecError as error:
-            raise unreadable("a table's key is damaged") from error
         return TableState(
             table=header.table_name,
             target=header.target_name,
-            identity=identity,
+            identity=header.identity,
             generation=header.generation,
             plan_id=header.plan_id,
             phase=header.phase,
@@ -105,6 +101,7 @@ class State:
             consistent_since=header.consistent_since,
             committed_at=header.committed_at,
             quarantined=self.journal.quarantined(header),
+            problem=header.problem,
         )
 
     def cursors(self, table: str, partitions: Sequence[str] | None = None) -> dict[str, Cursor]:
@@ -135,9 +132,7 @@ class State:
         except (ValueError, AttributeError) as error:
             raise unreadable("a column's type is damaged or unknown") from error
 
-    def start(
-        self, plan: Plan, target: Target, generation: int, commit: int, now: datetime
-    ) -> None:
+    def start(self, plan: Plan, target: Target, generation: int, commit: int) -> None:
         """Replaces a table's row and cursors by a new generation's."""
         self._forget(plan.table, t.tables, t.cursors, t.tombstones)
         keys = [(key.name, key.tag) for key in plan.identity.keys]
@@ -157,7 +152,7 @@ class State:
             "start_commit": commit,
             "commit": commit,
             "state_version": STATE_VERSION,
-            "planned_at": now,
+            "planned_at": plan.planned_at,
         }
         self._run(sa.insert(t.tables).values(row))
         self._insert_cursors(plan.table, plan.cursors)
@@ -197,6 +192,14 @@ class State:
             .where(t.cursors.c.partition.in_(list(cursors)))
         )
         self._insert_cursors(table, cursors)
+
+    def drop_cursors(self, table: str, partitions: Sequence[str]) -> None:
+        """Forgets cursors of finished partitions."""
+        self._run(
+            sa.delete(t.cursors)
+            .where(t.cursors.c.table_name == table)
+            .where(t.cursors.c.partition.in_(partitions))
+        )
 
     def finish(self, table: str, partitions: Sequence[str]) -> None:
         """Marks partitions as read to their end."""

@@ -10,9 +10,11 @@ from connector.destinations.sql import Target
 from connector.destinations.state_tables import SCHEMA
 from connector.errors import StateRefused
 
+_keys = msgspec.json.Decoder(list[tuple[str, str]])
+
 
 class Header(msgspec.Struct, frozen=True):
-    """One row of `tables`."""
+    """One row of `tables`. To make one raises MsgspecError where its keys are damaged."""
 
     table_name: str
     target_schema: str
@@ -34,6 +36,10 @@ class Header(msgspec.Struct, frozen=True):
     loaded_at: datetime | None = None
     consistent_since: datetime | None = None
     committed_at: datetime | None = None
+    problem: str | None = None
+
+    def __post_init__(self) -> None:
+        _keys.decode(self.keys)
 
     @property
     def target(self) -> Target:
@@ -43,8 +49,7 @@ class Header(msgspec.Struct, frozen=True):
     @property
     def identity(self) -> Identity:
         """What the generation was planned on."""
-        pairs = msgspec.json.decode(self.keys, type=list[tuple[str, str]])
-        keys = tuple(KeyAttribute(name, tag) for name, tag in pairs)
+        keys = tuple(KeyAttribute(name, tag) for name, tag in _keys.decode(self.keys))
         return Identity(self.table_arn, self.table_id, self.stream_arn, self.view_type, keys)
 
 

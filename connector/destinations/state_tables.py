@@ -44,6 +44,7 @@ tables = sa.Table(
     _moment("loaded_at"),
     _moment("consistent_since"),
     _moment("committed_at"),
+    sa.Column("problem", sa.Text),
 )
 
 cursors = sa.Table(

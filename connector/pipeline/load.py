@@ -11,7 +11,13 @@ from connector.ports import Destination, Link, Source, Spool
 
 
 def load(
-    source: Source, destination: Destination, spool: Spool, state: TableState, limit: int
+    source: Source,
+    destination: Destination,
+    spool: Spool,
+    state: TableState,
+    *,
+    limit: int,
+    max_deleted: float | None,
 ) -> Committed:
     """Loads a finished scan and drops its spool.
 
@@ -38,6 +44,7 @@ def load(
             schema=join_all(schema_of(link.rows_schema) for link in links),
             partitions=partitions,
             scanned_until=source.now(),
+            max_deleted=max_deleted,
         ),
         (link.rows() for link in links),
         quarantined,

@@ -50,6 +50,7 @@ def plan(
             identity=description.identity,
             plan_id=uuid4().hex,
             segments=total,
+            planned_at=now,
             cursors=cursors,
             replaces=replaces,
         )

@@ -88,7 +88,7 @@ class SegmentScan:
         self, pending: _Pending, partition: str, encoded: Encoded, asked_at: object, size: int
     ) -> None:
         times = pa.repeat(pa.scalar(asked_at, CHANGED_AT.type), len(encoded.rows))
-        pending.tables.append(with_service(encoded.rows, times, None))
+        pending.tables.append(with_service(encoded.rows, times))
         pending.quarantined += [
             Quarantined(partition, bad.reason, bad.raw.decode(errors="backslashreplace"))
             for bad in encoded.bad

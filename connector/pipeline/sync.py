@@ -7,8 +7,9 @@ from typing import Protocol
 
 from connector.config import Config, Table
 from connector.core.encoder import Encoder
+from connector.core.fold import Deletes
 from connector.core.state import Phase, TableState
-from connector.errors import Interrupted
+from connector.errors import HistoryLost, Interrupted, NeedsPerson
 from connector.pipeline.load import load
 from connector.pipeline.plan import check_identity, plan
 from connector.pipeline.tail import Tail
@@ -66,8 +67,11 @@ class Run:
             replaces=replaces.plan_id if replaces else None,
         )
 
-    def snapshot(self, full_refresh: bool = False) -> TableState:
-        """Plans, scans and loads; the stream is drained meanwhile, since a scan may outlast it."""
+    def snapshot(self, full_refresh: bool = False, yes: bool = False) -> TableState:
+        """Plans, scans and loads; the stream is drained meanwhile, since a scan may outlast it.
+
+        `yes` lets a full refresh delete any share of the rows.
+        """
         state = self.destination.read(self.table)
         if state is None or full_refresh:
             state = self._replanned(state)
@@ -75,7 +79,7 @@ class Run:
             check_identity(state.identity, self.source.describe())
         if state.phase is Phase.LOADING:
             with self._tail(state) as tail:
-                state = self._load(state, tail)
+                state = self._load(state, tail, None if yes else self.settings.max_deleted)
         return state
 
     def _replanned(self, state: TableState | None) -> TableState:
@@ -84,11 +88,35 @@ class Run:
         return self.plan(state)
 
     def sync(self, until: Callable[[Tail], bool]) -> TableState:
-        """Brings the table up to date, from whatever state it is in."""
+        """Brings the table up to date, from whatever state it is in.
+
+        Where history was lost and `on_gap` is resync, the whole table is read again.
+        """
+        try:
+            return self._noted(lambda: self._sync(until))
+        except HistoryLost as lost:
+            if self.settings.on_gap != "resync":
+                raise
+            log.warning("%s: %s The whole table is read again.", self.table, lost.message)
+        self.snapshot(full_refresh=True)
+        return self._noted(lambda: self._sync(until))
+
+    def _noted(self, run: Callable[[], TableState]) -> TableState:
+        """Runs, and lets the state say whether a person is needed."""
+        try:
+            state = run()
+        except NeedsPerson as needed:
+            self.destination.note(self.table, f"{type(needed).__name__}: {needed.message}")
+            raise
+        if state.problem:
+            self.destination.note(self.table, None)
+        return state
+
+    def _sync(self, until: Callable[[Tail], bool]) -> TableState:
         state = self.planned()
         with self._tail(state) as tail:
             if state.phase is Phase.LOADING:
-                state = self._load(state, tail)
+                state = self._load(state, tail, self.settings.max_deleted)
                 tail.restart(state)
             else:
                 # A run that was killed between its load and this left its spool behind.
@@ -99,6 +127,9 @@ class Run:
 
     def tail(self, until: Callable[[Tail], bool]) -> TableState:
         """Follows the stream only, in whatever phase the table is."""
+        return self._noted(lambda: self._follow(until))
+
+    def _follow(self, until: Callable[[Tail], bool]) -> TableState:
         state = self.planned()
         with self._tail(state) as tail:
             tail.until(lambda: until(tail))
@@ -115,13 +146,14 @@ class Run:
             progress=self.progress,
             quarantine_limit=self.config.quarantine.limit,
             pause=self.pause,
+            deletes=Deletes(self.settings.deletes),
         )
 
     def encoder(self, state: TableState) -> Encoder:
         """An encoder for this table's items."""
         return make_encoder(state, self.settings)
 
-    def _load(self, state: TableState, tail: Tail) -> TableState:
+    def _load(self, state: TableState, tail: Tail, max_deleted: float | None) -> TableState:
         scanning = self.start_scan(state)
         try:
             tail.until(scanning.finished)
@@ -129,7 +161,8 @@ class Run:
             scanning.stop()
         self._check_stopped()
         spool = self.spool_of(state)
-        load(self.source, self.destination, spool, state, self.config.quarantine.limit)
+        limit = self.config.quarantine.limit
+        load(self.source, self.destination, spool, state, limit=limit, max_deleted=max_deleted)
         loaded = self.destination.read(self.table)
         assert loaded is not None
         return loaded

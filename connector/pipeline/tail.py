@@ -10,7 +10,7 @@ from types import TracebackType
 from connector.config import Tail as TailConfig
 from connector.core.cursors import SHARD, Batch, Cursor, Span, shard_partition
 from connector.core.encoder import Encoder
-from connector.core.fold import Fold
+from connector.core.fold import Deletes, Fold
 from connector.core.shards import Shard, forgettable, readable
 from connector.core.state import Phase, TableState
 from connector.errors import WAYS_OUT, CursorMoved, StreamDisabled
@@ -43,6 +43,7 @@ class Tail:
     quarantine_limit: int
     pause: Callable[[float], bool]
     """Waits so many seconds; true where the run was asked to end."""
+    deletes: Deletes = Deletes.APPLY
 
     def __post_init__(self) -> None:
         self._threads = ThreadPoolExecutor(self.config.readers, "shard")
@@ -92,7 +93,7 @@ class Tail:
                 self._reread()
                 continue
             if finished():
-                self._commit(Fold(self.state.identity.keys, self.encoder), (), force=True)
+                self._commit(self._fold(), (), force=True)
                 return
             self._check_disabled()
             self._discovery.check_complete(self._cursors())
@@ -154,7 +155,7 @@ class Tail:
             self._welcome(shard)
         turns = self._read()
         failpoint("tail.after_read")
-        fold = Fold(self.state.identity.keys, self.encoder)
+        fold = self._fold()
         for turn in turns:
             token = self._positions[turn.shard.id].cursor.token
             for page in turn.pages:
@@ -170,6 +171,9 @@ class Tail:
         parent = self._positions.get(shard.parent) if shard.parent else None
         seen_at = parent.cursor.seen_at if parent else self.state.planned_at
         self._positions[shard.id] = Position(Cursor(seen_at=seen_at, parent=shard.parent), None)
+
+    def _fold(self) -> Fold:
+        return Fold(self.state.identity.keys, self.encoder, self.deletes)
 
     def _read(self) -> list[Turn]:
         """A turn for every readable shard; those that the budget left out come first next time.
