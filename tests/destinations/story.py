@@ -1,0 +1,198 @@
+"""A table's story, told to a destination in wire form: real pages, real records."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from connector.core import values
+from connector.core.cursors import (
+    START,
+    Batch,
+    Cursor,
+    Quarantined,
+    Span,
+    segment_partition,
+    shard_partition,
+)
+from connector.core.encoder import Encoder
+from connector.core.fold import Fold
+from connector.core.keys import KeyAttribute, KeySchema, key_of, key_text
+from connector.core.rows import CHANGED_AT, ITEM, REST, convert, schema_of, with_service
+from connector.core.schema import JSON, join_all
+from connector.core.state import Committed, Identity, Load, Plan, TableState
+from connector.core.wire import records_page
+from connector.ports import Destination
+
+Item = Mapping[str, Any]
+"""An item in wire form."""
+
+KEYS = (KeyAttribute("id", "S"),)
+SHARD = shard_partition("a")
+SEGMENT = segment_partition(0, 1)
+EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def put(item: Item) -> tuple[str, Item]:
+    """A change that writes an item."""
+    return "MODIFY", item
+
+
+def delete(key: Item) -> tuple[str, Item]:
+    """A change that deletes an item, given any item of its key."""
+    return "REMOVE", key
+
+
+def identity(keys: KeySchema = KEYS) -> Identity:
+    """What the source says it is."""
+    return Identity("arn:table", "table-id", "arn:stream", "NEW_IMAGE", keys)
+
+
+@dataclass
+class Story:
+    """One table's plan, tail and load, step by step."""
+
+    destination: Destination
+    keys: KeySchema = KEYS
+    table: str = "orders"
+    target: str = "orders"
+    plan_id: str = ""
+    generation: int = 0
+    sequence: int = 0
+    cursor: Cursor = START
+    encoder: Encoder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.encoder = Encoder(self.keys)
+
+    def plan(self, plan_id: str = "plan-1", replaces: str | None = None) -> TableState:
+        """Starts a generation with one segment and one shard."""
+        cursors = {SEGMENT: START, SHARD: START}
+        state = self.destination.plan(
+            Plan(self.table, self.target, identity(self.keys), plan_id, 1, EPOCH, cursors, replaces)
+        )
+        self.plan_id, self.generation, self.cursor = plan_id, state.generation, START
+        return state
+
+    def refresh(self) -> TableState:
+        """Starts the next generation."""
+        return self.plan(f"plan-{self.generation + 1}", self.plan_id)
+
+    def records(self, *changes: tuple[str, Item]) -> pa.Table:
+        """The newest row of each key of some stream records."""
+        fold = Fold(self.keys, self.encoder)
+        page = {"Records": [self._record(event, item) for event, item in changes]}
+        fold.add(SHARD, records_page(msgspec.json.encode(page)), None)
+        rows = fold.rows()
+        assert not fold.quarantined
+        return rows
+
+    def _record(self, event: str, item: Item) -> dict[str, Any]:
+        self.sequence += 1
+        change = {
+            "Keys": {key.name: item[key.name] for key in self.keys},
+            "SequenceNumber": str(self.sequence),
+            "ApproximateCreationDateTime": (EPOCH + timedelta(seconds=self.sequence)).timestamp(),
+        }
+        if event != "REMOVE":
+            change["NewImage"] = item
+        return {"eventName": event, "dynamodb": change}
+
+    def batch(self, *changes: tuple[str, Item], **more: Any) -> Batch:
+        """Some stream records as the next batch."""
+        rows = self.records(*changes) if changes else pa.table({})
+        spans = [Span(SHARD, self.cursor, Cursor(str(self.sequence)))]
+        return Batch(
+            **{
+                "table": self.table,
+                "generation": self.generation,
+                "plan_id": self.plan_id,
+                "spans": spans,
+                "rows": rows,
+                **more,
+            }
+        )
+
+    def tail(self, *changes: tuple[str, Item], **more: Any) -> Committed:
+        """Commits some stream records."""
+        batch = self.batch(*changes, **more)
+        committed = self.destination.commit(batch)
+        self.cursor = batch.spans[0].until if batch.spans else self.cursor
+        return committed
+
+    def page(self, *items: Item, at: datetime = EPOCH) -> pa.Table:
+        """Scanned items as a table of rows."""
+        encoded = self.encoder.encode([msgspec.json.encode(item) for item in items])
+        assert not encoded.bad
+        times = pa.array([at] * len(items), CHANGED_AT.type)
+        return with_service(encoded.rows, times)
+
+    def load(
+        self, *pages: pa.Table, quarantined: Sequence[Quarantined] = (), **more: Any
+    ) -> Committed:
+        """Loads scanned pages and ends the scan."""
+        wanted: dict[str, Any] = {
+            "table": self.table,
+            "generation": self.generation,
+            "plan_id": self.plan_id,
+            "schema": join_all(schema_of(page.schema) for page in pages),
+            "partitions": [SEGMENT],
+            "scanned_until": EPOCH,
+        }
+        return self.destination.load(Load(**(wanted | more)), iter(pages), quarantined)
+
+    def state(self) -> TableState:
+        """The table's state, which must exist."""
+        state = self.destination.read(self.table)
+        assert state is not None
+        return state
+
+    def items(self) -> dict[str, dict[str, Any]]:
+        """What the destination has, by key: plain values whose numbers are their exact digits."""
+        found: dict[str, dict[str, Any]] = {}
+        for batch in self.destination.rows(self.table):
+            rows = pa.Table.from_batches([batch])
+            types = schema_of(rows.schema)
+            texts = {
+                name: convert(rows.column(ITEM + name), type_, JSON).cast(pa.string()).to_pylist()
+                for name, type_ in types.items()
+            }
+            if REST in rows.column_names:
+                texts[""] = rows.column(REST).cast(pa.string()).to_pylist()
+            for index in range(len(rows)):
+                row = {name: column[index] for name, column in texts.items() if column[index]}
+                item = {name: exact(text) for name, text in row.items()}
+                item |= item.pop("", {})
+                key = json.dumps([item[key.name] for key in self.keys])
+                assert key not in found
+                found[key] = item
+        return found
+
+    def expected(self, *items: Item) -> dict[str, dict[str, Any]]:
+        """What the destination should have."""
+        plain = [
+            {n: exact(values.encode(values.plain(v))) for n, v in i.items() if "NULL" not in v}
+            for i in items
+        ]
+        return {json.dumps([item[key.name] for key in self.keys]): item for item in plain}
+
+    def shows(self, *items: Item) -> None:
+        """Asserts that the destination has exactly these items."""
+        assert self.items() == self.expected(*items)
+
+    def key(self, item: Item) -> str:
+        """The canonical key of an item."""
+        return key_text(key_of(self.keys, item))
+
+
+def exact(text: str) -> Any:
+    """JSON whose numbers keep their digits."""
+    return json.loads(text, parse_int=_digits, parse_float=_digits)
+
+
+def _digits(text: str) -> str:
+    return f"number {text}"
