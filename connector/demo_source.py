@@ -160,7 +160,7 @@ def served() -> Iterator[Writer]:
         except ImportError as error:
             raise ConfigError(
                 "The demo needs moto, which is not installed.",
-                'Install the extra: pip install "connector[demo]".',
+                "Install the extra connector[demo]: run `pip install '.[demo]'` in the clone.",
             ) from error
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

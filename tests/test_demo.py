@@ -1,0 +1,181 @@
+"""`connector demo`, as a new user runs it."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from connector import demo_source as source
+
+CONNECTOR = [sys.executable, "-c", "from connector.cli import main; main()"]
+SECONDS = 30
+KEPT = ["1111111", "3333333", "4444444", "5555555", "6666666", "7777777", "8888888", "9999999"]
+
+# The audit hook ends the run, from any thread, at whatever would leave this machine or this process.
+CONFINED = """
+import os
+import sys
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+def refuse(event, arguments):
+    address = None
+    if event in ("socket.connect", "socket.bind") and isinstance(arguments[1], tuple):
+        address = arguments[1][0]
+    if event == "socket.getaddrinfo":
+        address = arguments[0]
+    process = event in ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.system")
+    if process or (address is not None and address not in LOOPBACK):
+        os.write(2, f"{event} {address}".encode())
+        os._exit(99)
+sys.addaudithook(refuse)
+from connector.cli import main
+main()
+"""
+
+
+def run(
+    folder: Path, *flags: str, code: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs the demo in a folder, in a session of its own."""
+    command = [sys.executable, "-c", code] if code else CONNECTOR
+    return subprocess.run(
+        [*command, "demo", *flags],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        start_new_session=True,
+    )
+
+
+def shown(output: str) -> dict[str, str]:
+    """The final table's lines by their key."""
+    table = output.partition("\n5. ")[2]
+    return {line.split()[0]: line for line in table.splitlines() if re.match(r"\d{7} ", line)}
+
+
+def acts(output: str) -> str:
+    """What was printed without what may differ between two runs: the numbers of commits."""
+    return re.sub(r"in commit \d+", "in commit N", output)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first run leaves its file."""
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> subprocess.CompletedProcess[str]:
+    """The first run, in an empty folder that is also the one for temporary files."""
+    return run(folder, TMPDIR=str(folder))
+
+
+def test_it_shows_the_courses_less_the_deleted_one_with_the_update(first):
+    assert first.returncode == 0, first.stderr
+    rows = shown(first.stdout)
+    assert sorted(rows) == KEPT
+    assert source.RIGHT in rows[source.WRONG]
+    assert "3 rows written, 0 deleted" in first.stdout
+    assert "4 rows written, 1 deleted" in first.stdout
+    assert "8 equal, 0 missing, 0 extra, 0 different" in first.stdout
+
+
+def test_nine_courses_are_put_three_of_them_first():
+    courses = (*source.FIRST, *source.SECOND, *source.THIRD)
+    ids = [course["courseid"]["S"] for course in courses]
+    assert ids == sorted([*KEPT, source.DELETED])
+    assert len(source.FIRST) == 3
+
+
+def test_it_writes_nothing_to_stderr_and_its_table_fits_a_terminal(first):
+    assert first.stderr == ""
+    table = first.stdout.partition("\n5. ")[2].partition("\nThe file")[0]
+    assert max(map(len, table.splitlines())) <= 100
+
+
+def test_the_file_it_names_holds_the_rows_and_nothing_else_is_left(first, folder):
+    named = re.search(r"^The file: (.+)$", first.stdout, re.MULTILINE)
+    assert named
+    assert [file.name for file in folder.iterdir()] == ["connector-demo.duckdb"]
+    with duckdb.connect(named[1], read_only=True) as connection:
+        rows = connection.sql(f'select courseid from "{source.TABLE}" order by all').fetchall()
+    assert [row[0] for row in rows] == KEPT
+
+
+def test_the_line_it_prints_can_be_run(first, folder):
+    line = re.search(r"^ \$ connector query (.+)$", first.stdout, re.MULTILINE)
+    assert line
+    query = subprocess.run(
+        f"{shlex.join(CONNECTOR)} query {line[1]}",
+        shell=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert query.returncode == 0, query.stderr
+    assert source.RIGHT in query.stdout
+
+
+def test_a_second_run_shows_the_same(first, folder):
+    second = run(folder)
+    assert second.returncode == 0, second.stderr
+    assert acts(first.stdout) == acts(second.stdout)
+
+
+def test_it_stays_on_this_machine_whatever_account_or_proxy_there_is(tmp_path):
+    (tmp_path / "connector.yaml").write_text("this: is not a configuration\n")
+    done = run(
+        tmp_path,
+        code=CONFINED,
+        AWS_PROFILE="absent",
+        AWS_REGION="eu-central-1",
+        AWS_ACCESS_KEY_ID="",
+        AWS_ENDPOINT_URL="http://192.0.2.1:1",
+        AWS_ENDPOINT_URL_DYNAMODB="http://192.0.2.1:1",
+        HTTP_PROXY="http://192.0.2.1:1",
+        http_proxy="http://192.0.2.1:1",
+        CONNECTOR_DESTINATION__URL="duckdb:///elsewhere.duckdb",
+        CONNECTOR_TABLES="{}",
+        MOTO_ACCOUNT_ID="000000000000",
+        TZ="Asia/Tokyo",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(shown(done.stdout)) == KEPT
+    assert not (tmp_path / "elsewhere.duckdb").exists()
+
+
+def test_a_file_that_is_not_the_demos_own_is_left_alone(tmp_path):
+    file = tmp_path / "mine.duckdb"
+    with duckdb.connect(file) as connection:
+        connection.execute("create table mine as select 1 as one")
+    before = file.read_bytes()
+    done = run(tmp_path, "--file", "mine.duckdb")
+    assert done.returncode == 2
+    assert "was not made by the demo" in done.stderr
+    assert file.read_bytes() == before
+
+
+def test_without_moto_one_sentence_says_what_to_install(tmp_path):
+    (tmp_path / "moto.py").write_text("raise ModuleNotFoundError('moto')\n")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = run(tmp_path, PYTHONPATH=path)
+    assert done.returncode == 2
+    assert "connector[demo]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_users_environment_is_given_back(monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    before = dict(os.environ)
+    with pytest.raises(RuntimeError), source._environment():
+        assert "AWS_PROFILE" not in os.environ
+        raise RuntimeError
+    assert dict(os.environ) == before
