@@ -17,7 +17,7 @@ from connector.destinations import duckdb_schema
 from connector.destinations.duckdb_commit import Commit, moved
 from connector.destinations.duckdb_connection import Connection, DuckDBFile, run, run_on_state
 from connector.destinations.duckdb_errors import query_errors
-from connector.destinations.duckdb_rows import read_rows
+from connector.destinations.duckdb_rows import count_rows, read_rows
 from connector.destinations.sql import Target, duckdb_fold, quoted
 from connector.destinations.state import State
 from connector.destinations.state_header import Header
@@ -156,21 +156,26 @@ class DuckDBDestination:
             return commit.load(load, rows, quarantined)
 
     def rows(self, table: str) -> Iterator[pa.RecordBatch]:
-        """The table's rows, with columns `item.<attribute>` and `rest` as in `core.rows`."""
-        if not self._file.exists():
-            raise _unknown(table)
-        with self._file.open(read_only=True) as connection:
-            state = _state_in(connection)
-            header = state.header(table) if state.exists() else None
-            if header is None:
-                raise _unknown(table)
+        """The table's rows, with columns `item.<attribute>` and `rest` as in `core.rows`.
+
+        Rows that are marked as deleted are left out.
+        """
+        with self._reading(table) as (connection, state, target):
             columns = state.columns(table)
-            actual = duckdb_schema.describe(connection, header.target)
-            duckdb_schema.verify(header.target, actual, columns)
-            yield from read_rows(connection, header.target, columns, duckdb_schema.has_rest(actual))
+            actual = duckdb_schema.describe(connection, target)
+            duckdb_schema.verify(target, actual, columns)
+            yield from read_rows(connection, target, columns, actual)
 
     def count(self, table: str) -> int:
-        """How many rows the table has."""
+        """How many rows the table has, without those marked as deleted."""
+        with self._reading(table) as (connection, state, target):
+            actual = duckdb_schema.describe(connection, target)
+            duckdb_schema.verify(target, actual, state.columns(table))
+            return count_rows(connection, target, actual)
+
+    @contextmanager
+    def _reading(self, table: str) -> Iterator[tuple[Connection, State, Target]]:
+        """A planned table, read only."""
         if not self._file.exists():
             raise _unknown(table)
         with self._file.open(read_only=True) as connection:
@@ -178,8 +183,7 @@ class DuckDBDestination:
             header = state.header(table) if state.exists() else None
             if header is None:
                 raise _unknown(table)
-            found = run(connection, f"SELECT count(*) AS n FROM {header.target.sql}")
-            return int(found[0]["n"])
+            yield connection, state, header.target
 
     def query(self, sql: str) -> pa.Table:
         """The answer to a read-only query."""

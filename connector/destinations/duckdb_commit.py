@@ -1,14 +1,17 @@
 """One commit or load inside its transaction: cursors compared and moved, rows brought in."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
 
 from connector.core.cursors import Batch, Cursor, Quarantined
-from connector.core.rows import schema_of
+from connector.core.names import DELETED as MARK
+from connector.core.names import REST
+from connector.core.rows import DELETED, KEPT, schema_of
 from connector.core.schema import Type
-from connector.core.state import Column, Committed, Load, Phase
+from connector.core.state import Committed, Load, Phase
 from connector.destinations import duckdb_schema
 from connector.destinations.duckdb_connection import Connection, changed
 from connector.destinations.load import Loading
@@ -16,8 +19,8 @@ from connector.destinations.merge import (
     STAGED,
     STAGED_KEYS,
     Layout,
+    count,
     deleted_keys,
-    deletes,
     merge_sql,
     overflows,
     without_rest,
@@ -71,13 +74,12 @@ class Commit:
         header = self._header
         if header.phase is not Phase.LOADING:
             raise moved(load.table)
-        columns, rest = self._grow(load.schema)
-        layout = Layout.of(header.target, header.identity.keys, columns, load.schema, rest)
+        layout = self._grow(load.schema)
         loading = Loading(self._connection, load.table, layout, header.start_commit, self._number)
         failpoint("load.before_insert")
         plain = not self._state.buried(load.table) and not loading.streamed()
-        written = loading.insert(rows, load.schema, plain) - loading.repair()
-        deleted = loading.delete_earlier()
+        written = loading.insert(rows, plain) - loading.repair()
+        deleted = loading.delete_earlier(load.max_deleted)
         self._state.finish(load.table, load.partitions)
         self._state.unbury(load.table)
         self._state.update(
@@ -97,8 +99,6 @@ class Commit:
         return Committed(self._number, *counts)
 
     def _move(self, batch: Batch) -> None:
-        if not batch.spans:
-            return
         stored = self._state.cursors(batch.table, [span.partition for span in batch.spans])
         until: dict[str, Cursor] = {}
         for span in batch.spans:
@@ -119,23 +119,23 @@ class Commit:
         if not len(rows):
             failpoint("commit.after_schema")
             return 0, 0
-        columns, rest = self._grow(schema_of(rows.schema))
-        if not rest and overflows(rows, columns):
-            duckdb_schema.add_rest(self._connection, self._header.target)
-            rest = True
-        rows = rows if rest else without_rest(rows)
+        layout = self._grow(schema_of(rows.schema))
+        if not layout.rest and overflows(rows, layout.columns):
+            duckdb_schema.add(self._connection, layout.target, REST)
+            layout = replace(layout, rest=True)
+        if not layout.marks and KEPT.name in rows.column_names:
+            duckdb_schema.add(self._connection, layout.target, MARK)
+            layout = replace(layout, marks=True)
+        rows = rows if layout.rest else without_rest(rows)
         failpoint("commit.after_schema")
-        layout = Layout.of(
-            self._header.target, self._header.identity.keys, columns, schema_of(rows.schema), rest
-        )
         staged = layout.stage(rows)
         self._connection.register(STAGED, staged)
         touched = changed(self._connection, merge_sql(layout), [self._number])
         self._connection.unregister(STAGED)
-        wanted = deletes(staged)
-        if wanted and self._header.phase is Phase.LOADING:
+        deletes = count(staged, DELETED)
+        if deletes and self._header.phase is Phase.LOADING:
             self._bury(deleted_keys(layout, staged))
-        written = len(staged) - wanted
+        written = len(staged) - deletes - count(staged, KEPT)
         return written, touched - written
 
     def _bury(self, keys: pa.Table) -> None:
@@ -143,8 +143,8 @@ class Commit:
         self._state.bury(self._header.table_name, STAGED_KEYS, self._number)
         self._connection.unregister(STAGED_KEYS)
 
-    def _grow(self, wanted: Mapping[str, Type]) -> tuple[Mapping[str, Column], bool]:
-        """The columns that hold `wanted`, and whether there is one for the rest."""
+    def _grow(self, wanted: Mapping[str, Type]) -> Layout:
+        """The table's columns, grown to hold `wanted`."""
         table, target = self._header.table_name, self._header.target
         columns = self._state.columns(table)
         actual = duckdb_schema.describe(self._connection, target)
@@ -154,4 +154,11 @@ class Commit:
         )
         if grown != columns:
             self._state.save_columns(table, grown)
-        return grown, duckdb_schema.has_rest(actual)
+        return Layout.of(
+            target,
+            self._header.identity.keys,
+            grown,
+            wanted,
+            rest=duckdb_schema.has(actual, REST),
+            marks=duckdb_schema.has(actual, MARK),
+        )

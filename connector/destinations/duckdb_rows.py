@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
-from connector.core.names import REST
+from connector.core.names import DELETED, REST
 from connector.core.rows import field_of, rest_field
 from connector.core.schema import JSON
 from connector.core.state import Column
-from connector.destinations.duckdb_connection import Connection
+from connector.destinations.duckdb_connection import Connection, run
+from connector.destinations.duckdb_schema import has
 from connector.destinations.sql import Target, quoted
 
 # A row can have 400 KB, so this bounds a batch at 200 MB.
@@ -16,16 +17,16 @@ _ROWS_AT_ONCE = 512
 
 
 def read_rows(
-    connection: Connection, target: Target, columns: Mapping[str, Column], rest: bool
+    connection: Connection, target: Target, columns: Mapping[str, Column], actual: Mapping[str, str]
 ) -> Iterator[pa.RecordBatch]:
     """Batches with a column `item.<attribute>` for each attribute, and perhaps `rest`."""
     fields = [field_of(attribute, column.type) for attribute, column in columns.items()]
     names = [column.name for column in columns.values()]
-    if rest:
+    if has(actual, REST):
         fields.append(rest_field())
         names.append(REST)
     chosen = ", ".join(f"{quoted(name)} AS c{index}" for index, name in enumerate(names))
-    relation = connection.sql(f"SELECT {chosen} FROM {target.sql}")
+    relation = connection.sql(f"SELECT {chosen} FROM {target.sql}{_live(actual)}")
     schema = pa.schema(fields)
     for batch in relation.to_arrow_reader(_ROWS_AT_ONCE):
         arrays = [
@@ -34,3 +35,13 @@ def read_rows(
             for array, field in zip(batch.columns, schema, strict=True)
         ]
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def count_rows(connection: Connection, target: Target, actual: Mapping[str, str]) -> int:
+    """How many items the table has."""
+    return int(run(connection, f"SELECT count(*) AS n FROM {target.sql}{_live(actual)}")[0]["n"])
+
+
+def _live(actual: Mapping[str, str]) -> str:
+    """Leaves out rows that are marked as deleted: the source has them no more."""
+    return f" WHERE {quoted(DELETED)} IS NOT TRUE" if has(actual, DELETED) else ""

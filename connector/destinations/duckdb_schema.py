@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from connector.core.keys import KeySchema
-from connector.core.names import CHANGED_AT, COMMIT, REST, SERVICE, assign
+from connector.core.names import CHANGED_AT, COMMIT, DELETED, REST, SERVICE, assign
 from connector.core.schema import (
     BINARY,
     BOOLEAN,
@@ -23,6 +23,7 @@ from connector.destinations.duckdb_connection import Connection, run
 from connector.destinations.sql import (
     CHANGED_AT_TYPE,
     COMMIT_TYPE,
+    DELETED_TYPE,
     DUCKDB_RULES,
     REST_TYPE,
     Target,
@@ -34,6 +35,8 @@ from connector.destinations.sql import (
 from connector.errors import DestinationRefused
 
 SERVICE_TYPES = {CHANGED_AT: CHANGED_AT_TYPE, COMMIT: COMMIT_TYPE}
+
+_OPTIONAL = {REST: REST_TYPE, DELETED: DELETED_TYPE}
 
 _KEY_TYPES = {"S": STRING, "N": INTEGER, "B": BINARY}
 _ADOPTED = {
@@ -138,14 +141,15 @@ def verify(target: Target, actual: Mapping[str, str], columns: Mapping[str, Colu
         )
 
 
-def has_rest(actual: Mapping[str, str]) -> bool:
-    """Whether the table has the column for attributes without one."""
-    return REST in {duckdb_fold(name) for name in actual}
+def has(actual: Mapping[str, str], service: str) -> bool:
+    """Whether the table has a service column that not every table has."""
+    return service in {duckdb_fold(name) for name in actual}
 
 
-def add_rest(connection: Connection, target: Target) -> None:
-    """Adds the column for attributes without one of their own."""
-    connection.execute(f"ALTER TABLE {target.sql} ADD COLUMN {quoted(REST)} {REST_TYPE}")
+def add(connection: Connection, target: Target, service: str) -> None:
+    """Adds a service column that not every table has."""
+    sql = f"{quoted(service)} {_OPTIONAL[service]}"
+    connection.execute(f"ALTER TABLE {target.sql} ADD COLUMN {sql}")
 
 
 def grow(

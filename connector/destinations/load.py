@@ -1,14 +1,14 @@
 """Every spooled row of a generation into a DuckDB table, in bounded memory."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import duckdb
 import pyarrow as pa
 
-from connector.core.names import CHANGED_AT, COMMIT
-from connector.core.schema import Type
+from connector.core.names import CHANGED_AT, COMMIT, DELETED, REST
+from connector.destinations import duckdb_schema
 from connector.destinations.duckdb_connection import Connection, changed, run
-from connector.destinations.duckdb_schema import add_rest
 from connector.destinations.merge import (
     STAGED,
     Layout,
@@ -17,7 +17,8 @@ from connector.destinations.merge import (
     overflows,
     without_rest,
 )
-from connector.destinations.sql import quoted
+from connector.destinations.sql import NEWEST, OUTER, SURPLUS, TWICE, quoted
+from connector.errors import TooManyDeletes
 
 
 class Feed:
@@ -84,15 +85,14 @@ class Loading:
         self._start = start_commit
         self._commit = commit
 
-    def insert(self, tables: Iterable[pa.Table], wanted: Mapping[str, Type], plain: bool) -> int:
+    def insert(self, tables: Iterable[pa.Table], plain: bool) -> int:
         """Adds the rows; those that the stream has overtaken only where `plain` says none are."""
         feed = Feed(tables)
         inserted = 0
         while not feed.ended:
             if feed.needs_rest and not self._layout.rest:
-                add_rest(self._connection, self._layout.target)
-                kept = self._layout
-                self._layout = Layout.of(kept.target, kept.keys, kept.columns, wanted, True)
+                duckdb_schema.add(self._connection, self._layout.target, REST)
+                self._layout = replace(self._layout, rest=True)
             inserted += self._insert(feed, plain)
         return inserted
 
@@ -114,22 +114,48 @@ class Loading:
         sql = f"SELECT 1 FROM {self._layout.target.sql} WHERE {quoted(COMMIT)} > $1 LIMIT 1"
         return bool(run(self._connection, sql, [self._start]))
 
-    def delete_earlier(self) -> int:
-        """Deletes the rows of earlier generations; returns how many keys are gone with them."""
-        commit, target = quoted(COMMIT), self._layout.target.sql
-        if not run(
-            self._connection, f"SELECT 1 FROM {target} WHERE {commit} <= $1 LIMIT 1", [self._start]
-        ):
-            return 0
-        vanished = run(
-            self._connection,
-            f"SELECT count(*) AS vanished FROM {target} AS o WHERE o.{commit} <= $1 AND NOT EXISTS "
-            f"(SELECT 1 FROM {target} AS n WHERE n.{commit} > $1 "
-            f"AND {self._layout.same_key('n', 'o')})",
-            [self._start],
+    def delete_earlier(self, max_deleted: float | None) -> int:
+        """Deletes the rows of earlier generations; returns how many of them were not replaced.
+
+        A row that is marked as deleted stays, unless its item is there again. Raises TooManyDeletes
+        where a greater share than `max_deleted` would vanish.
+        """
+        earlier = self._count(self._earlier(marked=False))
+        vanishing = earlier and self._count(f"{self._earlier(marked=False)} AND NOT {self._again}")
+        if max_deleted is not None and vanishing > earlier * max_deleted:
+            raise TooManyDeletes(
+                f"{vanishing} of {earlier} rows of {self._layout.target} are no longer in "
+                f"{self._table}; only {max_deleted:.0%} may vanish at once.",
+                "If that is right, run `connector snapshot --full-refresh --yes`.",
+            )
+        if earlier:
+            self._delete(self._earlier(marked=False))
+        if self._layout.marks:
+            self._delete(f"{self._earlier(marked=True)} AND {self._again}")
+        return vanishing
+
+    def _delete(self, condition: str) -> None:
+        sql = f"DELETE FROM {self._layout.target.sql} AS {OUTER} WHERE {condition}"
+        changed(self._connection, sql, [self._start])
+
+    def _earlier(self, marked: bool) -> str:
+        """A condition on rows of an earlier generation; `$1` is this generation's first commit."""
+        condition = f"{OUTER}.{quoted(COMMIT)} <= $1"
+        if self._layout.marks:
+            condition += f" AND {OUTER}.{quoted(DELETED)} IS {'' if marked else 'NOT '}TRUE"
+        return condition
+
+    @property
+    def _again(self) -> str:
+        """A condition that this generation has the same key."""
+        return (
+            f"EXISTS (SELECT 1 FROM {self._layout.target.sql} AS n "
+            f"WHERE n.{quoted(COMMIT)} > $1 AND {self._layout.same_key('n', OUTER)})"
         )
-        changed(self._connection, f"DELETE FROM {target} WHERE {commit} <= $1", [self._start])
-        return int(vanished[0]["vanished"])
+
+    def _count(self, condition: str) -> int:
+        sql = f"SELECT count(*) AS n FROM {self._layout.target.sql} AS {OUTER} WHERE {condition}"
+        return int(run(self._connection, sql, [self._start])[0]["n"])
 
     def repair(self) -> int:
         """Keeps the newest of loaded rows that share a key; returns how many others there were.
@@ -137,34 +163,34 @@ class Loading:
         A key is scanned twice where it was deleted and made again while the scan went on.
         """
         target, commit = self._layout.target.sql, quoted(COMMIT)
-        keys = ", ".join(quoted(column.name) for _, column in self._layout.keys_staged)
         self._connection.execute(
-            f"CREATE TEMP TABLE _connector_twice AS SELECT {keys}, count(*) AS _connector_count "
-            f"FROM {target} WHERE {commit} = $1 GROUP BY {keys} HAVING count(*) > 1",
+            f"CREATE TEMP TABLE {TWICE} AS SELECT {self._keys}, count(*) - 1 AS {SURPLUS} "
+            f"FROM {target} WHERE {commit} = $1 GROUP BY {self._keys} HAVING count(*) > 1",
             [self._commit],
         )
-        found = run(
-            self._connection, "SELECT sum(_connector_count - 1)::BIGINT AS n FROM _connector_twice"
-        )
-        surplus = found[0]["n"] or 0
+        found = run(self._connection, f"SELECT sum({SURPLUS})::BIGINT AS n FROM temp.{TWICE}")
+        surplus = int(found[0]["n"] or 0)
         if surplus:
             self._keep_newest()
-        self._connection.execute("DROP TABLE temp._connector_twice")
-        return int(surplus)
+        self._connection.execute(f"DROP TABLE temp.{TWICE}")
+        return surplus
+
+    @property
+    def _keys(self) -> str:
+        return ", ".join(quoted(column.name) for _, column in self._layout.keys_staged)
 
     def _keep_newest(self) -> None:
         target, commit = self._layout.target.sql, quoted(COMMIT)
-        keys = ", ".join(quoted(column.name) for _, column in self._layout.keys_staged)
         twice = (
-            f"t.{commit} = $1 AND EXISTS (SELECT 1 FROM temp._connector_twice AS d "
-            f"WHERE {self._layout.same_key('t', 'd')})"
+            f"{OUTER}.{commit} = $1 AND EXISTS (SELECT 1 FROM temp.{TWICE} AS d "
+            f"WHERE {self._layout.same_key(OUTER, 'd')})"
         )
         self._connection.execute(
-            f"CREATE TEMP TABLE _connector_newest AS SELECT t.* FROM {target} AS t WHERE {twice} "
-            f"QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {quoted(CHANGED_AT)} DESC) "
-            "= 1",
+            f"CREATE TEMP TABLE {NEWEST} AS SELECT {OUTER}.* FROM {target} AS {OUTER} "
+            f"WHERE {twice} QUALIFY row_number() OVER "
+            f"(PARTITION BY {self._keys} ORDER BY {quoted(CHANGED_AT)} DESC) = 1",
             [self._commit],
         )
-        self._connection.execute(f"DELETE FROM {target} AS t WHERE {twice}", [self._commit])
-        self._connection.execute(f"INSERT INTO {target} SELECT * FROM temp._connector_newest")
-        self._connection.execute("DROP TABLE temp._connector_newest")
+        self._connection.execute(f"DELETE FROM {target} AS {OUTER} WHERE {twice}", [self._commit])
+        self._connection.execute(f"INSERT INTO {target} SELECT * FROM temp.{NEWEST}")
+        self._connection.execute(f"DROP TABLE temp.{NEWEST}")

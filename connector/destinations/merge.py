@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 
 from connector.core.keys import KeySchema, key_text
 from connector.core.names import CHANGED_AT, COMMIT, REST
+from connector.core.names import DELETED as MARK
 from connector.core.numbers import canonical_decimal
 from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
-from connector.core.rows import DELETED, conform, rest_field, schema_of
+from connector.core.rows import DELETED, KEPT, conform, rest_field, schema_of
 from connector.core.rows import REST as REST_FIELD
 from connector.core.schema import Kind, Type
 from connector.core.state import Column
@@ -34,6 +35,8 @@ class Layout:
     columns: Mapping[str, Column]
     attributes: tuple[str, ...]
     rest: bool
+    marks: bool
+    """Whether the table has `_deleted`."""
 
     @classmethod
     def of(
@@ -43,11 +46,12 @@ class Layout:
         columns: Mapping[str, Column],
         wanted: Mapping[str, Type],
         rest: bool,
+        marks: bool,
     ) -> "Layout":
         """A layout for rows with the attributes of `wanted` that have a column."""
         names = {key.name for key in keys}
         attributes = tuple(name for name in columns if name in wanted or name in names)
-        return cls(target, keys, columns, attributes, rest)
+        return cls(target, keys, columns, attributes, rest, marks)
 
     @property
     def staged(self) -> dict[str, str]:
@@ -70,7 +74,7 @@ class Layout:
 
     def stage(self, rows: pa.Table) -> pa.Table:
         """The rows in the table's own types, under their staged names."""
-        service = [CHANGED_AT_FIELD, DELETED, *([rest_field()] if self.rest else [])]
+        service = [CHANGED_AT_FIELD, DELETED, KEPT, *([rest_field()] if self.rest else [])]
         types = {attribute: self.columns[attribute].type for attribute in self.attributes}
         conformed = conform(rows, types, service)
         names = [f"c{position}" for position in range(len(types))]
@@ -104,13 +108,19 @@ def without_rest(rows: pa.Table) -> pa.Table:
 
 
 def merge_sql(layout: Layout) -> str:
-    """Replaces, adds and deletes the staged rows; `$1` is the commit's number.
+    """Replaces, adds, deletes and marks the staged rows; `$1` is the commit's number.
 
-    The whole item is replaced: a column that the staged rows lack becomes NULL.
+    The whole item is replaced: a column that the staged rows lack becomes NULL. A row that is only
+    marked as deleted keeps its values; one that was never seen is added with its key alone.
     """
     staged = layout.staged
     values = {quoted(column): f"s.{name}" for name, column in staged.items()}
     values[quoted(COMMIT)] = "$1"
+    mark = ""
+    if layout.marks:
+        values[quoted(MARK)] = f"s.{KEPT.name}"
+        marked = [f"{n} = {values[n]}" for n in map(quoted, (CHANGED_AT, COMMIT, MARK))]
+        mark = f"WHEN MATCHED AND s.{KEPT.name} THEN UPDATE SET {', '.join(marked)} "
     keys = {quoted(column.name) for _, column in layout.keys_staged}
     missing = [c.name for c in layout.columns.values() if c.name not in staged.values()]
     changes = values | {quoted(name): "NULL" for name in missing}
@@ -118,7 +128,7 @@ def merge_sql(layout: Layout) -> str:
     return (
         f"MERGE INTO {layout.target.sql} AS t USING {STAGED} AS s "
         f"ON {layout.key_of_staged('t', 's')} "
-        f"WHEN MATCHED AND s.{DELETED.name} THEN DELETE "
+        f"WHEN MATCHED AND s.{DELETED.name} THEN DELETE {mark}"
         f"WHEN MATCHED THEN UPDATE SET {sets} "
         f"WHEN NOT MATCHED AND NOT s.{DELETED.name} "
         f"THEN INSERT ({', '.join(values)}) VALUES ({', '.join(values.values())})"
@@ -173,11 +183,9 @@ def deleted_keys(layout: Layout, staged: pa.Table) -> pa.Table:
     return pa.table({"key": pa.array(map(key_text, zip(*parts, strict=True)), pa.string())})
 
 
-def deletes(rows: pa.Table) -> int:
-    """How many of the rows delete."""
-    if DELETED.name not in rows.column_names:
-        return 0
-    return int(pc.sum(rows.column(DELETED.name)).as_py() or 0)
+def count(staged: pa.Table, flag: pa.Field) -> int:
+    """How many of the staged rows have the flag."""
+    return int(pc.sum(staged.column(flag.name)).as_py() or 0)
 
 
 def _texts(array: pa.ChunkedArray, type_: Type) -> list[str]:

@@ -45,12 +45,23 @@ def duckdb_fold(name: str) -> str:
 STAGED = "_connector_staged"
 """Where staged rows are; as a column's name it would stand in the way of theirs."""
 
+OUTER = "_connector_outer"
+"""The table, seen from inside a subquery; a short name could be one of its own columns."""
+
+TWICE = "_connector_twice"
+NEWEST = "_connector_newest"
+SURPLUS = "_connector_surplus"
+
 # DynamoDB's own limit on attribute names is 65,535 bytes, and DuckDB holds all of them.
-DUCKDB_RULES = Rules(fold=duckdb_fold, max_bytes=65_535, reserved=frozenset((STAGED,)))
+DUCKDB_RULES = Rules(
+    fold=duckdb_fold, max_bytes=65_535, reserved=frozenset((STAGED, OUTER, SURPLUS))
+)
 
 CHANGED_AT_TYPE = "TIMESTAMP WITH TIME ZONE"
 COMMIT_TYPE = "BIGINT"
 REST_TYPE = "JSON"
+# With a default, so that a statement that knows nothing of it leaves no doubt.
+DELETED_TYPE = "BOOLEAN DEFAULT false"
 
 _DUCKDB: Mapping[Kind, str] = {
     Kind.INTEGER: "BIGINT",

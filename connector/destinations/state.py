@@ -73,10 +73,9 @@ class State:
         if not rows:
             return None
         try:
-            header = msgspec.convert(rows[0], Header)
+            return msgspec.convert(rows[0], Header)
         except msgspec.MsgspecError as error:
             raise unreadable("a table's row is damaged") from error
-        return header
 
     def read(self, table: str) -> TableState | None:
         """Everything remembered of one table."""

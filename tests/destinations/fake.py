@@ -12,10 +12,19 @@ from typing import Any
 import pyarrow as pa
 
 from connector.core.cursors import Batch, Cursor, Quarantined
-from connector.core.rows import CHANGED_AT, DELETED, ITEM, REST, field_of, rest_field, schema_of
+from connector.core.rows import (
+    CHANGED_AT,
+    DELETED,
+    ITEM,
+    KEPT,
+    REST,
+    field_of,
+    rest_field,
+    schema_of,
+)
 from connector.core.schema import BINARY, INTEGER, STRING, Kind, join
 from connector.core.state import Column, Committed, Load, Phase, Plan, TableState
-from connector.errors import CursorMoved, DestinationRefused
+from connector.errors import CursorMoved, DestinationRefused, TooManyDeletes
 
 _KEY_TYPES = {"S": STRING, "N": INTEGER, "B": BINARY}
 
@@ -27,6 +36,7 @@ class Row:
     item: dict[str, str]
     commit: int
     changed_at: datetime
+    marked: bool = False
 
 
 @dataclass
@@ -119,8 +129,14 @@ class FakeDestination:
         number = table.state.commit + 1
         written = deleted = 0
         columns = self._columns(table, batch.rows)
-        for key, item, changed_at, gone in _items(table, batch.rows):
-            if gone:
+        for name in batch.forgotten:
+            del cursors[name]
+        for key, item, changed_at, gone, kept in _items(table, batch.rows):
+            if kept:
+                deleted += 1
+                values = table.rows[key].item if key in table.rows else item
+                table.rows[key] = Row(values, number, changed_at, True)
+            elif gone:
                 deleted += table.rows.pop(key, None) is not None
                 if table.state.phase is Phase.LOADING:
                     table.tombstones.add(key)
@@ -152,13 +168,18 @@ class FakeDestination:
         for page in rows:
             columns = self._columns(table, page)
             table.state = replace(table.state, columns=columns)
-            for key, item, changed_at, _ in _items(table, page):
+            for key, item, changed_at, *_ in _items(table, page):
                 twice = loaded.get(key)
                 newer = twice is None or changed_at >= twice.changed_at
                 if key not in kept and key not in table.tombstones and newer:
                     loaded[key] = Row(item, number, changed_at)
-        vanished = table.rows.keys() - kept.keys() - loaded.keys()
-        table.rows = kept | loaded
+        earlier = {key: row for key, row in table.rows.items() if row.commit <= start}
+        unmarked = {key for key, row in earlier.items() if not row.marked}
+        vanished = unmarked - loaded.keys()
+        if load.max_deleted is not None and len(vanished) > len(unmarked) * load.max_deleted:
+            raise TooManyDeletes("too many")
+        marked = {key: row for key, row in earlier.items() if row.marked}
+        table.rows = marked | kept | loaded
         table.tombstones = set()
         done = {name: Cursor(table.state.cursors[name].token, True) for name in load.partitions}
         table.state = replace(
@@ -200,7 +221,7 @@ class FakeDestination:
         if table not in self.by_name:
             raise DestinationRefused("no such table")
         found = self.by_name[table]
-        items = [row.item for row in found.rows.values()]
+        items = [row.item for row in found.rows.values() if not row.marked]
         columns = found.state.columns
         fields = [field_of(name, column.type) for name, column in columns.items()]
         arrays = [
@@ -214,6 +235,16 @@ class FakeDestination:
             arrays.append(pa.array(texts, pa.string()).cast(pa.json_()))
         yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
+    def count(self, table: str) -> int:
+        """How many items there are."""
+        return sum(batch.num_rows for batch in self.rows(table))
+
+    def note(self, table: str, problem: str | None) -> None:
+        """Remembers a problem."""
+        if table in self.by_name:
+            state = self.by_name[table].state
+            self.by_name[table].state = replace(state, problem=problem)
+
     def reset(self, table: str, drop: bool) -> None:
         """Forgets a table."""
         found = self.by_name.pop(table, None)
@@ -226,8 +257,10 @@ def _members(item: dict[str, str], columns: Any) -> str | None:
     return "{" + ",".join(members) + "}" if members else None
 
 
-def _items(table: Table, rows: pa.Table) -> Iterator[tuple[str, dict[str, str], datetime, bool]]:
-    """Key, item, time and whether it is deleted, row by row."""
+def _items(
+    table: Table, rows: pa.Table
+) -> Iterator[tuple[str, dict[str, str], datetime, bool, bool]]:
+    """Key, item, time, whether it is deleted and whether it is only marked so, row by row."""
     types = schema_of(rows.schema)
     keys = [key.name for key in table.state.identity.keys]
     for row in rows.to_pylist():
@@ -241,7 +274,8 @@ def _items(table: Table, rows: pa.Table) -> Iterator[tuple[str, dict[str, str], 
         )
         item |= {name: _dump(value) for name, value in rest.items()}
         key = json.dumps([item[name] for name in keys])
-        yield key, item, row[CHANGED_AT.name], bool(row.get(DELETED.name))
+        flags = bool(row.get(DELETED.name)), bool(row.get(KEPT.name))
+        yield key, item, row[CHANGED_AT.name], *flags
 
 
 class _Digits(float):

@@ -20,7 +20,7 @@ from connector.core.cursors import (
     shard_partition,
 )
 from connector.core.encoder import Encoder
-from connector.core.fold import Fold
+from connector.core.fold import Deletes, Fold
 from connector.core.keys import KeyAttribute, KeySchema, key_of, key_text
 from connector.core.rows import CHANGED_AT, ITEM, REST, convert, schema_of, with_service
 from connector.core.schema import JSON, join_all
@@ -64,6 +64,7 @@ class Story:
     generation: int = 0
     sequence: int = 0
     cursor: Cursor = START
+    deletes: Deletes = Deletes.APPLY
     encoder: Encoder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,7 +85,7 @@ class Story:
 
     def records(self, *changes: tuple[str, Item]) -> pa.Table:
         """The newest row of each key of some stream records."""
-        fold = Fold(self.keys, self.encoder)
+        fold = Fold(self.keys, self.encoder, self.deletes)
         page = {"Records": [self._record(event, item) for event, item in changes]}
         fold.add(SHARD, records_page(msgspec.json.encode(page)), None)
         rows = fold.rows()

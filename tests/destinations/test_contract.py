@@ -10,13 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connector.core.cursors import START, Batch, Cursor, Quarantined, Span
+from connector.core.fold import Deletes
 from connector.core.keys import KeyAttribute
 from connector.core.names import SERVICE
 from connector.core.rows import field_of, schema_of
 from connector.core.schema import Kind
 from connector.core.state import Load, Phase
 from connector.destinations.duckdb import DuckDBDestination
-from connector.errors import CursorMoved, DestinationRefused
+from connector.errors import CursorMoved, DestinationRefused, TooManyDeletes
 
 from .fake import FakeDestination
 from .story import EPOCH, SEGMENT, SHARD, Story, delete, identity, put
@@ -67,6 +68,11 @@ NAMES = [
     "item.x",
     "t",
     "s",
+    "d",
+    "n",
+    "o",
+    "_connector_staged",
+    "_connector_outer",
     " ",
     "*",
     *SERVICE,
@@ -394,6 +400,76 @@ def test_an_attribute_that_was_only_null_has_no_column(story):
     assert set(story.state().columns) == {"id", "n"}
 
 
+@pytest.mark.parametrize("deletes", [Deletes.SOFT, Deletes.APPLY])
+def test_a_row_that_is_only_marked_keeps_its_values(destination, deletes):
+    story = Story(destination, deletes=Deletes.SOFT)
+    story.plan()
+    story.tail(put(A))
+    committed = story.tail(delete(A), put(B), delete({"id": {"S": "never seen"}}))
+    assert (committed.written, committed.deleted) == (1, 2)
+    story.shows(B)
+    assert destination.count("orders") == 1
+    story.load(story.page(A, B, C))
+    story.shows(B, C)
+    story.deletes = deletes
+    story.tail(put(A2))
+    story.shows(A2, B, C)
+    assert story.tail(delete(B)).deleted == 1
+    story.shows(A2, C)
+
+
+def test_a_refresh_leaves_marked_rows_until_their_item_is_back(destination):
+    story = Story(destination, deletes=Deletes.SOFT)
+    story.plan()
+    story.load(story.page(A, B, C))
+    story.tail(delete(A), delete(B))
+    story.refresh()
+    committed = story.load(story.page(A2, C), max_deleted=0)
+    assert (committed.written, committed.deleted) == (2, 0)
+    story.shows(A2, C)
+    story.tail(put(B))
+    story.shows(A2, B, C)
+
+
+def test_too_many_deletes_need_a_word(story):
+    story.load(story.page(A, B, C), max_deleted=0)
+    story.refresh()
+    before = story.state()
+    with pytest.raises(TooManyDeletes):
+        story.load(story.page(A2), max_deleted=0.5)
+    assert story.state() == before
+    story.shows(A, B, C)
+    assert story.load(story.page(A2, B), max_deleted=0.5).deleted == 1
+    story.refresh()
+    story.tail(delete(A))
+    assert story.load(max_deleted=None).deleted == 1
+
+
+def test_a_problem_is_remembered(story):
+    before = story.state()
+    story.destination.note("orders", "HistoryLost: shard a")
+    assert story.state() == replace(before, problem="HistoryLost: shard a")
+    story.destination.note("orders", None)
+    story.destination.note("unknown", "nothing happens")
+    assert story.state() == before
+
+
+def test_finished_partitions_can_be_forgotten(story):
+    story.tail(spans=[Span("shard/b", None, START)])
+    story.tail(spans=[], forgotten=["shard/b"])
+    assert set(story.state().cursors) == {SEGMENT, SHARD}
+    with pytest.raises(CursorMoved):
+        story.tail(spans=[Span("shard/b", START, Cursor("1"))])
+
+
+def test_rows_are_counted(story):
+    assert story.destination.count("orders") == 0
+    story.tail(put(A), put(B))
+    assert story.destination.count("orders") == 2
+    with pytest.raises(DestinationRefused):
+        story.destination.count("unknown")
+
+
 KEY_SCHEMAS = {
     "S": (KeyAttribute("k", "S"),),
     "N": (KeyAttribute("k", "N"),),
@@ -401,6 +477,8 @@ KEY_SCHEMAS = {
     "S+N": (KeyAttribute("k", "S"), KeyAttribute("r", "N")),
     "B+S": (KeyAttribute("_commit", "B"), KeyAttribute("A", "S")),
     "N+B": (KeyAttribute("a", "N"), KeyAttribute("A", "B")),
+    "N+S": (KeyAttribute("d", "N"), KeyAttribute("n", "S")),
+    "S+B": (KeyAttribute("t", "S"), KeyAttribute("s", "B")),
 }
 KEY_VALUES = {
     "S": ["a", "A", "a ", "1", "é", "e\u0301", "nul\u0000", "q\"'\\\u001f"],
@@ -435,8 +513,11 @@ def test_keys_are_exact(destination, schema, steps):
     again = [item | {"v": {"S": "again"}} for item in written]
     story.tail(*map(put, again[::2]), *map(delete, again[1::2]))
     story.shows(*again[::2])
-    story.load(story.page(*items))
+    story.load(story.page(*items), story.page(*items))
     story.shows(*again[::2], *items[len(written) :])
+    story.refresh()
+    story.load(story.page(*items[::3]), story.page(*items[::3]))
+    story.shows(*items[::3])
 
 
 def test_spellings_of_a_number_are_one_key(destination):
@@ -485,8 +566,11 @@ def test_every_name_has_a_column_of_its_own(story):
     columns = story.state().columns
     assert set(columns) == {"id", *NAMES}
     assert len({column.name for column in columns.values()}) == len(columns)
-    story.load(with_names(story.page(without_names(other))))
+    story.load(*[with_names(story.page(without_names(other)))] * 2)
     story.shows(item, other)
+    story.refresh()
+    story.load(*[with_names(story.page(without_names(other)))] * 2)
+    story.shows(other)
     assert {n: c.name for n, c in story.state().columns.items()} == {
         n: c.name for n, c in columns.items()
     }
@@ -551,10 +635,11 @@ STEPS = st.lists(
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(steps=STEPS)
-def test_any_history_ends_as_in_the_fake(tmp_path_factory, steps):
+@given(steps=STEPS, deletes=st.sampled_from([Deletes.APPLY, Deletes.SOFT]))
+def test_any_history_ends_as_in_the_fake(tmp_path_factory, steps, deletes):
     path = tmp_path_factory.mktemp("history") / "warehouse.duckdb"
-    stories = [Story(FakeDestination()), Story(DuckDBDestination(path))]
+    both = FakeDestination(), DuckDBDestination(path)
+    stories = [Story(destination, deletes=deletes) for destination in both]
     for story in stories:
         story.plan()
     for step, content in steps:
