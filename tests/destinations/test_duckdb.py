@@ -10,11 +10,14 @@ from threading import Thread
 
 import duckdb
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from connector.core.cursors import Quarantined
 from connector.core.keys import KeyAttribute
 from connector.destinations.duckdb import DuckDBDestination
 from connector.destinations.duckdb_errors import DiskFull, duckdb_errors
+from connector.destinations.sql import duckdb_fold, quoted
 from connector.errors import (
     Busy,
     ConfigError,
@@ -32,6 +35,10 @@ from .story import EPOCH, SHARD, Story, delete, put
 A = {"id": {"S": "a"}, "n": {"N": "1"}}
 B = {"id": {"S": "b"}, "n": {"N": "2"}}
 SECRET = "a-secret-value"
+
+
+def _has_utf8(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 @pytest.fixture
@@ -434,6 +441,21 @@ def test_errors_of_duckdb_become_ours(path, error, wanted):
     assert caught.value.hint
     assert caught.value.__cause__ is error
     assert SECRET not in str(caught.value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(names=st.lists(st.text(min_size=1).filter(_has_utf8), min_size=1, max_size=4))
+def test_a_quoted_name_is_that_name_and_nothing_else(names):
+    columns = {duckdb_fold(name): name for name in names}.values()
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE t ({', '.join(f'{quoted(n)} INT' for n in columns)})")
+        found = connection.execute("SELECT column_name FROM information_schema.columns").fetchall()
+    assert [name for (name,) in found] == list(columns)
+
+
+def test_an_empty_name_is_refused():
+    with pytest.raises(DestinationRefused):
+        quoted("main", "")
 
 
 LOAD = """
