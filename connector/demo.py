@@ -16,7 +16,7 @@ from connector import demo_source as source
 from connector import job
 from connector.config import Config
 from connector.demo_source import TABLE
-from connector.errors import ConfigError, Mismatch
+from connector.errors import ConfigError, Mismatch, StateRefused
 from connector.pipeline.verify import verify
 from connector.ports import Quiet
 
@@ -84,7 +84,13 @@ class Demo:
         if not self.file.exists():
             return
         destination = job.open_destination(self.config, TABLE)
-        state = destination.read(TABLE)
+        try:
+            state = destination.read(TABLE)
+        except StateRefused as error:
+            raise ConfigError(
+                f"The file {self.file} is of another version of the connector, or damaged.",
+                "Delete it if it is the demo's, or choose another: `connector demo --file FILE`.",
+            ) from error
         if state is None and self._query(STRANGERS)[0]["n"] == 0:
             return
         if state is None or state.identity.table_arn != source.TABLE_ARN:
@@ -151,7 +157,10 @@ class Demo:
         self.console.print(shown)
         self._say(f"\nThe file: {self.file.absolute()}\nAsk it:")
         self._command("query", f'select title, duration from "{TABLE}" order by duration')
-        self._say(f"   duckdb {shlex.quote(str(self.file))} 'from \"{TABLE}\"'")
+        everything = f"'from \"{TABLE}\"'"
+        self._say(
+            f"   or with DuckDB's own program: duckdb {shlex.quote(str(self.file))} {everything}"
+        )
 
     def _put(self, writer: source.Writer, course: source.Course) -> None:
         writer.put(course)

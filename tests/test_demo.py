@@ -16,7 +16,7 @@ CONNECTOR = [sys.executable, "-c", "from connector.cli import main; main()"]
 SECONDS = 30
 KEPT = ["1111111", "3333333", "4444444", "5555555", "6666666", "7777777", "8888888", "9999999"]
 
-# The audit hook ends the run, from any thread, at whatever would leave this machine or this process.
+# The audit hook ends the run, from any thread, at whatever would leave this machine or process.
 CONFINED = """
 import os
 import sys
