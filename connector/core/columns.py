@@ -3,12 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from connector.core import values
-from connector.core.numbers import canonical
+from connector.core.numbers import MAX_DIGITS, canonical
 from connector.core.schema import (
     BINARY,
     BOOLEAN,
@@ -41,18 +40,13 @@ def of_cells(cells: Sequence[Cell | None]) -> tuple[Type, pa.Array]:
     if len(tags) == 1:
         (tag,) = tags
         return of_one_tag(tag, [cell[1] if cell and cell[0] == tag else None for cell in cells])
-    return JSON, _json([None if cell is None else _plain(*cell) for cell in cells])
-
-
-def _plain(tag: str, content: Any) -> Any:
-    if isinstance(content, msgspec.Raw):
-        content = msgspec.json.decode(content)
-    return values.plain_content(tag, content)
+    return JSON, _json([None if cell is None else values.plain_content(*cell) for cell in cells])
 
 
 def _json(plain: Sequence[Any]) -> pa.Array:
-    texts = [None if value is None else values.encode(value) for value in plain]
-    return pa.array(texts, pa.string()).cast(pa.json_())
+    texts = iter(values.encode_all([value for value in plain if value is not None]))
+    placed = [None if value is None else next(texts) for value in plain]
+    return pa.array(placed, pa.string()).cast(pa.json_())
 
 
 def _strings(contents: Sequence[str | None]) -> tuple[Type, pa.Array]:
@@ -74,7 +68,8 @@ def _nulls(contents: Sequence[bool | None]) -> tuple[Type, pa.Array]:
 
 def _as_json(tag: str) -> Callable[[Sequence[Any]], tuple[Type, pa.Array]]:
     def column(contents: Sequence[Any]) -> tuple[Type, pa.Array]:
-        return JSON, _json([None if each is None else _plain(tag, each) for each in contents])
+        plain = values.plain_content
+        return JSON, _json([None if each is None else plain(tag, each) for each in contents])
 
     return column
 
@@ -86,11 +81,20 @@ def numbers(texts: Sequence[str | None]) -> tuple[Type, pa.Array]:
     else the canonical digits as JSON. Raises Malformed where one of them is no DynamoDB number.
     """
     strings = pa.array(texts, pa.string())
-    found = _integers(strings) or _decimals(strings)
-    if found:
-        return found
-    strings = pa.array([None if text is None else canonical(text) for text in texts], pa.string())
+    integers = _integers(strings)
+    if integers:
+        return integers
+    odd = pc.invert(_spelled_canonically(strings))
+    if pc.any(odd).as_py():
+        mended = [canonical(text) for text in strings.filter(odd).to_pylist()]
+        strings = pc.replace_with_mask(strings, pc.fill_null(odd, False), pa.array(mended))
     return _integers(strings) or _decimals(strings) or (NUMBER, strings.cast(pa.json_()))
+
+
+def _spelled_canonically(strings: pa.Array) -> pa.Array:
+    matches = pc.match_substring_regex(strings, _CANONICAL)
+    short = pc.less_equal(pc.binary_length(strings), MAX_DIGITS)
+    return pc.and_(pc.and_(matches, short), pc.not_equal(strings, "-0"))
 
 
 def _integers(strings: pa.Array) -> tuple[Type, pa.Array] | None:
@@ -103,10 +107,6 @@ def _integers(strings: pa.Array) -> tuple[Type, pa.Array] | None:
 
 
 def _decimals(strings: pa.Array) -> tuple[Type, pa.Array] | None:
-    if not pc.all(pc.match_substring_regex(strings, _CANONICAL)).as_py():
-        return None
-    if pc.any(pc.equal(strings, "-0")).as_py():
-        return None
     point = pc.find_substring(strings, ".")
     length = pc.binary_length(strings)
     scale = pc.if_else(pc.less(point, 0), 0, pc.subtract(pc.subtract(length, point), 1))

@@ -49,8 +49,8 @@ _WIRE: dict[str, Any] = {
     "B": str,
     "BOOL": bool,
     "NULL": bool,
-    "M": Raw,
-    "L": Raw,
+    "M": dict,
+    "L": list,
     "SS": list[str],
     "NS": list[str],
     "BS": list[str],
@@ -74,15 +74,16 @@ class Encoder:
         self._keys = keys
         self._limit = len(keys) if packed else max(max_columns, len(keys))
         self._tags = {key.name: frozenset((key.tag,)) for key in keys}
-        self._overflows = packed
-        self._make_decoders()
+        self._by_item = packed or not all(map(_fits_struct, self._tags))
+        if not self._by_item:
+            self._make_decoders()
 
     def encode_page(self, body: bytes) -> tuple[Encoded, str | None]:
         """Rows of a Scan answer, and the token after it; None where the segment has ended.
 
         Raises BadAnswer where the body is no Scan answer.
         """
-        if not self._overflows:
+        if not self._by_item:
             try:
                 page = self._page_decoder.decode(body)
                 encoded = Encoded(self._columns(page.Items) if page.Items else pa.table({}))
@@ -97,7 +98,7 @@ class Encoder:
         """Rows for items in wire form; `rows` has only the item columns and perhaps `rest`."""
         if not items:
             return Encoded(pa.table({}))
-        if not self._overflows:
+        if not self._by_item:
             try:
                 return Encoded(self._columns(self._decoder.decode(_array(items))))
             except _MISFITS:
@@ -117,8 +118,8 @@ class Encoder:
                 good.append(raw)
         if not good:
             return Encoded(pa.table({}), bad)
-        if self._overflows:
-            return Encoded(self._packed(good), bad)
+        if self._by_item:
+            return Encoded(self._item_by_item(good), bad)
         if known != self._tags:
             self._make_decoders()
         return Encoded(self._columns(self._decoder.decode(_array(good))), bad)
@@ -129,9 +130,10 @@ class Encoder:
             (tag,) = value
             tags = self._tags.get(name)
             if tags is None and len(self._tags) >= self._limit:
-                self._overflows = True
+                self._by_item = True
             elif tags is None or tag not in tags:
                 self._tags[name] = (tags or frozenset()) | {tag}
+                self._by_item = self._by_item or not _fits_struct(name)
 
     def _make_decoders(self) -> None:
         keys = {key.name for key in self._keys}
@@ -173,7 +175,7 @@ class Encoder:
                 arrays.append(made[1])
         return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
-    def _packed(self, items: Sequence[bytes]) -> pa.Table:
+    def _item_by_item(self, items: Sequence[bytes]) -> pa.Table:
         cells: dict[str, list[columns.Cell | None]] = {
             name: [None] * len(items) for name in self._tags
         }
@@ -194,8 +196,10 @@ class Encoder:
         }
         fields = [field_of(name, type_) for name, (type_, _) in made.items() if type_ is not NULL]
         arrays = [array for type_, array in made.values() if type_ is not NULL]
-        packed = pa.array(rest, pa.string()).cast(pa.json_())
-        return pa.Table.from_arrays([*arrays, packed], schema=pa.schema([*fields, rest_field()]))
+        if any(rest):
+            fields.append(rest_field())
+            arrays.append(pa.array(rest, pa.string()).cast(pa.json_()))
+        return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def check_item(keys: KeySchema, raw: bytes) -> dict[str, Any]:
@@ -214,6 +218,11 @@ def check_item(keys: KeySchema, raw: bytes) -> dict[str, Any]:
 
 def _array(items: Sequence[bytes]) -> bytes:
     return b"[" + b",".join(items) + b"]"
+
+
+def _fits_struct(name: str) -> bool:
+    """Whether msgspec takes the name for a struct's field; it refuses what JSON must escape."""
+    return all(character not in '"\\' and ord(character) >= 0x20 for character in name)
 
 
 _value_structs: dict[frozenset[str], type] = {}
