@@ -27,14 +27,20 @@ MAY_IMPORT = {
     "destinations": EDGE,
     "spool": EDGE,
     "pipeline": EDGE,
-    "job": EDGE | {"destinations", "dynamodb", "pipeline", "spool"},
+    "job": EDGE | {"destinations", "dynamodb", "pipeline", "spool"},  # and workers, its processes
     "demo": EDGE | {"job", "pipeline"},
     "cli": EDGE | {"demo", "job", "pipeline"},
     "airflow": EDGE | {"job", "pipeline"},
 }
 
 # Modules whose part is not simply the first name after "connector".
-PART_OF = {"cli*": "cli", "commands": "cli", "config_*": "config", "demo*": "demo"}
+PART_OF = {
+    "cli*": "cli",
+    "commands": "cli",
+    "config_*": "config",
+    "demo*": "demo",
+    "workers": "job",
+}
 
 # Parts that import nothing but the standard library.
 NEEDS_NO_LIBRARY = {"errors"}
