@@ -206,9 +206,10 @@ class Tail:
         spans = self._spans()
         now = self.source.now()
         consistent = now if self._consistent() else None
-        moved = any(span.since != span.until for span in spans)
+        # A record without a sequence number moves no cursor, and still must be kept.
+        news = len(fold) > 0 or any(span.since != span.until for span in spans)
         resting = self._committed_at is not None and now - self._committed_at < HEARTBEAT
-        if not spans or (not moved and not consistent and resting and not force):
+        if not (spans or news) or (not news and not consistent and resting and not force):
             return
         rows = fold.rows()
         if len(fold.quarantined) + self.state.quarantined > self.quarantine_limit:

@@ -1,0 +1,1 @@
+"""The steps of the pipeline against the scripted server, with real botocore and real DuckDB."""

@@ -1,0 +1,137 @@
+"""One table of the scripted server and its replica in a DuckDB file: run, count, compare."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from connector import config as configuration
+from connector import job
+from connector.config import Config
+from connector.core.state import TableState
+from connector.pipeline.sync import Run
+from connector.pipeline.tail import Tail
+from connector.pipeline.verify import Verdict, verify
+from connector.ports import Quiet
+from tests.rigs.scripted import Key, KeySchema, ScriptedDynamoDB, Table
+
+ORDERS = "orders"
+SCHEMA = KeySchema(Key("id"))
+PACE = {"tail.quiet_seconds": 0.06, "tail.poll_seconds": 0.02, "tail.idle_poll_seconds": 0.05}
+"""Waits that cost a test little; no promise depends on their length."""
+
+
+def key(text: object) -> dict[str, Any]:
+    """The key of an order."""
+    return {"id": {"S": str(text)}}
+
+
+def order(text: object, n: object = 0) -> dict[str, Any]:
+    """An order with one number."""
+    return {**key(text), "n": {"N": str(n)}}
+
+
+def caught_up(tail: Tail) -> bool:
+    """Until everything written before the run began is there."""
+    return tail.caught_up()
+
+
+@dataclass
+class Replica:
+    """A scripted table and the DuckDB file that is to equal it."""
+
+    rig: ScriptedDynamoDB
+    folder: Path
+    name: str = ORDERS
+    settings: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path:
+        """The DuckDB file."""
+        return self.folder / "warehouse.duckdb"
+
+    @property
+    def model(self) -> Table:
+        """The source table."""
+        return self.rig.model(self.name)
+
+    def config(self) -> Config:
+        """The configuration of every run."""
+        overrides = {
+            "source.endpoint_url": self.rig.url,
+            "scan.segments": 1,
+            **PACE,
+            **self.settings,
+        }
+        return configuration.load(
+            None,
+            to=f"duckdb:///{self.file}",
+            tables=[self.name],
+            environment={},
+            overrides=overrides,
+        )
+
+    def run(self, pause: Callable[[float], bool] | None = None) -> Run:
+        """A new run: what it does not find in the file or in the spool, it does not know."""
+        return job.open_run(self.config(), self.name, stop=pause or job.Stop(), command="test")
+
+    def sync(self, until: Callable[[Tail], bool] = caught_up) -> TableState:
+        """One run of sync."""
+        return self.run().sync(until)
+
+    def state(self) -> TableState:
+        """What the destination remembers."""
+        state = job.open_destination(self.config()).read(self.name)
+        assert state is not None
+        return state
+
+    def sql(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query, read by DuckDB itself."""
+        with duckdb.connect(str(self.file), read_only=True) as connection:
+            return connection.execute(query).fetchall()
+
+    def numbers(self) -> dict[str, int | None]:
+        """The orders' numbers by id, as they stand in the table."""
+        if ("n",) not in self.sql("SELECT column_name FROM (DESCRIBE orders)"):
+            return {each: None for (each,) in self.sql("SELECT id FROM orders")}
+        return dict(self.sql("SELECT id, n FROM orders"))
+
+    def truth(self) -> dict[str, int | None]:
+        """The orders' numbers by id, as the source has them."""
+        return {
+            item["id"]["S"]: int(item["n"]["N"]) if "n" in item else None
+            for item in self.model.items()
+        }
+
+    def verdict(self) -> Verdict:
+        """What `connector verify` finds."""
+        run = self.run()
+        return verify(
+            run.source,
+            run.destination,
+            self.state(),
+            segments=2,
+            tail=lambda: None,
+            progress=Quiet(),
+        )
+
+    def assert_equal(self) -> None:
+        """Source and table hold the same orders, each exactly once."""
+        (rows,) = self.sql("SELECT count(*) FROM orders")
+        assert self.numbers() == self.truth()
+        assert rows == (len(self.model),)
+
+
+def change(replica: Replica, round_: int = 1) -> None:
+    """Every kind of write, on old orders and on new ones."""
+    replica.model.put(*(order(n, round_) for n in range(0, 10)))
+    replica.model.put(*(order(f"new {round_} {n}", round_) for n in range(5)))
+    replica.model.delete(*(key(n) for n in range(10, 15)))
+
+
+def tampered(**members: object) -> bytes:
+    """A JSON body with these members."""
+    return json.dumps(members).encode()
