@@ -1,6 +1,7 @@
 """The table's stream: listing shards, and reading each from where the destination stands."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from connector.core.cursors import Cursor
@@ -13,6 +14,7 @@ from connector.ports import StreamPage
 MAX_RECORDS = 1000
 MAX_LISTING_PAGES = 10_000
 ENABLING_TRIES = 60
+ITERATOR_TRIES = 5
 
 
 @dataclass
@@ -79,33 +81,47 @@ class Stream:
 
     def read(self, shard: Shard, since: Cursor) -> StreamPage:
         """The next page after `since`; see `connector.ports.Source.read`."""
-        reader = self._readers.get(shard.id)
+        page, asked_at = self._page(shard, since)
+        token = page.token(since.token)
+        if page.next_iterator is not None:
+            self._readers[shard.id] = _Reader(page.next_iterator, token)
+            return StreamPage(page, asked_at)
+        # A missing iterator alone proves nothing: the listing must say that the shard is closed,
+        # and a new iterator must find nothing either. Else reading goes on from the last record.
+        closed = shard.closed or self._closed(shard)
+        ended = closed and self._nothing_after(shard, replace(since, token=token))
+        return StreamPage(page, asked_at, ended=ended)
+
+    def _nothing_after(self, shard: Shard, since: Cursor) -> bool:
+        page, _ = self._page(shard, since)
+        return page.next_iterator is None and page.token(since.token) == since.token
+
+    def _page(self, shard: Shard, since: Cursor) -> tuple[RecordsPage, datetime]:
+        """The next page, and when it was asked for; an iterator that is no good is renewed."""
+        reader = self._readers.pop(shard.id, None)
         if reader is None or reader.token != since.token:
             reader = self._open(shard, since)
-        asked_at = self._call.clock.now()
-        try:
-            page = self._records(reader)
-        except Exception as error:
-            self._readers.pop(shard.id, None)
-            if error_code(error) == "ExpiredIteratorException":
-                page = self._records(self._open(shard, since))
-            elif error_code(error) == "TrimmedDataAccessException":
-                self._object_to_trim(shard, since)
-                page = self._records(self._horizon(shard, since))
-            elif error_code(error) == "ResourceNotFoundException":
-                raise self._gone(shard) from error
-            else:
-                raise
-        return self._keep(shard, since, page, asked_at)
+        for _ in range(ITERATOR_TRIES):
+            asked_at = self._call.clock.now()
+            try:
+                return self._records(reader), asked_at
+            except Exception as error:
+                reader = self._renewed(error, shard, since)
+        raise Unreachable(
+            f"The stream refuses each iterator it gives for shard {shard.id}.",
+            "Nothing is lost; run the same command again later.",
+        )
 
-    def _keep(self, shard: Shard, since: Cursor, page: RecordsPage, asked_at: Any) -> StreamPage:
-        if page.next_iterator is None:
-            self._readers.pop(shard.id, None)
-            # A missing iterator alone proves nothing: the listing must say that the shard is
-            # closed. Otherwise reading goes on from the last record, with a new iterator.
-            return StreamPage(page, asked_at, ended=shard.closed or self._closed(shard))
-        self._readers[shard.id] = _Reader(page.next_iterator, page.token(since.token))
-        return StreamPage(page, asked_at)
+    def _renewed(self, error: Exception, shard: Shard, since: Cursor) -> _Reader:
+        code = error_code(error)
+        if code == "ExpiredIteratorException":
+            return self._open(shard, since)
+        if code == "TrimmedDataAccessException":
+            self._object_to_trim(shard, since)
+            return self._horizon(shard, since)
+        if code == "ResourceNotFoundException":
+            raise self._gone(shard) from error
+        raise error
 
     def _closed(self, shard: Shard) -> bool:
         listed = self.listing().shards.get(shard.id)
