@@ -30,7 +30,7 @@ def flat(number: int) -> dict[str, Any]:
         "note": {"S": f"note {number} " + "abcdefghij" * 9},
         "quantity": {"N": str(number % 97)},
         "created": {"N": str(1_700_000_000 + number)},
-        "price": {"N": f"{number % 10_000}.{number % 89 + 10}"},
+        "price": {"N": f"{number % 10_000}.{number % 9 + 1}{number % 7 + 1}"},
         "weight": {"N": f"{number % 50}.{number % 8 + 1}25"},
         "gift": {"BOOL": number % 3 == 0},
     }
@@ -45,7 +45,7 @@ def nested(number: int) -> dict[str, Any]:
                 "street": {"S": f"{number % 300} Station Road"},
                 "city": {"S": "Seattle"},
                 "country": {"S": "United States of America"},
-                "geo": {"M": {"lat": {"N": "47.6062"}, "lon": {"N": f"-122.{number % 9000}"}}},
+                "geo": {"M": {"lat": {"N": "47.6062"}, "lon": {"N": f"-122.{number % 900}7"}}},
             }
         },
         "lines": {"L": [{"S": f"sku-{number % 1000:04d}"}, {"N": str(number % 12)}]},

@@ -1,0 +1,1 @@
+"""Measurements of the whole program against what the machine can do; `make bench` runs them."""

@@ -1,0 +1,104 @@
+"""A command as a whole: wall time, processor time, and memory summed over its processes."""
+
+import os
+import resource
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+SAMPLE_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of wall and processor time, and the peak of memory of all processes together."""
+
+    wall: float
+    cpu: float
+    peak_bytes: int
+
+
+def measured(
+    command: Sequence[str], *, folder: Path, environment: Mapping[str, str] | None = None
+) -> Cost:
+    """Runs a command to its end. Raises CalledProcessError, with its stderr, where it fails."""
+    before = _children_seconds()
+    started = time.monotonic()
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, _tree_bytes(process.pid))
+        time.sleep(SAMPLE_SECONDS)
+    wall = time.monotonic() - started
+    assert process.stderr is not None
+    with process.stderr as stream:
+        errors = stream.read()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, stderr=errors)
+    return Cost(wall, _children_seconds() - before, peak)
+
+
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _tree_bytes(root: int) -> int:
+    return sum(_resident(process) for process in _tree(root))
+
+
+def _tree(root: int) -> Iterator[int]:
+    yield root
+    for task in _listed(Path(f"/proc/{root}/task")):
+        for child in _read(Path(f"/proc/{root}/task/{task}/children")).split():
+            yield from _tree(int(child))
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return [entry.name for entry in folder.iterdir()]
+    except OSError:
+        return []
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        # The process has just ended.
+        return ""
+
+
+def _resident(process: int) -> int:
+    fields = _read(Path(f"/proc/{process}/statm")).split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if fields else 0
+
+
+@contextmanager
+def served(python: str, shape: str, items: int) -> Iterator[str]:
+    """A scripted DynamoDB in a process of its own, with one rendered table `load`; its URL."""
+    command = [python, "-m", "tests.rigs.scripted", "--table", "load", "--shape", shape]
+    server = subprocess.Popen(
+        [*command, "--items", str(items), "--keep", "1024"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdin is not None and server.stdout is not None
+    try:
+        yield server.stdout.readline().strip()
+    finally:
+        # It ends with its stdin.
+        server.stdin.close()
+        server.wait(timeout=30)
+        server.stdout.close()
