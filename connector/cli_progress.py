@@ -1,9 +1,7 @@
 """Progress on stderr while a run works: rows, bytes, and lag. Never a value."""
 
-import logging
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -11,83 +9,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from connector.ports import Progress as Port
+from connector.progress import Logged, Tally
 
-log = logging.getLogger("connector.progress")
-
-LOG_SECONDS = 10.0
 _terminal = threading.Lock()
-
-
-class _Tally:
-    """Counts of one run, logged now and then where nobody watches a terminal."""
-
-    def __init__(self, table: str) -> None:
-        self.table = table
-        self.items = 0
-        self.size = 0
-        self.segments_done = 0
-        self.records = 0
-        self.lag: float | None = None
-        self.started = time.monotonic()
-        self._logged = self.started
-        self._lock = threading.Lock()
-
-    def add_scan(self, items: int, size: int, done: bool) -> None:
-        with self._lock:
-            self.items += items
-            self.size += size
-            self.segments_done += done
-
-    def add_tail(self, counts: Mapping[str, int], lag: float | None) -> None:
-        with self._lock:
-            self.records += counts.get("read", 0)
-            self.lag = lag
-
-    def scanned_text(self) -> str:
-        rate = self.items / max(time.monotonic() - self.started, 0.001)
-        return f"{self.items:,} items, {self.size / 1e6:,.1f} MB, {rate:,.0f}/s"
-
-    def tailed_text(self) -> str:
-        lag = "" if self.lag is None else f", lag {self.lag:,.0f} s"
-        return f"{self.records:,} changes{lag}"
-
-    def due(self) -> bool:
-        now = time.monotonic()
-        if now - self._logged < LOG_SECONDS:
-            return False
-        self._logged = now
-        return True
-
-
-class _Logged:
-    """Progress as a log line every few seconds."""
-
-    def __init__(self, tally: _Tally) -> None:
-        self._tally = tally
-
-    def scanned(self, segment: int, items: int, size: int, done: bool) -> None:
-        """Counts a page."""
-        self._tally.add_scan(items, size, done)
-        if self._tally.due():
-            log.info("%s: scanned %s", self._tally.table, self._tally.scanned_text())
-
-    def planned(self, items: int, segments: int) -> None:
-        """Says how much there is to scan."""
-        log.info(
-            "%s: scanning about %s items in %d segments", self._tally.table, f"{items:,}", segments
-        )
-
-    def tailed(self, counts: Mapping[str, int], lag: float | None) -> None:
-        """Counts a round."""
-        self._tally.add_tail(counts, lag)
-        if self._tally.due():
-            log.info("%s: tailed %s", self._tally.table, self._tally.tailed_text())
 
 
 class _Shown:
     """Progress as live lines: one for each segment that is being scanned, one for the tail."""
 
-    def __init__(self, tally: _Tally, display: Progress) -> None:
+    def __init__(self, tally: Tally, display: Progress) -> None:
         self._tally = tally
         self._display = display
         self._segments: dict[int, TaskID] = {}
@@ -133,10 +63,10 @@ class _Shown:
 @contextmanager
 def shown_progress(table: str, quiet: bool) -> Iterator[Port]:
     """Live progress on a terminal; log lines elsewhere, or where the terminal is taken."""
-    tally = _Tally(table)
+    tally = Tally(table)
     live = sys.stderr.isatty() and not quiet and _terminal.acquire(blocking=False)
     if not live:
-        yield _Logged(tally)
+        yield Logged(tally)
         return
     columns = (
         SpinnerColumn(),

@@ -4,17 +4,19 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from connector.config import Config
 from connector.core import wire
-from connector.core.state import TableState
+from connector.core.state import ScanPlan, TableState
 from connector.destinations.duckdb import DuckDBDestination
 from connector.dynamodb.source import DynamoDBSource
 from connector.errors import ConfigError
+from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import Run, Scanning
 from connector.ports import Destination, Progress, Quiet
 from connector.spool import ArrowSpool
-from connector.workers import ProcessScan, ThreadScan, interruptible
+from connector.workers import ProcessScan, ThreadScan, interruptible, segment_scan
 
 SMALL_TABLE_BYTES = 64 * 1024**2
 """A table smaller than this is read by one thread before processes would have started."""
@@ -49,7 +51,10 @@ def open_destination(config: Config, table: str | None = None, command: str = ""
 
 
 def open_source(
-    config: Config, table: str, pause: Callable[[float], bool] | None = None
+    config: Config,
+    table: str,
+    pause: Callable[[float], bool] | None = None,
+    credentials: Any = None,
 ) -> DynamoDBSource:
     """The source table; its waits end early where `pause` says so."""
     return DynamoDBSource(
@@ -58,6 +63,7 @@ def open_source(
         readers=config.tail.readers,
         max_read_units=config.source.max_read_units,
         sleep=interruptible(pause or Stop()),
+        credentials=credentials,
     )
 
 
@@ -68,12 +74,17 @@ def open_run(
     progress: Progress | None = None,
     stop: Callable[[float], bool] | None = None,
     command: str = "",
+    credentials: Any = None,
 ) -> Run:
-    """Everything one run of one table needs."""
+    """Everything one run of one table needs.
+
+    `credentials` are botocore's, of a session that a host program has opened; a scan in processes
+    of its own does not get them.
+    """
     shown = progress or Quiet()
     workers = config.scan.workers or min(os.cpu_count() or 1, 4)
     pause = stop or Stop()
-    source = open_source(config, table, pause)
+    source = open_source(config, table, pause, credentials)
 
     def start_scan(state: TableState) -> Scanning:
         description = source.describe()
@@ -96,6 +107,32 @@ def open_run(
         progress=shown,
         pause=pause,
         workers=workers,
+    )
+
+
+def open_segment_scan(
+    config: Config,
+    table: str,
+    *,
+    plan_id: str,
+    segments: int,
+    progress: Progress,
+    stop: Callable[[float], bool],
+    credentials: Any = None,
+) -> SegmentScan:
+    """A scan of single segments of a plan that was made elsewhere; the destination is not asked.
+
+    That the table is still the planned one is checked before the load.
+    """
+    identity = open_source(config, table, stop, credentials).describe().identity
+    return segment_scan(
+        config,
+        ScanPlan(table, identity, plan_id, segments),
+        progress,
+        lambda: stop(0),
+        workers=segments,
+        sleep=interruptible(stop),
+        credentials=credentials,
     )
 
 

@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from connector.config import Config
-from connector.core.state import TableState
+from connector.core.state import Scannable, TableState
 from connector.dynamodb.source import DynamoDBSource
 from connector.errors import ConnectorError, Interrupted
 from connector.pipeline.scan import SegmentScan
@@ -39,11 +39,12 @@ def interruptible(pause: Callable[[float], bool]) -> Callable[[float], None]:
 
 def segment_scan(
     config: Config,
-    state: TableState,
+    state: Scannable,
     progress: Progress,
     stopped: Callable[[], bool],
     workers: int = 1,
     sleep: Callable[[float], None] = time.sleep,
+    credentials: Any = None,
 ) -> SegmentScan:
     """A scan of single segments of one table, with a source and a spool of its own.
 
@@ -56,6 +57,7 @@ def segment_scan(
             state.table,
             max_read_units=units / workers if units else None,
             sleep=sleep,
+            credentials=credentials,
         ),
         spool=ArrowSpool(config.spool_location(), state.table, state.plan_id),
         state=state,

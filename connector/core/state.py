@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 from connector.core.cursors import SEGMENT, SHARD, Cursor
 from connector.core.keys import KeySchema
@@ -87,6 +88,32 @@ class TableState:
     def scanned(self) -> dict[str, Cursor]:
         """Cursors of the scan's segments, by the segment's name."""
         return _of(SEGMENT, self.cursors)
+
+
+class Scannable(Protocol):
+    """What a scan must know of a plan; a `TableState` is one, and so is a `ScanPlan`."""
+
+    @property
+    def table(self) -> str: ...
+
+    @property
+    def identity(self) -> Identity: ...
+
+    @property
+    def plan_id(self) -> str: ...
+
+    @property
+    def segments(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class ScanPlan:
+    """A plan as far as a scan needs it, for a worker that cannot ask the destination."""
+
+    table: str
+    identity: Identity
+    plan_id: str
+    segments: int
 
 
 def _of(prefix: str, cursors: Mapping[str, Cursor]) -> dict[str, Cursor]:

@@ -63,11 +63,14 @@ class Clients:
     streams: Any
 
 
-def open_clients(source: Source, readers: int = 16) -> Clients:
-    """Clients for `source`; boto3's own chain fills in what it leaves out."""
+def open_clients(source: Source, readers: int = 16, credentials: Any = None) -> Clients:
+    """Clients for `source`; boto3's own chain fills in what it leaves out.
+
+    `credentials` of a session that a host program has opened replace those of `source`.
+    """
     _quiet_loggers()
     try:
-        session = _session(source)
+        session = _session(source) if credentials is None else _session_with(credentials)
     except BotoCoreError as error:
         raise translate(error) from error
     session.register_component("response_parser_factory", _RawParserFactory())
@@ -117,18 +120,24 @@ def _session(source: Source) -> Any:
         role_arn=source.role_arn,
         extra_args=extra,
     )
-    assumed = botocore.session.Session(profile=source.profile)
-    credentials = DeferredRefreshableCredentials(
-        method="assume-role", refresh_using=fetcher.fetch_credentials
+    return _session_with(
+        DeferredRefreshableCredentials(
+            method="assume-role", refresh_using=fetcher.fetch_credentials
+        ),
+        source.profile,
     )
-    assumed.register_component("credential_provider", CredentialResolver([_Fixed(credentials)]))
-    return assumed
+
+
+def _session_with(credentials: Any, profile: str | None = None) -> Any:
+    session = botocore.session.Session(profile=profile)
+    session.register_component("credential_provider", CredentialResolver([_Fixed(credentials)]))
+    return session
 
 
 class _Fixed(CredentialProvider):
     """A credential provider that always has the same, self-renewing credentials."""
 
-    METHOD = "connector-assume-role"
+    METHOD = "connector-fixed"
     CANONICAL_NAME = None
 
     def __init__(self, credentials: Any) -> None:

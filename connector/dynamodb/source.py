@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 from connector.config import Source as SourceConfig
 from connector.core.cursors import Cursor
@@ -27,10 +28,11 @@ class DynamoDBSource:
         readers: int = 16,
         max_read_units: float | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        credentials: Any = None,
     ) -> None:
         self.table = table
         self._clock = Clock()
-        self._clients = open_clients(config, readers)
+        self._clients = open_clients(config, readers, credentials)
         self._call = Caller(config.retry_seconds, self._clock, sleep)
         pace = Pace(max_read_units, sleep)
         self._scanner = Scanner(

@@ -25,6 +25,7 @@ def plan(
     workers: int,
     pause: Callable[[float], bool],
     replaces: str | None = None,
+    plan_id: str | None = None,
 ) -> TableState:
     """Starts a generation: identity, all shards and all segments in one transaction.
 
@@ -48,7 +49,7 @@ def plan(
             table=table,
             target=target,
             identity=description.identity,
-            plan_id=uuid4().hex,
+            plan_id=plan_id or uuid4().hex,
             segments=total,
             planned_at=now,
             cursors=cursors,

@@ -9,7 +9,7 @@ import pyarrow as pa
 from connector.core.cursors import Cursor, Quarantined, segment_partition
 from connector.core.encoder import Encoded, Encoder
 from connector.core.rows import CHANGED_AT, combine, with_service
-from connector.core.state import TableState
+from connector.core.state import Scannable
 from connector.errors import BadAnswer, QuarantineLimit
 from connector.failpoints import failpoint
 from connector.ports import Progress, Source, Spool
@@ -44,7 +44,7 @@ class SegmentScan:
 
     source: Source
     spool: Spool
-    state: TableState
+    state: Scannable
     encoder: Encoder
     progress: Progress
     quarantine_limit: int

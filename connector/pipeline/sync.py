@@ -1,15 +1,16 @@
 """Sync: plan if needed, scan and tail side by side, load, then tail until it is time to end."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from connector.config import Config, Table
 from connector.core.encoder import Encoder
 from connector.core.fold import Deletes
-from connector.core.state import Phase, TableState
-from connector.errors import HistoryLost, Interrupted, NeedsPerson
+from connector.core.state import Phase, Scannable, TableState
+from connector.errors import HistoryLost, Interrupted, NeedsPerson, Transient
 from connector.pipeline.load import load
 from connector.pipeline.plan import check_identity, plan
 from connector.pipeline.tail import Tail
@@ -48,13 +49,27 @@ class Run:
 
     def planned(self) -> TableState:
         """The table's state, planned first where it never was."""
+        return self._begun(False, None)
+
+    def begin(self, full_refresh: bool = False, plan_id: str | None = None) -> TableState:
+        """The state to go on from: planned where it never was, and anew for a full refresh.
+
+        A refresh with a `plan_id` of its own is planned once, however often it is asked for.
+        """
+        with self._noting():
+            return self._begun(full_refresh, plan_id)
+
+    def _begun(self, full_refresh: bool, plan_id: str | None) -> TableState:
         state = self.destination.read(self.table)
         if state is None:
-            return self.plan(None)
+            return self.plan(None, plan_id)
+        if full_refresh and state.plan_id != plan_id:
+            self.spool_of(state).drop()
+            return self.plan(state, plan_id)
         check_identity(state.identity, self.source.describe())
         return state
 
-    def plan(self, replaces: TableState | None) -> TableState:
+    def plan(self, replaces: TableState | None, plan_id: str | None = None) -> TableState:
         """A new generation, the first or one that replaces another."""
         return plan(
             self.source,
@@ -65,6 +80,7 @@ class Run:
             workers=self.workers,
             pause=self.pause,
             replaces=replaces.plan_id if replaces else None,
+            plan_id=plan_id,
         )
 
     def snapshot(self, full_refresh: bool = False, yes: bool = False) -> TableState:
@@ -72,20 +88,27 @@ class Run:
 
         `yes` lets a full refresh delete any share of the rows.
         """
-        state = self.destination.read(self.table)
-        if state is None or full_refresh:
-            state = self._replanned(state)
-        else:
-            check_identity(state.identity, self.source.describe())
+        state = self._begun(full_refresh, None)
         if state.phase is Phase.LOADING:
             with self._tail(state) as tail:
                 state = self._load(state, tail, None if yes else self.settings.max_deleted)
         return state
 
-    def _replanned(self, state: TableState | None) -> TableState:
-        if state is not None:
-            self.spool_of(state).drop()
-        return self.plan(state)
+    def load(self, yes: bool = False) -> TableState:
+        """Loads a scan that others have finished; where it is loaded, only drops its spool."""
+        return self._noted(lambda: self._loaded(yes))
+
+    def _loaded(self, yes: bool) -> TableState:
+        state = self.destination.read(self.table)
+        if state is None:
+            raise Transient(
+                f"{self.table} was reset while it was scanned.", "Start the snapshot again."
+            )
+        if state.phase is Phase.LOADING:
+            check_identity(state.identity, self.source.describe())
+            return self._put(state, None if yes else self.settings.max_deleted)
+        self.spool_of(state).drop()
+        return state
 
     def sync(self, until: Callable[[Tail], bool]) -> TableState:
         """Brings the table up to date, from whatever state it is in.
@@ -103,14 +126,19 @@ class Run:
 
     def _noted(self, run: Callable[[], TableState]) -> TableState:
         """Runs, and lets the state say whether a person is needed."""
-        try:
+        with self._noting():
             state = run()
-        except NeedsPerson as needed:
-            self.destination.note(self.table, f"{type(needed).__name__}: {needed.message}")
-            raise
         if state.problem:
             self.destination.note(self.table, None)
         return state
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except NeedsPerson as needed:
+            self.destination.note(self.table, f"{type(needed).__name__}: {needed.message}")
+            raise
 
     def _sync(self, until: Callable[[Tail], bool]) -> TableState:
         state = self.planned()
@@ -160,6 +188,9 @@ class Run:
         finally:
             scanning.stop()
         self._check_stopped()
+        return self._put(state, max_deleted)
+
+    def _put(self, state: TableState, max_deleted: float | None) -> TableState:
         spool = self.spool_of(state)
         limit = self.config.quarantine.limit
         load(self.source, self.destination, spool, state, limit=limit, max_deleted=max_deleted)
@@ -175,7 +206,7 @@ class Run:
             )
 
 
-def make_encoder(state: TableState, settings: Table) -> Encoder:
+def make_encoder(state: Scannable, settings: Table) -> Encoder:
     """An encoder for the items of a table, as the configuration lays it out."""
     return Encoder(
         state.identity.keys,
