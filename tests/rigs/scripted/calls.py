@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from .responses import Response
+
 
 @dataclass
 class Call:
-    """One request: its operation and parameters, and in the end the status and error."""
+    """One request: its operation and parameters, and in the end the status, error and answer."""
 
     number: int
     operation: str
@@ -19,6 +21,7 @@ class Call:
     shard: str | None = None
     status: int | None = None
     error: str | None = None
+    answer: Response | None = field(default=None, repr=False)
 
     @property
     def segment(self) -> int | None:
@@ -42,6 +45,7 @@ class Calls:
 
     log: list[Call] = field(default_factory=list)
     keep: bool = True
+    keep_answers: bool = False
     _count: int = 0
     _running: Counter[str] = field(default_factory=Counter)
     _most: Counter[str] = field(default_factory=Counter)

@@ -24,6 +24,10 @@ class VirtualClock:
         """Moves the clock on; a negative step moves it back."""
         self._now += seconds + 60 * minutes + 3600 * hours
 
+    def set(self, now: float) -> None:
+        """Sets the clock to this time."""
+        self._now = now
+
 
 class RunningClock(VirtualClock):
     """A clock that shows the real time, plus whatever it was advanced by."""

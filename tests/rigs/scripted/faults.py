@@ -251,6 +251,11 @@ class Faults:
         """Ends every fault."""
         self.rules.clear()
 
+    def reset(self) -> None:
+        """Ends every fault, and forgets what was answered before."""
+        self.clear()
+        self._previous.clear()
+
     def answer(
         self,
         call: Call,

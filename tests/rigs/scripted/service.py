@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.session import Session
 
 from .calls import Call, Calls
-from .clock import VirtualClock
+from .clock import MORNING, VirtualClock
 from .errors import ServiceError, invalid, missing_stream, missing_table, unknown_operation
 from .faults import Faults
 from .items import KeySchema
@@ -65,6 +65,16 @@ class ScriptedDynamoDB:
         for client in self._clients:
             client.close()
         self._server.stop()
+
+    def reset(self) -> None:
+        """Forgets every table, fault and call, and sets the clock back to its morning."""
+        with self.lock:
+            self.tables.clear()
+            self.deleted.clear()
+            self.faults.reset()
+            self.calls.clear()
+            self.numbers = SequenceNumbers()
+            self.clock.set(MORNING)
 
     @property
     def url(self) -> str:
@@ -183,6 +193,8 @@ class ScriptedDynamoDB:
                 wait=self._server.wait,
             )
             call.status, call.error = answer.status, answer.error
+            if self.calls.keep_answers:
+                call.answer = answer
             return answer
 
     def _normal(self, target: str, parameters: Mapping[str, Any]) -> Response:

@@ -56,6 +56,8 @@ class Stream:
     listing: Listing | None = None
     shards: dict[str, Shard] = field(default_factory=dict)
     leaves: list[Shard] = field(default_factory=list)
+    written: list[tuple[str, Record]] = field(default_factory=list, repr=False)
+    """Every record there ever was, and its shard: what was trimmed is still here."""
 
     def open_first(self, count: int) -> None:
         """Opens the shards a new stream begins with."""
@@ -130,6 +132,7 @@ class Stream:
             number = self.numbers.take()
             record = Record.of(number, at, self._content(change, number, int(at)))
             shard.records.append(record)
+            self.written.append((shard.id, record))
             return record
 
     def append(self, content: Mapping[str, Any], shard: Shard | None = None) -> Record:
@@ -138,6 +141,7 @@ class Stream:
             target = shard or self.open_shards()[0]
             record = Record.of(self.numbers.take(), self.clock.now(), content)
             target.records.append(record)
+            self.written.append((target.id, record))
             return record
 
     def trim(self, shard: Shard | None = None, through: int | None = None) -> None:
