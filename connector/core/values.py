@@ -6,7 +6,7 @@ number keeps its digits, sets are sorted arrays and binary is base64 text.
 
 import binascii
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -48,15 +48,32 @@ def plain_content(tag: str, content: object, depth: int = 0) -> Any:
     if tag == "M":
         if type(content) is not dict:
             raise Malformed("a map that is not an object")
-        return {name: plain(inner, depth + 1) for name, inner in content.items()}
+        return dict(zip(content, _each(content.values(), depth + 1), strict=True))
     if tag == "L":
         if type(content) is not list:
             raise Malformed("a list that is not an array")
-        return [plain(inner, depth + 1) for inner in content]
+        return _each(content, depth + 1)
     render = _RENDER.get(tag)
     if render is None:
         raise Malformed("an attribute value of an unknown type")
     return render(content)
+
+
+def _each(members: Iterable[Any], depth: int) -> list[Any]:
+    """Members of a map or list. Most are strings or numbers, which need no call of their own."""
+    plains: list[Any] = []
+    for value in members:
+        if type(value) is dict and len(value) == 1:
+            text = value.get("S")
+            if type(text) is str:
+                plains.append(text)
+                continue
+            text = value.get("N")
+            if type(text) is str:
+                plains.append(number(text))
+                continue
+        plains.append(plain(value, depth))
+    return plains
 
 
 @lru_cache(maxsize=65_536)
@@ -113,7 +130,8 @@ def _members(content: object) -> list[object]:
 
 
 def _strings(content: object) -> list[str]:
-    return sorted((_string(member) for member in _members(content)), key=str.encode)
+    # The order of code points is that of UTF-8 bytes.
+    return sorted(map(_string, _members(content)))
 
 
 def _numbers(content: object) -> list[msgspec.Raw]:
