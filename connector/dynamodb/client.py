@@ -46,8 +46,19 @@ class _RawJSONParser(JSONParser):
     def _do_parse(self, response: dict[str, Any], shape: Any) -> dict[str, Any]:
         if shape is not None and shape.name in _RAW_ANSWERS:
             return {"Body": response["body"], "ResponseMetadata": {}}
-        parsed: dict[str, Any] = super()._do_parse(response, shape)  # type: ignore[misc]
+        try:
+            parsed: dict[str, Any] = super()._do_parse(response, shape)  # type: ignore[misc]
+        except (AttributeError, KeyError, TypeError, ValueError):
+            # JSON of another shape than the answer's: to be refused as an answer without members.
+            return {"ResponseMetadata": {}}
         return parsed
+
+    def _parse_body_as_json(self, body_contents: bytes) -> dict[str, Any]:
+        try:
+            parsed = super()._parse_body_as_json(body_contents)  # type: ignore[misc]
+        except ValueError:
+            return {}
+        return parsed if isinstance(parsed, dict) else {}
 
 
 class _RawParserFactory(ResponseParserFactory):
@@ -70,9 +81,17 @@ def open_clients(source: Source, readers: int = 16, credentials: Any = None) -> 
     """
     _quiet_loggers()
     try:
-        session = _session(source) if credentials is None else _session_with(credentials)
+        clients = _clients(source, readers, credentials)
     except BotoCoreError as error:
         raise translate(error) from error
+    for client in (clients.dynamodb, clients.streams):
+        # Endpoints also come from AWS_ENDPOINT_URL_DYNAMODB and from profiles.
+        check_endpoint(client.meta.endpoint_url, allow_http=source.allow_http)
+    return clients
+
+
+def _clients(source: Source, readers: int, credentials: Any) -> Clients:
+    session = _session(source) if credentials is None else _session_with(credentials)
     session.register_component("response_parser_factory", _RawParserFactory())
     session.register("before-call", _refuse_writes)
     # Retries are ours (see calls.py): they know a deadline and what a wrong body means.
@@ -89,21 +108,14 @@ def open_clients(source: Source, readers: int = 16, credentials: Any = None) -> 
     # boto3 reads AWS_DEFAULT_REGION only; AWS_REGION is what every other AWS tool reads.
     region = source.region or os.environ.get("AWS_REGION")
     boto = boto3.Session(botocore_session=session, region_name=region)
-    try:
-        clients = Clients(
-            dynamodb=boto.client("dynamodb", endpoint_url=source.endpoint_url, config=config),
-            streams=boto.client(
-                "dynamodbstreams",
-                endpoint_url=source.streams_endpoint_url or source.endpoint_url,
-                config=config,
-            ),
-        )
-    except BotoCoreError as error:
-        raise translate(error) from error
-    for client in (clients.dynamodb, clients.streams):
-        # Endpoints also come from AWS_ENDPOINT_URL_DYNAMODB and from profiles.
-        check_endpoint(client.meta.endpoint_url, allow_http=source.allow_http)
-    return clients
+    return Clients(
+        dynamodb=boto.client("dynamodb", endpoint_url=source.endpoint_url, config=config),
+        streams=boto.client(
+            "dynamodbstreams",
+            endpoint_url=source.streams_endpoint_url or source.endpoint_url,
+            config=config,
+        ),
+    )
 
 
 def _session(source: Source) -> Any:

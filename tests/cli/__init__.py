@@ -1,0 +1,1 @@
+"""The command line as users meet it: a process, its exit code, its stdout and its stderr."""

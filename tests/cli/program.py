@@ -1,0 +1,122 @@
+"""The real program in a process of its own."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-m", "connector.cli")
+PACE = {
+    "CONNECTOR_TAIL__QUIET_SECONDS": "0.06",
+    "CONNECTOR_TAIL__POLL_SECONDS": "0.02",
+    "CONNECTOR_TAIL__IDLE_POLL_SECONDS": "0.05",
+    "CONNECTOR_SCAN__SEGMENTS": "1",
+}
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a run ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    def lines(self, prefix: str) -> list[str]:
+        """The lines of stderr that begin so."""
+        return [line for line in self.stderr.splitlines() if line.startswith(prefix)]
+
+
+@dataclass
+class Program:
+    """Runs `connector` in one folder, with an environment that holds nothing else of ours."""
+
+    folder: Path
+    url: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path:
+        """The DuckDB file, as `--to` names it."""
+        return self.folder / "warehouse.duckdb"
+
+    @property
+    def to(self) -> list[str]:
+        """The flag that names the destination."""
+        return ["--to", f"duckdb:///{self.file}"]
+
+    def variables(self) -> dict[str, str]:
+        """The environment of a run; an empty value takes a variable away."""
+        variables = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "PYTHONPATH": str(REPOSITORY),
+            "AWS_REGION": "us-west-2",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL_DYNAMODB": self.url,
+            "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": self.url,
+            **CREDENTIALS,
+            **PACE,
+            **self.environment,
+        }
+        return {name: value for name, value in variables.items() if value}
+
+    def start(self, *arguments: str, command: tuple[str, ...] = COMMAND) -> subprocess.Popen[str]:
+        """A run that goes on; its own session, so that it can be ended with all its workers."""
+        return subprocess.Popen(
+            [*command, *arguments],
+            cwd=self.folder,
+            env=self.variables(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __call__(self, *arguments: str, command: tuple[str, ...] = COMMAND) -> Done:
+        """A run to its end."""
+        return ended(self.start(*arguments, command=command))
+
+    def with_(self, **variables: str) -> "Program":
+        """The same program with other variables; an empty value takes one away."""
+        return Program(self.folder, self.url, {**self.environment, **variables})
+
+
+def ended(process: subprocess.Popen[str], asked: signal.Signals | None = None) -> Done:
+    """Waits for a run's end, after a signal if one is given."""
+    if asked is not None:
+        process.send_signal(asked)
+    try:
+        stdout, stderr = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        stdout, stderr = process.communicate()
+        raise AssertionError(f"the program did not end: {stderr}") from None
+    return Done(process.returncode, stdout, stderr)
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Waits for a condition, as long as the process lives."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(f"it never came to that: {ended(process, signal.SIGKILL)}")
+        time.sleep(0.01)
+
+
+def fingerprints(folder: Path) -> Mapping[str, str]:
+    """A hash of every file in a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
