@@ -1,5 +1,7 @@
 """Load: every spooled row into the table, in one transaction."""
 
+import logging
+
 from connector.core.cursors import SEGMENT, Quarantined
 from connector.core.rows import schema_of
 from connector.core.schema import join_all
@@ -8,6 +10,8 @@ from connector.errors import Transient
 from connector.failpoints import failpoint
 from connector.pipeline.scan import quarantine_limit
 from connector.ports import Destination, Link, Source, Spool
+
+log = logging.getLogger("connector.load")
 
 
 def load(
@@ -48,6 +52,13 @@ def load(
         ),
         (link.rows() for link in links),
         quarantined,
+    )
+    log.info(
+        "%s: %d rows loaded in commit %d, %d deleted",
+        state.table,
+        committed.written,
+        committed.commit,
+        committed.deleted,
     )
     failpoint("load.before_drop")
     spool.drop()

@@ -1,5 +1,6 @@
 """Plan: pin the source's identity and seed every cursor, before the first page is read."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from uuid import uuid4
@@ -10,6 +11,8 @@ from connector.errors import WAYS_OUT, HistoryLost, no_stream
 from connector.failpoints import failpoint
 from connector.pipeline.discovery import settled_listing
 from connector.ports import Description, Destination, Source
+
+log = logging.getLogger("connector.plan")
 
 SEGMENT_BYTES = 2 * 1024**3
 """One segment for each 2 GB is AWS's advice for parallel scans (developer guide, "Scan")."""
@@ -57,6 +60,13 @@ def plan(
         )
     )
     failpoint("plan.after_commit")
+    log.info(
+        "%s: generation %d planned, %d segments and %d shards",
+        table,
+        state.generation,
+        total,
+        len(listing.shards),
+    )
     return state
 
 

@@ -171,6 +171,7 @@ class Tail:
         parent = self._positions.get(shard.parent) if shard.parent else None
         seen_at = parent.cursor.seen_at if parent else self.state.planned_at
         self._positions[shard.id] = Position(Cursor(seen_at=seen_at, parent=shard.parent), None)
+        log.info("%s shard %s: found", self.state.table, shard.id)
 
     def _fold(self) -> Fold:
         return Fold(self.state.identity.keys, self.encoder, self.deletes)
@@ -242,7 +243,9 @@ class Tail:
         self._committed_at = now
         for shard in forgotten:
             del self._positions[shard]
-        for position in self._positions.values():
+        for shard, position in self._positions.items():
+            if position.cursor.done and not (position.committed and position.committed.done):
+                log.info("%s shard %s: finished", self.state.table, shard)
             position.committed = position.cursor
         self.state = replace(
             self.state,
