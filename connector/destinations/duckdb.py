@@ -13,15 +13,17 @@ import pyarrow as pa
 from connector.core.cursors import Batch, Quarantined
 from connector.core.names import COMMIT
 from connector.core.state import Column, Committed, Load, Plan, TableState
-from connector.destinations import duckdb_schema
-from connector.destinations.duckdb_commit import Commit, moved
+from connector.destinations import duckdb_schema, table_columns
+from connector.destinations.duckdb_commit import Commit
 from connector.destinations.duckdb_connection import Connection, DuckDBFile, run, run_on_state
 from connector.destinations.duckdb_errors import query_errors
 from connector.destinations.duckdb_rows import count_rows, read_rows
+from connector.destinations.duckdb_schema import DUCKDB
 from connector.destinations.sql import Target, duckdb_fold, quoted
 from connector.destinations.state import State
 from connector.destinations.state_header import Header
 from connector.destinations.state_tables import SCHEMA
+from connector.destinations.step import moved
 from connector.errors import DestinationRefused
 from connector.failpoints import failpoint
 
@@ -123,18 +125,18 @@ class DuckDBDestination:
     ) -> Mapping[str, Column]:
         actual = duckdb_schema.describe(connection, target)
         if not actual:
-            columns = duckdb_schema.key_columns(plan.identity.keys)
+            columns = table_columns.key_columns(DUCKDB, plan.identity.keys)
             duckdb_schema.create(connection, target, columns)
             return columns
         if before is None or not duckdb_schema.same_target(before.target, target):
-            return duckdb_schema.adopt(target, actual, plan.identity.keys)
+            return table_columns.adopt(DUCKDB, target, actual, plan.identity.keys)
         if before.identity.keys != plan.identity.keys:
             raise DestinationRefused(
                 f"The key of {plan.table} is another one than before.",
                 f"Run `connector reset {plan.table} --drop` and take a new snapshot.",
             )
         columns = state.columns(plan.table)
-        duckdb_schema.verify(target, actual, columns)
+        table_columns.verify(DUCKDB, target, actual, columns)
         return columns
 
     def commit(self, batch: Batch) -> Committed:
@@ -163,14 +165,14 @@ class DuckDBDestination:
         with self._reading(table) as (connection, state, target):
             columns = state.columns(table)
             actual = duckdb_schema.describe(connection, target)
-            duckdb_schema.verify(target, actual, columns)
+            table_columns.verify(DUCKDB, target, actual, columns)
             yield from read_rows(connection, target, columns, actual)
 
     def count(self, table: str) -> int:
         """How many rows the table has, without those marked as deleted."""
         with self._reading(table) as (connection, state, target):
             actual = duckdb_schema.describe(connection, target)
-            duckdb_schema.verify(target, actual, state.columns(table))
+            table_columns.verify(DUCKDB, target, actual, state.columns(table))
             return count_rows(connection, target, actual)
 
     @contextmanager

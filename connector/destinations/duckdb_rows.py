@@ -9,8 +9,9 @@ from connector.core.rows import field_of, rest_field
 from connector.core.schema import JSON
 from connector.core.state import Column
 from connector.destinations.duckdb_connection import Connection, run
-from connector.destinations.duckdb_schema import has
+from connector.destinations.duckdb_schema import DUCKDB
 from connector.destinations.sql import Target, quoted
+from connector.destinations.table_columns import has
 
 # A row can have 400 KB, so this bounds a batch at 200 MB.
 _ROWS_AT_ONCE = 512
@@ -22,7 +23,7 @@ def read_rows(
     """Batches with a column `item.<attribute>` for each attribute, and perhaps `rest`."""
     fields = [field_of(attribute, column.type) for attribute, column in columns.items()]
     names = [column.name for column in columns.values()]
-    if has(actual, REST):
+    if has(DUCKDB, actual, REST):
         fields.append(rest_field())
         names.append(REST)
     chosen = ", ".join(f"{quoted(name)} AS c{index}" for index, name in enumerate(names))
@@ -44,4 +45,4 @@ def count_rows(connection: Connection, target: Target, actual: Mapping[str, str]
 
 def _live(actual: Mapping[str, str]) -> str:
     """Leaves out rows that are marked as deleted: the source has them no more."""
-    return f" WHERE {quoted(DELETED)} IS NOT TRUE" if has(actual, DELETED) else ""
+    return f" WHERE {quoted(DELETED)} IS NOT TRUE" if has(DUCKDB, actual, DELETED) else ""

@@ -1,71 +1,20 @@
 """Every spooled row of a generation into a DuckDB table, in bounded memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 
 import duckdb
 import pyarrow as pa
 
 from connector.core.names import CHANGED_AT, COMMIT, DELETED, REST
-from connector.destinations import duckdb_schema
+from connector.destinations import table_columns
 from connector.destinations.duckdb_connection import Connection, changed, run
-from connector.destinations.merge import (
-    STAGED,
-    Layout,
-    insert_sql,
-    not_streamed,
-    overflows,
-    without_rest,
-)
-from connector.destinations.sql import NEWEST, OUTER, SURPLUS, TWICE, quoted
+from connector.destinations.duckdb_schema import DUCKDB
+from connector.destinations.feed import Feed
+from connector.destinations.layout import Layout
+from connector.destinations.merge import insert_sql, not_streamed
+from connector.destinations.sql import NEWEST, OUTER, STAGED, SURPLUS, TWICE, quoted
 from connector.errors import TooManyDeletes
-
-
-class Feed:
-    """Tables of rows on their way into the database, one at a time.
-
-    It stops before the first table that needs a column `_rest` where there is none yet.
-    """
-
-    def __init__(self, tables: Iterable[pa.Table]) -> None:
-        self._tables = iter(tables)
-        self._waiting: pa.Table | None = None
-        self._ended = False
-        self.needs_rest = False
-        self.failure: BaseException | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether every table was taken."""
-        return self._ended
-
-    def reader(self, layout: Layout) -> pa.RecordBatchReader:
-        """The rows up to the end or the stop, staged."""
-        nothing = layout.stage(pa.table({}))
-        return pa.RecordBatchReader.from_batches(nothing.schema, self._batches(layout))
-
-    def _batches(self, layout: Layout) -> Iterator[pa.RecordBatch]:
-        try:
-            while (rows := self._next()) is not None:
-                if not len(rows):
-                    continue
-                if not layout.rest:
-                    if overflows(rows, layout.columns):
-                        self._waiting, self.needs_rest = rows, True
-                        return
-                    rows = without_rest(rows)
-                yield from layout.stage(rows).to_batches()
-        except BaseException as error:
-            # DuckDB reads this generator and would replace what went wrong by an error of its own.
-            self.failure = error
-            raise
-
-    def _next(self) -> pa.Table | None:
-        rows, self._waiting = self._waiting, None
-        if rows is None:
-            rows = next(self._tables, None)
-        self._ended = rows is None
-        return rows
 
 
 class Loading:
@@ -91,7 +40,7 @@ class Loading:
         inserted = 0
         while not feed.ended:
             if feed.needs_rest and not self._layout.rest:
-                duckdb_schema.add(self._connection, self._layout.target, REST)
+                table_columns.add(DUCKDB, self._connection.execute, self._layout.target, REST)
                 self._layout = replace(self._layout, rest=True)
             inserted += self._insert(feed, plain)
         return inserted

@@ -45,6 +45,9 @@ def duckdb_fold(name: str) -> str:
 STAGED = "_connector_staged"
 """Where staged rows are; as a column's name it would stand in the way of theirs."""
 
+STAGED_KEYS = "_connector_staged_keys"
+"""Where the keys of staged rows are."""
+
 OUTER = "_connector_outer"
 """The table, seen from inside a subquery; a short name could be one of its own columns."""
 

@@ -1,0 +1,54 @@
+"""Tables of rows as a stream that a database reads."""
+
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+
+from connector.destinations.layout import Layout, overflows, without_rest
+
+
+class Feed:
+    """Tables of rows on their way into the database, one at a time.
+
+    It stops before the first table that needs a column `_rest` where there is none yet.
+    """
+
+    def __init__(self, tables: Iterable[pa.Table]) -> None:
+        self._tables = iter(tables)
+        self._waiting: pa.Table | None = None
+        self._ended = False
+        self.needs_rest = False
+        self.failure: BaseException | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether every table was taken."""
+        return self._ended
+
+    def reader(self, layout: Layout) -> pa.RecordBatchReader:
+        """The rows up to the end or the stop, staged."""
+        nothing = layout.stage(pa.table({}))
+        return pa.RecordBatchReader.from_batches(nothing.schema, self._batches(layout))
+
+    def _batches(self, layout: Layout) -> Iterator[pa.RecordBatch]:
+        try:
+            while (rows := self._next()) is not None:
+                if not len(rows):
+                    continue
+                if not layout.rest:
+                    if overflows(rows, layout.columns):
+                        self._waiting, self.needs_rest = rows, True
+                        return
+                    rows = without_rest(rows)
+                yield from layout.stage(rows).to_batches()
+        except BaseException as error:
+            # The database that reads this would replace what went wrong by an error of its own.
+            self.failure = error
+            raise
+
+    def _next(self) -> pa.Table | None:
+        rows, self._waiting = self._waiting, None
+        if rows is None:
+            rows = next(self._tables, None)
+        self._ended = rows is None
+        return rows

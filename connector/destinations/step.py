@@ -1,0 +1,73 @@
+"""The next commit of a table as its state sees it: cursors compared and moved, work counted."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from connector.core.cursors import Batch, Cursor, Quarantined
+from connector.core.state import Committed, Load, Phase
+from connector.destinations.state import State
+from connector.destinations.state_header import Header
+from connector.errors import CursorMoved
+
+
+def moved(table: str) -> CursorMoved:
+    """The error for a batch whose beginning is no longer where the table stands."""
+    return CursorMoved(
+        f"Another run has moved {table} on; nothing was written.", "Run the same command again."
+    )
+
+
+class Step:
+    """One batch or load in its transaction. Raises CursorMoved where another plan is current."""
+
+    def __init__(self, state: State, of: Batch | Load, run: tuple[str, str]) -> None:
+        header = state.header(of.table) if state.exists() else None
+        if header is None or (header.generation, header.plan_id) != (of.generation, of.plan_id):
+            raise moved(of.table)
+        if isinstance(of, Load) and header.phase is not Phase.LOADING:
+            raise moved(of.table)
+        self.header: Header = header
+        self.number = header.commit + 1
+        self._state = state
+        self._run = run
+        self._now = datetime.now(UTC)
+
+    def move(self, batch: Batch) -> None:
+        """Moves the cursors of a batch, if they are where it began."""
+        stored = self._state.cursors(batch.table, [span.partition for span in batch.spans])
+        until: dict[str, Cursor] = {}
+        for span in batch.spans:
+            before = stored.get(span.partition)
+            if before != span.since or span.partition in until:
+                raise moved(batch.table)
+            until[span.partition] = Cursor(
+                token=span.until.token,
+                done=span.until.done,
+                seen_at=span.until.seen_at or (before.seen_at if before else None),
+                parent=span.until.parent or (before.parent if before else None),
+            )
+        self._state.move(batch.table, until)
+        if batch.forgotten:
+            self._state.drop_cursors(batch.table, batch.forgotten)
+        since = self.header.consistent_since or batch.consistent_since
+        self._state.update(batch.table, consistent_since=since)
+
+    def finish(self, load: Load) -> None:
+        """Ends the loading phase: every segment is done, and no tombstone is needed any more."""
+        self._state.finish(load.table, load.partitions)
+        self._state.unbury(load.table)
+        self._state.update(
+            load.table,
+            phase=Phase.TAILING.value,
+            scanned_until=load.scanned_until,
+            loaded_at=self._now,
+        )
+
+    def end(self, written: int, deleted: int, bad: Sequence[Quarantined]) -> Committed:
+        """Keeps what could not be stored, and counts."""
+        table = self.header.table_name
+        self._state.update(table, commit=self.number, committed_at=self._now)
+        self._state.journal.quarantine(self.header, self.number, bad, self._now)
+        counts = (written, deleted, len(bad))
+        self._state.journal.count(self._run, table, self._now, counts)
+        return Committed(self.number, *counts)

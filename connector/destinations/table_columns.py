@@ -1,0 +1,141 @@
+"""The columns of a replicated table: adopted, compared and widened, in any database."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from connector.core.keys import KeySchema
+from connector.core.names import SERVICE, assign
+from connector.core.schema import BINARY, INTEGER, NULL, STRING, Type, join
+from connector.core.state import Column
+from connector.destinations.dialect import Dialect
+from connector.destinations.sql import Target, quoted
+from connector.errors import DestinationRefused
+
+Run = Callable[[str], object]
+"""Runs a statement that has no parameters and no answer."""
+
+_KEY_TYPES = {"S": STRING, "N": INTEGER, "B": BINARY}
+
+
+def key_columns(dialect: Dialect, keys: KeySchema) -> dict[str, Column]:
+    """The columns that a new table starts with."""
+    names = assign([key.name for key in keys], {}, dialect.rules)
+    return {key.name: Column(names[key.name], _KEY_TYPES[key.tag]) for key in keys}
+
+
+def adopt(
+    dialect: Dialect, target: Target, actual: Mapping[str, str], keys: KeySchema
+) -> dict[str, Column]:
+    """The columns of a table that the connector made but whose state was forgotten.
+
+    Raises DestinationRefused where the connector did not make it, or for another key.
+    """
+    fold = dialect.rules.fold
+    folded = {fold(name): sql for name, sql in actual.items()}
+    if any(folded.get(name) != sql for name, sql in dialect.service.items()):
+        raise DestinationRefused(
+            f"The table {target} exists and was not made by the connector.",
+            "Choose another name with `into`, or drop it.",
+        )
+    adopted = key_columns(dialect, keys)
+    for key in keys:
+        name = adopted[key.name].name
+        type_ = dialect.adopted_keys[key.tag].get(folded.get(fold(name), ""))
+        if type_ is None:
+            raise DestinationRefused(
+                f"The table {target} exists and has another key than its source.",
+                "Choose another name with `into`, or drop it.",
+            )
+        adopted[key.name] = Column(name, type_)
+    taken = {fold(name) for name in (*SERVICE, *(c.name for c in adopted.values()))}
+    for name, sql in actual.items():
+        if fold(name) not in taken and name not in adopted and sql in dialect.adopted:
+            adopted[name] = Column(name, dialect.adopted[sql])
+    return adopted
+
+
+def verify(
+    dialect: Dialect, target: Target, actual: Mapping[str, str], columns: Mapping[str, Column]
+) -> None:
+    """Raises DestinationRefused where a column is not as the connector left it."""
+    fold = dialect.rules.fold
+    folded = {fold(name): sql for name, sql in actual.items()}
+    wanted = {column.name: dialect.type_of(column.type) for column in columns.values()}
+    differences = [
+        f"{name!r} should be {sql} and is {folded.get(fold(name), 'gone')}"
+        for name, sql in (wanted | dict(dialect.service)).items()
+        if folded.get(fold(name)) != sql
+    ]
+    if differences:
+        raise changed_by_hand(target, "; ".join(differences[:5]))
+
+
+def changed_by_hand(target: Target, how: str) -> DestinationRefused:
+    """The error for a table that is not as the connector left it."""
+    return DestinationRefused(
+        f"The table {target} was changed by somebody else: {how}.",
+        "Change it back, or run `connector reset` and take a new snapshot.",
+    )
+
+
+def has(dialect: Dialect, actual: Mapping[str, str], service: str) -> bool:
+    """Whether the table has a service column that not every table has."""
+    return service in {dialect.rules.fold(name) for name in actual}
+
+
+def add(dialect: Dialect, run: Run, target: Target, service: str) -> None:
+    """Adds a service column that not every table has."""
+    sql = f"{quoted(service)} {dialect.optional[service]}"
+    run(f"ALTER TABLE {target.sql} ADD COLUMN {sql}")
+
+
+def grow(
+    dialect: Dialect,
+    run: Run,
+    target: Target,
+    actual: Mapping[str, str],
+    columns: Mapping[str, Column],
+    wanted: Mapping[str, Type],
+    max_columns: int,
+) -> dict[str, Column]:
+    """Adds and widens columns until they hold `wanted`; returns the new map.
+
+    Attributes beyond `max_columns` get no column. Every value keeps its digits.
+    """
+    grown = dict(columns)
+    for attribute, type_ in wanted.items():
+        if attribute in columns:
+            grown[attribute] = _widen(dialect, run, target, columns[attribute], type_)
+    room = max(0, max_columns - len(columns))
+    new = [name for name, type_ in wanted.items() if name not in columns and type_ != NULL][:room]
+    names = _assign(dialect, new, actual, columns)
+    for attribute in new:
+        column = Column(names[attribute], wanted[attribute])
+        sql = f"{quoted(column.name)} {dialect.type_of(column.type)}"
+        run(f"ALTER TABLE {target.sql} ADD COLUMN {sql}")
+        grown[attribute] = column
+    return grown
+
+
+def _assign(
+    dialect: Dialect,
+    attributes: Iterable[str],
+    actual: Mapping[str, str],
+    columns: Mapping[str, Column],
+) -> dict[str, str]:
+    taken = {attribute: column.name for attribute, column in columns.items()}
+    # A column that a user added keeps its name; an attribute of that name gets another.
+    reserved = dialect.rules.reserved.union(map(dialect.rules.fold, actual))
+    return assign(attributes, taken, replace(dialect.rules, reserved=reserved))
+
+
+def _widen(dialect: Dialect, run: Run, target: Target, column: Column, type_: Type) -> Column:
+    widened = Column(column.name, join(column.type, type_))
+    name = quoted(column.name)
+    if dialect.type_of(widened.type) != dialect.type_of(column.type):
+        using = dialect.widened(name, column.type, widened.type)
+        run(
+            f"ALTER TABLE {target.sql} ALTER COLUMN {name} "
+            f"TYPE {dialect.type_of(widened.type)} USING {using}"
+        )
+    return widened
