@@ -84,14 +84,18 @@ class Run:
         )
 
     def snapshot(self, full_refresh: bool = False, yes: bool = False) -> TableState:
-        """Plans, scans and loads; the stream is drained meanwhile, since a scan may outlast it.
+        """Plans, scans and loads, and drains the stream meanwhile, since a scan may outlast it.
 
         `yes` lets a full refresh delete any share of the rows.
         """
         state = self._begun(full_refresh, None)
         if state.phase is Phase.LOADING:
             with self._tail(state) as tail:
-                state = self._load(state, tail, None if yes else self.settings.max_deleted)
+                tail.restart(self._load(state, tail, None if yes else self.settings.max_deleted))
+                # Rows that the stream overtook are older than the scan until all of it is read.
+                tail.until(tail.caught_up)
+                self._check_stopped()
+                state = tail.state
         return state
 
     def load(self, yes: bool = False) -> TableState:

@@ -95,6 +95,16 @@ def test_a_full_refresh_removes_what_the_stream_never_told(replica: Replica) -> 
     replica.assert_equal()
 
 
+def test_a_snapshot_ends_with_values_as_new_as_its_scan(replica: Replica) -> None:
+    for n in range(5):
+        replica.model.put(order(1, n), order(2, n))
+        replica.model.stream.roll()
+    replica.run().snapshot()
+    replica.assert_equal()
+    replica.run().snapshot(full_refresh=True)
+    replica.assert_equal()
+
+
 def test_rows_stay_readable_while_a_full_refresh_is_under_way(replica: Replica) -> None:
     fill(replica)
     replica.sync()
