@@ -53,6 +53,8 @@ class Fold:
     keys: KeySchema
     encoder: Encoder
     deletes: Deletes = Deletes.APPLY
+    horizon: float = 0.0
+    """Records made before this time, in seconds since 1970, are superseded by the scan."""
     counts: Counts = field(default_factory=Counts)
     quarantined: list[Quarantined] = field(default_factory=list)
     _newest: dict[tuple[str, ...], tuple[str, Record]] = field(default_factory=dict)
@@ -86,6 +88,9 @@ class Fold:
         return page.token(since)
 
     def _keep(self, partition: str, record: Record) -> None:
+        if record.dynamodb.ApproximateCreationDateTime < self.horizon:
+            self.counts.superseded += 1
+            return
         try:
             key = key_of(self.keys, _keys.decode(record.dynamodb.Keys))
         except (msgspec.MsgspecError, Malformed) as error:

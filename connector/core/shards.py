@@ -9,7 +9,11 @@ from connector.core.cursors import Cursor
 RETENTION = timedelta(hours=24)
 """Stream records live this long, then may be trimmed at any moment (DynamoDB Streams guide)."""
 
-TRIM_MARGIN = timedelta(minutes=5)
+OVERLAP = timedelta(minutes=15)
+"""Records so much older than the plan are left to the scan, which sees what they did."""
+
+TRIM_MARGIN = timedelta(minutes=20)
+"""More than the overlap: what counts of a shard that was there at the plan is younger than that."""
 
 REMEMBERED = timedelta(hours=48)
 """How long a finished shard is remembered: a listing may show it, or its children, until then."""
@@ -166,20 +170,22 @@ def forgettable(listing: Listing, cursors: Mapping[str, Cursor], now: datetime) 
 
 
 def nothing_trimmed(seen_at: datetime | None, now: datetime) -> bool:
-    """Whether everything after a cursor must still be there, whatever the stream says.
+    """Whether everything after a cursor that counts must still be there, whatever the stream says.
 
-    Trimmed records are at least 24 hours old, and whatever came after `seen_at` is younger.
+    Trimmed records are at least 24 hours old. What came after `seen_at` is younger, and so is what
+    counts of a shard that was only planned: older records are the scan's.
     """
     return seen_at is not None and now - seen_at < RETENTION - TRIM_MARGIN
 
 
-def gone_unread(cursor: Cursor, now: datetime) -> bool:
-    """Whether a shard that no longer exists took unread records with it.
+def gone_unread(cursor: Cursor, planned_at: datetime, now: datetime) -> bool:
+    """Whether a shard that no longer exists may have taken records with it that count.
 
-    One that was never begun, listed when the plan was made less than a day ago, held only records
-    older than the plan: the scan has them.
+    A shard is gone a day after it ended. Within a day of the plan that leaves only shards that had
+    ended before it, whose records are all the scan's; one that was read since had not.
     """
-    return cursor.token is not None or not nothing_trimmed(cursor.seen_at, now)
+    read_since = cursor.seen_at is None or cursor.seen_at > planned_at
+    return read_since or not nothing_trimmed(planned_at, now)
 
 
 def window(seen_at: datetime | None, now: datetime) -> str:

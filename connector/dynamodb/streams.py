@@ -60,7 +60,13 @@ class Stream:
 
     def children(self, shard: str) -> list[Shard]:
         """The listed children of one shard; emulators that ignore the filter return all shards."""
-        page = self._describe(ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard})
+        try:
+            page = self._describe(ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard})
+        except Exception as error:
+            if error_code(error) != "ValidationException":
+                raise
+            # An endpoint that does not know the filter: the full listing has the children, too.
+            return [each for each in self.listing().shards.values() if each.parent == shard]
         return [
             _shard(each) for each in page.get("Shards", []) if each.get("ParentShardId") == shard
         ]

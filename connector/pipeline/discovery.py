@@ -15,14 +15,15 @@ from connector.core.shards import (
     newcomers,
     window,
 )
-from connector.errors import WAYS_OUT, BadAnswer, HistoryLost, Unreachable
+from connector.errors import WAYS_OUT, BadAnswer, HistoryLost, Interrupted, Unreachable
 from connector.ports import Source
 
 log = logging.getLogger("connector.tail")
 
 LISTING_EVERY = timedelta(seconds=30)
-LISTING_TRIES = 5
+LISTING_TRIES = 7
 LISTING_PATIENCE = timedelta(minutes=15)
+SETTLING_TRIES = 5
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Discovery:
             self.listing = self.listing.merged(self.source.children(parent))
 
     def _list(self, cursors: Mapping[str, Cursor], now: datetime) -> None:
-        for tries_left in reversed(range(LISTING_TRIES)):
+        for attempt in range(LISTING_TRIES):
             listing = self.source.listing()
             circle = in_circle(listing)
             if circle:
@@ -68,18 +69,23 @@ class Discovery:
             lost = losses(listing, cursors, self.planned_at, now)
             if not lost:
                 break
-            if not tries_left or self.pause(self.retry_seconds):
+            if attempt == LISTING_TRIES - 1:
                 more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
                 raise HistoryLost(
                     f"Shard {lost[0].shard}{more} is lost: {lost[0].reason}; changes may be "
                     f"missing{window(self._oldest(cursors), now)}.",
                     WAYS_OUT,
                 )
+            # About a minute in all: a listing may be as late as that.
+            if self.pause(self.retry_seconds * 2**attempt):
+                raise Interrupted(
+                    "The run was asked to end.", "The same command goes on where it stopped."
+                )
         self.listing, self.listed_at = listing, now
 
     @staticmethod
     def _oldest(cursors: Mapping[str, Cursor]) -> datetime | None:
-        return max((c.seen_at for c in cursors.values() if c.seen_at), default=None)
+        return min((c.seen_at for c in cursors.values() if c.seen_at), default=None)
 
     def check_complete(self, cursors: Mapping[str, Cursor]) -> None:
         """Raises Unreachable where shards that must exist stay unlisted: no run hangs on them."""
@@ -107,7 +113,7 @@ class Discovery:
 def settled_listing(source: Source, pause: Callable[[float], bool]) -> Listing:
     """The union of a few listings, where one lacks parents: it may lag, or they are trimmed."""
     listing = source.listing()
-    for _ in range(LISTING_TRIES - 1):
+    for _ in range(SETTLING_TRIES - 1):
         if not newcomers(listing, {}).orphans or pause(0.2):
             break
         again = source.listing()

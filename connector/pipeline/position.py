@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 from connector.core.cursors import Cursor
-from connector.core.shards import Shard, gone_unread, window
+from connector.core.shards import Shard, gone_unread, nothing_trimmed, window
 from connector.core.wire import RecordsPage
-from connector.errors import HistoryLost, ShardGone
+from connector.errors import WAYS_OUT, HistoryLost, ShardGone, Unreachable
 from connector.ports import Source
+
+MISSING_PATIENCE = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Position:
     silence: Silence | None = None
     fresh: bool = False
     """A record made after this tail began was read."""
+    missing: datetime | None = None
+    """Since when the stream says that there is no such shard."""
 
     def caught_up(self, quiet: timedelta) -> bool:
         """Nothing older than this tail is left unread."""
@@ -70,6 +74,7 @@ class Turn:
     cursor: Cursor
     silence: Silence | None
     fresh: bool
+    missing: datetime | None = None
     pages: list[RecordsPage] = field(default_factory=list)
     begun: bool = False
 
@@ -82,9 +87,11 @@ class Turn:
             self.begun = True
             try:
                 answer = source.read(self.shard, self.cursor)
-            except ShardGone as gone:
-                self._end_without(source.now(), gone)
+            except ShardGone:
+                # It may only be late; the tail decides. Until then it is not caught up.
+                self.missing, self.silence = self.missing or source.now(), None
                 break
+            self.missing = None
             count = len(answer.page.records) + len(answer.page.bad)
             left -= count
             budget.spend(count)
@@ -93,7 +100,8 @@ class Turn:
             else:
                 self._fall_silent(answer.asked_at, quiet)
             if answer.ended:
-                self.cursor = replace(seen(self.cursor, answer.asked_at), done=True)
+                # Not seen until now: its children may hold older records than that.
+                self.cursor = replace(self.cursor, done=True)
             if answer.ended or not count:
                 break
         return self
@@ -114,14 +122,33 @@ class Turn:
         if self.silence.length >= quiet:
             self.cursor = seen(self.cursor, at)
 
-    def _end_without(self, now: datetime, gone: ShardGone) -> None:
-        if gone_unread(self.cursor, now):
+    def settle(self, listed: Shard | None, planned_at: datetime, now: datetime) -> None:
+        """Decides what became of a shard that the stream says does not exist.
+
+        While it is listed, that may pass. Raises HistoryLost where it took records with it.
+        """
+        waited = self.missing is not None and now - self.missing >= MISSING_PATIENCE
+        if listed and not waited and nothing_trimmed(self.cursor.seen_at, now):
+            return
+        if gone_unread(self.cursor, planned_at, now):
             raise HistoryLost(
                 f"Shard {self.shard.id} is gone and was not read to its end; changes may be "
                 f"missing{window(self.cursor.seen_at, now)}.",
-                gone.hint,
-            ) from gone
+                WAYS_OUT,
+            )
+        if listed and not listed.closed:
+            raise Unreachable(
+                f"Shard {self.shard.id} is listed as open, but the stream does not find it.",
+                "Nothing is lost yet; run the same command again.",
+            )
         self.cursor = replace(self.cursor, done=True)
+
+
+def begun(cursor: Cursor, parent: Cursor | None) -> Cursor:
+    """A cursor to read from: nothing in a shard is older than what was read of its parent."""
+    if cursor.token is not None or parent is None or parent.seen_at is None:
+        return cursor
+    return seen(cursor, parent.seen_at)
 
 
 def seen(cursor: Cursor, at: datetime) -> Cursor:

@@ -109,7 +109,6 @@ class Run:
                 f"{self.table} was reset while it was scanned.", "Start the snapshot again."
             )
         if state.phase is Phase.LOADING:
-            check_identity(state.identity, self.source.describe())
             return self._put(state, None if yes else self.settings.max_deleted)
         self.spool_of(state).drop()
         return state
@@ -125,7 +124,7 @@ class Run:
             if self.settings.on_gap != "resync":
                 raise
             log.warning("%s: %s The whole table is read again.", self.table, lost.message)
-        self.snapshot(full_refresh=True)
+        self._noted(lambda: self.snapshot(full_refresh=True))
         return self._noted(lambda: self._sync(until))
 
     def _noted(self, run: Callable[[], TableState]) -> TableState:
@@ -195,6 +194,8 @@ class Run:
         return self._put(state, max_deleted)
 
     def _put(self, state: TableState, max_deleted: float | None) -> TableState:
+        # A scan asks for the table by its name, and would have gone on in another of that name.
+        check_identity(state.identity, self.source.describe())
         spool = self.spool_of(state)
         limit = self.config.quarantine.limit
         load(self.source, self.destination, spool, state, limit=limit, max_deleted=max_deleted)

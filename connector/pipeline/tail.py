@@ -11,12 +11,12 @@ from connector.config import Tail as TailConfig
 from connector.core.cursors import SHARD, Batch, Cursor, Span, shard_partition
 from connector.core.encoder import Encoder
 from connector.core.fold import Deletes, Fold
-from connector.core.shards import Shard, forgettable, readable
+from connector.core.shards import OVERLAP, Shard, forgettable, readable
 from connector.core.state import Phase, TableState
 from connector.errors import WAYS_OUT, CursorMoved, StreamDisabled
 from connector.failpoints import failpoint
 from connector.pipeline.discovery import Discovery
-from connector.pipeline.position import Budget, Position, Turn
+from connector.pipeline.position import Budget, Position, Turn, begun
 from connector.pipeline.scan import quarantine_limit
 from connector.ports import Destination, Progress, Source
 
@@ -92,10 +92,10 @@ class Tail:
                     raise
                 self._reread()
                 continue
+            self._check_disabled()
             if finished():
                 self._commit(self._fold(), (), force=True)
                 return
-            self._check_disabled()
             self._discovery.check_complete(self._cursors())
             idle = 0.0 if moved else min(self.config.idle_poll_seconds, idle * 2 or self._poll())
             if idle and self._rest(self._wait(idle), finished):
@@ -154,6 +154,10 @@ class Tail:
         for shard in self._discovery.refresh(self._cursors()):
             self._welcome(shard)
         turns = self._read()
+        for turn in turns:
+            if turn.missing:
+                listed = self._discovery.listing.shards.get(turn.shard.id)
+                turn.settle(listed, self.state.planned_at, self.source.now())
         failpoint("tail.after_read")
         fold = self._fold()
         for turn in turns:
@@ -167,14 +171,15 @@ class Tail:
         return any(turn.cursor.done for turn in turns) or fold.counts.read > 0
 
     def _welcome(self, shard: Shard) -> None:
-        # Nothing of a child is older than the end of its parent, which was read then.
+        # Nothing of a child is older than what was read of its parent.
         parent = self._positions.get(shard.parent) if shard.parent else None
         seen_at = parent.cursor.seen_at if parent else self.state.planned_at
         self._positions[shard.id] = Position(Cursor(seen_at=seen_at, parent=shard.parent), None)
         log.info("%s shard %s: found", self.state.table, shard.id)
 
     def _fold(self) -> Fold:
-        return Fold(self.state.identity.keys, self.encoder, self.deletes)
+        horizon = (self.state.planned_at - OVERLAP).timestamp()
+        return Fold(self.state.identity.keys, self.encoder, self.deletes, horizon)
 
     def _read(self) -> list[Turn]:
         """A turn for every readable shard; those that the budget left out come first next time.
@@ -190,7 +195,14 @@ class Tail:
 
         def read(name: str) -> Turn:
             position = self._positions[name]
-            turn = Turn(ready[name], position.cursor, position.silence, position.fresh)
+            parent = self._positions.get(position.cursor.parent or "")
+            turn = Turn(
+                shard=ready[name],
+                cursor=begun(position.cursor, parent.cursor if parent else None),
+                silence=position.silence,
+                fresh=position.fresh,
+                missing=position.missing,
+            )
             return turn.read(
                 self.source, began=self._began, quiet=self._quiet, share=share, budget=budget
             )
@@ -203,7 +215,7 @@ class Tail:
         for turn in turns:
             position = self._positions[turn.shard.id]
             position.cursor, position.silence = turn.cursor, turn.silence
-            position.fresh = turn.fresh
+            position.fresh, position.missing = turn.fresh, turn.missing
         spans = self._spans()
         now = self.source.now()
         consistent = now if self._consistent() else None

@@ -228,7 +228,7 @@ class Replica(Stage):
         left = iter(range(count - 1))
         return self.sync(lambda tail: next(left, None) is None)
 
-    def fails(self, error: type[ConnectorError], match: str = "") -> ConnectorError:
+    def fails(self, error: type[ConnectorError], match: str | None = None) -> ConnectorError:
         """One run of sync that must end with an error, which tells what to do."""
         with pytest.raises(error, match=match) as caught:
             self.sync()
@@ -261,6 +261,8 @@ class Replica(Stage):
             if not isinstance(error, Crash | AssertionError):
                 state = self.destination.read(self.table)
                 problem = state.problem if state else "it was never planned"
+                if state:
+                    self.witness.compare(self.table)
                 self.checker.ended(error, caught_up, problem)
 
     # What the destination holds ----------------------------------------------------------------

@@ -83,14 +83,15 @@ class Witness:
             batch.consistent_since,
             batch.forgotten,
         )
-        self._compare(batch.table)
+        self.compare(batch.table)
 
     def _loaded(self, load: Load, tables: Sequence[pa.Table]) -> None:
         rows = [row for table in tables for row in rows_of(table)]
         self.checker.loaded(load.plan_id, rows, load.partitions, load.scanned_until)
-        self._compare(load.table)
+        self.compare(load.table)
 
-    def _compare(self, table: str) -> None:
+    def compare(self, table: str) -> None:
+        """Has the table and its cursors, as they are now, compared with the checker's copy."""
         state = self.inner.read(table)
         assert state is not None
         places = {name: (cursor.token, cursor.done) for name, cursor in state.cursors.items()}
