@@ -1,0 +1,87 @@
+"""A crash at any named point loses nothing: the next run brings the table to its source."""
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connector import failpoints
+from tests.cli.program import Program
+from tests.pipeline.replica import ORDERS, SCHEMA, Replica, change, key, order
+from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
+
+OFTEN = ("scan.", "spool.", "tail.", "commit.")
+"""What is reached several times in one run."""
+
+POINTS = list(failpoints.NAMES)
+if os.environ.get("TEST_SCALE") == "large":
+    POINTS += [f"{name}:2" for name in failpoints.NAMES if name.startswith(OFTEN)]
+SETTINGS = {"CONNECTOR_SCAN__SEGMENTS": "2", "CONNECTOR_TAIL__BATCH_RECORDS": "1"}
+
+
+@pytest.fixture
+def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedDynamoDB]:
+    """A table of orders with many changes in its stream, old items and deleted ones among them."""
+    monkeypatch.setattr("tests.rigs.scripted.scan.PAGE_BYTES", 4 * 1024)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    with ScriptedDynamoDB(clock=RunningClock()) as running:
+        table = running.create_table(ORDERS, SCHEMA)
+        table.load({**order(n, -1), "s": {"S": "x" * 200}} for n in range(100))
+        table.put(*(order(n % 50, n) for n in range(1200)))
+        table.delete(*(key(n) for n in range(40, 60)))
+        table.stream.roll()
+        table.put(*(order(n, n) for n in range(45, 50)))
+        yield running
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_the_run_after_a_crash_brings_everything(
+    rig: ScriptedDynamoDB, tmp_path: Path, point: str
+) -> None:
+    program = Program(tmp_path, rig.url, {"CONNECTOR_FAILPOINT": point, **SETTINGS})
+    done = program("sync", ORDERS, *program.to)
+    assert done.code == -signal.SIGKILL, f"{point} was not reached: {done.stderr}"
+    replica = Replica(rig, tmp_path, settings={"scan.segments": 2})
+    change(replica, 7)
+    replica.sync()
+    replica.assert_equal()
+    assert replica.verdict().equal
+    assert not list(tmp_path.rglob("*.arrow"))
+
+
+def test_the_death_of_a_worker_ends_the_run_and_loses_nothing(
+    rig: ScriptedDynamoDB, tmp_path: Path
+) -> None:
+    program = Program(tmp_path, rig.url, {"CONNECTOR_FAILPOINT": "spool.before_rename"})
+    done = program("sync", ORDERS, "--workers", "2", "--segments", "5", *program.to)
+    assert done.code not in (0, -signal.SIGKILL)
+    (error,) = done.lines("Error: ")
+    assert "scan-" in error
+    assert "Traceback" not in done.stderr
+    replica = Replica(rig, tmp_path)
+    replica.sync()
+    replica.assert_equal()
+
+
+def test_a_spool_left_behind_is_removed_by_the_next_run(
+    rig: ScriptedDynamoDB, tmp_path: Path
+) -> None:
+    program = Program(tmp_path, rig.url, {"CONNECTOR_FAILPOINT": "load.before_drop", **SETTINGS})
+    assert program("sync", ORDERS, *program.to).code == -signal.SIGKILL
+    assert list(tmp_path.rglob("*.arrow"))
+    assert program.with_(CONNECTOR_FAILPOINT="")("sync", ORDERS, *program.to).code == 0
+    assert not list(tmp_path.rglob("*.arrow"))
+
+
+def test_a_spool_that_vanished_is_scanned_again(rig: ScriptedDynamoDB, tmp_path: Path) -> None:
+    program = Program(tmp_path, rig.url, {"CONNECTOR_FAILPOINT": "load.before_insert", **SETTINGS})
+    assert program("sync", ORDERS, *program.to).code == -signal.SIGKILL
+    shutil.rmtree(tmp_path / ".connector")
+    replica = Replica(rig, tmp_path, settings={"scan.segments": 2})
+    replica.sync()
+    replica.assert_equal()
