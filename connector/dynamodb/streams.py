@@ -120,7 +120,8 @@ class Stream:
 
     def _renewed(self, error: Exception, shard: Shard, since: Cursor) -> _Reader:
         code = error_code(error)
-        if code == "ExpiredIteratorException":
+        # An emulator may call an iterator invalid that it gave a moment before.
+        if code in ("ExpiredIteratorException", "ValidationException"):
             return self._open(shard, since)
         if code == "TrimmedDataAccessException":
             self._object_to_trim(shard, since)

@@ -10,6 +10,9 @@ from connector.core.wire import RecordsPage
 from connector.errors import WAYS_OUT, HistoryLost, ShardGone, Unreachable
 from connector.ports import Source
 
+EMPTY_PAGE = 10
+"""What an empty page of a closed shard counts for in a turn, in records: they end, but when?"""
+
 MISSING_PATIENCE = timedelta(seconds=60)
 
 
@@ -93,16 +96,16 @@ class Turn:
                 break
             self.missing = None
             count = len(answer.page.records) + len(answer.page.bad)
-            left -= count
+            left -= count or EMPTY_PAGE
             budget.spend(count)
             if count:
                 self._take(answer.page, began)
-            else:
+            elif not self.shard.closed:
                 self._fall_silent(answer.asked_at, quiet)
             if answer.ended:
                 # Not seen until now: its children may hold older records than that.
                 self.cursor = replace(self.cursor, done=True)
-            if answer.ended or not count:
+            if answer.ended or not (count or self.shard.closed):
                 break
         return self
 
@@ -117,7 +120,8 @@ class Turn:
             self.fresh = self.fresh or at >= began
 
     def _fall_silent(self, at: datetime, quiet: timedelta) -> None:
-        # One empty page proves nothing: it can stand before pages with records.
+        # One empty page proves nothing: it can stand before pages with records. A closed shard has
+        # an end, so there even many prove nothing.
         self.silence = Silence(self.silence.since if self.silence else at, at)
         if self.silence.length >= quiet:
             self.cursor = seen(self.cursor, at)

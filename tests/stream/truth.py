@@ -120,11 +120,16 @@ class Fact:
         return text if tag == "S" else None
 
     @property
+    def numbered(self) -> bool:
+        """Whether a cursor can pass it: without its number, it can only be quarantined."""
+        return "SequenceNumber" in self.content.get("dynamodb", {})
+
+    @property
     def sound(self) -> bool:
         """Whether it is a record that can be applied."""
         change = self.content.get("dynamodb", {})
         event = self.content.get("eventName")
-        if event not in EVENTS or self.key is None or "SequenceNumber" not in change:
+        if event not in EVENTS or self.key is None or not self.numbered:
             return False
         image = change.get("NewImage")
         if event == "REMOVE":
