@@ -1,0 +1,180 @@
+"""Two DAGs for each table of a connector.yaml: one reads the whole table, one its stream."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, Asset, Param, get_parsing_context
+
+from connector import config as configuration
+from connector.airflow.assets import table_asset
+from connector.airflow.names import pool_of, snapshot_id, tail_id
+from connector.airflow.steps import LoadStep, PlanStep, ScanStep, StartSnapshot, TailStep
+from connector.config import Config
+
+_START = datetime(2025, 1, 1, tzinfo=UTC)
+_TAGS = ["connector", "dynamodb"]
+_LOAD_FIRST = 100
+_GIVE_UP = timedelta(hours=1)
+
+
+def connector_dags(
+    config_file: str | Path,
+    *,
+    aws_conn_id: str | None = None,
+    destination_conn_id: str | None = None,
+    every: timedelta = timedelta(minutes=5),
+    tail_for: timedelta | None = None,
+    scans_at_once: int = 8,
+    pool: str | None = None,
+    retries: int = 5,
+    retry_delay: timedelta = timedelta(seconds=30),
+) -> list[DAG]:
+    """The DAGs of every configured table. Nothing but the file is read here.
+
+    A tail ends when it has caught up, or after `every`; with `tail_for` it goes on for that long.
+    `pool` is for steps that write the destination; without it, the one of the DuckDB file.
+    """
+    stand_in = f"duckdb:///{destination_conn_id}" if destination_conn_id else None
+    config = configuration.load(Path(config_file), to=stand_in)
+    wanted = get_parsing_context().dag_id
+    dags: list[DAG] = []
+    for table in sorted(config.tables):
+        made = _TableDags(
+            table=table,
+            asset=table_asset(config, table, destination_conn_id),
+            pool=pool or _pool(config, destination_conn_id),
+            connections={
+                "config_file": str(Path(config_file).absolute()),
+                "aws_conn_id": aws_conn_id,
+                "destination_conn_id": destination_conn_id,
+            },
+            retrying={
+                "retries": retries,
+                "retry_delay": retry_delay,
+                "retry_exponential_backoff": 2.0,
+                "max_retry_delay": max(retry_delay, timedelta(minutes=10)),
+            },
+        )
+        if wanted in (None, made.snapshot_id):
+            dags.append(made.snapshot(scans_at_once))
+        if wanted in (None, made.tail_id):
+            dags.append(made.tail(every, tail_for))
+    return dags
+
+
+def _pool(config: Config, destination_conn_id: str | None) -> str | None:
+    if destination_conn_id:
+        return f"connector_{destination_conn_id}"
+    file = config.destination.url.path
+    return pool_of(file) if file else None
+
+
+@dataclass(frozen=True)
+class _TableDags:
+    """The two DAGs of one table."""
+
+    table: str
+    asset: Asset
+    pool: str | None
+    connections: dict[str, Any]
+    retrying: dict[str, Any]
+
+    @property
+    def snapshot_id(self) -> str:
+        return snapshot_id(self.table)
+
+    @property
+    def tail_id(self) -> str:
+        return tail_id(self.table)
+
+    @property
+    def _step(self) -> dict[str, Any]:
+        return {"table": self.table, **self.connections}
+
+    @property
+    def _writes(self) -> dict[str, Any]:
+        return self._step | ({"pool": self.pool} if self.pool else {})
+
+    def snapshot(self, scans_at_once: int) -> DAG:
+        """Reads the whole table: plan, a scan for each segment, load."""
+        with DAG(
+            self.snapshot_id,
+            description=f"Reads {self.table} whole and loads it",
+            schedule=None,
+            start_date=_START,
+            catchup=False,
+            max_active_runs=1,
+            params=_params(),
+            default_args=self.retrying,
+            tags=_TAGS,
+            doc_md=self._about(),
+        ) as dag:
+            plan = PlanStep(task_id="plan", **self._writes)
+            scan = ScanStep.partial(
+                task_id="scan",
+                max_active_tis_per_dagrun=scans_at_once,
+                map_index_template="segment {{ task.segment }}",
+                **self._step,
+            ).expand_kwargs(plan.output)
+            load = LoadStep(
+                task_id="load", asset=self.asset, priority_weight=_LOAD_FIRST, **self._writes
+            )
+            scan >> load
+        return dag
+
+    def tail(self, every: timedelta, tail_for: timedelta | None) -> DAG:
+        """Follows the stream; where the table is not loaded, it starts the snapshot as well."""
+        bound = tail_for or every
+        with DAG(
+            self.tail_id,
+            description=f"Keeps {self.table} equal from its stream",
+            schedule=every,
+            start_date=_START,
+            catchup=False,
+            max_active_runs=1,
+            # Nothing else would ever end a run whose pool does not exist.
+            dagrun_timeout=bound + _GIVE_UP,
+            default_args=self.retrying,
+            tags=_TAGS,
+            doc_md=self._about(),
+        ) as dag:
+            plan = PlanStep(task_id="plan", **self._writes)
+            start = StartSnapshot(
+                task_id="start_snapshot",
+                trigger_dag_id=self.snapshot_id,
+                segments=plan.output,
+            )
+            follow = TailStep(
+                task_id="tail",
+                asset=self.asset,
+                seconds=bound.total_seconds(),
+                follow=tail_for is not None,
+                **self._writes,
+            )
+            plan >> [start, follow]
+        return dag
+
+    def _about(self) -> str:
+        about = f"Made by connector for the DynamoDB table `{self.table}`."
+        if not self.pool:
+            return about
+        return (
+            f"{about} Its steps wait for a slot of the pool `{self.pool}`; if there is none: "
+            f'`airflow pools set {self.pool} 1 "One writer"`.'
+        )
+
+
+def _params() -> dict[str, Param]:
+    return {
+        "full_refresh": Param(
+            False, type="boolean", title="Full refresh", description="Read the whole table again."
+        ),
+        "yes": Param(
+            False,
+            type="boolean",
+            title="Yes",
+            description="Let a refresh delete any number of rows.",
+        ),
+    }

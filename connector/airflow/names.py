@@ -1,0 +1,36 @@
+"""Names that Airflow accepts: DAG ids and pools, for tables and files of any name."""
+
+import re
+from hashlib import sha256
+from pathlib import Path
+
+_ARN = re.compile(r"arn:[^:]+:dynamodb:([^:]+):(\d+):table/(.+)")
+# A log's folder is named `dag_id=…`, and a name in a file system has at most 255 bytes.
+_LONGEST = 200
+
+
+def snapshot_id(table: str) -> str:
+    """The id of the DAG that reads a whole table."""
+    return f"{_dag_name(table)}__snapshot"
+
+
+def tail_id(table: str) -> str:
+    """The id of the DAG that follows a table's stream."""
+    return f"{_dag_name(table)}__tail"
+
+
+def _dag_name(table: str) -> str:
+    arn = _ARN.fullmatch(table)
+    # Tables of two accounts may have one name; `:` is none of a plain table's characters, so the
+    # hash keeps an ARN apart from a table that is called like its readable form.
+    name = f"{arn[3]}.{arn[1]}.{arn[2]}.{_digest(table)}" if arn else table
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 9]}.{_digest(table)}"
+
+
+def pool_of(file: Path) -> str:
+    """The one-slot pool of a DuckDB file. Two files of one name share it, which only costs time."""
+    return f"duckdb_{re.sub(r'[^A-Za-z0-9_.-]', '_', file.stem)}"
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:8]

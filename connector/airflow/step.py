@@ -1,0 +1,110 @@
+"""What every step has: its connections, its end when it is killed, and its errors."""
+
+import os
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from connector.airflow.connections import Access, open_access
+from connector.errors import ConnectorError, Fatal, Interrupted
+from connector.progress import Logged, Tally
+
+if TYPE_CHECKING:
+    from connector.pipeline.sync import Run
+
+LEAVE_SECONDS = 27.0
+"""A worker that shuts down kills what has not left 30 seconds after it was asked to."""
+
+Context = Mapping[str, Any]
+
+
+class Step(BaseOperator):
+    """One step of one table; its connections are opened when it runs."""
+
+    ui_color = "#e3f2fd"
+
+    def __init__(
+        self,
+        *,
+        table: str,
+        config_file: str,
+        aws_conn_id: str | None = None,
+        destination_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.table = table
+        self.config_file = config_file
+        self.aws_conn_id = aws_conn_id
+        self.destination_conn_id = destination_conn_id
+        self._asked_to_end: threading.Event | None = None
+        self._leaving: threading.Timer | None = None
+
+    def execute(self, context: Context) -> Any:
+        """Runs the step."""
+        self._asked_to_end = threading.Event()
+        try:
+            with airflow_errors():
+                return self.step(context, self._asked_to_end)
+        finally:
+            if self._leaving is not None:
+                self._leaving.cancel()
+
+    def step(self, context: Context, stop: threading.Event) -> Any:
+        """What this step does."""
+        raise NotImplementedError
+
+    def on_kill(self) -> None:
+        """Ends the step after the page or the batch it is at."""
+        if self._asked_to_end is None or self._asked_to_end.is_set():
+            return
+        self._asked_to_end.set()
+        # A transaction that has not committed by then is rolled back, so nothing is half-written.
+        self._leaving = threading.Timer(LEAVE_SECONDS, os._exit, (Interrupted.exit_code,))
+        self._leaving.daemon = True
+        self._leaving.start()
+
+    def access(self) -> Access:
+        """The configuration and the connections."""
+        return open_access(self.config_file, self.aws_conn_id, self.destination_conn_id)
+
+    def open_run(self, stop: threading.Event, tally: Tally) -> "Run":
+        """The table's run, with both of its sides."""
+        from connector import job
+
+        access = self.access()
+        return job.open_run(
+            access.config,
+            self.table,
+            progress=Logged(tally),
+            stop=job.Stop(stop),
+            command=f"airflow {self.task_id}",
+            credentials=access.credentials,
+        )
+
+
+@contextmanager
+def airflow_errors() -> Iterator[None]:
+    """Turns our errors into Airflow's: a fatal one fails the task, any other is tried again.
+
+    Causes are left out, because the message of a foreign error may quote an item.
+    """
+    try:
+        yield
+    except Fatal as error:
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+    except ConnectorError as error:
+        raise AirflowException(f"{type(error).__name__}: {error}") from None
+    except AirflowException:
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise AirflowException(
+            f"Unexpected {type(error).__name__} in {place.name} ({place.filename}:{place.lineno}); "
+            "nothing of the current batch was committed."
+        ) from None

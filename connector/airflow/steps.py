@@ -1,0 +1,180 @@
+"""The steps of a table as operators. They are thin: everything real is in `job` and `pipeline`."""
+
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid5
+
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import Asset
+from airflow.sdk.exceptions import AirflowSkipException
+
+from connector.airflow.step import Context, Step
+from connector.errors import HistoryLost, Interrupted
+from connector.progress import Logged, Tally
+
+if TYPE_CHECKING:
+    from connector.core.state import TableState
+    from connector.pipeline.sync import Run
+
+log = logging.getLogger("connector.airflow")
+
+
+class PlanStep(Step):
+    """Plans a table that never was, or anew for a full refresh; gives the segments to scan.
+
+    A table that is loaded has none. A full refresh is planned once in each DAG run.
+    """
+
+    def step(self, context: Context, stop: threading.Event) -> list[dict[str, Any]]:
+        """The segments, each with what names its plan."""
+        run = self.open_run(stop, Tally(self.table))
+        refresh = bool(context["params"].get("full_refresh"))
+        plan_id = uuid5(NAMESPACE_URL, f"{self.dag_id}/{context['run_id']}").hex
+        state = resynced(run, lambda: run.begin(refresh, plan_id if refresh else None))
+        log.info("%s: %s, generation %d", self.table, state.phase.value, state.generation)
+        if state.phase.value != "loading":
+            return []
+        return [
+            {"plan_id": state.plan_id, "segments": state.segments, "segment": number}
+            for number in range(state.segments)
+        ]
+
+
+class ScanStep(Step):
+    """Scans one segment into the spool, from where an earlier try stopped.
+
+    It does not open the destination, so any number of workers may run it at once.
+    """
+
+    def __init__(self, *, plan_id: str, segments: int, segment: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.plan_id = plan_id
+        self.segments = segments
+        self.segment = segment
+
+    def step(self, context: Context, stop: threading.Event) -> dict[str, int]:
+        """Counts of what this try has scanned."""
+        from connector import job
+
+        access = self.access()
+        tally = Tally(self.table)
+        scan = job.open_segment_scan(
+            access.config,
+            self.table,
+            plan_id=self.plan_id,
+            segments=self.segments,
+            progress=Logged(tally),
+            stop=job.Stop(stop),
+            credentials=access.credentials,
+        )
+        with without_gc():
+            finished = scan.run(self.segment)
+        log.info("%s: segment %d, scanned %s", self.table, self.segment, tally.scanned_text())
+        if not finished:
+            raise Interrupted("The scan was asked to end.", "Its next try goes on from here.")
+        return {"segment": self.segment, "items": tally.items, "bytes": tally.size}
+
+
+class LoadStep(Step):
+    """Puts a finished scan into the table, in one transaction."""
+
+    def __init__(self, *, asset: Asset, **kwargs: Any) -> None:
+        super().__init__(outlets=[asset], **kwargs)
+        self.asset = asset
+
+    def step(self, context: Context, stop: threading.Event) -> dict[str, Any]:
+        """What the table holds now."""
+        run = self.open_run(stop, Tally(self.table))
+        run.load(yes=bool(context["params"].get("yes")))
+        return tell(context, self.asset, run, run.destination.count(self.table))
+
+
+class TailStep(Step):
+    """Reads the stream until it has caught up, but not for longer than `seconds`."""
+
+    def __init__(
+        self, *, asset: Asset, seconds: float, follow: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(outlets=[asset], **kwargs)
+        self.asset = asset
+        self.seconds = seconds
+        self.follow = follow
+
+    def step(self, context: Context, stop: threading.Event) -> dict[str, Any]:
+        """What the table holds now."""
+        tally = Tally(self.table)
+        run = self.open_run(stop, tally)
+        deadline = time.monotonic() + self.seconds
+        resynced(
+            run,
+            lambda: run.tail(
+                lambda tail: time.monotonic() >= deadline or (not self.follow and tail.caught_up())
+            ),
+        )
+        log.info("%s: tailed %s", self.table, tally.tailed_text())
+        return tell(context, self.asset, run, tally.applied)
+
+
+class StartSnapshot(TriggerDagRunOperator):
+    """Starts the snapshot of a table that is not loaded, unless one is on its way."""
+
+    template_fields = (*TriggerDagRunOperator.template_fields, "segments")
+    # Looking for the run that a skipped task has not started would be an error in its log.
+    operator_extra_links = ()
+
+    def __init__(self, *, segments: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.segments = segments
+
+    def execute(self, context: Any) -> None:
+        """Triggers the run, or is skipped."""
+        if not self.segments:
+            raise AirflowSkipException("The table is loaded.")
+        under_way = context["ti"].get_dr_count(self.trigger_dag_id, states=["queued", "running"])
+        if under_way:
+            raise AirflowSkipException("A snapshot is queued or running.")
+        super().execute(context)
+
+
+def resynced(run: "Run", step: Callable[[], "TableState"]) -> "TableState":
+    """Runs a step; where history was lost and `on_gap` says so, plans the whole table anew."""
+    try:
+        return step()
+    except HistoryLost as lost:
+        if run.settings.on_gap != "resync":
+            raise
+        log.warning("%s: %s The whole table is read again.", run.table, lost.message)
+    return run.begin(full_refresh=True)
+
+
+def tell(context: Context, asset: Asset, run: "Run", changed: int) -> dict[str, Any]:
+    """Gives the asset's event its counters, which are the step's result as well."""
+    state = run.destination.read(run.table)
+    since = state.consistent_since if state else None
+    told = {
+        "phase": state.phase.value if state else None,
+        "rows": run.destination.count(run.table),
+        "changed": changed,
+        "commit": state.commit if state else None,
+        "consistent_since": since.isoformat() if since else None,
+    }
+    log.info("%s: %s rows in commit %s", run.table, told["rows"], told["commit"])
+    context["outlet_events"][asset].extra = told
+    return told
+
+
+@contextmanager
+def without_gc() -> Iterator[None]:
+    """Leaves freeing to reference counts: hunting for cycles costs three times the decoding."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -1,0 +1,40 @@
+"""An example: a DAG that asks the table `courses` a question whenever it has changed."""
+
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import dag, task
+
+from connector import config, job
+from connector.airflow.assets import table_asset
+from connector.airflow.names import pool_of
+
+TABLE = "cloudacademy-courses"
+CONFIG = config.load(Path(__file__).with_name("connector.yaml"))
+COURSES = table_asset(CONFIG, TABLE)
+
+LONGEST = "select title, duration from courses order by duration desc limit 3"
+
+
+@dag(schedule=[COURSES], catchup=False, max_active_runs=1, tags=["example"])
+def courses_report() -> None:
+    """Every load and every tail tells the asset what it did."""
+
+    @task.short_circuit
+    def changed(triggering_asset_events: Any = None) -> bool:
+        """Goes on where rows of a loaded table have changed, or where a person started this."""
+        events = triggering_asset_events[COURSES]
+        told = [event.extra for event in events]
+        return not told or any(each["phase"] == "tailing" and each["changed"] for each in told)
+
+    # One process at a time may write a DuckDB file; readers wait for their turn in the same pool.
+    @task(pool=pool_of(CONFIG.destination.url.path))
+    def longest() -> None:
+        """The three longest courses, in the task's log."""
+        for course in job.open_destination(CONFIG).query(LONGEST).to_pylist():
+            print(course["duration"], course["title"])
+
+    changed() >> longest()
+
+
+courses_report()

@@ -1,0 +1,90 @@
+"""An Airflow home of its own, made before anything imports Airflow. Without Airflow, a skip."""
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connector.demo_source import TABLE as COURSES
+from tests.rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB, Table
+
+from .home import Home, aws_connection
+
+FOLDER = Path(__file__).parent
+NEEDS_AIRFLOW = {"test_dags.py", "test_factory.py", "test_connections.py", "test_scheduler.py"}
+HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
+
+
+if HAS_AIRFLOW:
+    HOME = Home(Path(tempfile.mkdtemp(prefix="connector-airflow-")))
+    HOME.prepare()
+    os.environ.update(
+        AIRFLOW_HOME=str(HOME.folder),
+        AIRFLOW__CORE__UNIT_TEST_MODE="True",
+        AIRFLOW__CORE__LOAD_EXAMPLES="False",
+        AIRFLOW__CORE__DAGS_FOLDER=str(HOME.dags),
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{HOME.folder}/airflow.db",
+    )
+    # What happens while Airflow's own modules are imported is not ours to mend.
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import airflow.sdk  # noqa: F401
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Airflow warns of itself; and without Airflow there is nothing to test here."""
+    for item in items:
+        if item.path.parent != FOLDER or item.path.name not in NEEDS_AIRFLOW:
+            continue
+        item.add_marker(pytest.mark.filterwarnings("ignore"))
+        if not HAS_AIRFLOW:
+            item.add_marker(pytest.mark.skip(reason="Airflow is missing: make test-airflow"))
+
+
+def pytest_unconfigure() -> None:
+    """Removes the Airflow home."""
+    if HAS_AIRFLOW:
+        shutil.rmtree(HOME.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def database() -> None:
+    """Airflow's own database, made once."""
+    from airflow.utils import db
+
+    db.initdb()
+
+
+@pytest.fixture
+def home(database: None) -> Home:
+    """The home, with nothing replicated yet."""
+    HOME.forget()
+    return HOME
+
+
+@pytest.fixture
+def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedDynamoDB]:
+    """A scripted server, which the connection aws_default leads to."""
+    with ScriptedDynamoDB(clock=RunningClock()) as running:
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", aws_connection(running.url))
+        monkeypatch.setenv("CONNECTOR_TAIL__QUIET_SECONDS", "0.3")
+        monkeypatch.setenv("CONNECTOR_TAIL__POLL_SECONDS", "0.1")
+        yield running
+
+
+@pytest.fixture
+def courses(rig: ScriptedDynamoDB) -> Table:
+    """The table of the example, empty."""
+    return rig.create_table(COURSES, KeySchema(Key("courseid")))
+
+
+@pytest.fixture
+def orders(rig: ScriptedDynamoDB) -> Table:
+    """The table of the tests' own DAGs, empty."""
+    return rig.create_table("orders", KeySchema(Key("id")))

@@ -1,0 +1,258 @@
+"""The DAGs as a user has them, run one after another in this process."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector import demo_source, job
+from connector.config import load
+from connector.demo_source import TABLE as COURSES
+from connector.pipeline.verify import verify
+from connector.ports import Quiet
+from tests.rigs.scripted import ScriptedDynamoDB, faults
+
+from .home import Home
+
+CANARY = "canary-of-an-item"
+
+
+def run(home: Home, dag_id: str, **conf: Any) -> Any:
+    """One run of a DAG, to its end."""
+    return home.dag(dag_id).test(run_conf=conf or None)
+
+
+def states(dag_run: Any) -> dict[str, list[str]]:
+    """The states of a run's tasks, by the task."""
+    found: dict[str, list[str]] = {}
+    for each in dag_run.get_task_instances():
+        found.setdefault(each.task_id, []).append(str(each.state))
+    return found
+
+
+def rows(home: Home, sql: str, config: str = "connector.yaml") -> list[dict[str, Any]]:
+    """The answer of a destination."""
+    answer = job.open_destination(load(home.dags / config)).query(sql)
+    found: list[dict[str, Any]] = answer.to_pylist()
+    return found
+
+
+def is_equal(home: Home, rig: ScriptedDynamoDB, table: str, config: str) -> bool:
+    """Whether every item equals its row; the clients are those of the command line."""
+    loaded = load(home.dags / config, overrides={"source.endpoint_url": rig.url})
+    opened = job.open_run(loaded, table)
+    verdict = verify(
+        opened.source,
+        opened.destination,
+        opened.planned(),
+        segments=2,
+        tail=lambda: None,
+        progress=Quiet(),
+    )
+    return verdict.equal and not verdict.unsettled.count
+
+
+def events(name: str) -> list[dict[str, Any]]:
+    """What was told of the assets whose name ends so, in order."""
+    from airflow import settings
+    from airflow.models.asset import AssetEvent, AssetModel
+
+    with settings.Session() as session:
+        query = (
+            session.query(AssetEvent.extra)
+            .join(AssetModel, AssetModel.id == AssetEvent.asset_id)
+            .filter(AssetModel.name.endswith(name))
+            .order_by(AssetEvent.id)
+        )
+        return [extra for (extra,) in query]
+
+
+def runs_of(dag_id: str) -> list[Any]:
+    """The runs that a DAG has had."""
+    from airflow.models.dagrun import DagRun
+
+    return DagRun.find(dag_id=dag_id)
+
+
+@pytest.fixture(autouse=True)
+def aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials for what the tests themselves read."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+
+
+@pytest.fixture(autouse=True)
+def fresh_runs(database: None) -> None:
+    """Forgets the runs of earlier tests, which would count as under way."""
+    from airflow import settings
+    from airflow.models.asset import AssetEvent
+    from airflow.models.dagrun import DagRun
+
+    with settings.Session() as session:
+        for model in (AssetEvent, DagRun):
+            for each in session.query(model):
+                session.delete(each)
+        session.commit()
+
+
+def test_tail_starts_the_snapshot_of_a_table_that_was_never_loaded_once(home, rig, courses):
+    for course in demo_source.FIRST:
+        courses.put(course)
+    first = run(home, f"{COURSES}__tail")
+    assert (first.state, states(first)["start_snapshot"]) == ("success", ["success"])
+    assert [each.state for each in runs_of(f"{COURSES}__snapshot")] == ["queued"]
+    second = run(home, f"{COURSES}__tail")
+    assert (second.state, states(second)["start_snapshot"]) == ("success", ["skipped"])
+    assert len(runs_of(f"{COURSES}__snapshot")) == 1
+
+
+def test_what_changes_while_the_snapshot_is_under_way_is_not_lost(home, rig, courses):
+    for course in demo_source.FIRST:
+        courses.put(course)
+    run(home, f"{COURSES}__tail")
+    courses.delete({"courseid": {"S": demo_source.DELETED}})
+    for course in demo_source.SECOND:
+        courses.put(course)
+    run(home, f"{COURSES}__tail")
+    snapshot = run(home, f"{COURSES}__snapshot")
+    assert states(snapshot) == {
+        "plan": ["success"],
+        "scan": ["success", "success"],
+        "load": ["success"],
+    }
+    last = run(home, f"{COURSES}__tail")
+    assert states(last)["start_snapshot"] == ["skipped"]
+    assert is_equal(home, rig, COURSES, "connector.yaml")
+    assert rows(home, "select count(*) as n from courses") == [{"n": 5}]
+    assert not list(Path(home.folder, ".connector").rglob("*.arrow"))
+
+
+def test_every_load_and_every_tail_tells_the_asset_what_it_did(home, rig, courses):
+    for course in demo_source.FIRST:
+        courses.put(course)
+    run(home, f"{COURSES}__snapshot")
+    courses.put(demo_source.SECOND[0])
+    run(home, f"{COURSES}__tail")
+    load, tail = events("/main/courses")
+    assert (load["rows"], load["changed"], load["phase"]) == (3, 3, "tailing")
+    assert (tail["rows"], tail["phase"]) == (4, "tailing")
+    assert tail["changed"] >= 1
+    assert tail["commit"] > load["commit"]
+    assert tail["consistent_since"]
+
+
+def test_a_full_refresh_reads_the_whole_table_again(home, rig, courses):
+    for course in demo_source.FIRST:
+        courses.put(course)
+    run(home, f"{COURSES}__snapshot")
+    asked = rig.calls.count("Scan")
+    again = run(home, f"{COURSES}__snapshot")
+    assert states(again) == {"plan": ["success"], "scan": ["skipped"], "load": ["skipped"]}
+    assert rig.calls.count("Scan") == asked
+    refreshed = run(home, f"{COURSES}__snapshot", full_refresh=True)
+    assert refreshed.state == "success"
+    assert rig.calls.count("Scan") > asked
+    assert rows(home, "select generation from _connector.tables") == [{"generation": 2}]
+
+
+def test_too_many_deletes_need_a_yes(home, rig, courses):
+    for course in demo_source.FIRST:
+        courses.put(course)
+    run(home, f"{COURSES}__snapshot")
+    for course in demo_source.FIRST[1:]:
+        courses.delete({"courseid": course["courseid"]})
+    refused = run(home, f"{COURSES}__snapshot", full_refresh=True)
+    assert states(refused)["load"] == ["failed"]
+    assert rows(home, "select count(*) as n from courses") == [{"n": 3}]
+    assert run(home, f"{COURSES}__snapshot", yes=True).state == "success"
+    assert rows(home, "select count(*) as n from courses") == [{"n": 1}]
+
+
+def test_xcom_holds_names_and_counters_only(home, rig, orders):
+    from airflow import settings
+    from airflow.models.xcom import XComModel
+
+    orders.put({"id": {"S": CANARY}, "note": {"S": CANARY}})
+    run(home, "orders__snapshot")
+    run(home, "orders__tail")
+    with settings.Session() as session:
+        texts = [json.dumps(each.value) for each in session.query(XComModel)]
+    assert texts
+    assert not [text for text in texts if CANARY in text]
+    assert max(map(len, texts)) < 300
+
+
+def test_the_log_of_a_task_has_the_lines_of_the_command_line(home, rig, orders, caplog):
+    orders.put({"id": {"S": CANARY}})
+    with caplog.at_level("INFO"):
+        run(home, "orders__snapshot")
+        run(home, "orders__tail")
+    lines = [each.getMessage() for each in caplog.records if each.name.startswith("connector.")]
+    assert [line for line in lines if "1 rows loaded" in line]
+    assert [line for line in lines if line.startswith("orders: tailed ")]
+    assert CANARY not in caplog.text
+
+
+def test_a_source_that_cannot_be_replicated_fails_at_once(home, rig):
+    from tests.rigs.scripted import Key, KeySchema
+
+    rig.create_table("orders", KeySchema(Key("id")), view=None)
+    failed = run(home, "orders__tail")
+    (plan,) = [each for each in failed.get_task_instances() if each.task_id == "plan"]
+    assert (failed.state, str(plan.state), plan.try_number) == ("failed", "failed", 1)
+
+
+def test_a_source_that_throttles_is_asked_again_by_the_next_try(home, rig, orders, monkeypatch):
+    monkeypatch.setenv("CONNECTOR_SOURCE__RETRY_SECONDS", "0.2")
+    rig.faults.add(faults.throttle(), on="Scan", segment=0, times=5)
+    for number in range(20):
+        orders.put({"id": {"S": str(number)}})
+    done = run(home, "orders__snapshot")
+    tries = {each.map_index: each.try_number for each in done.get_task_instances()}
+    assert done.state == "success"
+    assert (tries[0] > 1, tries[1]) == (True, 1)
+    assert is_equal(home, rig, "orders", "orders.yaml")
+
+
+def test_a_task_that_is_asked_to_end_goes_on_in_its_next_try(home, rig, orders):
+    for number in range(24):
+        orders.put({"id": {"S": str(number)}, "note": {"S": "x" * 300_000}})
+    rig.faults.add(faults.run(lambda: os.kill(os.getpid(), signal.SIGTERM)), on="Scan", segment=1)
+    done = run(home, "orders__snapshot")
+    tries = {each.map_index: each.try_number for each in done.get_task_instances()}
+    assert (done.state, tries[0], tries[1]) == ("success", 1, 2)
+    asked = [call.parameters.get("ExclusiveStartKey") for call in rig.calls.of("Scan", segment=1)]
+    assert len(asked) > 2
+    assert all(asked.count(key) == 1 for key in asked)
+    assert is_equal(home, rig, "orders", "orders.yaml")
+
+
+def test_lost_history_fails_the_tail_and_resync_reads_the_table_again(home, rig, monkeypatch):
+    from tests.rigs.scripted import Key, KeySchema
+
+    rig.create_table("orders", KeySchema(Key("id"))).put({"id": {"S": "old"}})
+    run(home, "orders__snapshot")
+    rig.delete_table("orders")
+    rig.create_table("orders", KeySchema(Key("id"))).put({"id": {"S": "new"}})
+    lost = run(home, "orders__tail")
+    assert (lost.state, states(lost)["plan"]) == ("failed", ["failed"])
+    (problem,) = rows(home, "select problem from _connector.tables", "orders.yaml")
+    assert problem["problem"].startswith("HistoryLost")
+    monkeypatch.setenv("CONNECTOR_TABLES", '{"orders": {"on_gap": "resync", "max_deleted": 1}}')
+    resynced = run(home, "orders__tail")
+    assert (resynced.state, states(resynced)["start_snapshot"]) == ("success", ["success"])
+    assert run(home, "orders__snapshot").state == "success"
+    run(home, "orders__tail")
+    assert is_equal(home, rig, "orders", "orders.yaml")
+
+
+def test_the_report_runs_its_query(home, rig, courses):
+    for course in demo_source.FIRST:
+        courses.put(course)
+    run(home, f"{COURSES}__snapshot")
+    report = home.module("courses_report").courses_report().test()
+    assert (report.state, states(report)["longest"]) == ("success", ["success"])
