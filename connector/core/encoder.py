@@ -192,7 +192,8 @@ class Encoder:
                 ((tag, content),) = value.items()
                 if name in cells:
                     cells[name][index] = (tag, content)
-                elif not name.startswith(REPLICATION_PREFIX):
+                elif tag != "NULL" and not name.startswith(REPLICATION_PREFIX):
+                    # NULL is no value, in `rest` as in a column.
                     leftover[name] = values.plain_content(tag, content)
             rest.append(values.encode(leftover) if leftover else None)
         made = {

@@ -1,0 +1,1 @@
+"""What must hold for any item and for any order of events. TEST_SCALE=large tries far more."""
