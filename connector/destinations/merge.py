@@ -1,38 +1,77 @@
 """The statements that bring staged rows into a DuckDB table."""
 
+import pyarrow as pa
+
 from connector.core.names import CHANGED_AT, COMMIT
 from connector.core.names import DELETED as MARK
+from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
 from connector.core.rows import DELETED, KEPT
 from connector.core.schema import Kind, Type
-from connector.destinations.layout import Layout
+from connector.destinations.duckdb_connection import Connection, changed
+from connector.destinations.layout import Layout, count
 from connector.destinations.sql import STAGED, canonical_digits, quoted
 
+# Reserved, so that no column of the table is taken for the row.
+_ROW = "_connector_row"
+_MARKED = "_connector_marked"
 
-def merge_sql(layout: Layout) -> str:
-    """Replaces, adds, deletes and marks the staged rows; `$1` is the commit's number.
+
+def merge(connection: Connection, layout: Layout, staged: pa.Table, number: int) -> int:
+    """Replaces, adds, deletes and marks the staged rows; returns how many rows that touched.
 
     The whole item is replaced: a column that the staged rows lack becomes NULL. A row that is only
     marked as deleted keeps its values; one that was never seen is added with its key alone.
+
+    Rows are deleted and inserted again, never updated: DuckDB 2.0 takes minutes for an UPDATE or a
+    MERGE that hits rows of which many were updated before (docs/decisions/delete-and-insert.md).
     """
-    staged = layout.staged
-    values = {quoted(column): f"s.{name}" for name, column in staged.items()}
-    values[quoted(COMMIT)] = "$1"
-    mark = ""
-    if layout.marks:
-        values[quoted(MARK)] = f"s.{KEPT.name}"
-        marked = [f"{n} = {values[n]}" for n in map(quoted, (CHANGED_AT, COMMIT, MARK))]
-        mark = f"WHEN MATCHED AND s.{KEPT.name} THEN UPDATE SET {', '.join(marked)} "
-    keys = {quoted(column.name) for _, column in layout.keys_staged}
-    missing = [c.name for c in layout.columns.values() if c.name not in staged.values()]
-    changes = values | {quoted(name): "NULL" for name in missing}
-    sets = ", ".join(f"{name} = {value}" for name, value in changes.items() if name not in keys)
+    marking = layout.marks and count(staged, KEPT) > 0
+    if marking:
+        connection.execute(_marked_sql(layout), [number])
+    deletes = count(staged, DELETED)
+    gone = changed(connection, _delete_sql(layout, DELETED.name), []) if deletes else 0
+    changed(connection, _delete_sql(layout, f"NOT {STAGED}.{DELETED.name}"), [])
+    added = changed(connection, _replace_sql(layout, marking), [number])
+    if marking:
+        target = layout.target.sql
+        added += changed(connection, f"INSERT INTO {target} SELECT * FROM temp.{_MARKED}", [])
+        connection.execute(f"DROP TABLE temp.{_MARKED}")
+    return gone + added
+
+
+def _marked_sql(layout: Layout) -> str:
+    """The rows that stay although their items were deleted, as they will be."""
+    changes = {CHANGED_AT: f"{STAGED}.{CHANGED_AT_FIELD.name}", COMMIT: "$1", MARK: "true"}
+    replaced = ", ".join(f"{value} AS {quoted(name)}" for name, value in changes.items())
     return (
-        f"MERGE INTO {layout.target.sql} AS t USING {STAGED} AS s "
-        f"ON {layout.key_of_staged('t', 's')} "
-        f"WHEN MATCHED AND s.{DELETED.name} THEN DELETE {mark}"
-        f"WHEN MATCHED THEN UPDATE SET {sets} "
-        f"WHEN NOT MATCHED AND NOT s.{DELETED.name} "
-        f"THEN INSERT ({', '.join(values)}) VALUES ({', '.join(values.values())})"
+        f"CREATE TEMP TABLE {_MARKED} AS SELECT {_ROW}.* REPLACE ({replaced}) "
+        f"FROM {layout.target.sql} AS {_ROW} JOIN {STAGED} "
+        f"ON {layout.key_of_staged(_ROW, STAGED)} WHERE {STAGED}.{KEPT.name}"
+    )
+
+
+def _delete_sql(layout: Layout, condition: str) -> str:
+    return (
+        f"DELETE FROM {layout.target.sql} AS {_ROW} USING {STAGED} "
+        f"WHERE {layout.key_of_staged(_ROW, STAGED)} AND {condition}"
+    )
+
+
+def _replace_sql(layout: Layout, marking: bool) -> str:
+    values = {quoted(column): f"{STAGED}.{name}" for name, column in layout.staged.items()}
+    values[quoted(COMMIT)] = "$1"
+    if layout.marks:
+        values[quoted(MARK)] = f"{STAGED}.{KEPT.name}"
+    kept = ""
+    if marking:
+        kept = (
+            f" AND NOT EXISTS (SELECT 1 FROM temp.{_MARKED} AS {_ROW} "
+            f"WHERE {layout.key_of_staged(_ROW, STAGED)})"
+        )
+    return (
+        f"INSERT INTO {layout.target.sql} ({', '.join(values)}) "
+        f"SELECT {', '.join(values.values())} FROM {STAGED} "
+        f"WHERE NOT {STAGED}.{DELETED.name}{kept}"
     )
 
 
