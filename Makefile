@@ -23,7 +23,7 @@ demo: $(DEMO) ## replicate a made-up table into DuckDB, on this machine only
 	@$(BIN)/connector demo $(ARGS)
 
 test: $(DEV) ## run the tests, e.g. make test ARGS='-k spool -x'
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(DEV) ## lint, check the formatting, check the types
 	$(BIN)/ruff check
