@@ -44,6 +44,10 @@ class CursorMoved(Transient):
     """Another run committed first; this batch was not written."""
 
 
+class DiskFull(Transient):
+    """The destination's disk has no room; what was being written is rolled back."""
+
+
 class SpoolFull(Transient):
     """The spool has no room for the next link."""
 

@@ -23,7 +23,7 @@ from connector.destinations.sql import Target, duckdb_fold, quoted
 from connector.destinations.state import State
 from connector.destinations.state_header import Header
 from connector.destinations.state_tables import SCHEMA
-from connector.destinations.step import moved
+from connector.destinations.step import check_key, moved, refuse_shared, unknown
 from connector.errors import DestinationRefused
 from connector.failpoints import failpoint
 
@@ -100,7 +100,7 @@ class DuckDBDestination:
             before = state.header(plan.table)
             if plan.replaces != (before.plan_id if before else None):
                 raise moved(plan.table)
-            _refuse_shared(state, plan.table, target)
+            refuse_shared(state, plan.table, target, duckdb_schema.same_target)
             columns = self._columns_to_start_with(connection, state, plan, target, before)
             newest = run(connection, f"SELECT max({quoted(COMMIT)}) AS newest FROM {target.sql}")[
                 0
@@ -130,11 +130,7 @@ class DuckDBDestination:
             return columns
         if before is None or not duckdb_schema.same_target(before.target, target):
             return table_columns.adopt(DUCKDB, target, actual, plan.identity.keys)
-        if before.identity.keys != plan.identity.keys:
-            raise DestinationRefused(
-                f"The key of {plan.table} is another one than before.",
-                f"Run `connector reset {plan.table} --drop` and take a new snapshot.",
-            )
+        check_key(before, plan)
         columns = state.columns(plan.table)
         table_columns.verify(DUCKDB, target, actual, columns)
         return columns
@@ -179,12 +175,12 @@ class DuckDBDestination:
     def _reading(self, table: str) -> Iterator[tuple[Connection, State, Target]]:
         """A planned table, read only."""
         if not self._file.exists():
-            raise _unknown(table)
+            raise unknown(table)
         with self._file.open(read_only=True) as connection:
             state = _state_in(connection)
             header = state.header(table) if state.exists() else None
             if header is None:
-                raise _unknown(table)
+                raise unknown(table)
             yield connection, state, header.target
 
     def query(self, sql: str) -> pa.Table:
@@ -239,19 +235,6 @@ class DuckDBDestination:
 
 def _state_in(connection: Connection) -> State:
     return State(lambda sql, parameters: run_on_state(connection, sql, parameters))
-
-
-def _refuse_shared(state: State, table: str, target: Target) -> None:
-    for other, theirs in state.targets().items():
-        if other != table and duckdb_schema.same_target(theirs, target):
-            raise DestinationRefused(
-                f"The tables {other} and {table} would both go to {target}.",
-                "Give one of them another name with `into`.",
-            )
-
-
-def _unknown(table: str) -> DestinationRefused:
-    return DestinationRefused(f"There is no table {table} here yet.", "Run `connector sync` first.")
 
 
 def _now() -> datetime:

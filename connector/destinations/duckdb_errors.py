@@ -12,14 +12,9 @@ from connector.errors import (
     ConfigError,
     ConnectorError,
     DestinationRefused,
+    DiskFull,
     StateRefused,
-    Transient,
 )
-
-
-class DiskFull(Transient):
-    """The destination's disk has no room; what was being written is rolled back."""
-
 
 _HOLDER = re.compile(r"lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 _NO_ROOM = ("no space left", "disk quota exceeded", "max_temp_directory_size", "enospc")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from connector.destinations.layout import Layout, overflows, without_rest
+from connector.destinations.layout import Layout, without_rest
 
 
 class Feed:
@@ -13,8 +13,9 @@ class Feed:
     It stops before the first table that needs a column `_rest` where there is none yet.
     """
 
-    def __init__(self, tables: Iterable[pa.Table]) -> None:
+    def __init__(self, tables: Iterable[pa.Table], rows_at_once: int | None = None) -> None:
         self._tables = iter(tables)
+        self._rows_at_once = rows_at_once
         self._waiting: pa.Table | None = None
         self._ended = False
         self.needs_rest = False
@@ -36,11 +37,11 @@ class Feed:
                 if not len(rows):
                     continue
                 if not layout.rest:
-                    if overflows(rows, layout.columns):
+                    if layout.overflows(rows):
                         self._waiting, self.needs_rest = rows, True
                         return
                     rows = without_rest(rows)
-                yield from layout.stage(rows).to_batches()
+                yield from layout.stage(rows).to_batches(self._rows_at_once)
         except BaseException as error:
             # The database that reads this would replace what went wrong by an error of its own.
             self.failure = error

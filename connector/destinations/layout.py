@@ -3,7 +3,7 @@
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -43,7 +43,7 @@ class Layout:
         wanted: Mapping[str, Type],
         rest: bool,
         marks: bool,
-    ) -> "Layout":
+    ) -> Self:
         """A layout for rows with the attributes of `wanted` that have a column."""
         names = {key.name for key in keys}
         attributes = tuple(name for name in columns if name in wanted or name in names)
@@ -76,6 +76,15 @@ class Layout:
         names = [f"c{position}" for position in range(len(types))]
         return conformed.rename_columns([*names, *(field.name for field in service)])
 
+    def overflows(self, rows: pa.Table) -> bool:
+        """Whether the rows have something that only `_rest` can hold."""
+        if REST_FIELD in rows.column_names and rows.column(REST_FIELD).null_count < len(rows):
+            return True
+        return any(
+            name not in self.columns and type_.kind is not Kind.NULL
+            for name, type_ in schema_of(rows.schema).items()
+        )
+
     def same_key(self, left: str, right: str) -> str:
         """A condition that two tables, both of them with the table's own columns, share a key."""
         names = [quoted(column.name) for _, column in self.keys_staged]
@@ -86,16 +95,6 @@ class Layout:
         return " AND ".join(
             f"{table}.{quoted(column.name)} = {staged}.{name}" for name, column in self.keys_staged
         )
-
-
-def overflows(rows: pa.Table, columns: Mapping[str, Column]) -> bool:
-    """Whether the rows have something that only `_rest` can hold."""
-    if REST_FIELD in rows.column_names and rows.column(REST_FIELD).null_count < len(rows):
-        return True
-    return any(
-        name not in columns and type_.kind is not Kind.NULL
-        for name, type_ in schema_of(rows.schema).items()
-    )
 
 
 def without_rest(rows: pa.Table) -> pa.Table:

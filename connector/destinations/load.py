@@ -14,7 +14,7 @@ from connector.destinations.feed import Feed
 from connector.destinations.layout import Layout
 from connector.destinations.merge import insert_sql, not_streamed
 from connector.destinations.sql import NEWEST, OUTER, STAGED, SURPLUS, TWICE, quoted
-from connector.errors import TooManyDeletes
+from connector.destinations.step import refuse_too_many
 
 
 class Loading:
@@ -71,12 +71,7 @@ class Loading:
         """
         earlier = self._count(self._earlier(marked=False))
         vanishing = earlier and self._count(f"{self._earlier(marked=False)} AND NOT {self._again}")
-        if max_deleted is not None and vanishing > earlier * max_deleted:
-            raise TooManyDeletes(
-                f"{vanishing} of {earlier} rows of {self._layout.target} are no longer in "
-                f"{self._table}; only {max_deleted:.0%} may vanish at once.",
-                "If that is right, run `connector snapshot --full-refresh --yes`.",
-            )
+        refuse_too_many(self._table, self._layout.target, vanishing, earlier, max_deleted)
         if earlier:
             self._delete(self._earlier(marked=False))
         if self._layout.marks:

@@ -1,5 +1,6 @@
 """What is remembered of each table, and every statement that reads or changes it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -126,7 +127,8 @@ class State:
         )
         try:
             return {
-                row["attribute"]: Column(row["column_name"], parse(row["type"])) for row in rows
+                _with_nul(row["attribute"]): Column(row["column_name"], parse(row["type"]))
+                for row in rows
             }
         except (ValueError, AttributeError) as error:
             raise unreadable("a column's type is damaged or unknown") from error
@@ -222,7 +224,7 @@ class State:
             (
                 {
                     "table_name": table,
-                    "attribute": attribute,
+                    "attribute": _without_nul(attribute),
                     "column_name": column.name,
                     "type": column.type.text(),
                     "position": position,
@@ -250,3 +252,12 @@ class State:
         """Whether the table has a tombstone."""
         query = sa.select(t.tombstones.c.commit).where(t.tombstones.c.table_name == table)
         return bool(self._run(query.limit(1)))
+
+
+def _without_nul(attribute: str) -> str:
+    """The name in a spelling that any database's text holds; `_with_nul` reads it back."""
+    return attribute.replace("\\", "\\\\").replace("\0", "\\0")
+
+
+def _with_nul(text: str) -> str:
+    return re.sub(r"\\(.)", lambda found: "\0" if found[1] == "0" else found[1], text)

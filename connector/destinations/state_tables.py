@@ -117,17 +117,27 @@ schema_tables = sa.table(
 _dialect = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
 
+def all_tables() -> list[sa.Table]:
+    """Every table of the state."""
+    return list(_metadata.sorted_tables)
+
+
 def compiled(statement: ClauseElement) -> tuple[str, list[Any]]:
     """A statement as SQL text with its parameters in order."""
     made: Any = statement.compile(dialect=_dialect, compile_kwargs={"render_postcompile": True})
     return str(made), [made.params[name] for name in made.positiontup or ()]
 
 
+def definition(element: ExecutableDDLElement) -> str:
+    """A statement that makes something, as SQL text."""
+    return str(element.compile(dialect=_dialect))
+
+
 def creation() -> list[tuple[str, list[Any]]]:
     """The statements that make whatever is absent."""
     elements: list[ExecutableDDLElement] = [CreateSchema(SCHEMA, if_not_exists=True)]
-    elements += [CreateTable(each, if_not_exists=True) for each in _metadata.sorted_tables]
-    return [(str(element.compile(dialect=_dialect)), []) for element in elements]
+    elements += [CreateTable(each, if_not_exists=True) for each in all_tables()]
+    return [(definition(element), []) for element in elements]
 
 
 # A statement with more parameters than this many rows would be slow to prepare.

@@ -1,13 +1,14 @@
 """The next commit of a table as its state sees it: cursors compared and moved, work counted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from connector.core.cursors import Batch, Cursor, Quarantined
-from connector.core.state import Committed, Load, Phase
+from connector.core.state import Committed, Load, Phase, Plan
+from connector.destinations.sql import Target
 from connector.destinations.state import State
 from connector.destinations.state_header import Header
-from connector.errors import CursorMoved
+from connector.errors import CursorMoved, DestinationRefused, TooManyDeletes
 
 
 def moved(table: str) -> CursorMoved:
@@ -15,6 +16,44 @@ def moved(table: str) -> CursorMoved:
     return CursorMoved(
         f"Another run has moved {table} on; nothing was written.", "Run the same command again."
     )
+
+
+def refuse_shared(
+    state: State, table: str, target: Target, same: Callable[[Target, Target], bool]
+) -> None:
+    """Raises DestinationRefused where another source table goes to the same target."""
+    for other, theirs in state.targets().items():
+        if other != table and same(theirs, target):
+            raise DestinationRefused(
+                f"The tables {other} and {table} would both go to {target}.",
+                "Give one of them another name with `into`.",
+            )
+
+
+def check_key(before: Header, plan: Plan) -> None:
+    """Raises DestinationRefused where a generation has another key than the one it replaces."""
+    if before.identity.keys != plan.identity.keys:
+        raise DestinationRefused(
+            f"The key of {plan.table} is another one than before.",
+            f"Run `connector reset {plan.table} --drop` and take a new snapshot.",
+        )
+
+
+def unknown(table: str) -> DestinationRefused:
+    """The error for a table without a state."""
+    return DestinationRefused(f"There is no table {table} here yet.", "Run `connector sync` first.")
+
+
+def refuse_too_many(
+    table: str, target: Target, vanishing: int, earlier: int, max_deleted: float | None
+) -> None:
+    """Raises TooManyDeletes where a greater share of the earlier rows than allowed would vanish."""
+    if max_deleted is not None and vanishing > earlier * max_deleted:
+        raise TooManyDeletes(
+            f"{vanishing} of {earlier} rows of {target} are no longer in {table}; "
+            f"only {max_deleted:.0%} may vanish at once.",
+            "If that is right, run `connector snapshot --full-refresh --yes`.",
+        )
 
 
 class Step:
