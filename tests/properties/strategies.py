@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from connector.core.keys import KeyAttribute, KeySchema
@@ -24,7 +24,6 @@ def profile(examples: int, times: int = 20) -> settings:
         derandomize=not LARGE,
         database=None,
         deadline=None,
-        phases=None if LARGE else (Phase.explicit, Phase.generate, Phase.shrink),
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
 
