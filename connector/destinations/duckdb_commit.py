@@ -12,11 +12,11 @@ from connector.core.rows import DELETED, KEPT, schema_of
 from connector.core.schema import Type
 from connector.core.state import Committed, Load, Phase
 from connector.destinations import duckdb_schema, table_columns
-from connector.destinations.duckdb_connection import Connection, changed
+from connector.destinations.duckdb_connection import Connection
 from connector.destinations.duckdb_schema import DUCKDB
 from connector.destinations.layout import Layout, count, deleted_keys, without_rest
 from connector.destinations.load import Loading
-from connector.destinations.merge import merge_sql
+from connector.destinations.merge import merge
 from connector.destinations.sql import STAGED, STAGED_KEYS
 from connector.destinations.state import State
 from connector.destinations.step import Step
@@ -74,7 +74,7 @@ class Commit:
         failpoint("commit.after_schema")
         staged = layout.stage(rows)
         self._connection.register(STAGED, staged)
-        touched = changed(self._connection, merge_sql(layout), [self._step.number])
+        touched = merge(self._connection, layout, staged, self._step.number)
         self._connection.unregister(STAGED)
         deletes = count(staged, DELETED)
         if deletes and self._header.phase is Phase.LOADING:
