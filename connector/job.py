@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connector.config import Config
 from connector.core import wire
@@ -17,6 +17,9 @@ from connector.pipeline.sync import Run, Scanning
 from connector.ports import Destination, Progress, Quiet
 from connector.spool import ArrowSpool
 from connector.workers import ProcessScan, ThreadScan, interruptible, segment_scan
+
+if TYPE_CHECKING:
+    from connector.destinations.postgres import PostgresDestination
 
 SMALL_TABLE_BYTES = 64 * 1024**2
 """A table smaller than this is read by one thread before processes would have started."""
@@ -35,19 +38,40 @@ class Stop:
 
 def open_destination(config: Config, table: str | None = None, command: str = "") -> Destination:
     """The configured destination, ready for one table or for questions about all."""
-    url = config.destination.url
-    if url.kind != "duckdb" or url.path is None:
-        raise ConfigError(f"The destination {url} is not supported by this version.")
+    destination = config.destination
+    url = destination.url
     settings = config.tables.get(table) if table else None
+    max_columns = settings.max_columns if settings else 500
+    if url.path is None:
+        return _postgres()(
+            url,
+            destination.schema_name,
+            lock_timeout=destination.lock_timeout,
+            max_columns=max_columns,
+            command=command,
+        )
     return DuckDBDestination(
         url.path,
-        config.destination.schema_name,
-        lock_timeout=config.destination.lock_timeout,
-        threads=config.destination.threads,
-        memory_limit=config.destination.memory_limit,
-        max_columns=settings.max_columns if settings else 500,
+        destination.schema_name,
+        lock_timeout=destination.lock_timeout,
+        threads=destination.threads,
+        memory_limit=destination.memory_limit,
+        max_columns=max_columns,
         command=command,
     )
+
+
+def _postgres() -> "type[PostgresDestination]":
+    try:
+        from connector.destinations.postgres import PostgresDestination
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("adbc"):
+            raise
+        raise ConfigError(
+            "A Postgres destination needs the extra `postgres`, which is not installed.",
+            "Install it: pip install 'connector[postgres]'.",
+        ) from None
+    return PostgresDestination
 
 
 def open_source(

@@ -11,6 +11,7 @@ from msgspec.structs import astuple
 
 from connector.core import columns, values, wire
 from connector.core.keys import KeySchema, key_of
+from connector.core.limits import EVERYTHING, Limits, Unstorable
 from connector.core.malformed import Malformed
 from connector.core.rows import field_of, rest_field
 from connector.core.schema import NULL, Type
@@ -26,6 +27,8 @@ class BadItem:
     index: int
     raw: bytes
     reason: str
+    legal: bool = False
+    """Whether only this destination cannot hold it."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,14 @@ class Encoder:
     """
 
     def __init__(
-        self, keys: KeySchema, max_columns: int = DEFAULT_MAX_COLUMNS, packed: bool = False
+        self,
+        keys: KeySchema,
+        max_columns: int = DEFAULT_MAX_COLUMNS,
+        packed: bool = False,
+        limits: Limits = EVERYTHING,
     ) -> None:
         self._keys = keys
+        self._limits = limits
         self._limit = len(keys) if packed else max(max_columns, len(keys))
         self._tags = {key.name: frozenset((key.tag,)) for key in keys}
         self._by_item = packed or not all(map(_fits_struct, self._tags))
@@ -83,7 +91,7 @@ class Encoder:
 
         Raises BadAnswer where the body is no Scan answer.
         """
-        if not self._by_item:
+        if not self._by_item and not self._limits.doubt(body):
             try:
                 page = self._page_decoder.decode(body)
                 encoded = Encoded(self._columns(page.Items) if page.Items else pa.table({}))
@@ -98,7 +106,7 @@ class Encoder:
         """Rows for items in wire form; `rows` has only the item columns and perhaps `rest`."""
         if not items:
             return Encoded(pa.table({}))
-        if not self._by_item:
+        if not self._by_item and not any(map(self._limits.doubt, items)):
             try:
                 return Encoded(self._columns(self._decoder.decode(_array(items))))
             except _MISFITS:
@@ -113,7 +121,7 @@ class Encoder:
             try:
                 self._learn(raw)
             except Malformed as error:
-                bad.append(BadItem(index, raw, str(error)))
+                bad.append(BadItem(index, raw, str(error), isinstance(error, Unstorable)))
             else:
                 good.append(raw)
         if not good:
@@ -126,6 +134,7 @@ class Encoder:
 
     def _learn(self, raw: bytes) -> None:
         item = check_item(self._keys, raw)
+        self._limits.check(self._keys, item)
         for name, value in item.items():
             (tag,) = value
             tags = self._tags.get(name)
@@ -179,7 +188,9 @@ class Encoder:
             if made and made[0] is not NULL and not name.startswith(REPLICATION_PREFIX):
                 fields.append(field_of(name, made[0]))
                 arrays.append(made[1])
-        return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+        rows = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+        self._limits.check_keys(self._keys, rows)
+        return rows
 
     def _item_by_item(self, items: Sequence[bytes]) -> pa.Table:
         cells: dict[str, list[columns.Cell | None]] = {

@@ -115,23 +115,46 @@ class Fold:
     def rows(self) -> pa.Table:
         """One row per key, with `changed_at` and `deleted`; what cannot be stored is quarantined.
 
-        A delete has only its key.
+        A delete has only its key. An item that DynamoDB can hold and the destination cannot
+        deletes the older row of its key: a row is right, or it is not there.
         """
         kept = list(self._newest.items())
         images = [_image(record) for _, (_, record) in kept]
         encoded = self.encoder.encode(images)
-        reasons = {bad.index: bad.reason for bad in encoded.bad}
-        good = [entry for index, entry in enumerate(kept) if index not in reasons]
-        records = [record for _, (_, record) in good]
+        bad = {each.index: each for each in encoded.bad}
+        replaced = {index for index, each in bad.items() if each.legal}
+        if replaced:
+            images = [
+                bytes(record.dynamodb.Keys) if index in replaced else images[index]
+                for index, (_, (_, record)) in enumerate(kept)
+            ]
+            encoded = self.encoder.encode(images)
+        left_out = {each.index for each in encoded.bad}
+        for index, each in bad.items():
+            key, (partition, record) = kept[index]
+            self._refuse(_quarantined(partition, record, key, each.reason))
+        good = [index for index in range(len(kept)) if index not in left_out]
+        records = [kept[index][1][1] for index in good]
+        rows = self._with_deletes(encoded.rows, records, [index in replaced for index in good])
+        self.counts.applied -= len(replaced - left_out)
+        return self._of_their_keys(rows, [kept[index] for index in good])
+
+    def _with_deletes(
+        self, rows: pa.Table, records: Sequence[Record], replaced: Sequence[bool]
+    ) -> pa.Table:
         removed = [record.eventName == "REMOVE" for record in records]
-        kept_rows = [gone and self._keeps(r) for gone, r in zip(removed, records, strict=True)]
-        deleted = [gone and not stays for gone, stays in zip(removed, kept_rows, strict=True)]
-        rows = with_service(encoded.rows if good else pa.table({}), _times(records), deleted)
+        stays = [
+            gone and self._keeps(record) and not lost
+            for gone, record, lost in zip(removed, records, replaced, strict=True)
+        ]
+        deleted = [
+            (gone and not stay) or lost
+            for gone, stay, lost in zip(removed, stays, replaced, strict=True)
+        ]
+        rows = with_service(rows if records else pa.table({}), _times(records), deleted)
         if self.deletes is not Deletes.APPLY:
-            rows = rows.append_column(KEPT, pa.array(kept_rows, pa.bool_()))
-        for index, reason in reasons.items():
-            self._refuse(_quarantined(kept[index][1][0], kept[index][1][1], kept[index][0], reason))
-        return self._of_their_keys(rows, good)
+            rows = rows.append_column(KEPT, pa.array(stays, pa.bool_()))
+        return rows
 
     def _keeps(self, record: Record) -> bool:
         return self.deletes is Deletes.SOFT or (

@@ -9,6 +9,7 @@ from typing import Protocol
 from connector.config import Config, Table
 from connector.core.encoder import Encoder
 from connector.core.fold import Deletes
+from connector.core.limits import BY_DESTINATION
 from connector.core.state import Phase, Scannable, TableState
 from connector.errors import HistoryLost, Interrupted, NeedsPerson, Transient
 from connector.pipeline.load import load
@@ -182,7 +183,7 @@ class Run:
 
     def encoder(self, state: TableState) -> Encoder:
         """An encoder for this table's items."""
-        return make_encoder(state, self.settings)
+        return make_encoder(state, self.settings, self.config.destination.url.kind)
 
     def _load(self, state: TableState, tail: Tail, max_deleted: float | None) -> TableState:
         scanning = self.start_scan(state)
@@ -211,10 +212,14 @@ class Run:
             )
 
 
-def make_encoder(state: Scannable, settings: Table) -> Encoder:
-    """An encoder for the items of a table, as the configuration lays it out."""
+def make_encoder(state: Scannable, settings: Table, kind: str = "duckdb") -> Encoder:
+    """An encoder for the items of a table, as the configuration lays it out.
+
+    `kind` is the destination's: what it cannot hold is for the quarantine.
+    """
     return Encoder(
         state.identity.keys,
         max_columns=settings.max_columns,
         packed=settings.layout == "packed",
+        limits=BY_DESTINATION[kind],
     )

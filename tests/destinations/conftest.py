@@ -1,12 +1,13 @@
 """The destinations that must keep the contract."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from connector.destinations.duckdb import DuckDBDestination
+from connector.destinations.postgres import PostgresDestination
 from connector.ports import Destination
+from tests.rigs.postgres import Database
 
 from .fake import FakeDestination
 from .story import Story
@@ -14,16 +15,31 @@ from .story import Story
 Make = Callable[..., Destination]
 
 
-@pytest.fixture(params=["fake", "duckdb"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    """Makes an empty destination; `max_columns` may be given."""
+def make_of(kind: str, request: pytest.FixtureRequest) -> Make:
+    """Makes an empty destination of a kind; `max_columns` may be given."""
 
-    def made(**options: int) -> Destination:
-        if request.param == "fake":
-            return FakeDestination(**options)
-        return DuckDBDestination(tmp_path / "warehouse.duckdb", lock_timeout=5, **options)
+    def duckdb(**options: int) -> Destination:
+        folder = request.getfixturevalue("tmp_path_factory").mktemp("destination")
+        return DuckDBDestination(folder / "warehouse.duckdb", lock_timeout=5, **options)
 
-    return made
+    def postgres(**options: int) -> Destination:
+        database: Database = request.getfixturevalue("postgres")
+        database.clean()
+        return PostgresDestination(database.parsed, lock_timeout=5, **options)
+
+    return {"fake": FakeDestination, "duckdb": duckdb, "postgres": postgres}[kind]
+
+
+@pytest.fixture(params=["fake", "duckdb", "postgres"])
+def make(request: pytest.FixtureRequest) -> Make:
+    """Makes an empty destination of every kind."""
+    return make_of(request.param, request)
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def make_real(request: pytest.FixtureRequest) -> Make:
+    """Makes an empty destination of every kind but the fake."""
+    return make_of(request.param, request)
 
 
 @pytest.fixture

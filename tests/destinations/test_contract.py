@@ -16,11 +16,10 @@ from connector.core.names import SERVICE
 from connector.core.rows import field_of, schema_of
 from connector.core.schema import Kind
 from connector.core.state import Load, Phase
-from connector.destinations.duckdb import DuckDBDestination
 from connector.errors import CursorMoved, DestinationRefused, TooManyDeletes
 
 from .fake import FakeDestination
-from .story import EPOCH, SEGMENT, SHARD, Story, delete, identity, put
+from .story import EPOCH, SEGMENT, SHARD, Story, delete, identity, put, text_of
 
 A = {"id": {"S": "a"}, "n": {"N": "1"}}
 A2 = {"id": {"S": "a"}, "n": {"N": "2"}}
@@ -636,10 +635,11 @@ STEPS = st.lists(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=STEPS, deletes=st.sampled_from([Deletes.APPLY, Deletes.SOFT]))
-def test_any_history_ends_as_in_the_fake(tmp_path_factory, steps, deletes):
-    path = tmp_path_factory.mktemp("history") / "warehouse.duckdb"
-    both = FakeDestination(), DuckDBDestination(path)
-    stories = [Story(destination, deletes=deletes) for destination in both]
+def test_any_history_ends_as_in_the_fake(make_real, steps, deletes):
+    real = make_real()
+    both = FakeDestination(), real
+    texts = text_of(real)
+    stories = [Story(destination, deletes=deletes, text=texts) for destination in both]
     for story in stories:
         story.plan()
     for step, content in steps:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from . import dynamodb_local as local
+from . import postgres as postgres_rig
 from .scripted import ScriptedDynamoDB
 
 
@@ -26,3 +27,17 @@ def dynamodb_local() -> Iterator[str]:
         if os.environ.get("CI"):
             pytest.fail(f"DynamoDB Local: {reason}")
         pytest.skip(f"DynamoDB Local: {reason}")
+
+
+@pytest.fixture(scope="session")
+def postgres_database() -> Iterator[postgres_rig.Database]:
+    """A database on a real PostgreSQL, for the whole session."""
+    with postgres_rig.server_url() as url, postgres_rig.database(url) as made:
+        yield made
+
+
+@pytest.fixture
+def postgres(postgres_database: postgres_rig.Database) -> Iterator[postgres_rig.Database]:
+    """An empty database on a real PostgreSQL."""
+    yield postgres_database
+    postgres_database.clean()

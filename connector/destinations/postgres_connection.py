@@ -1,0 +1,218 @@
+"""Connections to a Postgres server, one for each operation, and the transaction on each."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+import adbc_driver_postgresql
+import pyarrow as pa
+from adbc_driver_manager import AdbcConnection, AdbcDatabase, dbapi
+
+from connector.config_url import DestinationUrl
+from connector.destinations.postgres_errors import (
+    connect_errors,
+    postgres_errors,
+    query_errors,
+    state_errors,
+)
+from connector.destinations.postgres_url import libpq_url
+from connector.errors import ConnectorError, DestinationRefused, Unreachable
+
+OLDEST = 130_000
+ANSWER_SECONDS = 10.0
+"""How long to ask, after a connection was lost, whether its COMMIT had arrived."""
+
+# The settings of a role or a server must not change what a statement means: names are looked up
+# where we say, rows are not filtered silently, and notices do not go to standard error.
+_SETTINGS = {
+    "client_encoding": "UTF8",
+    "client_min_messages": "error",
+    "TimeZone": "UTC",
+    "default_transaction_isolation": "read committed",
+    "row_security": "off",
+}
+
+
+class Connection:
+    """One transaction on one connection; it is rolled back unless `commit` is called."""
+
+    def __init__(self, connection: dbapi.Connection, server: str) -> None:
+        self._connection = connection
+        self._server = server
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Runs one statement and returns its rows."""
+        with postgres_errors(self._server):
+            return self._run(sql, parameters)
+
+    def run_on_state(self, sql: str, parameters: Sequence[Any]) -> list[dict[str, Any]]:
+        """As `run`, for statements on the state's own tables."""
+        with state_errors(self._server):
+            return self._run(sql, parameters)
+
+    def execute(self, sql: str) -> None:
+        """Runs one statement that has no answer."""
+        self.run(sql)
+
+    def changed(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Runs a statement that changes rows and returns how many."""
+        counted = f"WITH changed AS ({sql} RETURNING 1) SELECT count(*) AS n FROM changed"
+        return int(self.run(counted, parameters)[0]["n"])
+
+    def _run(self, sql: str, parameters: Sequence[Any]) -> list[dict[str, Any]]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(_whole(sql), list(parameters))
+            rows: list[dict[str, Any]] = cursor.fetch_arrow_table().to_pylist()
+            return rows
+
+    @contextmanager
+    def reader(self, sql: str) -> Iterator[pa.RecordBatchReader]:
+        """The answer as it comes, in batches."""
+        with self._connection.cursor() as cursor:
+            with postgres_errors(self._server):
+                cursor.execute(_whole(sql))
+            yield cursor.fetch_record_batch()
+
+    def query(self, sql: str) -> pa.Table:
+        """The answer to a user's own query."""
+        # COPY, which is faster, knows neither SHOW nor EXPLAIN.
+        options = {"adbc.postgresql.use_copy": "false"}
+        with (
+            query_errors(self._server),
+            self._connection.cursor(adbc_stmt_kwargs=options) as cursor,
+        ):
+            cursor.execute(_whole(sql))
+            return cursor.fetch_arrow_table()
+
+    def ingest(
+        self, rows: pa.RecordBatchReader | pa.Table, table: str, schema: str | None = None
+    ) -> int:
+        """Adds rows by COPY: to a table, or, without a schema, to a temporary one."""
+        with postgres_errors(self._server), self._connection.cursor() as cursor:
+            return int(
+                cursor.adbc_ingest(
+                    table, rows, mode="append", db_schema_name=schema, temporary=schema is None
+                )
+            )
+
+    def stage(self, rows: pa.RecordBatchReader | pa.Table, name: str) -> int:
+        """Puts rows in a new temporary table, in the types that ADBC has for theirs."""
+        with postgres_errors(self._server), self._connection.cursor() as cursor:
+            return int(cursor.adbc_ingest(name, rows, mode="create", temporary=True))
+
+    def commit(self) -> None:
+        """Ends the transaction."""
+        with postgres_errors(self._server):
+            self._connection.commit()
+
+
+def _whole(sql: str) -> str:
+    # libpq would take the part before it for the whole statement.
+    if "\0" in sql:
+        raise DestinationRefused("A name with a NUL cannot be a schema or a table in Postgres.")
+    return sql
+
+
+class _Kept:
+    """A database that outlives a connection to it: to open one anew costs another connection."""
+
+    def __init__(self, database: AdbcDatabase) -> None:
+        self._database = database
+
+    def close(self) -> None:
+        """It stays open for the next connection."""
+
+
+class PostgresServer:
+    """A database on a server. `lock_timeout` is in seconds; no text of this holds a password."""
+
+    def __init__(self, url: DestinationUrl, lock_timeout: float) -> None:
+        self.shown = str(url)
+        self._url = url
+        self._lock_timeout = lock_timeout
+        self._opening = Lock()
+        self._database: AdbcDatabase | None = None
+
+    def _opened(self) -> AdbcDatabase:
+        with self._opening:
+            if self._database is None:
+                self._database = adbc_driver_postgresql.connect(libpq_url(self._url.reveal()))
+            return self._database
+
+    @contextmanager
+    def open(self, *, read_only: bool = False, path: str = "pg_catalog") -> Iterator[Connection]:
+        """A connection, closed, and unless committed rolled back, at the end.
+
+        One that is read only sees one state of the database all the time. `path` is where names
+        without a schema are looked up.
+        """
+        with connect_errors(self.shown):
+            database = self._opened()
+            kept: Any = _Kept(database)
+            connection = dbapi.Connection(kept, AdbcConnection(database))
+        try:
+            opened = Connection(connection, self.shown)
+            self._settle(opened, path)
+            if read_only:
+                opened.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield opened
+        finally:
+            connection.close()
+
+    def _settle(self, connection: Connection, path: str) -> None:
+        settings = _SETTINGS | {
+            "search_path": f"{path}, pg_temp",
+            "lock_timeout": f"{max(1, round(self._lock_timeout * 1000))}ms",
+        }
+        calls = ", ".join(
+            f"pg_catalog.set_config(${2 * place + 1}, ${2 * place + 2}, false)"
+            for place in range(len(settings))
+        )
+        found = connection.run(
+            "SELECT pg_catalog.current_setting('server_version_num')::int AS version, "
+            f"pg_catalog.pg_encoding_to_char(encoding) AS encoding, ARRAY[{calls}] AS done "
+            "FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()",
+            [text for pair in settings.items() for text in pair],
+        )[0]
+        connection.commit()
+        if found["version"] < OLDEST:
+            raise DestinationRefused(
+                f"{self.shown} is older than PostgreSQL {OLDEST // 10_000}.", "Upgrade it."
+            )
+        if found["encoding"] != "UTF8":
+            raise DestinationRefused(
+                f"The database of {self.shown} has the encoding {found['encoding']}, which cannot "
+                "hold every text.",
+                "Use a database with the encoding UTF8.",
+            )
+
+    def commit(self, connection: Connection) -> None:
+        """Commits, also where the answer gets lost: then the server is asked what became of it."""
+        found = connection.run("SELECT pg_current_xact_id_if_assigned()::text AS id")
+        try:
+            connection.commit()
+        except Unreachable:
+            if not found[0]["id"] or not self._is_committed(found[0]["id"]):
+                raise
+
+    def _is_committed(self, transaction: str) -> bool:
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while time.monotonic() < deadline:
+            status = self._status(transaction)
+            if status in ("committed", "aborted"):
+                return status == "committed"
+            time.sleep(0.1)
+        return False
+
+    def _status(self, transaction: str) -> str | None:
+        """What became of a transaction; None where nobody can say, or not yet."""
+        try:
+            with self.open(read_only=True) as connection:
+                sql = "SELECT pg_xact_status($1::text::xid8) AS status"
+                status: str | None = connection.run(sql, [transaction])[0]["status"]
+                return status
+        except ConnectorError:
+            # Down, or another server that never saw it: the next run compares the cursors.
+            return None

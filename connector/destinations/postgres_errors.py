@@ -1,0 +1,215 @@
+"""What ADBC raises → our errors. Postgres' texts may quote values, so they stay out."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from adbc_driver_manager import Error
+
+from connector.errors import (
+    Busy,
+    ConfigError,
+    ConnectorError,
+    DestinationRefused,
+    DiskFull,
+    StateRefused,
+    Transient,
+    Unreachable,
+)
+
+
+class Conflict(Transient):
+    """Postgres gave another transaction precedence; this one was rolled back."""
+
+
+_AGAIN = "The last commit before it is intact: run the same command again."
+_REFUSED_LOGIN = (
+    "password",
+    "authentication",
+    "pg_hba",
+    "role ",
+    "database ",
+    "permission denied",
+    "invalid ",
+    "unrecognized",
+)
+_NO_TLS = ("certificate", "ssl", "root.crt", "tls")
+_NOT_NOW = ("starting up", "shutting down", "recovery mode", "too many", "remaining connection")
+
+# Everything that can be wrong with the state's own tables: absent, or of another shape.
+_OTHER_SHAPE = ("42P01", "42703", "42804", "42846", "42883", "22P02", "3F000")
+
+_PRIVILEGES = "Give the role the privileges that the documentation lists, or use another role."
+_SENTENCES: dict[str, tuple[type[ConnectorError], str, str]] = {
+    "08": (Unreachable, "The connection to {server} was lost.", _AGAIN),
+    "28": (DestinationRefused, "{server} refused the login.", "Check the user and the password."),
+    "57P": (Unreachable, "{server} is shutting down or starting.", _AGAIN),
+    "57014": (
+        Transient,
+        "A statement took longer on {server} than its statement_timeout allows.",
+        f"{_AGAIN} Where it happens again, raise statement_timeout for the role.",
+    ),
+    "40": (Conflict, "Another transaction on {server} was in the way.", _AGAIN),
+    "55P03": (
+        Busy,
+        "Another session on {server} held a lock for longer than destination.lock_timeout.",
+        _AGAIN,
+    ),
+    "53100": (
+        DiskFull,
+        "The disk of {server} is full; the last commit before it is intact.",
+        "Make room and run the same command again.",
+    ),
+    "53": (Transient, "{server} has no memory or connection left.", _AGAIN),
+    "25006": (
+        Transient,
+        "{server} only reads now.",
+        "It may be a standby, or be set to default_transaction_read_only: run again once it "
+        "writes, or name the server that does.",
+    ),
+    "42501": (DestinationRefused, "The role may not do that on {server}.", _PRIVILEGES),
+    "54": (
+        DestinationRefused,
+        "A row, a key or the number of columns is beyond what {server} can hold.",
+        "Columns that were dropped count as well; lower `max_columns`, or use `layout: packed`.",
+    ),
+    "22": (DestinationRefused, "{server} cannot hold a value of the batch.", ""),
+    "23": (
+        DestinationRefused,
+        "A constraint that somebody added to the table on {server} refuses a row.",
+        "Drop the constraint: the source has none.",
+    ),
+    "2BP01": (
+        DestinationRefused,
+        "A view or another object on {server} depends on what must change.",
+        "Drop it, run again, and make it anew.",
+    ),
+    "0A000": (
+        DestinationRefused,
+        "{server} cannot change the table as it is.",
+        "A view, a rule or a generated column that uses one of its columns is in the way: drop "
+        "it, run again, and make it anew.",
+    ),
+    "42P10": (
+        DestinationRefused,
+        "The primary key of the table on {server} is gone.",
+        "Add it again, or run `connector reset --drop` and take a new snapshot.",
+    ),
+}
+
+
+@contextmanager
+def postgres_errors(server: str) -> Iterator[None]:
+    """Turns what ADBC raises into errors of ours, without its text and without the statement."""
+    try:
+        yield
+    except Error as error:
+        problem = translated(server, error)
+    else:
+        return
+    # Outside of the handler: the driver's error holds the statement and may hold values.
+    raise problem
+
+
+@contextmanager
+def state_errors(server: str) -> Iterator[None]:
+    """As `postgres_errors`, for the state's own tables: they may not be as we made them."""
+    try:
+        yield
+    except Error as error:
+        problem = _of_the_state(server, error)
+    else:
+        return
+    raise problem
+
+
+@contextmanager
+def query_errors(server: str) -> Iterator[None]:
+    """As `postgres_errors`, for a user's own query."""
+    try:
+        yield
+    except Error as error:
+        problem = _of_the_query(server, error)
+    else:
+        return
+    raise problem
+
+
+@contextmanager
+def connect_errors(server: str) -> Iterator[None]:
+    """As `postgres_errors`, while connecting: libpq gives no SQLSTATE then, only a text."""
+    try:
+        yield
+    except Error as error:
+        problem = _of_the_connection(server, str(error).lower())
+    else:
+        return
+    raise problem
+
+
+def translated(server: str, error: Error) -> ConnectorError:
+    """Our error for a statement's."""
+    state = error.sqlstate
+    if not state:
+        return Unreachable(f"The connection to {server} was lost.", _AGAIN)
+    for length in (5, 3, 2):
+        if state[:length] in _SENTENCES:
+            kind, message, hint = _SENTENCES[state[:length]]
+            return kind(f"{message.format(server=server)} (SQLSTATE {state})", hint)
+    return DestinationRefused(
+        f"{server} refused a statement. (SQLSTATE {state})",
+        "The table may have been changed by somebody else.",
+    )
+
+
+def _of_the_state(server: str, error: Error) -> ConnectorError:
+    if error.sqlstate not in _OTHER_SHAPE:
+        return translated(server, error)
+    return StateRefused(
+        "The schema _connector is no readable state: its tables have another shape. "
+        f"(SQLSTATE {error.sqlstate})",
+        "Restore it from a backup, or drop the schema and take new snapshots.",
+    )
+
+
+def _of_the_query(server: str, error: Error) -> ConnectorError:
+    state = error.sqlstate or ""
+    if not state or state.startswith(("08", "53", "57P", "40", "55")):
+        return translated(server, error)
+    if state == "25006":
+        return ConfigError("The query writes, and a query can only read.")
+    if state.startswith("42") and state != "42501":
+        # What is wrong with the text of a query is told before any row is read.
+        return ConfigError(f"The query cannot be answered: {_first_line(error)} ({state})")
+    return ConfigError(
+        f"The query failed. (SQLSTATE {state})",
+        "A query can only read what the role may read.",
+    )
+
+
+def _first_line(error: Error) -> str:
+    details: Any = error.details
+    for name, text in details or ():
+        if name == b"PG_DIAG_MESSAGE_PRIMARY":
+            return str(text, errors="replace")
+    return "it is no SQL that Postgres knows"
+
+
+def _of_the_connection(server: str, text: str) -> ConnectorError:
+    if any(sign in text for sign in _NOT_NOW):
+        return Unreachable(f"{server} takes no connection now.", "Try again later.")
+    if any(sign in text for sign in _NO_TLS):
+        return DestinationRefused(
+            f"There is no verified, encrypted connection to {server}.",
+            "Add sslrootcert=/path/to/ca.pem to the url for a server with a certificate of its "
+            "own, or another sslmode where the network is trusted.",
+        )
+    if any(sign in text for sign in _REFUSED_LOGIN):
+        return DestinationRefused(
+            f"{server} refused the login.",
+            "Check the user, the database and the password: in PGPASSWORD, in the file that "
+            "PGPASSFILE names, or in the url as ${NAME}.",
+        )
+    return Unreachable(
+        f"{server} cannot be reached.", "Check the host and the port, or try again later."
+    )

@@ -1,0 +1,172 @@
+"""Replicated tables in Postgres: found, made and compared; and the tables of the state."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.sql.ddl import ExecutableDDLElement
+
+from connector.core.keys import KeySchema
+from connector.core.schema import Kind
+from connector.core.state import Column
+from connector.destinations import state_tables as t
+from connector.destinations import table_columns
+from connector.destinations.postgres_connection import Connection
+from connector.destinations.postgres_types import NAME_BYTES, POSTGRES, postgres_type
+from connector.destinations.sql import Target, quoted
+from connector.errors import DestinationRefused
+
+
+@dataclass(frozen=True)
+class Found:
+    """A table as it is now; `columns` is empty where there is none."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    key: tuple[str, ...] = ()
+    """The columns of its primary key, in order."""
+    constraint: str = ""
+    """The name of its primary key."""
+
+
+def describe(connection: Connection, target: Target) -> Found:
+    """A table's columns with their SQL types, and its key.
+
+    Raises DestinationRefused where it is no table, or one that this role does not own.
+    """
+    relation = connection.run(
+        "SELECT c.oid::bigint AS oid, c.relkind::text AS kind, "
+        "pg_has_role(c.relowner, 'USAGE') AS owned "
+        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = $1 AND c.relname = $2",
+        [target.schema, target.name],
+    )
+    if not relation:
+        return Found()
+    if relation[0]["kind"] != "r":
+        raise DestinationRefused(
+            f"{target} exists and is no table.", "Choose another name with `into`, or drop it."
+        )
+    if not relation[0]["owned"]:
+        raise DestinationRefused(
+            f"The table {target} belongs to another role, and only its owner may add columns.",
+            "Use the role that made it, or ALTER TABLE … OWNER TO this role.",
+        )
+    return _described(connection, relation[0]["oid"])
+
+
+def _described(connection: Connection, oid: int) -> Found:
+    columns = connection.run(
+        "SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type "
+        "FROM pg_attribute WHERE attrelid = $1::bigint::oid AND attnum > 0 AND NOT attisdropped "
+        "ORDER BY attnum",
+        [oid],
+    )
+    key = connection.run(
+        "SELECT k.conname::text AS name, a.attname::text AS part "
+        "FROM pg_constraint k CROSS JOIN unnest(k.conkey) WITH ORDINALITY AS p(number, place) "
+        "JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = p.number "
+        "WHERE k.conrelid = $1::bigint::oid AND k.contype = 'p' ORDER BY p.place",
+        [oid],
+    )
+    return Found(
+        {row["name"]: row["type"] for row in columns},
+        tuple(row["part"] for row in key),
+        key[0]["name"] if key else "",
+    )
+
+
+def create(connection: Connection, target: Target, columns: Mapping[str, Column]) -> None:
+    """Makes the table with its key columns, and its schema where absent."""
+    for name in (target.schema, target.name):
+        if len(name.encode()) > NAME_BYTES:
+            raise DestinationRefused(
+                f"The name {name} is longer than the {NAME_BYTES} bytes that Postgres allows.",
+                "Give the table a shorter name with `into`.",
+            )
+    create_schema(connection, target.schema)
+    body = [f"{quoted(column.name)} {_key_type(column)} NOT NULL" for column in columns.values()]
+    body += [f"{quoted(name)} {sql}" for name, sql in POSTGRES.service.items()]
+    connection.execute(f"CREATE TABLE {target.sql} ({', '.join(body)})")
+    add_key(connection, target, [column.name for column in columns.values()])
+
+
+def add_key(connection: Connection, target: Target, columns: Sequence[str]) -> None:
+    """Makes `columns` the primary key."""
+    names = ", ".join(map(quoted, columns))
+    connection.execute(f"ALTER TABLE {target.sql} ADD PRIMARY KEY ({names})")
+
+
+def drop_key(connection: Connection, target: Target, found: Found) -> None:
+    """Drops the primary key."""
+    connection.execute(f"ALTER TABLE {target.sql} DROP CONSTRAINT {quoted(found.constraint)}")
+
+
+def _key_type(column: Column) -> str:
+    # Bytes sort the same on every system, so that no upgrade of it breaks the index.
+    collation = ' COLLATE "C"' if column.type.kind is Kind.STRING else ""
+    return postgres_type(column.type) + collation
+
+
+def create_schema(connection: Connection, schema: str) -> None:
+    """Makes a schema where absent; only then does the role need the privilege for it."""
+    found = connection.run("SELECT 1 AS found FROM pg_namespace WHERE nspname = $1", [schema])
+    if not found:
+        connection.execute(f"CREATE SCHEMA {quoted(schema)}")
+
+
+def verify(target: Target, found: Found, columns: Mapping[str, Column], keys: KeySchema) -> None:
+    """Raises DestinationRefused where a column or the key is not as the connector left it."""
+    table_columns.verify(POSTGRES, target, found.columns, columns)
+    if not has_key(found, columns, keys):
+        raise table_columns.changed_by_hand(target, "its primary key is gone, or another one")
+
+
+def adopt(target: Target, found: Found, keys: KeySchema) -> dict[str, Column]:
+    """The columns of a table that the connector made but whose state was forgotten."""
+    adopted = table_columns.adopt(POSTGRES, target, found.columns, keys)
+    if not has_key(found, adopted, keys):
+        raise DestinationRefused(
+            f"The table {target} exists and has another primary key than its source.",
+            "Choose another name with `into`, or drop it.",
+        )
+    return adopted
+
+
+def has_key(found: Found, columns: Mapping[str, Column], keys: KeySchema) -> bool:
+    """Whether the source's key is the table's."""
+    return found.key == tuple(columns[key.name].name for key in keys)
+
+
+_STATE_KEYS = {
+    "tables": ("table_name",),
+    "cursors": ("table_name", "partition"),
+    # An attribute's name may be longer than an index allows; its column's never is.
+    "columns": ("table_name", "column_name"),
+    "runs": ("run_id", "table_name"),
+}
+_STATE_INDEXES = {"tombstones": ("table_name",), "quarantine": ("table_name", "generation")}
+
+
+def create_state(connection: Connection) -> None:
+    """Makes the schema of the state and its tables where absent, with their keys."""
+    create_schema(connection, t.SCHEMA)
+    rows = connection.run(
+        "SELECT c.relname::text AS name FROM pg_class c "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1",
+        [t.SCHEMA],
+    )
+    present = {row["name"] for row in rows}
+    for table in t.all_tables():
+        if table.name not in present:
+            for statement in _creation(table):
+                connection.execute(t.definition(statement))
+
+
+def _creation(table: sa.Table) -> list[ExecutableDDLElement]:
+    copy = table.to_metadata(sa.MetaData(schema=t.SCHEMA))
+    if key := _STATE_KEYS.get(table.name):
+        copy.append_constraint(sa.PrimaryKeyConstraint(*(copy.c[name] for name in key)))
+    columns = _STATE_INDEXES.get(table.name, ())
+    indexes = [sa.Index(f"{table.name}_by_table", *(copy.c[n] for n in columns))] if columns else []
+    return [CreateTable(copy), *map(CreateIndex, indexes)]

@@ -1,0 +1,83 @@
+"""Names and types of columns in Postgres."""
+
+from collections.abc import Mapping
+
+from connector.core.names import CHANGED_AT, COMMIT, DELETED, REST, Rules
+from connector.core.schema import BINARY, BOOLEAN, INTEGER, JSON, NUMBER, STRING, Kind, Type
+from connector.destinations.dialect import Dialect
+
+NAME_BYTES = 63
+MAX_COLUMNS = 1500
+"""Postgres takes 1600; what is left is for the service columns and for a user's own."""
+
+_SYSTEM = frozenset({"ctid", "oid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
+
+_TYPES: Mapping[Kind, str] = {
+    Kind.INTEGER: "bigint",
+    Kind.DECIMAL: "numeric",
+    Kind.NUMBER: "numeric",
+    Kind.STRING: "text",
+    Kind.BOOLEAN: "boolean",
+    Kind.BINARY: "bytea",
+    Kind.JSON: "jsonb",
+}
+
+
+def postgres_type(type_: Type) -> str:
+    """The SQL type that holds every value of `type_` exactly: numeric without a precision does."""
+    return _TYPES[type_.kind]
+
+
+def canonical_digits(expression: str) -> str:
+    """A numeric without needless zeros."""
+    return f"trim_scale({expression})"
+
+
+def base64(expression: str) -> str:
+    """The base64 of a bytea on one line; `encode` breaks it."""
+    return f"translate(encode({expression}, 'base64'), E'\\n', '')"
+
+
+def widened(expression: str, have: Type, want: Type) -> str:
+    """The same value in a type that is above its own in the lattice."""
+    if want.kind in (Kind.DECIMAL, Kind.NUMBER):
+        return f"{expression}::numeric"
+    if have.kind in (Kind.DECIMAL, Kind.NUMBER):
+        return f"to_jsonb({canonical_digits(expression)})"
+    if have.kind is Kind.BINARY:
+        return f"to_jsonb({base64(expression)})"
+    return f"to_jsonb({expression})"
+
+
+def staged_value(expression: str, type_: Type) -> str:
+    """A staged value, in the type that ADBC has for it, in the type of its column."""
+    if type_.kind is Kind.JSON:
+        return f"{expression}::jsonb"
+    if type_.kind is Kind.NUMBER:
+        return f"{expression}::text::numeric"
+    if type_.kind is Kind.STRING:
+        # Keys compare by their bytes, whatever language the database sorts in.
+        return f'{expression} COLLATE "C"'
+    return expression
+
+
+POSTGRES = Dialect(
+    rules=Rules(fold=str, max_bytes=NAME_BYTES, reserved=_SYSTEM, refused="\0"),
+    type_of=postgres_type,
+    widened=widened,
+    service={CHANGED_AT: "timestamp with time zone", COMMIT: "bigint"},
+    optional={REST: "jsonb", DELETED: "boolean DEFAULT false"},
+    adopted={
+        "text": STRING,
+        "bigint": INTEGER,
+        "numeric": NUMBER,
+        "jsonb": JSON,
+        "bytea": BINARY,
+        "boolean": BOOLEAN,
+    },
+    adopted_keys={
+        "S": {"text": STRING},
+        "N": {"bigint": INTEGER, "numeric": NUMBER},
+        "B": {"bytea": BINARY},
+    },
+)

