@@ -11,19 +11,26 @@ export UV_PYTHON_DOWNLOADS := never
 VENV := .venv/.with-$(subst /,-,$(PYTHON))
 DEMO := .venv/.demo
 DEV := .venv/.dev
+AIRFLOW := .venv-airflow/.dev
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check fmt constraints bench soak clean
+.PHONY: help demo test airflow test-airflow check fmt constraints bench soak clean
 
 help: ## list these recipes
-	@sed -n 's/^\([a-z]*\):.* ## /  make \1|/p' Makefile | awk -F'|' '{printf "%-19s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.* ## /  make \1|/p' Makefile | awk -F'|' '{printf "%-21s%s\n", $$1, $$2}'
 
 demo: $(DEMO) ## replicate a made-up table into DuckDB, on this machine only
 	@$(BIN)/connector demo $(ARGS)
 
 test: $(DEV) ## run the tests, e.g. make test ARGS='-k spool -x'
 	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+airflow: $(AIRFLOW) ## install Airflow and the connector into .venv-airflow
+	@echo "Now: . .venv-airflow/bin/activate" >&2
+
+test-airflow: $(AIRFLOW) ## run the tests of the DAGs, with a real Airflow
+	@.venv-airflow/bin/python -m pytest tests/airflow $(ARGS)
 
 check: $(DEV) ## lint, check the formatting, check the types
 	$(BIN)/ruff check
@@ -47,8 +54,8 @@ constraints: $(VENV) ## pin the newest versions of everything in constraints.txt
 	  --all-extras --all-groups --format requirements-txt --output-file constraints.txt
 	rm -f uv.lock
 
-clean: ## remove .venv and the caches
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## remove the environments and the caches
+	rm -rf .venv .venv-airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # pip checks uv's own hash; uv then refuses every package without a matching one.
 $(VENV): constraints.txt
@@ -59,9 +66,9 @@ $(VENV): constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
 	@touch $@
 
-INSTALL = $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode
+INSTALL = $(UV) pip install --quiet --python $(@D)/bin/python --compile-bytecode
 define install
-	@echo "Installing what constraints.txt pins into .venv" >&2
+	@echo "Installing what constraints.txt pins into $(@D)" >&2
 	@$(INSTALL) --require-hashes --constraint constraints.txt -r pyproject.toml --group build $(1)
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -72,3 +79,8 @@ $(DEMO): $(VENV) pyproject.toml constraints.txt
 
 $(DEV): $(VENV) pyproject.toml constraints.txt
 	$(call install,--extra demo --extra postgres --group dev)
+
+# An environment of its own: Airflow more than doubles what a developer has to install.
+$(AIRFLOW): $(VENV) pyproject.toml constraints.txt
+	@test -e .venv-airflow/bin/python || $(UV) venv --quiet --python $(BIN)/python .venv-airflow
+	$(call install,--all-extras --group dev)

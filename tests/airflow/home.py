@@ -21,6 +21,7 @@ from connector.airflow.factory import connector_dags
 DAGS = connector_dags(
     Path(__file__).with_name("orders.yaml"),
     aws_conn_id="aws_default",
+    pool="default_pool",
     retry_delay=timedelta(seconds=1),
     retries=3,
 )
