@@ -140,10 +140,10 @@ def in_circle(listing: Listing) -> str | None:
     return None
 
 
-def childless(listing: Listing, cursors: Mapping[str, Cursor]) -> list[str]:
-    """Finished shards whose children must exist, since the stream is enabled, but are not listed.
+def childless(listing: Listing, cursors: Mapping[str, Cursor], now: datetime) -> list[str]:
+    """Finished shards whose children must exist, since the stream is enabled, but are not known.
 
-    Only listed shards count: of older ones the children may be finished and forgotten.
+    Of shards that are neither listed nor read lately the children may be finished and forgotten.
     """
     if not listing.enabled:
         return []
@@ -152,7 +152,9 @@ def childless(listing: Listing, cursors: Mapping[str, Cursor]) -> list[str]:
     return [
         shard_id
         for shard_id, cursor in cursors.items()
-        if cursor.done and shard_id in listing.shards and shard_id not in parents
+        if cursor.done
+        and shard_id not in parents
+        and (shard_id in listing.shards or nothing_trimmed(cursor.seen_at, now))
     ]
 
 

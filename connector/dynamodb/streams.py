@@ -61,29 +61,32 @@ class Stream:
     def children(self, shard: str) -> list[Shard]:
         """The listed children of one shard; emulators that ignore the filter return all shards."""
         try:
-            page = self._describe(ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard})
+            page = self._described(ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard})
         except Exception as error:
-            if error_code(error) != "ValidationException":
+            if error_code(error) not in ("ValidationException", "ResourceNotFoundException"):
                 raise
-            # An endpoint that does not know the filter: the full listing has the children, too.
+            # The filter or the shard is unknown there: the full listing has the children, too.
             return [each for each in self.listing().shards.values() if each.parent == shard]
         return [
             _shard(each) for each in page.get("Shards", []) if each.get("ParentShardId") == shard
         ]
 
+    def _described(self, **parameters: Any) -> dict[str, Any]:
+        description: dict[str, Any] = self._call(
+            self._streams.describe_stream,
+            member("StreamDescription"),
+            StreamArn=self._arn,
+            **parameters,
+        )
+        return description
+
     def _describe(self, **parameters: Any) -> dict[str, Any]:
         try:
-            description: dict[str, Any] = self._call(
-                self._streams.describe_stream,
-                member("StreamDescription"),
-                StreamArn=self._arn,
-                **parameters,
-            )
+            return self._described(**parameters)
         except Exception as error:
             if error_code(error) == "ResourceNotFoundException":
                 raise HistoryLost(f"The stream {self._arn} no longer exists.", WAYS_OUT) from error
             raise
-        return description
 
     def read(self, shard: Shard, since: Cursor) -> StreamPage:
         """The next page after `since`; see `connector.ports.Source.read`."""

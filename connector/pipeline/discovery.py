@@ -44,7 +44,7 @@ class Discovery:
         Raises HistoryLost where a hole in the listing stays.
         """
         now = self.source.now()
-        waiting = childless(self.listing, cursors)
+        waiting = childless(self.listing, cursors, now)
         due = self.listed_at is None or now - self.listed_at >= LISTING_EVERY
         if not due and not waiting:
             return ()
@@ -105,17 +105,23 @@ class Discovery:
         fresh = self.listed_at is not None and self.listed_at >= since
         return (
             fresh
-            and not childless(self.listing, cursors)
+            and not childless(self.listing, cursors, self.source.now())
             and not newcomers(self.listing, cursors).orphans
         )
 
 
 def settled_listing(source: Source, pause: Callable[[float], bool]) -> Listing:
-    """The union of a few listings, where one lacks parents: it may lag, or they are trimmed."""
+    """The union of at least two listings, of more where one lacks parents or has no open shard.
+
+    Listings lag: what the plan does not see, it cannot cover.
+    """
     listing = source.listing()
-    for _ in range(SETTLING_TRIES - 1):
-        if not newcomers(listing, {}).orphans or pause(0.2):
+    for attempt in range(SETTLING_TRIES - 1):
+        if pause(0.2 if attempt else 0):
             break
         again = source.listing()
         listing = again.merged({**listing.shards, **again.shards}.values())
+        growing = any(not shard.closed for shard in listing.shards.values())
+        if growing and not newcomers(listing, {}).orphans:
+            break
     return listing

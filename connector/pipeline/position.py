@@ -8,12 +8,16 @@ from connector.core.cursors import Cursor
 from connector.core.shards import Shard, gone_unread, nothing_trimmed, window
 from connector.core.wire import RecordsPage
 from connector.errors import WAYS_OUT, HistoryLost, ShardGone, Unreachable
-from connector.ports import Source
+from connector.ports import Source, StreamPage
 
 EMPTY_PAGE = 10
 """What an empty page of a closed shard counts for in a turn, in records: they end, but when?"""
 
+SECOND = timedelta(seconds=1)
+"""The source's times are cut to the second: a record of that second may be older than the tail."""
+
 MISSING_PATIENCE = timedelta(seconds=60)
+DOUBT_PATIENCE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Position:
     """A record made after this tail began was read."""
     missing: datetime | None = None
     """Since when the stream says that there is no such shard."""
+    doubted: datetime | None = None
+    """Since when it has given no next iterator, though nothing says that it has ended."""
 
     def caught_up(self, quiet: timedelta) -> bool:
         """Nothing older than this tail is left unread."""
@@ -78,6 +84,7 @@ class Turn:
     silence: Silence | None
     fresh: bool
     missing: datetime | None = None
+    doubted: datetime | None = None
     pages: list[RecordsPage] = field(default_factory=list)
     begun: bool = False
 
@@ -100,8 +107,9 @@ class Turn:
             budget.spend(count)
             if count:
                 self._take(answer.page, began)
-            elif not self.shard.closed:
+            elif not (self.shard.closed or answer.page.next_iterator is None):
                 self._fall_silent(answer.asked_at, quiet)
+            self._doubt(answer)
             if answer.ended:
                 # Not seen until now: its children may hold older records than that.
                 self.cursor = replace(self.cursor, done=True)
@@ -117,7 +125,20 @@ class Turn:
             newest = max(r.dynamodb.ApproximateCreationDateTime for r in page.records)
             at = datetime.fromtimestamp(newest, UTC)
             self.cursor = seen(self.cursor, at)
-            self.fresh = self.fresh or at >= began
+            self.fresh = self.fresh or at >= began + SECOND
+
+    def _doubt(self, answer: StreamPage) -> None:
+        if answer.ended or answer.page.next_iterator is not None:
+            self.doubted = None
+            return
+        # The end of a shard whose closing is not listed yet, or a lost iterator: no silence.
+        self.silence = None
+        self.doubted = self.doubted or answer.asked_at
+        if answer.asked_at - self.doubted > DOUBT_PATIENCE:
+            raise Unreachable(
+                f"Shard {self.shard.id} gives no iterator to go on with, and is listed as open.",
+                "Nothing is lost yet; run the same command again.",
+            )
 
     def _fall_silent(self, at: datetime, quiet: timedelta) -> None:
         # One empty page proves nothing: it can stand before pages with records. A closed shard has
@@ -129,12 +150,14 @@ class Turn:
     def settle(self, listed: Shard | None, planned_at: datetime, now: datetime) -> None:
         """Decides what became of a shard that the stream says does not exist.
 
-        While it is listed, that may pass. Raises HistoryLost where it took records with it.
+        That may pass, so a loss is believed only after a while. Raises HistoryLost where the shard
+        took records with it.
         """
+        lost = gone_unread(self.cursor, planned_at, now)
         waited = self.missing is not None and now - self.missing >= MISSING_PATIENCE
-        if listed and not waited and nothing_trimmed(self.cursor.seen_at, now):
+        if (lost or listed) and not waited and nothing_trimmed(self.cursor.seen_at, now):
             return
-        if gone_unread(self.cursor, planned_at, now):
+        if lost:
             raise HistoryLost(
                 f"Shard {self.shard.id} is gone and was not read to its end; changes may be "
                 f"missing{window(self.cursor.seen_at, now)}.",

@@ -202,6 +202,7 @@ class Tail:
                 silence=position.silence,
                 fresh=position.fresh,
                 missing=position.missing,
+                doubted=position.doubted,
             )
             return turn.read(
                 self.source, began=self._began, quiet=self._quiet, share=share, budget=budget
@@ -216,6 +217,7 @@ class Tail:
             position = self._positions[turn.shard.id]
             position.cursor, position.silence = turn.cursor, turn.silence
             position.fresh, position.missing = turn.fresh, turn.missing
+            position.doubted = turn.doubted
         spans = self._spans()
         now = self.source.now()
         consistent = now if self._consistent() else None

@@ -150,14 +150,20 @@ def test_a_circle_is_found(listed: str, circle: bool) -> None:
         ("P! C<P", "P=5.", True, ""),
         ("P!", "P=5. C=<P", True, ""),
         ("P!", "P=5.", False, ""),  # A stream that was switched off grows no more.
-        ("", "P=5.", True, ""),  # Its children may be finished and forgotten.
+        ("", "P=5.", True, "P"),  # It was read just now, and only the listing lacks it.
     ],
 )
 def test_childless_are_finished_shards_whose_child_must_be_somewhere(
     listed: str, known: str, enabled: bool, expected: str
 ) -> None:
     """An enabled stream always goes on in a child."""
-    assert childless(listing(listed, enabled), cursors(known)) == expected.split()
+    found = childless(listing(listed, enabled), cursors(known), at(1))
+    assert found == expected.split()
+
+
+def test_children_of_shards_of_long_ago_may_be_forgotten() -> None:
+    """Nothing is expected after a shard that is neither listed nor was read within a day."""
+    assert childless(listing(""), cursors("P=5."), at(25)) == []
 
 
 @pytest.mark.parametrize(

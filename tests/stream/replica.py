@@ -250,6 +250,7 @@ class Replica(Stage):
 
     def _checked(self, run: Callable[[], TableState], caught_up: bool) -> TableState:
         error: BaseException | None = None
+        self.checker.began()
         try:
             return run()
         except BaseException as raised:

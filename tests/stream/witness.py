@@ -95,7 +95,7 @@ class Witness:
         state = self.inner.read(table)
         assert state is not None
         places = {name: (cursor.token, cursor.done) for name, cursor in state.cursors.items()}
-        self.checker.compare(self.contents(), places)
+        self.checker.compare(self.contents(), places, state.consistent_since)
 
     def _check(self, check: Callable[[], None]) -> None:
         try:

@@ -119,7 +119,11 @@ def edit(change: Callable[[Any], object]) -> Effect:
         answer = attempt.proceed()
         if answer.error:
             return answer
-        content = json.loads(answer.body)
+        try:
+            content = json.loads(answer.body)
+        except ValueError:
+            # Another fault has spoilt it already.
+            return answer
         change(content)
         return Response.of(content)
 

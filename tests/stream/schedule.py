@@ -1,0 +1,357 @@
+"""Everything that can happen to a replica, as actions that a machine or a die may choose from."""
+
+import copy
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from unittest.mock import patch
+
+from connector.errors import NeedsPerson, SourceRefused, Transient
+from tests.destinations.fake import FakeDestination
+from tests.rigs.scripted import Shard, reading
+from tests.rigs.scripted import scan as scanning
+from tests.rigs.scripted.scenario import (
+    Before,
+    Create,
+    Disable,
+    Drop,
+    During,
+    Enable,
+    Fault,
+    Heal,
+    Step,
+    Write,
+)
+
+from .checker import SHARD
+from .replica import Crash, Replica
+
+FAILPOINTS = (
+    "plan.before_commit",
+    "plan.after_commit",
+    "scan.after_page",
+    "spool.before_rename",
+    "spool.after_rename",
+    "load.before_drop",
+    "tail.after_read",
+    "tail.after_fold",
+    "witness.planned",
+    "witness.committed",
+    "witness.loaded",
+)
+FAULTS: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
+    ("throttle", "Scan", ()),
+    ("html", "Scan", ()),
+    ("cut_body", "Scan", ()),
+    ("empty_page", "Scan", ()),
+    ("wrong_checksum", "Scan", ()),
+    ("without", "Scan", ("Items",)),
+    ("limit_exceeded", "GetRecords", ()),
+    ("throttle", "GetRecords", ("ThrottlingException",)),
+    ("internal_server_error", "GetRecords", ()),
+    ("expired_iterator", "GetRecords", ()),
+    ("trimmed", "GetRecords", ()),
+    ("wrong_body", "GetRecords", ()),
+    ("html", "GetRecords", ()),
+    ("cut_body", "GetRecords", ()),
+    ("repeat", "GetRecords", ()),
+    ("without", "GetRecords", ("Records",)),
+    ("without", "GetRecords", ("NextShardIterator",)),
+    ("cut_connection", "GetRecords", ()),
+    ("throttle", "GetShardIterator", ("ThrottlingException",)),
+    ("wrong_body", "GetShardIterator", ()),
+    ("internal_server_error", "DescribeStream", ()),
+    ("html", "DescribeStream", ()),
+    ("limit_exceeded", "DescribeStream", ()),
+    ("unavailable", "DescribeTable", ()),
+)
+SURE_HOURS = 23.0
+"""Within this time of the last success nothing can be trimmed: a loss must not be reported."""
+
+
+class NoReason(AssertionError):
+    """A run failed though nothing was wrong with the world."""
+
+
+class _Call(Step):
+    """Something done while a call is on its way."""
+
+    def __init__(self, action: Callable[[], object]) -> None:
+        self._action = action
+
+    def play(self, stage: Any) -> None:
+        """Does it."""
+        self._action()
+
+
+@dataclass(frozen=True)
+class _Backup:
+    """The destination, and what the checker knew, at one moment."""
+
+    tables: Any
+    left_behind: Any
+    generation: Any
+    rows: Any
+    at: float
+
+
+@dataclass
+class Schedule:
+    """One replica, what may happen to it, and how each run may end."""
+
+    replica: Replica
+    succeeded_at: float = 0.0
+    broken: bool = False
+    """The stream is another one or none: only a full refresh helps."""
+    backups: list[_Backup] = field(default_factory=list)
+    faults_met: int = 0
+    trace: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.succeeded_at = self.replica.rig.clock.now()
+        self.replica.settings |= {"tail.quiet_seconds": 6.0, "tail.poll_seconds": 2.0}
+
+    # What happens to the source -----------------------------------------------------------------
+
+    def write(self, count: int, seed: int) -> None:
+        """A few writes to a few keys."""
+        self.replica.play(Write(count, seed=seed, keys=6))
+
+    def load(self, count: int) -> None:
+        """Items that have no records, while the table is still unplanned."""
+        if self.replica.checker.generation is None:
+            self.replica.play(Before(count, size=200))
+
+    def grow(self, pick: int, into: int, late: float, unlisted: int) -> None:
+        """A shard rolls over or splits; its children may be listed late."""
+        shard = self._open(pick)
+        if self.replica.checker.generation is None:
+            # A plan cannot know of a shard that no listing shows; what it misses is reported later.
+            late, unlisted = 0.0, min(unlisted, 1)
+        if shard and len(self.replica.stream.open_shards()) < 12:
+            children = self.replica.stream.split(shard, into)
+            for child in children:
+                child.listed_at = self.replica.rig.clock.now() + late
+                child.unlisted_listings = unlisted
+
+    def close(self, pick: int) -> None:
+        """A shard ends; its child begins with the next write, at the latest soon."""
+        shard = self._open(pick)
+        if shard:
+            stream = self.replica.stream
+            stream.close(shard)
+
+            def open_child() -> None:
+                if not shard.is_open and shard in stream.leaves and self.replica.model.streaming:
+                    stream.open_children(shard)
+
+            self.replica.after(_Call(open_child), seconds=20)
+
+    def hide(self, pick: int, listings: int) -> None:
+        """Some listings leave a shard out that was known before."""
+        shard = self._any(pick)
+        checker = self.replica.checker
+        if checker.generation and SHARD + shard.id in checker.generation.places:
+            shard.unlisted_listings = listings
+
+    def lie(self, pick: int, how: str) -> None:
+        """For less than a minute a shard looks open, or does not resolve."""
+        shard = self._any(pick)
+        truth = how == "resolves"
+        setattr(shard, how, not truth)
+        self.replica.after(_Call(lambda: setattr(shard, how, truth)), seconds=40)
+
+    def wait(self, seconds: float) -> None:
+        """Nobody does anything."""
+        self.replica.rig.clock.advance(seconds)
+
+    def fault(self, which: int, times: int, after: int) -> None:
+        """Some calls meet a fault."""
+        name, on, having = FAULTS[which % len(FAULTS)]
+        if name == "repeat":
+            # An empty page may come again, too; so many that it is a silence are another test's.
+            times = 1
+        self.replica.play(Fault(name, on, times, after, having=having))
+
+    def during(self, on: str, after: int, seed: int) -> None:
+        """Writes, and perhaps the end of a shard, while a call is on its way."""
+
+        def act() -> None:
+            if self.replica.table in self.replica.rig.tables:
+                self.write(2, seed)
+                if seed % 3 == 0:
+                    self.grow(seed, 1 + seed % 2, 0, 0)
+
+        self.replica.play(During(on, _Call(act), after=after))
+
+    def disable(self) -> None:
+        """The stream is switched off, and after a while a new one is switched on."""
+        self.replica.play(Disable())
+        self.broken = True
+
+    def recreate(self) -> None:
+        """The table is deleted and made again."""
+        self.replica.play(Drop(), Create(), Before(3))
+        self.broken = True
+
+    def _open(self, pick: int) -> Shard | None:
+        shards = self.replica.stream.open_shards()
+        return shards[pick % len(shards)] if shards else None
+
+    def _any(self, pick: int) -> Shard:
+        shards = list(self.replica.stream.shards.values())[-6:]
+        return shards[pick % len(shards)]
+
+    # What happens to the replica ----------------------------------------------------------------
+
+    def tune(self, batch_records: int, scan_pages: int, readers: int = 1) -> None:
+        """Another configuration from the next run on."""
+        self.replica.settings |= {"tail.batch_records": batch_records, "tail.readers": readers}
+        self.replica.scan_pages = scan_pages
+
+    def sync(self) -> None:
+        """A run until it is caught up."""
+        self._run(self.replica.sync)
+
+    def follow(self, rounds: int) -> None:
+        """A run of some rounds."""
+        self._run(lambda: self.replica.rounds(rounds))
+
+    def crash(self, which: int, nth: int) -> None:
+        """A run that is killed."""
+        at = FAILPOINTS[which % len(FAILPOINTS)]
+        self._run(lambda: self.replica.crash(f"{at}:{nth}"))
+
+    def rival(self, on: str, after: int) -> None:
+        """A second run begins while the next one waits for an answer, and overtakes it."""
+
+        def overtake() -> None:
+            # It fails on its own, as another process would; the checker still sees its commits.
+            with suppress(Transient, NeedsPerson, SourceRefused, Crash):
+                self.replica.run().sync(lambda tail: tail.caught_up())
+
+        self.replica.checker.runs_at_once += 1
+        self.replica.play(During(on, _Call(overtake), after=after))
+
+    def back_up(self) -> None:
+        """The destination is copied."""
+        destination, checker = self.replica.destination, self.replica.checker
+        if isinstance(destination, FakeDestination) and checker.generation:
+            copied = copy.deepcopy(
+                (destination.by_name, destination.left_behind, checker.generation, checker.rows)
+            )
+            self.backups.append(_Backup(*copied, at=self.succeeded_at))
+
+    def restore(self, pick: int) -> None:
+        """An earlier copy of the destination takes its place."""
+        destination, checker = self.replica.destination, self.replica.checker
+        if self.backups and isinstance(destination, FakeDestination):
+            backup = copy.deepcopy(self.backups[pick % len(self.backups)])
+            destination.by_name, destination.left_behind = backup.tables, backup.left_behind
+            checker.generation, checker.rows = backup.generation, backup.rows
+            self.succeeded_at = backup.at
+            # A table that was made again since then is no longer the one in the copy.
+            model = self.replica.model
+            now = checker.now_is
+            same = model.id == now.table_id and model.stream.arn == now.stream_arn
+            self.broken = self.broken or not same
+
+    def _run(self, run: Callable[[], object]) -> None:
+        began = self.replica.rig.clock.now()
+        try:
+            run()
+        except Transient as error:
+            if not self._disturbed():
+                raise NoReason(f"{error!r} in an undisturbed world") from error
+            self._heal()
+        except SourceRefused as error:
+            if self.replica.model.streaming:
+                raise NoReason(f"{error!r} with a stream") from error
+            self._refresh()
+        except NeedsPerson as error:
+            hours = (self.replica.rig.clock.now() - self.succeeded_at) / 3600
+            if not self.broken and hours < SURE_HOURS:
+                raise NoReason(f"{error!r}, {hours:.1f} hours after the last success") from error
+            self._refresh()
+        else:
+            if run == self.replica.sync:
+                self.succeeded_at = began
+
+    def _refresh(self) -> None:
+        """What a person does about a gap, or about a stream that is switched off."""
+        self._heal()
+        if not self.replica.model.streaming:
+            self.replica.play(Enable())
+        self.broken = False
+        self.replica.refresh()
+        self.succeeded_at = self.replica.rig.clock.now()
+
+    def _disturbed(self) -> bool:
+        rules = self.replica.rig.faults.rules
+        return any(rule.fired for rule in rules) or bool(self.replica.later)
+
+    def _heal(self) -> None:
+        self.faults_met += sum(rule.fired for rule in self.replica.rig.faults.rules)
+        self.replica.play(Heal())
+        for _, steps in self.replica.later:
+            self.replica.play(*steps)
+        self.replica.later.clear()
+        for shard in self.replica.stream.shards.values():
+            shard.unlisted_listings, shard.listed_at = 0, 0.0
+
+    def end(self) -> None:
+        """The world heals, and the replica must become equal."""
+        self._heal()
+        self._run(self.replica.sync)
+        if self.replica.checker.generation is None or self.succeeded_at == 0:
+            raise NoReason("the last run did not come to its end")
+
+
+@contextmanager
+def pages(record_bytes: int, scan_bytes: int) -> Iterator[None]:
+    """GetRecords and Scan answers of other sizes than DynamoDB's megabyte."""
+    with (
+        patch.object(reading, "MAX_BYTES", record_bytes),
+        patch.object(scanning, "PAGE_BYTES", scan_bytes),
+    ):
+        yield
+
+
+def play_random(schedule: Schedule, dice: random.Random, length: int, readers: int = 1) -> None:
+    """A random schedule: so many actions, each by its weight."""
+    some = dice.randrange
+    actions: list[tuple[int, str, Callable[[], tuple[Any, ...]]]] = [
+        (14, "write", lambda: (1 + some(8), some(10**6))),
+        (2, "load", lambda: (some(20),)),
+        (7, "grow", lambda: (some(99), 1 + some(3), dice.choice((0, 0, 10, 30)), some(3))),
+        (2, "close", lambda: (some(99),)),
+        (2, "hide", lambda: (some(99), some(4))),
+        (2, "lie", lambda: (some(99), dice.choice(("listed_open", "resolves")))),
+        (5, "wait", lambda: (dice.choice((1, 30, 300, 1000, 3600, 4 * 3600, 9 * 3600)),)),
+        (1, "wait", lambda: (3600 * (20 + some(10)),)),
+        (6, "fault", lambda: (some(99), 1 + some(3), some(4))),
+        (5, "during", lambda: (dice.choice(("GetRecords", "Scan", "DescribeStream")), some(6), 0)),
+        (1, "disable", tuple),
+        (1, "recreate", tuple),
+        (2, "tune", lambda: (dice.choice((1, 3, 1000, 50_000)), 1 + some(3), readers)),
+        (9, "sync", tuple),
+        (4, "follow", lambda: (1 + some(4),)),
+        (7, "crash", lambda: (some(99), 1 + some(3))),
+        (3, "rival", lambda: (dice.choice(("GetRecords", "Scan", "GetShardIterator")), some(8))),
+        (2, "back_up", tuple),
+        (1, "restore", lambda: (some(9),)),
+    ]
+    weights = [weight for weight, _, _ in actions]
+    for _ in range(length):
+        _, name, draw = dice.choices(actions, weights)[0]
+        arguments = draw()
+        if name == "during":
+            arguments = (*arguments[:2], some(10**6))
+        if name in ("disable",) and not schedule.replica.model.streaming:
+            continue
+        schedule.trace.append(f"{name}{arguments}")
+        getattr(schedule, name)(*arguments)
+    schedule.trace.append("end()")
+    schedule.end()

@@ -1,0 +1,62 @@
+"""The world the program runs in here: virtual time, kills that raise, clients made once."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+from connector import failpoints
+from connector.dynamodb import calls, client, source
+from connector.pipeline import tail
+from tests.rigs.scripted import ScriptedDynamoDB
+
+from .replica import Crash
+
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_REGION": "us-west-2",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@contextmanager
+def world(server: ScriptedDynamoDB) -> Iterator[ScriptedDynamoDB]:
+    """Lets the program run in this server's time."""
+    with ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ, ENVIRONMENT))
+        stack.enter_context(patch.object(source, "open_clients", _open_clients))
+        stack.enter_context(patch.object(failpoints, "os", _dying()))
+        # Between two answers the program counts seconds by itself: they must be virtual as well.
+        virtual = SimpleNamespace(monotonic=server.clock.now)
+        stack.enter_context(patch.object(calls, "time", virtual))
+        # The slices a wait is cut into, so that Ctrl-C need not wait long.
+        stack.enter_context(patch.object(tail, "REST_SECONDS", 60.0))
+        server.reset()
+        yield server
+
+
+_opened: dict[str, Any] = {}
+
+
+def _open_clients(config: Any, *_: Any) -> Any:
+    """Real clients, made once for each server: making them takes longer than most of the tests."""
+    _opened.setdefault(config.endpoint_url, config)
+    return _clients(config.endpoint_url)
+
+
+@cache
+def _clients(url: str) -> Any:
+    return client.open_clients(_opened[url], 16)
+
+
+def _dying() -> Any:
+    """What failpoints see of the operating system: to be killed is to raise Crash."""
+
+    def kill(process: int, signal: int) -> None:
+        raise Crash
+
+    return SimpleNamespace(environ={}, kill=kill, getpid=os.getpid)
