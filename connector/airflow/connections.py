@@ -33,22 +33,18 @@ def open_access(
     config = configuration.load(Path(config_file), to=to)
     if not aws_conn_id:
         return Access(config)
-    source, credentials = _with_aws(config.source, aws_conn_id)
-    return Access(config.model_copy(update={"source": source}), credentials)
+    said, credentials = _aws(aws_conn_id, config.source)
+    # As flags, so that an endpoint of a connection must be as safe as one of the file.
+    return Access(configuration.load(Path(config_file), to=to, overrides=said), credentials)
 
 
-def _with_aws(source: Source, conn_id: str) -> tuple[Source, Any]:
+def _aws(conn_id: str, source: Source) -> tuple[dict[str, object], Any]:
     from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 
     # Asked here as well, because the hook would quietly go on without a connection.
     region = BaseHook.get_connection(conn_id).extra_dejson.get("region_name") or source.region
     hook: Any = AwsGenericHook(aws_conn_id=conn_id, region_name=region, client_type="dynamodb")
     session = hook.get_session()
-    said = {
-        "region": region or session.region_name,
-        "endpoint_url": hook.conn_config.get_service_endpoint_url("dynamodb"),
-        "streams_endpoint_url": hook.conn_config.get_service_endpoint_url("dynamodbstreams"),
-    }
     unused = [name for name in _OURS if getattr(source, name)]
     if unused:
         log.info(
@@ -56,10 +52,12 @@ def _with_aws(source: Source, conn_id: str) -> tuple[Source, Any]:
             ", source.".join(unused),
             conn_id,
         )
-    given = source.model_dump(exclude=set(_OURS))
-    given.update({name: value for name, value in said.items() if value})
-    # Validated again: an endpoint of a connection must be as safe as one of the file.
-    return Source.model_validate(given), session.get_credentials()
+    said = {
+        "source.region": region or session.region_name,
+        "source.endpoint_url": hook.conn_config.get_service_endpoint_url("dynamodb"),
+        "source.streams_endpoint_url": hook.conn_config.get_service_endpoint_url("dynamodbstreams"),
+    }
+    return said, session.get_credentials()
 
 
 def destination_url(conn_id: str) -> str:

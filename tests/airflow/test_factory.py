@@ -1,0 +1,169 @@
+"""What the factory makes of a connector.yaml, and what it costs to parse."""
+
+import builtins
+import io
+import socket
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.demo_source import TABLE as COURSES
+
+ARN = "arn:aws:dynamodb:us-west-2:123456789012:table/orders"
+
+
+def write(folder: Path, tables: str, url: str = "duckdb:///warehouse.duckdb") -> Path:
+    """A connector.yaml."""
+    file = folder / "connector.yaml"
+    file.write_text(f"destination:\n  url: {url}\ntables:\n{tables}")
+    return file
+
+
+def made(file: Path, **more: Any) -> dict[str, Any]:
+    """The DAGs of a file, by their id."""
+    from connector.airflow.factory import connector_dags
+
+    return {dag.dag_id: dag for dag in connector_dags(file, **more)}
+
+
+@pytest.mark.parametrize(
+    "table", ["orders", "a.b", "A_b-C.9", "...", "x" * 255, f"{'y' * 250}.more"]
+)
+def test_every_table_name_makes_valid_dags(table, tmp_path):
+    dags = made(write(tmp_path, f'  "{table}": {{}}\n'))
+    assert len(dags) == 2
+    for dag_id, dag in dags.items():
+        assert len(f"dag_id={dag_id}") <= 255
+        dag.validate()
+
+
+def test_names_that_look_alike_make_dags_of_their_own(tmp_path):
+    like_the_arn = made(write(tmp_path, f'  "{ARN}": {{into: a}}\n'))
+    (name,) = {dag_id.rpartition("__")[0] for dag_id in like_the_arn}
+    tables = [ARN, ARN.replace("12:", "13:"), "orders", f"{'z' * 250}a", f"{'z' * 250}b"]
+    lines = "".join(f'  "{table}": {{into: t{n}}}\n' for n, table in enumerate(tables))
+    assert len(made(write(tmp_path, lines))) == 10
+    assert name.startswith("orders.us-west-2.123456789012")
+
+
+def test_the_tail_is_bounded_and_never_runs_twice(tmp_path):
+    dags = made(write(tmp_path, "  orders: {}\n"), every=timedelta(minutes=2))
+    tail, snapshot = dags["orders__tail"], dags["orders__snapshot"]
+    assert (tail.max_active_runs, tail.catchup, tail.schedule) == (1, False, timedelta(minutes=2))
+    assert tail.task_dict["tail"].seconds == 120
+    assert tail.dagrun_timeout > timedelta(minutes=2)
+    assert (snapshot.max_active_runs, snapshot.catchup, snapshot.schedule) == (1, False, None)
+    assert snapshot.params.dump() == {"full_refresh": False, "yes": False}
+    followed = made(tmp_path / "connector.yaml", tail_for=timedelta(minutes=4))["orders__tail"]
+    assert (followed.task_dict["tail"].seconds, followed.task_dict["tail"].follow) == (240, True)
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "pool"),
+    [
+        ("duckdb:///warehouse.duckdb", {}, "duckdb_warehouse"),
+        ("duckdb:////data/my wh.db", {}, "duckdb_my_wh"),
+        ("duckdb:///warehouse.duckdb", {"pool": "mine"}, "mine"),
+        ("duckdb:///warehouse.duckdb", {"destination_conn_id": "wh"}, "connector_wh"),
+        ("postgresql://loader@db/analytics", {}, "default_pool"),
+    ],
+)
+def test_steps_that_write_wait_for_the_pool_and_scans_do_not(url, more, pool, tmp_path):
+    dags = made(write(tmp_path, "  orders: {}\n", f'"{url}"'), **more)
+    pools = {(dag.dag_id, task.task_id): task.pool for dag in dags.values() for task in dag.tasks}
+    assert pools == {
+        ("orders__snapshot", "plan"): pool,
+        ("orders__snapshot", "scan"): "default_pool",
+        ("orders__snapshot", "load"): pool,
+        ("orders__tail", "plan"): pool,
+        ("orders__tail", "tail"): pool,
+        ("orders__tail", "start_snapshot"): "default_pool",
+    }
+
+
+def test_a_pool_that_does_not_exist_is_a_warning_of_the_dag(home):
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(dag_folder=str(home.dags), known_pools={"default_pool"})
+    assert not bag.import_errors
+    told = {warning.dag_id: warning.message for warning in bag.dag_warnings}
+    assert set(told) == {f"{COURSES}__snapshot", f"{COURSES}__tail", "courses_report"}
+    assert "duckdb_warehouse" in told[f"{COURSES}__tail"]
+    assert "airflow pools set duckdb_warehouse 1" in bag.dags[f"{COURSES}__tail"].doc_md
+
+
+def test_assets_are_named_by_where_the_table_is(tmp_path):
+    from connector.airflow.assets import table_asset
+    from connector.config import load
+
+    first = load(write(tmp_path, "  orders: {into: sales}\n  users: {}\n"))
+    other = load(write(tmp_path, "  orders: {}\n", '"postgresql://me:secret@db:5432/wh"'))
+    assets = [
+        table_asset(first, "orders"),
+        table_asset(first, "users"),
+        table_asset(other, "orders"),
+        table_asset(other, "orders", "warehouse"),
+    ]
+    assert len({each.name for each in assets}) == len({each.uri for each in assets}) == 4
+    assert assets[2].uri == "x-connector://db:5432/wh/public/orders"
+    assert table_asset(first, "orders") == assets[0]
+    assert "secret" not in str(assets)
+
+
+def test_parsing_reads_the_file_and_nothing_else(tmp_path, monkeypatch):
+    file = write(tmp_path, "".join(f"  table-{n}: {{}}\n" for n in range(50)))
+    made(file)
+    opened: list[str] = []
+    real = io.open
+
+    def noted(name: Any, *args: Any, **kwargs: Any) -> Any:
+        opened.append(str(name))
+        return real(name, *args, **kwargs)
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise AssertionError("the network, while a DAG file is parsed")
+
+    monkeypatch.setattr(builtins, "open", noted)
+    monkeypatch.setattr(io, "open", noted)
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    assert len(made(file)) == 100
+    assert set(opened) <= {str(file)}
+
+
+def test_parsing_imports_nothing_heavy(home):
+    heavy = ["boto3", "botocore", "pyarrow", "duckdb", "sqlalchemy", "connector.job"]
+    program = f"""
+import sys
+import airflow.sdk, airflow.providers.standard.operators.trigger_dagrun
+before = set(sys.modules)
+from connector.airflow.factory import connector_dags
+connector_dags({str(home.dags / "connector.yaml")!r}, aws_conn_id="aws_default")
+print([name for name in {heavy} if name in set(sys.modules) - before])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_parse_for_one_dag_makes_that_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "orders__tail")
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", "tail")
+    assert list(made(write(tmp_path, "  orders: {}\n  users: {}\n"))) == ["orders__tail"]
+
+
+def test_airflow_knows_the_provider(database):
+    from airflow.providers_manager import ProvidersManager
+
+    provider = ProvidersManager().providers["connector"]
+    assert provider.data["name"] == "connector"
+    assert provider.version
+    from connector.airflow.provider import get_provider_info
+
+    for operators in get_provider_info()["operators"]:
+        for module in operators["python-modules"]:
+            __import__(module)
