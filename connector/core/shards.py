@@ -140,6 +140,11 @@ def in_circle(listing: Listing) -> str | None:
     return None
 
 
+def growing(listing: Listing) -> bool:
+    """Whether the listing has an open shard, as that of an enabled stream must."""
+    return not listing.enabled or not all(shard.closed for shard in listing.shards.values())
+
+
 def childless(listing: Listing, cursors: Mapping[str, Cursor], now: datetime) -> list[str]:
     """Finished shards whose children must exist, since the stream is enabled, but are not known.
 

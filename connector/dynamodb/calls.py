@@ -169,7 +169,8 @@ def _of_client_error(error: ClientError, attempt: int) -> Exception:
             f"DynamoDB kept throttling {operation} ({reason}).",
             "Nothing is lost: run the same command later, or set source.max_read_units lower.",
         )
-    if status >= 500:
+    # An error without DynamoDB's own code is a proxy's, or was damaged on its way.
+    if status >= 500 or code.isdecimal():
         return Unreachable(f"DynamoDB answered {operation} with {status} {code}.", "Try again.")
     if code in _EXPIRED_CREDENTIALS and attempt < CREDENTIAL_TRIES:
         return Unreachable(f"The credentials for {operation} have expired.", "Renew them.")

@@ -10,6 +10,7 @@ from connector.core.shards import (
     Listing,
     Shard,
     childless,
+    growing,
     in_circle,
     losses,
     newcomers,
@@ -96,15 +97,17 @@ class Discovery:
         self.incomplete_since = self.incomplete_since or now
         if now - self.incomplete_since > LISTING_PATIENCE:
             raise Unreachable(
-                "The stream lists shards without their parents, or none after a finished shard.",
+                "The stream lists shards without their parents, or none after a finished shard, or "
+                "no open one.",
                 "Nothing is lost yet; run the same command again.",
             )
 
     def complete(self, cursors: Mapping[str, Cursor], since: datetime) -> bool:
-        """Whether the listing is younger than `since` and no finished shard lacks its children."""
+        """Whether the listing is younger than `since`, and no shard that must exist is missing."""
         fresh = self.listed_at is not None and self.listed_at >= since
         return (
             fresh
+            and growing(self.listing)
             and not childless(self.listing, cursors, self.source.now())
             and not newcomers(self.listing, cursors).orphans
         )
@@ -121,7 +124,6 @@ def settled_listing(source: Source, pause: Callable[[float], bool]) -> Listing:
             break
         again = source.listing()
         listing = again.merged({**listing.shards, **again.shards}.values())
-        growing = any(not shard.closed for shard in listing.shards.values())
-        if growing and not newcomers(listing, {}).orphans:
+        if growing(listing) and not newcomers(listing, {}).orphans:
             break
     return listing

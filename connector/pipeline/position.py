@@ -150,14 +150,13 @@ class Turn:
     def settle(self, listed: Shard | None, planned_at: datetime, now: datetime) -> None:
         """Decides what became of a shard that the stream says does not exist.
 
-        That may pass, so a loss is believed only after a while. Raises HistoryLost where the shard
-        took records with it.
+        That may pass, so it is believed only after a while, in which there were listings, too.
+        Raises HistoryLost where the shard took records with it.
         """
-        lost = gone_unread(self.cursor, planned_at, now)
         waited = self.missing is not None and now - self.missing >= MISSING_PATIENCE
-        if (lost or listed) and not waited and nothing_trimmed(self.cursor.seen_at, now):
+        if not waited and nothing_trimmed(self.cursor.seen_at, now):
             return
-        if lost:
+        if gone_unread(self.cursor, planned_at, now):
             raise HistoryLost(
                 f"Shard {self.shard.id} is gone and was not read to its end; changes may be "
                 f"missing{window(self.cursor.seen_at, now)}.",

@@ -19,6 +19,7 @@ from connector.core.shards import (
     childless,
     forgettable,
     gone_unread,
+    growing,
     in_circle,
     losses,
     newcomers,
@@ -159,6 +160,15 @@ def test_childless_are_finished_shards_whose_child_must_be_somewhere(
     """An enabled stream always goes on in a child."""
     found = childless(listing(listed, enabled), cursors(known), at(1))
     assert found == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("listed", "enabled", "whole"),
+    [("", True, False), ("P!", True, False), ("P! C<P", True, True), ("P!", False, True)],
+)
+def test_an_enabled_stream_has_an_open_shard(listed: str, enabled: bool, whole: bool) -> None:
+    """A listing without one is not the whole listing."""
+    assert growing(listing(listed, enabled)) is whole
 
 
 def test_children_of_shards_of_long_ago_may_be_forgotten() -> None:

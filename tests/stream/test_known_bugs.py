@@ -1,6 +1,7 @@
 """Bugs that other readers of DynamoDB Streams have shipped, each as a test named after it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -234,6 +235,16 @@ def test_b12_a_wrong_body_that_stays_ends_the_run(replica: Replica, operation: s
     cursors = replica.state().cursors
     assert not any(cursor.done for name, cursor in cursors.items() if name.startswith(what))
     replica.rig.faults.clear()
+    replica.sync()
+
+
+def test_b12_an_error_that_is_not_dynamodbs_is_tried_again(replica: Replica) -> None:
+    """A proxy's page with a 403 or 400 is no answer either, and no reason to give up."""
+    replica.play(Before(3), Put("a", 1))
+    replica.rig.faults.add(faults.cut_body(0.6), on="GetRecords", times=2)
+    replica.play(Fault("limit_exceeded", "GetRecords", times=2))
+    page = faults.wrong_body(b"<html>Forbidden</html>", "text/html")
+    replica.rig.faults.add(lambda a: replace(page(a), status=403), on="Scan", times=2)
     replica.sync()
 
 
