@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Condition
+from threading import Condition, Lock
 from typing import Any
 
 import duckdb
@@ -35,6 +35,8 @@ class _Gate:
     readers: int = 0
     writing: bool = False
     changed: Condition = field(default_factory=Condition)
+    setting_up: Lock = field(default_factory=Lock)
+    """Readers share what they open: the first sets it up before another can see it."""
 
     @contextmanager
     def passed(self, read_only: bool, timeout: float) -> Iterator[None]:
@@ -90,17 +92,18 @@ class DuckDBFile:
             )
         gate = _gates.setdefault(self.path.resolve(), _Gate())
         with gate.passed(read_only, self.lock_timeout), duckdb_errors(self.path):
-            connection = self._connect(read_only)
+            connection = self._connect(read_only, gate.setting_up)
             try:
                 yield connection
             finally:
                 connection.close()
 
-    def _connect(self, read_only: bool) -> Connection:
+    def _connect(self, read_only: bool, setting_up: Lock) -> Connection:
         started = time.monotonic()
         while True:
             try:
-                return self._connect_now(read_only)
+                with setting_up:
+                    return self._connect_now(read_only)
             except duckdb.Error as error:
                 waited = time.monotonic() - started
                 if not is_locked(error):
