@@ -167,21 +167,21 @@ def test_b9_a_trimmed_cursor_ends_the_run(replica: Replica) -> None:
     assert len(replica.rig.calls) - calls < 20
 
 
-def test_b10_a_late_writer_cannot_undo_a_shards_end(replica: Replica) -> None:
+def test_b10_a_late_writer_cannot_undo_a_shards_end(stored: Replica) -> None:
     """In the KCL a late checkpoint replaced SHARD_END, and children were read again."""
-    planned(replica, Put("a", 2), Roll(), Put("a", 3))
-    parent = replica.shard("0").id
+    planned(stored, Put("a", 2), Roll(), Put("a", 3))
+    parent = stored.shard("0").id
     done: list[Cursor] = []
 
     def overtake() -> None:
-        replica.run().sync(lambda tail: tail.caught_up())
-        done.append(replica.state().shards[parent])
+        stored.run().sync(lambda tail: tail.caught_up())
+        done.append(stored.state().shards[parent])
 
-    replica.checker.runs_at_once = 2
+    stored.checker.runs_at_once = 2
     # The first run has read a page when a second one reads and commits everything.
-    replica.play(During("GetRecords", Reenter(overtake), after=1))
-    replica.sync()
-    assert done[0].done and replica.state().shards[parent] == done[0]
+    stored.play(During("GetRecords", Reenter(overtake), after=1))
+    stored.sync()
+    assert done[0].done and stored.state().shards[parent] == done[0]
 
 
 @pytest.mark.parametrize(
