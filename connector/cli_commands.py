@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -112,16 +113,23 @@ def sync(flags: Flags, tables: list[str], until: Until, scan: Mapping[str, objec
 def _together(
     one: Callable[[str], TableState], names: list[str], stop: threading.Event
 ) -> list[TableState]:
+    errors: list[BaseException] = []
+
     def guarded(name: str) -> TableState:
         try:
             return one(name)
-        except BaseException:
+        except BaseException as error:
             # One table that fails ends the run: nobody watches a run that is half dead.
+            errors.append(error)
             stop.set()
             raise
 
     with ThreadPoolExecutor(len(names), "table") as threads:
-        return list(threads.map(guarded, names))
+        futures = [threads.submit(guarded, name) for name in names]
+    if errors:
+        # The first is why the others were asked to end.
+        raise errors[0]
+    return [future.result() for future in futures]
 
 
 def _print_states(printer: Printer, config: Config, states: list[TableState]) -> None:
@@ -243,6 +251,8 @@ def reset(flags: Flags, table: str, drop: bool, yes: bool) -> None:
         state = destination.read(table)
         if state is None:
             raise ConfigError(f"{table} has no state here.", "There is nothing to reset.")
+        if not yes and not sys.stdin.isatty():
+            raise ConfigError(f"{table} is reset only by somebody who means it.", "Give --yes.")
         if not yes:
             what = "state and its rows" if drop else "state"
             if not typer.confirm(f"Forget the {what} of {table}?", err=True):

@@ -189,7 +189,7 @@ class DuckDBDestination:
             raise DestinationRefused(f"There is no file {self._file.path} yet.")
         with self._file.open(read_only=True) as connection, query_errors():
             answer = connection.sql(sql)
-            return pa.table({}) if answer is None else answer.to_arrow_table()
+            return pa.table({}) if answer is None else _with_json(answer)
 
     def note(self, table: str, problem: str | None) -> None:
         """Remembers why a table needs a person, or that it no longer does."""
@@ -231,6 +231,16 @@ class DuckDBDestination:
             state.create()
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(self._schema)}")
             connection.execute("ROLLBACK")
+
+
+def _with_json(answer: duckdb.DuckDBPyRelation) -> pa.Table:
+    """An answer in Arrow, where JSON is plain text unless it is said to be JSON."""
+    table = answer.to_arrow_table()
+    for index, type_ in enumerate(answer.types):
+        if str(type_) == "JSON":
+            texts = table.column(index).cast(pa.string()).cast(pa.json_())
+            table = table.set_column(index, table.column_names[index], texts)
+    return table
 
 
 def _state_in(connection: Connection) -> State:

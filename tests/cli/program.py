@@ -104,6 +104,17 @@ def ended(process: subprocess.Popen[str], asked: signal.Signals | None = None) -
     return Done(process.returncode, stdout, stderr)
 
 
+def assert_one_sentence(done: Done, code: int, says: str) -> None:
+    """One error, one hint, no more and nothing that only a developer can read."""
+    assert done.code == code, done.stderr
+    (error,) = done.lines("Error: ")
+    (hint,) = done.lines("Hint: ")
+    assert says in error
+    assert len(hint) > len("Hint: ")
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     """Waits for a condition, as long as the process lives."""
     deadline = time.monotonic() + PATIENCE

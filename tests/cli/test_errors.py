@@ -16,7 +16,14 @@ import pytest
 from tests.pipeline.replica import ORDERS, SCHEMA, order
 from tests.rigs.scripted import ScriptedDynamoDB, faults
 
-from .program import COMMAND, Done, Program, ended, fingerprints, wait_until
+from .program import (
+    COMMAND,
+    Program,
+    assert_one_sentence,
+    ended,
+    fingerprints,
+    wait_until,
+)
 
 
 @pytest.fixture(scope="module")
@@ -202,17 +209,6 @@ MISTAKES = {
     "bad duration": Mistake(2, "no duration", ("sync", ORDERS, "--for", "soon")),
     "two ends": Mistake(2, "exclude", ("sync", ORDERS, "--for", "1s", "--follow")),
 }
-
-
-def assert_one_sentence(done: Done, code: int, says: str) -> None:
-    """One error, one hint, no more and nothing that only a developer can read."""
-    assert done.code == code, done.stderr
-    (error,) = done.lines("Error: ")
-    (hint,) = done.lines("Hint: ")
-    assert says in error
-    assert len(hint) > len("Hint: ")
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
 
 
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
