@@ -30,7 +30,7 @@ airflow: $(AIRFLOW) ## install Airflow and the connector into .venv-airflow
 	@echo "Now: . .venv-airflow/bin/activate" >&2
 
 test-airflow: $(AIRFLOW) ## run the tests of the DAGs, with a real Airflow
-	@.venv-airflow/bin/python -m pytest tests/airflow $(ARGS)
+	@NEEDS_AIRFLOW=1 .venv-airflow/bin/python -m pytest tests/airflow $(ARGS)
 
 check: $(DEV) ## lint, check the formatting, check the types
 	$(BIN)/ruff check

@@ -39,6 +39,8 @@ if HAS_AIRFLOW:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Airflow warns of itself; and without Airflow there is nothing to test here."""
+    if os.environ.get("NEEDS_AIRFLOW") and not HAS_AIRFLOW:
+        pytest.exit("Airflow is missing, and make test-airflow is for it.", returncode=1)
     for item in items:
         if item.path.parent != FOLDER or item.path.name not in NEEDS_AIRFLOW:
             continue

@@ -4,19 +4,24 @@ import os
 import re
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from sqlalchemy import NullPool, create_engine, text
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "airflow.md"
 STOP_SECONDS = 5
+HEALTHCHECKS = (
+    "airflow jobs check --job-type SchedulerJob --local",
+    "airflow jobs check --job-type DagProcessorJob --local",
+)
 FOREIGN = ("AIRFLOW", "CONNECTOR_", "AWS_", "_AIRFLOW", "PYTEST")
 
 
@@ -64,6 +69,16 @@ def wait(what: str, condition: Callable[[], bool], seconds: float) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds} seconds"
         time.sleep(0.3)
+
+
+def kill_session(session: int) -> None:
+    """Kills every process of a session: tasks have process groups of their own."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # The name, in parentheses, may hold anything; the fields that follow do not.
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                os.kill(int(stat.parent.name), signal.SIGKILL)
 
 
 @dataclass
@@ -117,9 +132,7 @@ class Stack:
         for process in self.processes.values():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, deadline - time.monotonic()))
-            # Its children may outlive it.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            kill_session(process.pid)
             process.wait()
 
     def answers(self) -> bool:
@@ -131,9 +144,10 @@ class Stack:
 
     def ask(self, sql: str) -> list[tuple[object, ...]]:
         """Rows of Airflow's own database."""
-        address = f"file:{self.home}/airflow.db?mode=ro"
-        with closing(sqlite3.connect(address, uri=True, timeout=10)) as connection:
-            return connection.execute(sql).fetchall()
+        url = self.environment.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
+        engine = create_engine(url or f"sqlite:///{self.home}/airflow.db", poolclass=NullPool)
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(sql))]
 
     def states(self, dag_id: str) -> list[str]:
         """The states of a DAG's runs."""

@@ -22,7 +22,7 @@ from tests.rigs.scripted import (
 )
 
 from .home import Home
-from .stack import Stack, page_blocks, shell, wait
+from .stack import HEALTHCHECKS, Stack, page_blocks, shell, wait
 
 # A link holds at least 50,000 rows, so that each segment has two.
 ROWS = 130_000
@@ -128,6 +128,11 @@ def test_a_scan_that_is_killed_goes_on_from_the_page_where_it_stopped(stack, rig
     assert tries == [(0, 2), (1, 1)]
     query = 'connector query --output json "select count(*) as n from orders" --config '
     assert json.loads(stack.shell(f"{query} {stack.home}/dags/orders.yaml")) == [{"n": ROWS}]
+
+
+@pytest.mark.parametrize("command", HEALTHCHECKS)
+def test_a_process_that_works_is_healthy(command, stack):
+    assert "Found one alive job" in stack.shell(command)
 
 
 def test_every_task_goes_through_the_pool_that_is_named(stack):
