@@ -58,6 +58,7 @@ class Stream:
     leaves: list[Shard] = field(default_factory=list)
     written: list[tuple[str, Record]] = field(default_factory=list, repr=False)
     """Every record there ever was, and its shard: what was trimmed is still here."""
+    _leaf_of: dict[int, Shard] = field(default_factory=dict, repr=False)
 
     def open_first(self, count: int) -> None:
         """Opens the shards a new stream begins with."""
@@ -93,6 +94,7 @@ class Stream:
             if parent.is_open or parent not in self.leaves:
                 raise ValueError(f"{parent.id} is open, or has children already")
             self.leaves.remove(parent)
+            self._leaf_of.clear()
             return [self._open(part, parent) for part in parent.hashes.parts(count)]
 
     def roll(
@@ -184,7 +186,10 @@ class Stream:
         return shard.closed_at is not None and shard.closed_at <= horizon
 
     def _leaf(self, hashed: int) -> Shard:
-        leaf = next(shard for shard in self.leaves if hashed in shard.hashes)
+        leaf = self._leaf_of.get(hashed)
+        if leaf is None:
+            leaf = next(shard for shard in self.leaves if hashed in shard.hashes)
+            self._leaf_of[hashed] = leaf
         return leaf if leaf.is_open else self.open_children(leaf)[0]
 
     def _open(self, hashes: HashRange, parent: Shard | None) -> Shard:
