@@ -10,7 +10,7 @@ from msgspec import Raw
 from msgspec.structs import astuple
 
 from connector.core import columns, values, wire
-from connector.core.keys import KeySchema, key_of
+from connector.core.keys import KeySchema, key_of, key_text
 from connector.core.limits import EVERYTHING, Limits, Unstorable
 from connector.core.malformed import Malformed
 from connector.core.rows import field_of, rest_field
@@ -27,8 +27,8 @@ class BadItem:
     index: int
     raw: bytes
     reason: str
-    legal: bool = False
-    """Whether only this destination cannot hold it."""
+    key: str | None = None
+    """Its canonical key, where it is only this destination that cannot hold it."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Encoder:
             try:
                 self._learn(raw)
             except Malformed as error:
-                bad.append(BadItem(index, raw, str(error), isinstance(error, Unstorable)))
+                bad.append(BadItem(index, raw, str(error), self._key(raw, error)))
             else:
                 good.append(raw)
         if not good:
@@ -143,6 +143,10 @@ class Encoder:
             elif tags is None or tag not in tags:
                 self._tags[name] = (tags or frozenset()) | {tag}
                 self._by_item = self._by_item or not _fits_struct(name)
+
+    def _key(self, raw: bytes, error: Malformed) -> str | None:
+        legal = isinstance(error, Unstorable)
+        return key_text(key_of(self._keys, _generic.decode(raw))) if legal else None
 
     def _make_decoders(self) -> None:
         keys = {key.name for key in self._keys}

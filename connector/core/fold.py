@@ -122,7 +122,7 @@ class Fold:
         images = [_image(record) for _, (_, record) in kept]
         encoded = self.encoder.encode(images)
         bad = {each.index: each for each in encoded.bad}
-        replaced = {index for index, each in bad.items() if each.legal}
+        replaced = {index for index, each in bad.items() if each.key}
         if replaced:
             images = [
                 bytes(record.dynamodb.Keys) if index in replaced else images[index]

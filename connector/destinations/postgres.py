@@ -208,6 +208,7 @@ class PostgresDestination:
             postgres_schema.create_schema(connection, self._schema)
             probe = Target(self._schema, f"_connector_check_{uuid4().hex[:8]}")
             connection.execute(f"CREATE TABLE {probe.sql} ()")
+            connection.run(f"SELECT count(*) AS n FROM {probe.sql}")
             connection.execute("CREATE TEMPORARY TABLE _connector_check ()")
             for target in state.targets().values():
                 postgres_schema.describe(connection, target)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import adbc_driver_postgresql
 import pyarrow as pa
@@ -12,13 +12,16 @@ from adbc_driver_manager import AdbcConnection, AdbcDatabase, dbapi
 
 from connector.config_url import DestinationUrl
 from connector.destinations.postgres_errors import (
-    connect_errors,
-    postgres_errors,
-    query_errors,
-    state_errors,
+    of_the_connection,
+    of_the_query,
+    of_the_state,
+    told,
+    translated,
 )
 from connector.destinations.postgres_url import libpq_url
 from connector.errors import ConnectorError, DestinationRefused, Unreachable
+
+Rows: TypeAlias = "pa.RecordBatchReader | pa.Table"
 
 OLDEST = 130_000
 ANSWER_SECONDS = 10.0
@@ -44,13 +47,11 @@ class Connection:
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Runs one statement and returns its rows."""
-        with postgres_errors(self._server):
-            return self._run(sql, parameters)
+        return told(self._server, translated, lambda: self._run(sql, parameters))
 
     def run_on_state(self, sql: str, parameters: Sequence[Any]) -> list[dict[str, Any]]:
         """As `run`, for statements on the state's own tables."""
-        with state_errors(self._server):
-            return self._run(sql, parameters)
+        return told(self._server, of_the_state, lambda: self._run(sql, parameters))
 
     def execute(self, sql: str) -> None:
         """Runs one statement that has no answer."""
@@ -67,45 +68,47 @@ class Connection:
             rows: list[dict[str, Any]] = cursor.fetch_arrow_table().to_pylist()
             return rows
 
-    @contextmanager
-    def reader(self, sql: str) -> Iterator[pa.RecordBatchReader]:
-        """The answer as it comes, in batches."""
+    def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
+        """The answer as it comes."""
         with self._connection.cursor() as cursor:
-            with postgres_errors(self._server):
-                cursor.execute(_whole(sql))
-            yield cursor.fetch_record_batch()
+            told(self._server, translated, lambda: cursor.execute(_whole(sql)))
+            reader = cursor.fetch_record_batch()
+            while batch := told(self._server, translated, lambda: next(reader, None)):
+                yield batch
 
     def query(self, sql: str) -> pa.Table:
         """The answer to a user's own query."""
+        return told(self._server, of_the_query, lambda: self._query(sql))
+
+    def _query(self, sql: str) -> pa.Table:
         # COPY, which is faster, knows neither SHOW nor EXPLAIN.
         options = {"adbc.postgresql.use_copy": "false"}
-        with (
-            query_errors(self._server),
-            self._connection.cursor(adbc_stmt_kwargs=options) as cursor,
-        ):
+        with self._connection.cursor(adbc_stmt_kwargs=options) as cursor:
             cursor.execute(_whole(sql))
             return cursor.fetch_arrow_table()
 
-    def ingest(
-        self, rows: pa.RecordBatchReader | pa.Table, table: str, schema: str | None = None
-    ) -> int:
+    def ingest(self, rows: Rows, table: str, schema: str | None = None) -> int:
         """Adds rows by COPY: to a table, or, without a schema, to a temporary one."""
-        with postgres_errors(self._server), self._connection.cursor() as cursor:
+        return told(self._server, translated, lambda: self._ingest(rows, table, "append", schema))
+
+    def stage(self, rows: Rows, name: str) -> int:
+        """Puts rows in a new temporary table, in the types that ADBC has for theirs."""
+        return told(self._server, translated, lambda: self._ingest(rows, name, "create", None))
+
+    def _ingest(
+        self, rows: Rows, table: str, mode: Literal["append", "create"], schema: str | None
+    ) -> int:
+        with self._connection.cursor() as cursor:
+            temporary = schema is None
             return int(
                 cursor.adbc_ingest(
-                    table, rows, mode="append", db_schema_name=schema, temporary=schema is None
+                    table, rows, mode=mode, db_schema_name=schema, temporary=temporary
                 )
             )
 
-    def stage(self, rows: pa.RecordBatchReader | pa.Table, name: str) -> int:
-        """Puts rows in a new temporary table, in the types that ADBC has for theirs."""
-        with postgres_errors(self._server), self._connection.cursor() as cursor:
-            return int(cursor.adbc_ingest(name, rows, mode="create", temporary=True))
-
     def commit(self) -> None:
         """Ends the transaction."""
-        with postgres_errors(self._server):
-            self._connection.commit()
+        told(self._server, translated, self._connection.commit)
 
 
 def _whole(sql: str) -> str:
@@ -148,10 +151,7 @@ class PostgresServer:
         One that is read only sees one state of the database all the time. `path` is where names
         without a schema are looked up.
         """
-        with connect_errors(self.shown):
-            database = self._opened()
-            kept: Any = _Kept(database)
-            connection = dbapi.Connection(kept, AdbcConnection(database))
+        connection = told(self.shown, of_the_connection, self._connect)
         try:
             opened = Connection(connection, self.shown)
             self._settle(opened, path)
@@ -160,6 +160,11 @@ class PostgresServer:
             yield opened
         finally:
             connection.close()
+
+    def _connect(self) -> dbapi.Connection:
+        database = self._opened()
+        kept: Any = _Kept(database)
+        return dbapi.Connection(kept, AdbcConnection(database))
 
     def _settle(self, connection: Connection, path: str) -> None:
         settings = _SETTINGS | {

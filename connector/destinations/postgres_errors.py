@@ -1,8 +1,7 @@
 """What ADBC raises → our errors. Postgres' texts may quote values, so they stay out."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from adbc_driver_manager import Error
 
@@ -98,57 +97,22 @@ _SENTENCES: dict[str, tuple[type[ConnectorError], str, str]] = {
 }
 
 
-@contextmanager
-def postgres_errors(server: str) -> Iterator[None]:
-    """Turns what ADBC raises into errors of ours, without its text and without the statement."""
+Result = TypeVar("Result")
+Translate = Callable[[str, Error], ConnectorError]
+
+
+def told(server: str, translate: Translate, work: Callable[[], Result]) -> Result:
+    """The result of `work`; what ADBC raises becomes an error of ours and is forgotten."""
     try:
-        yield
+        return work()
     except Error as error:
-        problem = translated(server, error)
-    else:
-        return
+        problem = translate(server, error)
     # Outside of the handler: the driver's error holds the statement and may hold values.
     raise problem
 
 
-@contextmanager
-def state_errors(server: str) -> Iterator[None]:
-    """As `postgres_errors`, for the state's own tables: they may not be as we made them."""
-    try:
-        yield
-    except Error as error:
-        problem = _of_the_state(server, error)
-    else:
-        return
-    raise problem
-
-
-@contextmanager
-def query_errors(server: str) -> Iterator[None]:
-    """As `postgres_errors`, for a user's own query."""
-    try:
-        yield
-    except Error as error:
-        problem = _of_the_query(server, error)
-    else:
-        return
-    raise problem
-
-
-@contextmanager
-def connect_errors(server: str) -> Iterator[None]:
-    """As `postgres_errors`, while connecting: libpq gives no SQLSTATE then, only a text."""
-    try:
-        yield
-    except Error as error:
-        problem = _of_the_connection(server, str(error).lower())
-    else:
-        return
-    raise problem
-
-
 def translated(server: str, error: Error) -> ConnectorError:
-    """Our error for a statement's."""
+    """Our error for a statement."""
     state = error.sqlstate
     if not state:
         return Unreachable(f"The connection to {server} was lost.", _AGAIN)
@@ -162,7 +126,8 @@ def translated(server: str, error: Error) -> ConnectorError:
     )
 
 
-def _of_the_state(server: str, error: Error) -> ConnectorError:
+def of_the_state(server: str, error: Error) -> ConnectorError:
+    """Our error for a statement on the state's own tables: they may not be as we made them."""
     if error.sqlstate not in _OTHER_SHAPE:
         return translated(server, error)
     return StateRefused(
@@ -172,8 +137,11 @@ def _of_the_state(server: str, error: Error) -> ConnectorError:
     )
 
 
-def _of_the_query(server: str, error: Error) -> ConnectorError:
+def of_the_query(server: str, error: Error) -> ConnectorError:
+    """Our error for a user's own query."""
     state = error.sqlstate or ""
+    if state == "08P01":
+        return ConfigError("The query cannot be answered: it has parameters, and there are none.")
     if not state or state.startswith(("08", "53", "57P", "40", "55")):
         return translated(server, error)
     if state == "25006":
@@ -195,7 +163,9 @@ def _first_line(error: Error) -> str:
     return "it is no SQL that Postgres knows"
 
 
-def _of_the_connection(server: str, text: str) -> ConnectorError:
+def of_the_connection(server: str, error: Error) -> ConnectorError:
+    """Our error for a connection that is not made: libpq gives no SQLSTATE then, only a text."""
+    text = str(error).lower()
     if any(sign in text for sign in _NOT_NOW):
         return Unreachable(f"{server} takes no connection now.", "Try again later.")
     if any(sign in text for sign in _NO_TLS):

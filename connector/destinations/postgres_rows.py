@@ -27,14 +27,13 @@ def read_rows(
         chosen.append(_sent(quoted(REST), JSON))
     names = ", ".join(f"{value} AS c{place}" for place, value in enumerate(chosen))
     schema = pa.schema(fields)
-    with connection.reader(f"SELECT {names} FROM {target.sql}{_live(actual)}") as batches:
-        for batch in batches:
-            arrays = [
-                # JSON and numbers are sent as text, which Arrow reads exactly.
-                array if array.type == field.type else array.cast(_read_as(field)).cast(field.type)
-                for array, field in zip(batch.columns, schema, strict=True)
-            ]
-            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+    for batch in connection.batches(f"SELECT {names} FROM {target.sql}{_live(actual)}"):
+        arrays = [
+            # JSON and numbers are sent as text, which Arrow reads exactly.
+            array if array.type == field.type else array.cast(_read_as(field)).cast(field.type)
+            for array, field in zip(batch.columns, schema, strict=True)
+        ]
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def count_rows(connection: Connection, target: Target, actual: Mapping[str, str]) -> int:

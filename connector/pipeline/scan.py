@@ -90,7 +90,7 @@ class SegmentScan:
         times = pa.repeat(pa.scalar(asked_at, CHANGED_AT.type), len(encoded.rows))
         pending.tables.append(with_service(encoded.rows, times))
         pending.quarantined += [
-            Quarantined(partition, bad.reason, bad.raw.decode(errors="backslashreplace"))
+            Quarantined(partition, bad.reason, bad.raw.decode(errors="backslashreplace"), bad.key)
             for bad in encoded.bad
         ]
         if len(pending.quarantined) > self.quarantine_limit:

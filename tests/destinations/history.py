@@ -1,11 +1,14 @@
-"""A whole history that a test can kill anywhere and run again: `python -m … PATH`."""
+"""A whole history that a test can kill anywhere and run again: `python -m … PLACE`."""
 
 import sys
 from pathlib import Path
 
+from connector.config_url import DestinationUrl
 from connector.core.cursors import START, Cursor
 from connector.core.state import Phase
 from connector.destinations.duckdb import DuckDBDestination
+from connector.destinations.postgres import PostgresDestination
+from connector.ports import Destination
 
 from .story import SHARD, Story, delete, put
 
@@ -20,11 +23,31 @@ FINAL = [
     {"id": {"S": "d"}, "n": {"S": "one"}},
     {"id": {"S": "e"}, "n": {"N": "0"}},
 ]
+FAILPOINTS = [
+    "plan.before_commit",
+    "plan.after_commit",
+    *(
+        f"commit.{place}:{nth}"
+        for place in ("after_schema", "after_merge", "before_commit", "after_commit")
+        for nth in (1, 2)
+    ),
+    "load.before_insert",
+    "load.before_commit",
+    "load.after_commit",
+]
+"""Every place where a destination can be killed."""
 
 
-def tell(path: Path) -> Story:
-    """Goes on from wherever the file stands to the end."""
-    story = Story(DuckDBDestination(path, run_id="run"))
+def destination_at(place: str) -> Destination:
+    """The destination of a DuckDB file's path, or of a Postgres url."""
+    if place.startswith("postgresql:"):
+        return PostgresDestination(DestinationUrl.parse(place), run_id="run")
+    return DuckDBDestination(Path(place), run_id="run")
+
+
+def tell(place: str) -> Story:
+    """Goes on from wherever the destination stands to the end."""
+    story = Story(destination_at(place))
     state = story.destination.read(story.table)
     if state is None:
         state = story.plan()
@@ -42,4 +65,4 @@ def tell(path: Path) -> Story:
 
 
 if __name__ == "__main__":
-    tell(Path(sys.argv[1]))
+    tell(sys.argv[1])

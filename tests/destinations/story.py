@@ -94,12 +94,17 @@ class Story:
 
     def records(self, *changes: tuple[str, Item]) -> pa.Table:
         """The newest row of each key of some stream records."""
-        fold = Fold(self.keys, self.encoder, self.deletes)
-        page = {"Records": [self._record(event, item) for event, item in changes]}
-        fold.add(SHARD, records_page(msgspec.json.encode(page)), None)
+        fold = self.fold(*changes)
         rows = fold.rows()
         assert not fold.quarantined
         return rows
+
+    def fold(self, *changes: tuple[str, Item]) -> Fold:
+        """Some stream records, folded."""
+        fold = Fold(self.keys, self.encoder, self.deletes)
+        page = {"Records": [self._record(event, item) for event, item in changes]}
+        fold.add(SHARD, records_page(msgspec.json.encode(page)), None)
+        return fold
 
     def _record(self, event: str, item: Item) -> dict[str, Any]:
         self.sequence += 1

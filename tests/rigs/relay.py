@@ -1,0 +1,150 @@
+"""A TCP relay between a client and a server, with the faults of a network: a thread of its own."""
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+CHUNK = 64 * 1024
+
+
+@dataclass
+class Fault:
+    """What to do to the connections; each may be set while they are open."""
+
+    latency: float = 0.0
+    """Seconds that every chunk takes, either way."""
+    black_hole: bool = False
+    """Swallow everything, and answer nothing."""
+    reset_after: int | None = None
+    """Reset once the client has sent so many bytes over all its connections."""
+    cut: bytes | None = None
+    """Reset at a chunk from the client that has these bytes…"""
+    cut_at: int = 1
+    """…for the so-manieth time…"""
+    deliver: bool = True
+    """…after the server got it, but before the client hears; or before either."""
+
+
+class Relay:
+    """Relays to a Unix socket, or to (host, port). Use as a context manager."""
+
+    def __init__(self, target: str | tuple[str, int]) -> None:
+        self.target = target
+        self.fault = Fault()
+        self.port = 0
+        self.resets = 0
+        self.sent = 0
+        self._seen = 0
+        self._loop = asyncio.new_event_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="relay")
+
+    def __enter__(self) -> "Relay":
+        self._thread.start()
+        self._do(self._listen())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._do(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            if isinstance(self.target, str):
+                onward = await asyncio.open_unix_connection(self.target)
+            else:
+                onward = await asyncio.open_connection(*self.target)
+        except OSError:
+            _reset(writer)
+            return
+        there = self._pump(reader, onward[1], self._may_pass)
+        back = self._pump(onward[0], writer, lambda chunk: _YES)
+        pumps = [asyncio.ensure_future(there), asyncio.ensure_future(back)]
+        try:
+            done, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            if any(pump.result() for pump in done):
+                self.resets += 1
+                _reset(writer)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            for each in (writer, onward[1]):
+                each.close()
+
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        verdict: "Callable[[bytes], Verdict]",
+    ) -> bool:
+        """Passes chunks on until the end; true where the connection must be reset."""
+        try:
+            while chunk := await reader.read(CHUNK):
+                if self.fault.black_hole:
+                    continue
+                if self.fault.latency:
+                    await asyncio.sleep(self.fault.latency)
+                passes, resets = verdict(chunk)
+                if passes:
+                    writer.write(chunk)
+                    await writer.drain()
+                if resets:
+                    return True
+        except OSError:
+            return True
+        return False
+
+    def _may_pass(self, chunk: bytes) -> "Verdict":
+        fault = self.fault
+        self.sent += len(chunk)
+        if fault.reset_after is not None and self.sent > fault.reset_after:
+            fault.reset_after = None
+            return False, True
+        if fault.cut is not None and fault.cut in chunk:
+            self._seen += 1
+            if self._seen == fault.cut_at:
+                return fault.deliver, True
+        return _YES
+
+
+Verdict = tuple[bool, bool]
+"""Whether a chunk passes, and whether the connection is reset then."""
+
+_YES: Verdict = (True, False)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Closes with RST, as a crashed machine or a firewall does."""
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
