@@ -21,6 +21,7 @@ from connector.destinations.postgres_connection import Connection, PostgresServe
 from connector.destinations.postgres_errors import Conflict
 from connector.destinations.postgres_rows import count_rows, read_rows, with_numbers
 from connector.destinations.postgres_schema import Found
+from connector.destinations.postgres_state import PostgresState, create_state
 from connector.destinations.postgres_types import POSTGRES
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state import State
@@ -62,13 +63,13 @@ class PostgresDestination:
     def read(self, table: str) -> TableState | None:
         """The state of a table, or None where it was never planned."""
         with self._server.open(read_only=True) as connection:
-            state = _state_in(connection)
+            state = PostgresState(connection)
             return state.read(table) if state.exists() else None
 
     def tables(self) -> list[str]:
         """Source tables that have a state here."""
         with self._server.open(read_only=True) as connection:
-            state = _state_in(connection)
+            state = PostgresState(connection)
             return state.tables() if state.exists() else []
 
     @contextmanager
@@ -81,7 +82,7 @@ class PostgresDestination:
             for name in locks:
                 sql = "SELECT pg_advisory_xact_lock($1::bigint)::text AS held"
                 connection.run(sql, [_lock_number(name)])
-            state = _state_in(connection)
+            state = PostgresState(connection)
             state.exists()
             yield connection, state
             failpoint(f"{step}.before_commit")
@@ -97,7 +98,7 @@ class PostgresDestination:
         if self._schema == SCHEMA:
             raise DestinationRefused(f"The schema {SCHEMA} is for the connector's own state.")
         with self._transaction("plan", SCHEMA, plan.table) as (connection, state):
-            postgres_schema.create_state(connection)
+            create_state(connection)
             before = state.header(plan.table)
             if plan.replaces != (before.plan_id if before else None):
                 raise moved(plan.table)
@@ -169,7 +170,7 @@ class PostgresDestination:
     def _reading(self, table: str) -> Iterator[tuple[Connection, State, Target, Found]]:
         """A planned table as it is at one moment, read only."""
         with self._server.open(read_only=True) as connection:
-            state = _state_in(connection)
+            state = PostgresState(connection)
             header = state.header(table) if state.exists() else None
             if header is None:
                 raise unknown(table)
@@ -202,9 +203,9 @@ class PostgresDestination:
     def check(self) -> str:
         """Proves that the role may do what every step needs; changes nothing."""
         with self._server.open() as connection:
-            state = _state_in(connection)
+            state = PostgresState(connection)
             state.exists()
-            postgres_schema.create_state(connection)
+            create_state(connection)
             postgres_schema.create_schema(connection, self._schema)
             probe = Target(self._schema, f"_connector_check_{uuid4().hex[:8]}")
             connection.execute(f"CREATE TABLE {probe.sql} ()")
@@ -214,10 +215,6 @@ class PostgresDestination:
                 postgres_schema.describe(connection, target)
             found = connection.run("SELECT current_setting('server_version') AS version")
         return f"PostgreSQL {found[0]['version']}, {self._server.shown}"
-
-
-def _state_in(connection: Connection) -> State:
-    return State(connection.run_on_state)
 
 
 def _again(work: Callable[[], Result]) -> Result:

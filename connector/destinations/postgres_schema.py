@@ -1,16 +1,11 @@
-"""Replicated tables in Postgres: found, made and compared; and the tables of the state."""
+"""Replicated tables in Postgres: found, made and compared."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import sqlalchemy as sa
-from sqlalchemy.schema import CreateIndex, CreateTable
-from sqlalchemy.sql.ddl import ExecutableDDLElement
-
 from connector.core.keys import KeySchema
 from connector.core.schema import Kind
 from connector.core.state import Column
-from connector.destinations import state_tables as t
 from connector.destinations import table_columns
 from connector.destinations.postgres_connection import Connection
 from connector.destinations.postgres_types import NAME_BYTES, POSTGRES, postgres_type
@@ -136,37 +131,3 @@ def adopt(target: Target, found: Found, keys: KeySchema) -> dict[str, Column]:
 def has_key(found: Found, columns: Mapping[str, Column], keys: KeySchema) -> bool:
     """Whether the source's key is the table's."""
     return found.key == tuple(columns[key.name].name for key in keys)
-
-
-_STATE_KEYS = {
-    "tables": ("table_name",),
-    "cursors": ("table_name", "partition"),
-    # An attribute's name may be longer than an index allows; its column's never is.
-    "columns": ("table_name", "column_name"),
-    "runs": ("run_id", "table_name"),
-}
-_STATE_INDEXES = {"tombstones": ("table_name",), "quarantine": ("table_name", "generation")}
-
-
-def create_state(connection: Connection) -> None:
-    """Makes the schema of the state and its tables where absent, with their keys."""
-    create_schema(connection, t.SCHEMA)
-    rows = connection.run(
-        "SELECT c.relname::text AS name FROM pg_class c "
-        "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1",
-        [t.SCHEMA],
-    )
-    present = {row["name"] for row in rows}
-    for table in t.all_tables():
-        if table.name not in present:
-            for statement in _creation(table):
-                connection.execute(t.definition(statement))
-
-
-def _creation(table: sa.Table) -> list[ExecutableDDLElement]:
-    copy = table.to_metadata(sa.MetaData(schema=t.SCHEMA))
-    if key := _STATE_KEYS.get(table.name):
-        copy.append_constraint(sa.PrimaryKeyConstraint(*(copy.c[name] for name in key)))
-    columns = _STATE_INDEXES.get(table.name, ())
-    indexes = [sa.Index(f"{table.name}_by_table", *(copy.c[n] for n in columns))] if columns else []
-    return [CreateTable(copy), *map(CreateIndex, indexes)]

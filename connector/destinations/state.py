@@ -1,6 +1,5 @@
 """What is remembered of each table, and every statement that reads or changes it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -127,7 +126,7 @@ class State:
         )
         try:
             return {
-                _with_nul(row["attribute"]): Column(row["column_name"], parse(row["type"]))
+                self.attribute(row["attribute"]): Column(row["column_name"], parse(row["type"]))
                 for row in rows
             }
         except (ValueError, AttributeError) as error:
@@ -224,7 +223,7 @@ class State:
             (
                 {
                     "table_name": table,
-                    "attribute": _without_nul(attribute),
+                    "attribute": self.spelled(attribute),
                     "column_name": column.name,
                     "type": column.type.text(),
                     "position": position,
@@ -253,11 +252,10 @@ class State:
         query = sa.select(t.tombstones.c.commit).where(t.tombstones.c.table_name == table)
         return bool(self._run(query.limit(1)))
 
+    def spelled(self, attribute: str) -> str:
+        """An attribute's name as a text that the database can hold."""
+        return attribute
 
-def _without_nul(attribute: str) -> str:
-    """The name in a spelling that any database's text holds; `_with_nul` reads it back."""
-    return attribute.replace("\\", "\\\\").replace("\0", "\\0")
-
-
-def _with_nul(text: str) -> str:
-    return re.sub(r"\\(.)", lambda found: "\0" if found[1] == "0" else found[1], text)
+    def attribute(self, text: str) -> str:
+        """The name that was spelled so."""
+        return text

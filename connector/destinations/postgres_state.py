@@ -1,0 +1,61 @@
+"""The state in Postgres: its tables have keys, and its texts no NUL."""
+
+import re
+
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.sql.ddl import ExecutableDDLElement
+
+from connector.destinations import state_tables as t
+from connector.destinations.postgres_connection import Connection
+from connector.destinations.postgres_schema import create_schema
+from connector.destinations.state import State
+
+
+class PostgresState(State):
+    """The schema `_connector` in a transaction of a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection.run_on_state)
+
+    def spelled(self, attribute: str) -> str:
+        """An attribute's name, which may have a NUL, as a text that has none."""
+        return attribute.replace("\\", "\\\\").replace("\0", "\\0")
+
+    def attribute(self, text: str) -> str:
+        """The name that was spelled so."""
+        return re.sub(r"\\(.)", lambda found: "\0" if found[1] == "0" else found[1], text)
+
+
+_STATE_KEYS = {
+    "tables": ("table_name",),
+    "cursors": ("table_name", "partition"),
+    # An attribute's name may be longer than an index allows; its column's never is.
+    "columns": ("table_name", "column_name"),
+    "runs": ("run_id", "table_name"),
+}
+_STATE_INDEXES = {"tombstones": ("table_name",), "quarantine": ("table_name", "generation")}
+
+
+def create_state(connection: Connection) -> None:
+    """Makes the schema of the state and its tables where absent, with their keys."""
+    create_schema(connection, t.SCHEMA)
+    rows = connection.run(
+        "SELECT c.relname::text AS name FROM pg_class c "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1",
+        [t.SCHEMA],
+    )
+    present = {row["name"] for row in rows}
+    for table in t.all_tables():
+        if table.name not in present:
+            for statement in _creation(table):
+                connection.execute(t.definition(statement))
+
+
+def _creation(table: sa.Table) -> list[ExecutableDDLElement]:
+    copy = table.to_metadata(sa.MetaData(schema=t.SCHEMA))
+    if key := _STATE_KEYS.get(table.name):
+        copy.append_constraint(sa.PrimaryKeyConstraint(*(copy.c[name] for name in key)))
+    columns = _STATE_INDEXES.get(table.name, ())
+    indexes = [sa.Index(f"{table.name}_by_table", *(copy.c[n] for n in columns))] if columns else []
+    return [CreateTable(copy), *map(CreateIndex, indexes)]
