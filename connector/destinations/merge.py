@@ -29,8 +29,10 @@ def merge(connection: Connection, layout: Layout, staged: pa.Table, number: int)
     if marking:
         connection.execute(_marked_sql(layout), [number])
     deletes = count(staged, DELETED)
-    gone = changed(connection, _delete_sql(layout, DELETED.name), []) if deletes else 0
-    changed(connection, _delete_sql(layout, f"NOT {STAGED}.{DELETED.name}"), [])
+    # A table may well have a column of that name, so the staged one is always qualified.
+    deleted = f"{STAGED}.{DELETED.name}"
+    gone = changed(connection, _delete_sql(layout, deleted), []) if deletes else 0
+    changed(connection, _delete_sql(layout, f"NOT {deleted}"), [])
     added = changed(connection, _replace_sql(layout, marking), [number])
     if marking:
         target = layout.target.sql

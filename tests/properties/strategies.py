@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from connector.core.keys import KeyAttribute, KeySchema
@@ -24,6 +24,8 @@ def profile(examples: int, times: int = 20) -> settings:
         derandomize=not LARGE,
         database=None,
         deadline=None,
+        # Shrinking takes minutes here, which only a large run may take.
+        phases=tuple(Phase) if LARGE else (Phase.explicit, Phase.generate),
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
 
@@ -48,6 +50,12 @@ NASTY_NAMES = (
     "_rest",
     "c0",
     "s",
+    "d",
+    "key",
+    "commit",
+    "kept",
+    "_connector_staged",
+    "_connector_row",
     "t",
     "changed_at",
     "deleted",
@@ -58,6 +66,9 @@ NASTY_NAMES = (
     "$1",
     "\x00",
     "a\x00b",
+    "a\\b",
+    "\\0",
+    "\\\\0\\",
     " ",
     "\n",
     "\u202egnp.exe",

@@ -43,6 +43,11 @@ EVERY_TYPE: list[Item] = [
     *({"id": {"S": f"m{i}"}, "m": each} for i, each in enumerate(({"S": "1"}, {"N": "1"}))),
 ]
 
+EVERY_NAME: list[Item] = [
+    {"id": {"S": str(n)}, **{name: value for name in NASTY_NAMES if not name.startswith("aws:")}}
+    for n, value in enumerate(({"BOOL": True}, {"S": "x"}, {"M": {"c0": {"S": "y"}}}))
+]
+
 
 class Told:
     """A story in a fresh DuckDB file."""
@@ -132,6 +137,8 @@ def test_any_streamed_item_is_exact(
 
 @profile(12)
 @given(table=tables(), gone=st.integers(0, 6), late=st.booleans())
+@example(table=(ID, EVERY_TYPE), gone=1, late=True)
+@example(table=(ID, EVERY_NAME), gone=0, late=True)
 def test_a_scanned_row_never_undoes_what_the_stream_said(
     table: tuple[KeySchema, list[Item]], gone: int, late: bool
 ) -> None:
