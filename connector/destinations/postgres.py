@@ -21,7 +21,7 @@ from connector.destinations.postgres_connection import Connection, PostgresServe
 from connector.destinations.postgres_errors import Conflict
 from connector.destinations.postgres_rows import count_rows, read_rows, with_numbers
 from connector.destinations.postgres_schema import Found
-from connector.destinations.postgres_state import PostgresState, create_state
+from connector.destinations.postgres_state import create_state
 from connector.destinations.postgres_types import POSTGRES
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state import State
@@ -63,13 +63,13 @@ class PostgresDestination:
     def read(self, table: str) -> TableState | None:
         """The state of a table, or None where it was never planned."""
         with self._server.open(read_only=True) as connection:
-            state = PostgresState(connection)
+            state = _state_in(connection)
             return state.read(table) if state.exists() else None
 
     def tables(self) -> list[str]:
         """Source tables that have a state here."""
         with self._server.open(read_only=True) as connection:
-            state = PostgresState(connection)
+            state = _state_in(connection)
             return state.tables() if state.exists() else []
 
     @contextmanager
@@ -82,7 +82,7 @@ class PostgresDestination:
             for name in locks:
                 sql = "SELECT pg_advisory_xact_lock($1::bigint)::text AS held"
                 connection.run(sql, [_lock_number(name)])
-            state = PostgresState(connection)
+            state = _state_in(connection)
             state.exists()
             yield connection, state
             failpoint(f"{step}.before_commit")
@@ -170,7 +170,7 @@ class PostgresDestination:
     def _reading(self, table: str) -> Iterator[tuple[Connection, State, Target, Found]]:
         """A planned table as it is at one moment, read only."""
         with self._server.open(read_only=True) as connection:
-            state = PostgresState(connection)
+            state = _state_in(connection)
             header = state.header(table) if state.exists() else None
             if header is None:
                 raise unknown(table)
@@ -203,7 +203,7 @@ class PostgresDestination:
     def check(self) -> str:
         """Proves that the role may do what every step needs; changes nothing."""
         with self._server.open() as connection:
-            state = PostgresState(connection)
+            state = _state_in(connection)
             state.exists()
             create_state(connection)
             postgres_schema.create_schema(connection, self._schema)
@@ -215,6 +215,10 @@ class PostgresDestination:
                 postgres_schema.describe(connection, target)
             found = connection.run("SELECT current_setting('server_version') AS version")
         return f"PostgreSQL {found[0]['version']}, {self._server.shown}"
+
+
+def _state_in(connection: Connection) -> State:
+    return State(connection.run_on_state)
 
 
 def _again(work: Callable[[], Result]) -> Result:

@@ -1,6 +1,4 @@
-"""The state in Postgres: its tables have keys, and its texts no NUL."""
-
-import re
+"""The tables of the state in Postgres, where they have keys."""
 
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -9,23 +7,6 @@ from sqlalchemy.sql.ddl import ExecutableDDLElement
 from connector.destinations import state_tables as t
 from connector.destinations.postgres_connection import Connection
 from connector.destinations.postgres_schema import create_schema
-from connector.destinations.state import State
-
-
-class PostgresState(State):
-    """The schema `_connector` in a transaction of a connection."""
-
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection.run_on_state)
-
-    def spelled(self, attribute: str) -> str:
-        """An attribute's name, which may have a NUL, as a text that has none."""
-        return attribute.replace("\\", "\\\\").replace("\0", "\\0")
-
-    def attribute(self, text: str) -> str:
-        """The name that was spelled so."""
-        return re.sub(r"\\(.)", lambda found: "\0" if found[1] == "0" else found[1], text)
-
 
 _STATE_KEYS = {
     "tables": ("table_name",),

@@ -1,5 +1,6 @@
 """What is remembered of each table, and every statement that reads or changes it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -126,7 +127,7 @@ class State:
         )
         try:
             return {
-                self.attribute(row["attribute"]): Column(row["column_name"], parse(row["type"]))
+                _read(row["attribute"]): Column(row["column_name"], parse(row["type"]))
                 for row in rows
             }
         except (ValueError, AttributeError) as error:
@@ -223,7 +224,7 @@ class State:
             (
                 {
                     "table_name": table,
-                    "attribute": self.spelled(attribute),
+                    "attribute": _spelled(attribute),
                     "column_name": column.name,
                     "type": column.type.text(),
                     "position": position,
@@ -252,10 +253,12 @@ class State:
         query = sa.select(t.tombstones.c.commit).where(t.tombstones.c.table_name == table)
         return bool(self._run(query.limit(1)))
 
-    def spelled(self, attribute: str) -> str:
-        """An attribute's name as a text that the database can hold."""
-        return attribute
 
-    def attribute(self, text: str) -> str:
-        """The name that was spelled so."""
-        return text
+def _spelled(attribute: str) -> str:
+    """The name, which may have a NUL, in a spelling that any database's text holds."""
+    return attribute.replace("\\", "\\\\").replace("\0", "\\0")
+
+
+def _read(text: str) -> str:
+    """The name that was spelled so."""
+    return re.sub(r"\\(.)", lambda found: "\0" if found[1] == "0" else found[1], text)
