@@ -62,7 +62,6 @@ def canonical_rows(file: Path, table: str, keys: Iterable[str]) -> dict[tuple[An
         columns = connection.execute(
             "SELECT attribute, column_name FROM _connector.columns WHERE table_name = $1", [table]
         ).fetchall()
-        columns = [(_spelled_out(attribute), name) for attribute, name in columns]
         answer = connection.execute(f'SELECT * EXCLUDE ("_changed_at") FROM "{table}"')
         described = answer.description or []
         types = {name: str(kind) for name, kind, *_ in described}
@@ -83,11 +82,6 @@ def canonical_rows(file: Path, table: str, keys: Iterable[str]) -> dict[tuple[An
         assert key not in found, f"the table has {key} twice"
         found[key] = item
     return found
-
-
-def _spelled_out(text: str) -> str:
-    """An attribute's name as the state spells it: it escapes NUL and the backslash itself."""
-    return "\\".join(part.replace("\\0", "\0") for part in text.split("\\\\"))
 
 
 def _of_cell(cell: Any, type_: str) -> Any:
