@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from adbc_driver_postgresql import dbapi
 
 Canonical = dict[str, Any]
 
@@ -66,11 +67,47 @@ def canonical_rows(file: Path, table: str, keys: Iterable[str]) -> dict[tuple[An
         described = answer.description or []
         types = {name: str(kind) for name, kind, *_ in described}
         rows = [dict(zip(types, row, strict=True)) for row in answer.fetchall()]
+    return _by_key(rows, types, columns, keys)
+
+
+def canonical_postgres_rows(
+    url: str, table: str, keys: Iterable[str]
+) -> dict[tuple[Any, ...], Canonical]:
+    """As `canonical_rows`, from a Postgres database."""
+    with dbapi.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT attribute, column_name FROM _connector.columns WHERE table_name = $1", [table]
+        )
+        columns = cursor.fetchall()
+        cursor.execute(f'SELECT * FROM "{table}"')
+        answer = cursor.fetch_arrow_table()
+    types = {field.name: _postgres_type(str(field.type)) for field in answer.schema}
+    return _by_key(answer.to_pylist(), types, columns, keys)
+
+
+def _postgres_type(arrow: str) -> str:
+    if "arrow.json" in arrow:
+        return "JSON"
+    return "NUMERIC" if "type_name=numeric" in arrow else arrow
+
+
+def _spelled_out(text: str) -> str:
+    """An attribute's name as the state spells it: it escapes NUL and the backslash itself."""
+    return "\\".join(part.replace("\\0", "\0") for part in text.split("\\\\"))
+
+
+def _by_key(
+    rows: Iterable[dict[str, Any]],
+    types: Mapping[str, str],
+    columns: Iterable[tuple[str, str]],
+    keys: Iterable[str],
+) -> dict[tuple[Any, ...], Canonical]:
+    names = {_spelled_out(attribute): column for attribute, column in columns}
     found: dict[tuple[Any, ...], Canonical] = {}
     for row in rows:
         item = {
             attribute: _of_cell(row[column], types[column])
-            for attribute, column in columns
+            for attribute, column in names.items()
             if row[column] is not None
         }
         if row.get("_rest") is not None:
@@ -87,6 +124,8 @@ def canonical_rows(file: Path, table: str, keys: Iterable[str]) -> dict[tuple[An
 def _of_cell(cell: Any, type_: str) -> Any:
     if type_ == "JSON":
         return _of_json(cell)
+    if type_ == "NUMERIC":
+        return _number(Decimal(cell))
     match cell:
         case bool():
             return ("boolean", cell)

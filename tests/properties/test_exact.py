@@ -74,11 +74,14 @@ class Told:
         known = canonical_item(item)
         return tuple(known[part.name] for part in self.keys)
 
+    def rows(self) -> dict[tuple[Any, ...], dict[str, Any]]:
+        """What the table holds, read through SQL."""
+        return canonical_rows(self.file, "orders", [part.name for part in self.keys])
+
     def assert_holds(self, expected: dict[tuple[Any, ...], Item]) -> None:
         """The table has exactly these items; verify's own digests agree."""
-        names = [part.name for part in self.keys]
         wanted = {key: canonical_item(item) for key, item in expected.items()}
-        assert canonical_rows(self.file, "orders", names) == wanted
+        assert self.rows() == wanted
         there = {
             canonical.of_item(self.keys, msgspec.json.encode(item)) for item in expected.values()
         }
