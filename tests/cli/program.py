@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
@@ -42,6 +42,8 @@ class Program:
     folder: Path
     url: str
     environment: dict[str, str] = field(default_factory=dict)
+    database: str = ""
+    """The url of a Postgres database; without it, a file in the folder."""
 
     @property
     def file(self) -> Path:
@@ -51,7 +53,7 @@ class Program:
     @property
     def to(self) -> list[str]:
         """The flag that names the destination."""
-        return ["--to", f"duckdb:///{self.file}"]
+        return ["--to", self.database or f"duckdb:///{self.file}"]
 
     def variables(self) -> dict[str, str]:
         """The environment of a run; an empty value takes a variable away."""
@@ -88,7 +90,7 @@ class Program:
 
     def with_(self, **variables: str) -> "Program":
         """The same program with other variables; an empty value takes one away."""
-        return Program(self.folder, self.url, {**self.environment, **variables})
+        return replace(self, environment={**self.environment, **variables})
 
 
 def ended(process: subprocess.Popen[str], asked: signal.Signals | None = None) -> Done:

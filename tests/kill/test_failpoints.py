@@ -16,9 +16,18 @@ from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
 OFTEN = ("scan.", "spool.", "tail.", "commit.")
 """What is reached several times in one run."""
 
+LARGE = os.environ.get("TEST_SCALE") == "large"
 POINTS = list(failpoints.NAMES)
-if os.environ.get("TEST_SCALE") == "large":
+if LARGE:
     POINTS += [f"{name}:2" for name in failpoints.NAMES if name.startswith(OFTEN)]
+AROUND_COMMIT = (
+    "plan.after_commit",
+    "load.before_commit",
+    "load.after_commit",
+    "commit.after_merge",
+)
+CASES = [("duckdb", point) for point in POINTS]
+CASES += [("postgres", point) for point in (POINTS if LARGE else AROUND_COMMIT)]
 SETTINGS = {"CONNECTOR_SCAN__SEGMENTS": "2", "CONNECTOR_TAIL__BATCH_RECORDS": "1"}
 
 
@@ -39,14 +48,22 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedDynamoDB]:
         yield running
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(("destination", "point"), CASES)
 def test_the_run_after_a_crash_brings_everything(
-    rig: ScriptedDynamoDB, tmp_path: Path, point: str
+    rig: ScriptedDynamoDB,
+    tmp_path: Path,
+    destination: str,
+    point: str,
+    request: pytest.FixtureRequest,
 ) -> None:
-    program = Program(tmp_path, rig.url, {"CONNECTOR_FAILPOINT": point, **SETTINGS})
+    url = request.getfixturevalue("postgres").url if destination == "postgres" else ""
+    spool = str(tmp_path / ".connector/spool")
+    environment = {"CONNECTOR_FAILPOINT": point, "CONNECTOR_SPOOL": spool, **SETTINGS}
+    program = Program(tmp_path, rig.url, environment, url)
     done = program("sync", ORDERS, *program.to)
     assert done.code == -signal.SIGKILL, f"{point} was not reached: {done.stderr}"
-    replica = Replica(rig, tmp_path, settings={"scan.segments": 2})
+    settings: dict[str, object] = {"scan.segments": 2, "spool": spool}
+    replica = Replica(rig, tmp_path, settings=settings, database=url)
     change(replica, 7)
     replica.sync()
     replica.assert_equal()

@@ -18,12 +18,16 @@ import duckdb
 import pytest
 
 from tests.cli.program import Program, ended
+from tests.rigs.postgres import Database
 from tests.rigs.scripted import connect
 
 from .writer import Writer, fill
 
 TABLE = "orders"
-ROUNDS = int(os.environ.get("KILL_ROUNDS", "4"))
+ROUNDS = {
+    "duckdb": int(os.environ.get("KILL_ROUNDS", "4")),
+    "postgres": int(os.environ.get("KILL_ROUNDS", "2")),
+}
 SCANS_SLOWLY = {"CONNECTOR_SOURCE__MAX_READ_UNITS": "600"}
 LONGEST_LIFE = 5.0
 
@@ -76,27 +80,43 @@ def moment(program: Program, died: bool) -> str:
     """What the run was doing when it was killed, as far as it can be seen from outside."""
     if not died:
         return "had ended"
-    if not program.file.exists():
-        return "before the plan"
-    with duckdb.connect(str(program.file)) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        try:
-            phases = connection.execute("SELECT phase FROM _connector.tables").fetchall()
-        except duckdb.CatalogException:
-            return "before the plan"
+    phases: list[Any] = []
+    if program.database:
+        (known,) = Database(program.database).by_hand(
+            "SELECT to_regclass('_connector.tables') IS NOT NULL"
+        )
+        phases = rows_of(program, "SELECT phase FROM _connector.tables") if known[0] else []
+    elif program.file.exists():
+        with contextlib.suppress(duckdb.CatalogException):
+            phases = rows_of(program, "SELECT phase FROM _connector.tables")
     if not phases:
         return "before the plan"
     return {"loading": "scan or load", "tailing": "tail"}[phases[0][0]]
 
 
+def rows_of(program: Program, sql: str) -> list[Any]:
+    """The rows of a query, read by the database itself."""
+    if program.database:
+        return Database(program.database).by_hand(sql)
+    with duckdb.connect(str(program.file)) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        return connection.execute(sql).fetchall()
+
+
+@pytest.mark.parametrize("destination", ROUNDS)
 def test_runs_killed_at_random_moments_leave_no_difference(
-    source: Any, dynamodb_local: str, tmp_path: Path
+    source: Any,
+    dynamodb_local: str,
+    tmp_path: Path,
+    destination: str,
+    request: pytest.FixtureRequest,
 ) -> None:
     dice = random.Random(20)
-    program = Program(tmp_path, dynamodb_local, SCANS_SLOWLY)
+    url = request.getfixturevalue("postgres").url if destination == "postgres" else ""
+    program = Program(tmp_path, dynamodb_local, SCANS_SLOWLY, url)
     moments: Counter[str] = Counter()
     with Writer(source, TABLE, seed=1) as writer:
-        for _ in range(ROUNDS):
+        for _ in range(ROUNDS[destination]):
             process = program.start(*arguments(dice), *program.to)
             died = killed(process, dice.uniform(0.5, LONGEST_LIFE))
             moments[moment(program, died)] += 1
@@ -121,8 +141,7 @@ def pages(source: Any) -> list[dict[str, Any]]:
 
 def assert_same_numbers(items: list[dict[str, Any]], program: Program) -> None:
     """Keys and texts compared without any code of the program."""
-    with duckdb.connect(str(program.file), read_only=True) as connection:
-        rows = connection.execute("SELECT pk, sk, text, flag, raw FROM orders").fetchall()
+    rows = rows_of(program, "SELECT pk, sk, text, flag, raw FROM orders")
     wanted = [
         (
             item["pk"]["S"],

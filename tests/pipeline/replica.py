@@ -16,6 +16,7 @@ from connector.pipeline.sync import Run
 from connector.pipeline.tail import Tail
 from connector.pipeline.verify import Verdict, verify
 from connector.ports import Quiet
+from tests.rigs.postgres import Database
 from tests.rigs.scripted import Key, KeySchema, ScriptedDynamoDB, Table
 
 ORDERS = "orders"
@@ -41,12 +42,14 @@ def caught_up(tail: Tail) -> bool:
 
 @dataclass
 class Replica:
-    """A scripted table and the DuckDB file that is to equal it."""
+    """A scripted table and the DuckDB file, or the Postgres database, that is to equal it."""
 
     rig: ScriptedDynamoDB
     folder: Path
     name: str = ORDERS
     settings: dict[str, object] = field(default_factory=dict)
+    database: str = ""
+    """The url of a Postgres database; without it, a file in the folder."""
 
     @property
     def file(self) -> Path:
@@ -68,7 +71,7 @@ class Replica:
         }
         return configuration.load(
             None,
-            to=f"duckdb:///{self.file}",
+            to=self.database or f"duckdb:///{self.file}",
             tables=[self.name],
             environment={},
             overrides=overrides,
@@ -89,13 +92,15 @@ class Replica:
         return state
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
-        """The rows of a query, read by DuckDB itself."""
+        """The rows of a query, read by the database itself."""
+        if self.database:
+            return Database(self.database).by_hand(query)
         with duckdb.connect(str(self.file), read_only=True) as connection:
             return connection.execute(query).fetchall()
 
     def numbers(self) -> dict[str, int | None]:
         """The orders' numbers by id, as they stand in the table."""
-        if ("n",) not in self.sql("SELECT column_name FROM (DESCRIBE orders)"):
+        if "n" not in self.state().columns:
             return {each: None for (each,) in self.sql("SELECT id FROM orders")}
         return dict(self.sql("SELECT id, n FROM orders"))
 
