@@ -275,7 +275,9 @@ class Tail:
         end = self.state.scanned_until
         if self.state.phase is not Phase.TAILING or self.state.consistent_since or not end:
             return False
-        return self._discovery.complete(self._cursors(), end) and all(
+        # The last shards of a stream that was just switched off may not be listed yet.
+        listed = self._discovery.listing.enabled and self._discovery.complete(self._cursors(), end)
+        return listed and all(
             p.cursor.done or (p.cursor.seen_at is not None and p.cursor.seen_at >= end)
             for p in self._positions.values()
         )

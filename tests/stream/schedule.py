@@ -56,7 +56,6 @@ FAULTS: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
     ("wrong_body", "GetRecords", ()),
     ("html", "GetRecords", ()),
     ("cut_body", "GetRecords", ()),
-    ("repeat", "GetRecords", ()),
     ("without", "GetRecords", ("Records",)),
     ("without", "GetRecords", ("NextShardIterator",)),
     ("cut_connection", "GetRecords", ()),
@@ -110,7 +109,7 @@ class Schedule:
     trace: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.succeeded_at = self.replica.rig.clock.now()
+        self.began_at = self.succeeded_at = self.replica.rig.clock.now()
         self.replica.settings |= {"tail.quiet_seconds": 6.0, "tail.poll_seconds": 2.0}
 
     # What happens to the source -----------------------------------------------------------------
@@ -170,9 +169,6 @@ class Schedule:
     def fault(self, which: int, times: int, after: int) -> None:
         """Some calls meet a fault."""
         name, on, having = FAULTS[which % len(FAULTS)]
-        if name == "repeat":
-            # An empty page may come again, too; so many that it is a silence are another test's.
-            times = 1
         self.replica.play(Fault(name, on, times, after, having=having))
 
     def during(self, on: str, after: int, seed: int) -> None:

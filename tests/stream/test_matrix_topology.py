@@ -305,6 +305,15 @@ def test_29_a_bounded_run_on_a_disabled_stream_is_no_success(replica: Replica) -
     assert replica.contents()["a"]["n"] == 2
 
 
+def test_29_a_disabled_stream_whose_last_shard_is_not_listed_yet(replica: Replica) -> None:
+    """A person is needed anyway; the table is not called consistent on the way."""
+    replica.play(Before(3), Put("a", 1))
+    assert replica.crash("witness.planned")
+    replica.play(Put("a", 2), Roll(late=600), Put("a", 3), Disable())
+    replica.fails(StreamDisabled)
+    assert replica.state().consistent_since is None
+
+
 def test_30_disabled_and_enabled_again(replica: Replica) -> None:
     """G: what was written in between is in neither stream."""
     planned(replica, Disable(), Put("a", 2), Enable(), Put("b", 1))

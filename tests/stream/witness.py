@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import RLock
 from typing import Any
 
 import pyarrow as pa
@@ -32,6 +33,8 @@ class Witness:
     contents: Contents
     batches: list[Batch] = field(default_factory=list)
     violation: Violation | None = None
+    _lock: Any = field(default_factory=RLock)
+    """Rivals commit from other threads; each commit and its check are one."""
 
     def read(self, table: str) -> TableState | None:
         """The state of a table."""
@@ -39,16 +42,18 @@ class Witness:
 
     def plan(self, plan: Plan) -> TableState:
         """Starts a generation."""
-        state = self.inner.plan(plan)
-        self._check(lambda: self.checker.planned(plan))
+        with self._lock:
+            state = self.inner.plan(plan)
+            self._check(lambda: self.checker.planned(plan))
         failpoints.failpoint("witness.planned")
         return state
 
     def commit(self, batch: Batch) -> Committed:
         """Merges rows and moves cursors."""
-        committed = self.inner.commit(batch)
-        self.batches.append(batch)
-        self._check(lambda: self._committed(batch))
+        with self._lock:
+            committed = self.inner.commit(batch)
+            self.batches.append(batch)
+            self._check(lambda: self._committed(batch))
         failpoints.failpoint("witness.committed")
         return committed
 
@@ -57,8 +62,9 @@ class Witness:
     ) -> Committed:
         """Ends the loading phase."""
         tables = list(rows)
-        committed = self.inner.load(load, tables, quarantined)
-        self._check(lambda: self._loaded(load, tables))
+        with self._lock:
+            committed = self.inner.load(load, tables, quarantined)
+            self._check(lambda: self._loaded(load, tables))
         failpoints.failpoint("witness.loaded")
         return committed
 
