@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import connector.errors as errors
 from connector.cli import app
 from connector.config import load
-from connector.destinations import duckdb_errors
+from connector.destinations import duckdb_errors, postgres_errors
 from connector.dynamodb.client import READ_ONLY
 
 from .rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB
@@ -67,7 +67,7 @@ def error_classes() -> list[str]:
     """The names of every error a user can meet."""
     return [
         name
-        for module in (errors, duckdb_errors)
+        for module in (errors, duckdb_errors, postgres_errors)
         for name, each in inspect.getmembers(module, inspect.isclass)
         if issubclass(each, errors.ConnectorError) and each.__module__.startswith("connector.")
     ]
@@ -113,7 +113,7 @@ def test_every_error_is_documented(name):
 
 def test_every_error_has_the_code_that_is_documented():
     for name, code in re.findall(r"^\| `(\w+)` \| (\d+) \|", OPERATIONS, re.MULTILINE):
-        kind = getattr(errors, name, None) or getattr(duckdb_errors, name)
+        kind = getattr(errors, name, None) or getattr(postgres_errors, name)
         assert kind.exit_code == int(code), name
 
 

@@ -10,7 +10,9 @@ import subprocess
 import sys
 from base64 import b64encode
 from decimal import Decimal
+from pathlib import Path
 from threading import Thread
+from uuid import uuid4
 
 import pytest
 from adbc_driver_postgresql import dbapi
@@ -296,22 +298,25 @@ def test_more_columns_than_postgres_has_go_to_the_rest(postgres):
     assert len(story.state().columns) == 1500
 
 
-GRANTS = (
-    "GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {{role}}",
-    "CREATE SCHEMA IF NOT EXISTS warehouse",
-    "GRANT USAGE, CREATE ON SCHEMA warehouse TO {{role}}",
-    "CREATE SCHEMA IF NOT EXISTS _connector",
-    "GRANT USAGE, CREATE ON SCHEMA _connector TO {{role}}",
-)
+PAGE = Path(__file__).parents[2].joinpath("docs/postgres.md").read_text(encoding="utf-8")
+GRANTS = re.findall(r"^```sql\n(create role.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[0]
 
 
 def least(database: Database) -> str:
-    """The url of a role that has only the privileges which the documentation names."""
-    name = database.url.partition("?")[0].rpartition("/")[2]
+    """The url of a role made just as the documentation says."""
     database.by_hand(
-        f"REVOKE ALL ON DATABASE {name} FROM PUBLIC", "REVOKE ALL ON SCHEMA public FROM PUBLIC"
+        f"REVOKE ALL ON DATABASE {database.name} FROM PUBLIC",
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC",
     )
-    return database.role(*(grant.format(database=name) for grant in GRANTS))
+    role = f"loader_{uuid4().hex[:8]}"
+    database.roles.append(role)
+    text = GRANTS.replace("loader", role).replace("analytics", database.name)
+    text = text.replace("create schema", "create schema if not exists")
+    text = text.replace("schema dynamodb", "schema warehouse").replace(
+        "exists dynamodb", "exists warehouse"
+    )
+    database.by_hand(*filter(None, map(str.strip, text.split(";"))))
+    return database.as_user(role)
 
 
 def test_a_role_needs_only_the_documented_privileges(postgres):
