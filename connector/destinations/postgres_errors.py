@@ -1,6 +1,8 @@
 """What ADBC raises → our errors. Postgres' texts may quote values, so they stay out."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Thread, current_thread, main_thread
 from typing import Any, TypeVar
 
 from adbc_driver_manager import Error
@@ -104,11 +106,33 @@ Translate = Callable[[str, Error], ConnectorError]
 def told(server: str, translate: Translate, work: Callable[[], Result]) -> Result:
     """The result of `work`; what ADBC raises becomes an error of ours and is forgotten."""
     try:
-        return work()
+        return _beside(work)
     except Error as error:
         problem = translate(server, error)
     # Outside of the handler: the driver's error holds the statement and may hold values.
     raise problem
+
+
+def _beside(work: Callable[[], Result]) -> Result:
+    """Works in another thread: in the main one, ADBC takes SIGINT for itself and cancels."""
+    if current_thread() is not main_thread():
+        return work()
+    done: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    thread = Thread(target=run, name="postgres")
+    thread.start()
+    try:
+        thread.join()
+    finally:
+        # Where an interruption ended the first wait, the connection is still in use.
+        thread.join()
+    return done.result()
 
 
 def translated(server: str, error: Error) -> ConnectorError:

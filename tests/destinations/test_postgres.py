@@ -11,7 +11,7 @@ import sys
 from base64 import b64encode
 from decimal import Decimal
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from uuid import uuid4
 
 import pytest
@@ -727,3 +727,28 @@ def test_a_database_that_cannot_hold_every_text_is_refused(postgres, encoding):
             PostgresDestination(DestinationUrl.parse(url)).check()
     finally:
         postgres.by_hand(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_an_interruption_is_heard_and_the_commit_finished(story, postgres):
+    postgres.by_hand(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql "
+        "AS $$ BEGIN PERFORM pg_sleep(1); RETURN NEW; END $$",
+        "CREATE TRIGGER slow BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION slow()",
+    )
+    heard = Event()
+    before = signal.signal(signal.SIGINT, lambda number, frame: heard.set())
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+
+    def interrupt() -> None:
+        wait_until(lambda: postgres.by_hand(sleeping) == [(1,)])
+        os.kill(os.getpid(), signal.SIGINT)
+
+    killer = Thread(target=interrupt)
+    try:
+        killer.start()
+        story.tail(put(A))
+    finally:
+        killer.join()
+        signal.signal(signal.SIGINT, before)
+    assert heard.is_set()
+    story.shows(A)
