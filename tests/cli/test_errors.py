@@ -163,12 +163,10 @@ SAME_NAME = "tables: {orders: {}, others: {into: orders}}\n"
 
 MISTAKES = {
     "no such table": Mistake(2, "There is no table others", OTHERS),
-    "no table name": Mistake(2, "not the name of a DynamoDB table", ("sync", "a b")),
     "stream off": Mistake(2, "stream", OTHERS, prepare=table(None)),
     "stream KEYS_ONLY": Mistake(2, "KEYS_ONLY", OTHERS, prepare=table("KEYS_ONLY")),
     "stream OLD_IMAGE": Mistake(2, "OLD_IMAGE", OTHERS, prepare=table("OLD_IMAGE")),
     "no credentials": Mistake(2, "credentials", variables=ANONYMOUS),
-    "no region": Mistake(2, "region", variables={"AWS_REGION": ""}),
     "no such profile": Mistake(2, "profile", variables={"AWS_PROFILE": "nobody"}),
     "access denied": Mistake(
         2, "AWS refused DescribeTable", prepare=failing(faults.access_denied(), "DescribeTable")
@@ -179,10 +177,6 @@ MISTAKES = {
         TAIL,
         prepare=failing(faults.access_denied(), "DescribeStream"),
     ),
-    "unknown credentials": Mistake(
-        2, "AWS refused", prepare=failing(faults.unrecognized_client(), "*")
-    ),
-    "expired credentials": Mistake(2, "AWS refused", prepare=failing(faults.expired_token(), "*")),
     "unknown key": Mistake(2, "destinatoin", prepare=configured(UNKNOWN_KEY)),
     "two tables of one name": Mistake(2, "both land in orders", prepare=configured(SAME_NAME)),
     "a name that is taken": Mistake(2, "others", OTHERS, prepare=taken),
@@ -190,9 +184,6 @@ MISTAKES = {
     "no DuckDB file": Mistake(2, "no DuckDB file", prepare=no_duckdb),
     "newer state": Mistake(2, "version 99", prepare=newer_state),
     "source unreachable": Mistake(4, "did not answer", variables=SOON | NOWHERE),
-    "source failing": Mistake(
-        4, "503", variables=SOON, prepare=failing(faults.unavailable(), "DescribeTable")
-    ),
     "source talking nonsense": Mistake(
         4, "lacks", variables=SOON, prepare=failing(faults.html(), "DescribeTable")
     ),
@@ -206,8 +197,6 @@ MISTAKES = {
         SOON,
         failing(faults.wrong_body(b"null"), "DescribeStream"),
     ),
-    "bad duration": Mistake(2, "no duration", ("sync", ORDERS, "--for", "soon")),
-    "two ends": Mistake(2, "exclude", ("sync", ORDERS, "--for", "1s", "--follow")),
 }
 
 
@@ -227,7 +216,6 @@ def test_a_mistake_is_one_sentence_and_changes_nothing(
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("verify", ORDERS),
         ("reset", ORDERS, "--yes"),
         ("status",),
     ],

@@ -11,7 +11,7 @@ from tests.rigs.scripted.faults import Effect
 
 from .replica import Replica, order, tampered
 
-WRONG_BODIES = {
+WRONG_BODIES: dict[str, Effect] = {
     "empty": faults.wrong_body(b""),
     "html": faults.html(),
     "cut": faults.cut_body(0.6),
@@ -80,17 +80,20 @@ def test_a_configured_number_of_segments_does_not_change_a_scan_under_way(
     replica.assert_equal()
 
 
-@pytest.mark.parametrize("effect", WRONG_BODIES.values(), ids=WRONG_BODIES)
-def test_a_wrong_answer_is_asked_again_and_loses_nothing(replica: Replica, effect: Effect) -> None:
-    fill(replica, 30)
-    replica.rig.faults.add(effect, on="Scan", times=2, after=1)
+def test_a_wrong_answer_is_asked_again_and_loses_nothing(replica: Replica) -> None:
+    # Each wrong answer meets a segment of its own, at its beginning and later on.
+    fill(replica, 40 * len(WRONG_BODIES))
+    replica.settings["scan.segments"] = len(WRONG_BODIES)
+    rules = {
+        name: replica.rig.faults.add(effect, on="Scan", segment=segment, times=2, every=2)
+        for segment, (name, effect) in enumerate(WRONG_BODIES.items())
+    }
     replica.sync()
+    assert [name for name, rule in rules.items() if rule.fired < 2] == []
     replica.assert_equal()
 
 
-@pytest.mark.parametrize(
-    "effect", [faults.wrong_body(b"{}"), faults.without("Items"), faults.wrong_checksum()]
-)
+@pytest.mark.parametrize("effect", [faults.without("Items"), faults.wrong_checksum()])
 def test_wrong_answers_without_end_leave_the_segment_unfinished(
     replica: Replica, effect: Effect
 ) -> None:
@@ -100,7 +103,7 @@ def test_wrong_answers_without_end_leave_the_segment_unfinished(
     with pytest.raises(BadAnswer) as caught:
         replica.sync()
     assert caught.value.exit_code == 4
-    assert rule.fired > 1
+    assert rule.fired
     assert not any(cursor.done for cursor in replica.state().scanned.values())
     assert replica.numbers() == {}
     replica.rig.faults.clear()
@@ -108,12 +111,14 @@ def test_wrong_answers_without_end_leave_the_segment_unfinished(
     replica.assert_equal()
 
 
-@pytest.mark.parametrize("code", THROTTLES)
-def test_a_throttled_scan_goes_on(replica: Replica, code: str) -> None:
-    fill(replica, 30)
-    rule = replica.rig.faults.add(faults.throttle(code), on="Scan", chance=0.5, seed=3)
+def test_a_throttled_scan_goes_on(replica: Replica) -> None:
+    fill(replica)
+    rules = [
+        replica.rig.faults.add(faults.throttle(code), on="Scan", times=2, every=2)
+        for code in THROTTLES
+    ]
     replica.sync()
-    assert rule.fired
+    assert all(rule.fired for rule in rules)
     replica.assert_equal()
 
 
