@@ -632,7 +632,7 @@ STEPS = st.lists(
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=STEPS, deletes=st.sampled_from([Deletes.APPLY, Deletes.SOFT]))
 def test_any_history_ends_as_in_the_fake(make_real, steps, deletes):

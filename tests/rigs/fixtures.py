@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from . import dynamodb_local as local
-from . import postgres as postgres_rig
 from .scripted import ScriptedDynamoDB
+
+if TYPE_CHECKING:
+    from .postgres import Database
 
 
 @pytest.fixture
@@ -30,14 +33,17 @@ def dynamodb_local() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_database() -> Iterator[postgres_rig.Database]:
+def postgres_database() -> "Iterator[Database]":
     """A database on a real PostgreSQL, for the whole session."""
-    with postgres_rig.server_url() as url, postgres_rig.database(url) as made:
+    # Tests that need no Postgres run without its driver.
+    from .postgres import database, server_url
+
+    with server_url() as url, database(url) as made:
         yield made
 
 
 @pytest.fixture
-def postgres(postgres_database: postgres_rig.Database) -> Iterator[postgres_rig.Database]:
+def postgres(postgres_database: "Database") -> "Iterator[Database]":
     """An empty database on a real PostgreSQL."""
     yield postgres_database
     postgres_database.clean()
