@@ -264,7 +264,7 @@ def reset(flags: Flags, table: str, drop: bool, yes: bool) -> None:
 
 def demo(file: Path | None) -> None:
     """Runs the demonstration."""
-    with leave_with():
+    with leave_with(quiet=True):
         from connector.demo import run_demo
 
         run_demo(file)

@@ -18,13 +18,17 @@ Make = Callable[..., Destination]
 def make_of(kind: str, request: pytest.FixtureRequest) -> Make:
     """Makes an empty destination of a kind; `max_columns` may be given."""
 
+    made: list[Database] = []
+
     def duckdb(**options: int) -> Destination:
         folder = request.getfixturevalue("tmp_path_factory").mktemp("destination")
         return DuckDBDestination(folder / "warehouse.duckdb", lock_timeout=5, **options)
 
     def postgres(**options: int) -> Destination:
         database: Database = request.getfixturevalue("postgres")
-        database.clean()
+        if made:
+            database.clean()
+        made.append(database)
         return PostgresDestination(database.parsed, lock_timeout=5, **options)
 
     return {"fake": FakeDestination, "duckdb": duckdb, "postgres": postgres}[kind]

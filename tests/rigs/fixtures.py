@@ -43,7 +43,7 @@ def postgres_database() -> "Iterator[Database]":
 
 
 @pytest.fixture
-def postgres(postgres_database: "Database") -> "Iterator[Database]":
+def postgres(postgres_database: "Database") -> "Database":
     """An empty database on a real PostgreSQL."""
-    yield postgres_database
     postgres_database.clean()
+    return postgres_database

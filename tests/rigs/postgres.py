@@ -12,6 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import adbc_driver_postgresql
+from adbc_driver_manager import AdbcConnection
 from adbc_driver_postgresql import dbapi
 
 from connector.config_url import DestinationUrl
@@ -25,6 +27,7 @@ class Database:
 
     url: str
     roles: list[str] = field(default_factory=list)
+    _opened: Any = None
 
     @property
     def parsed(self) -> DestinationUrl:
@@ -33,12 +36,18 @@ class Database:
 
     def by_hand(self, *statements: str) -> list[tuple[Any, ...]]:
         """Runs statements as another user of the database would; returns the last answer."""
-        with dbapi.connect(self.url, autocommit=True) as connection, connection.cursor() as cursor:
+        with self._connect() as connection, connection.cursor() as cursor:
             for statement in ("SET client_min_messages = error", *statements[:-1]):
                 cursor.execute(statement)
             cursor.execute(statements[-1])
             columns = [column.to_pylist() for column in cursor.fetch_arrow_table().columns]
             return list(zip(*columns, strict=True))
+
+    def _connect(self) -> dbapi.Connection:
+        if self._opened is None:
+            self._opened = adbc_driver_postgresql.connect(self.url)
+        kept: Any = _Kept()
+        return dbapi.Connection(kept, AdbcConnection(self._opened), autocommit=True)
 
     def role(self, *grants: str, password: str | None = None) -> str:
         """Makes a role, and returns the url with which it logs in; `{role}` is its name."""
@@ -79,6 +88,13 @@ class Database:
             drops += [f"DROP OWNED BY {role} CASCADE", f"DROP ROLE {role}"]
         self.roles.clear()
         self.by_hand(*drops, "CREATE SCHEMA public")
+
+
+class _Kept:
+    """What a connection may close instead of the database: to open that takes much longer."""
+
+    def close(self) -> None:
+        """It stays open."""
 
 
 class Server:
