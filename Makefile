@@ -2,6 +2,8 @@
 # Another Python: make PYTHON=/path/to/python3.12 test
 PYTHON ?= python3
 ARGS ?=
+# One more than there are cores, since tests also wait.
+JOBS ?= $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
 
 BIN := .venv/bin
 UV := $(BIN)/python -m uv
@@ -24,7 +26,7 @@ demo: $(DEMO) ## replicate a made-up table into DuckDB, on this machine only
 	@$(BIN)/connector demo $(ARGS)
 
 test: $(DEV) ## run the tests, e.g. make test ARGS='-k spool -x'
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 airflow: $(AIRFLOW) ## install Airflow and the connector into .venv-airflow
 	@echo "Now: . .venv-airflow/bin/activate" >&2

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connector.core import values
+from connector.core.malformed import Malformed
 from connector.core.numbers import MAX_DIGITS, canonical
 from connector.core.schema import (
     BINARY,
@@ -43,10 +44,18 @@ def of_cells(cells: Sequence[Cell | None]) -> tuple[Type, pa.Array]:
     return JSON, _json([None if cell is None else values.plain_content(*cell) for cell in cells])
 
 
-def _json(plain: Sequence[Any]) -> pa.Array:
-    texts = iter(values.encode_all([value for value in plain if value is not None]))
-    placed = [None if value is None else next(texts) for value in plain]
-    return pa.array(placed, pa.string()).cast(pa.json_())
+def of_plain(plain: Sequence[Any], present: Sequence[bool]) -> tuple[Type, pa.Array]:
+    """An array of plain values of any kinds, one for each place where there is one."""
+    return JSON, _json(plain, present)
+
+
+def _json(plain: Sequence[Any], present: Sequence[bool] | None = None) -> pa.Array:
+    texts = values.encode_all(plain)
+    # What is NULL at the source has no value here either.
+    texts = pc.if_else(pc.equal(texts, "null"), pa.scalar(None, pa.string()), texts)
+    if present is not None and not all(present):
+        texts = pc.replace_with_mask(pa.nulls(len(present), pa.string()), pa.array(present), texts)
+    return texts.cast(pa.json_())
 
 
 def _strings(contents: Sequence[str | None]) -> tuple[Type, pa.Array]:
@@ -63,6 +72,8 @@ def _binaries(contents: Sequence[str | None]) -> tuple[Type, pa.Array]:
 
 
 def _nulls(contents: Sequence[bool | None]) -> tuple[Type, pa.Array]:
+    if False in contents:
+        raise Malformed("a NULL that is not true")
     return NULL, pa.nulls(len(contents))
 
 

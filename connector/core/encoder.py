@@ -1,7 +1,8 @@
 """Items → rows, a page at a time: no Python object per item outlives its page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from connector.core.limits import EVERYTHING, Limits, Unstorable
 from connector.core.malformed import Malformed
 from connector.core.rows import field_of, rest_field
 from connector.core.schema import NULL, Type
+from connector.core.shapes import CONTENTS, Budget, Shape, fits_struct
 
 REPLICATION_PREFIX = "aws:rep:"
 DEFAULT_MAX_COLUMNS = 500
@@ -46,19 +48,6 @@ class _Absent:
 
 
 _ABSENT = _Absent()
-_WIRE: dict[str, Any] = {
-    "S": str,
-    "N": str,
-    "B": str,
-    "BOOL": bool,
-    "NULL": bool,
-    "M": dict,
-    "L": list,
-    "SS": list[str],
-    "NS": list[str],
-    "BS": list[str],
-}
-
 _MISFITS = (msgspec.MsgspecError, Malformed, RecursionError, UnicodeDecodeError)
 _generic = msgspec.json.Decoder(dict[str, Any])
 
@@ -81,8 +70,9 @@ class Encoder:
         self._keys = keys
         self._limits = limits
         self._limit = len(keys) if packed else max(max_columns, len(keys))
-        self._tags = {key.name: frozenset((key.tag,)) for key in keys}
-        self._by_item = packed or not all(map(_fits_struct, self._tags))
+        self._budget = Budget()
+        self._shapes = {key.name: Shape(self._budget, tags=(key.tag,)) for key in keys}
+        self._by_item = packed or not all(map(fits_struct, self._shapes))
         if not self._by_item:
             self._make_decoders()
 
@@ -116,10 +106,10 @@ class Encoder:
     def _encode_checked(self, items: Sequence[bytes]) -> Encoded:
         good: list[bytes] = []
         bad: list[BadItem] = []
-        known = dict(self._tags)
+        learnt = False
         for index, raw in enumerate(items):
             try:
-                self._learn(raw)
+                learnt = self._learn(raw) or learnt
             except Malformed as error:
                 bad.append(BadItem(index, raw, str(error), self._key(raw, error)))
             else:
@@ -128,21 +118,24 @@ class Encoder:
             return Encoded(pa.table({}), bad)
         if self._by_item:
             return Encoded(self._item_by_item(good), bad)
-        if known != self._tags:
+        if learnt:
             self._make_decoders()
         return Encoded(self._columns(self._decoder.decode(_array(good))), bad)
 
-    def _learn(self, raw: bytes) -> None:
+    def _learn(self, raw: bytes) -> bool:
         item = check_item(self._keys, raw)
         self._limits.check(self._keys, item)
+        learnt = False
         for name, value in item.items():
-            (tag,) = value
-            tags = self._tags.get(name)
-            if tags is None and len(self._tags) >= self._limit:
-                self._by_item = True
-            elif tags is None or tag not in tags:
-                self._tags[name] = (tags or frozenset()) | {tag}
-                self._by_item = self._by_item or not _fits_struct(name)
+            shape = self._shapes.get(name)
+            if shape is None:
+                if len(self._shapes) >= self._limit:
+                    self._by_item = True
+                    continue
+                self._by_item = self._by_item or not fits_struct(name)
+                shape = self._shapes[name] = Shape(self._budget)
+            learnt = shape.learn(value) or learnt
+        return learnt
 
     def _key(self, raw: bytes, error: Malformed) -> str | None:
         legal = isinstance(error, Unstorable)
@@ -152,10 +145,10 @@ class Encoder:
         keys = {key.name for key in self._keys}
         fields: list[Any] = []
         renamed: dict[str, str] = {}
-        for index, (name, tags) in enumerate(self._tags.items()):
+        for index, (name, shape) in enumerate(self._shapes.items()):
             required = () if name in keys else (_ABSENT,)
             renamed[f"a{index}"] = name
-            fields.append((f"a{index}", _value_struct(tags), *required))
+            fields.append((f"a{index}", shape.type, *required))
         # A struct's required fields come before the others.
         fields.sort(key=len)
         self._field_order = [renamed[each[0]] for each in fields]
@@ -187,8 +180,8 @@ class Encoder:
         # Tuples by item, turned into tuples by attribute: the fields are in this order.
         values_of = zip(self._field_order, zip(*map(astuple, items), strict=True), strict=True)
         found = dict(values_of)
-        for name, tags in self._tags.items():
-            made = _column(found[name], tags)
+        for name, shape in self._shapes.items():
+            made = _column(found[name], shape)
             if made and made[0] is not NULL and not name.startswith(REPLICATION_PREFIX):
                 fields.append(field_of(name, made[0]))
                 arrays.append(made[1])
@@ -198,7 +191,7 @@ class Encoder:
 
     def _item_by_item(self, items: Sequence[bytes]) -> pa.Table:
         cells: dict[str, list[columns.Cell | None]] = {
-            name: [None] * len(items) for name in self._tags
+            name: [None] * len(items) for name in self._shapes
         }
         rest: list[str | None] = []
         for index, raw in enumerate(items):
@@ -242,31 +235,17 @@ def _array(items: Sequence[bytes]) -> bytes:
     return b"[" + b",".join(items) + b"]"
 
 
-def _fits_struct(name: str) -> bool:
-    """Whether msgspec takes the name for a struct's field; it refuses what JSON must escape."""
-    return all(character not in '"\\' and ord(character) >= 0x20 for character in name)
-
-
-_value_structs: dict[frozenset[str], type] = {}
-
-
-def _value_struct(tags: frozenset[str]) -> type:
-    """A struct for one attribute's value: of one tag, the tag is required; of more, each may be."""
-    if tags not in _value_structs:
-        fields: list[Any] = [
-            (tag, _WIRE[tag]) if len(tags) == 1 else (tag, _WIRE[tag], None) for tag in sorted(tags)
-        ]
-        _value_structs[tags] = msgspec.defstruct(
-            "Value", fields, gc=False, frozen=True, forbid_unknown_fields=True
-        )
-    return _value_structs[tags]
-
-
-def _column(found: Sequence[Any], tags: frozenset[str]) -> tuple[Type, pa.Array] | None:
+def _column(found: Sequence[Any], shape: Shape) -> tuple[Type, pa.Array] | None:
     """The array of one attribute's values, or None where no item has it."""
+    tags = shape.tags
+    typed = tags - {"NULL"}
+    if len(typed) > 1 or not typed.isdisjoint(("M", "L")):
+        present = [value is not _ABSENT for value in found]
+        plain = shape.plain(list(compress(found, present)))
+        return columns.of_plain(plain, present) if plain else None
     if len(tags) == 1:
         (tag,) = tags
-        contents = _CONTENTS[tag](found)
+        contents = CONTENTS[tag](found)
         if contents.count(None) == len(contents):
             return None
         return columns.of_one_tag(tag, contents)
@@ -274,22 +253,7 @@ def _column(found: Sequence[Any], tags: frozenset[str]) -> tuple[Type, pa.Array]
     return columns.of_cells(cells) if any(cells) else None
 
 
-# Spelled out for each tag, since an attribute named in the code is read several times faster.
-_CONTENTS: dict[str, Callable[[Sequence[Any]], list[Any]]] = {
-    "S": lambda found: [value.S for value in found],
-    "N": lambda found: [value.N for value in found],
-    "B": lambda found: [value.B for value in found],
-    "BOOL": lambda found: [value.BOOL for value in found],
-    "NULL": lambda found: [value.NULL for value in found],
-    "M": lambda found: [value.M for value in found],
-    "L": lambda found: [value.L for value in found],
-    "SS": lambda found: [value.SS for value in found],
-    "NS": lambda found: [value.NS for value in found],
-    "BS": lambda found: [value.BS for value in found],
-}
-
-
-def _cell(value: Any, tags: frozenset[str]) -> columns.Cell | None:
+def _cell(value: Any, tags: set[str]) -> columns.Cell | None:
     if value is _ABSENT:
         return None
     cells = [(tag, content) for tag in tags if (content := getattr(value, tag)) is not None]

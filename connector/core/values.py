@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from connector.core.malformed import Malformed
 from connector.core.numbers import canonical, canonical_decimal
@@ -23,7 +25,8 @@ TAGS = (*SCALAR_TAGS, "M", "L", *SET_TAGS)
 # DynamoDB refuses more than 32 levels; twice that is a body no table can have produced.
 MAX_DEPTH = 64
 
-_encoder = msgspec.json.Encoder(order="sorted")
+# Members of structs are in their order already.
+_encoder = msgspec.json.Encoder(order="deterministic")
 
 
 def plain(value: object, depth: int = 0) -> Any:
@@ -87,9 +90,11 @@ def encode(value: object) -> str:
     return _encoder.encode(value).decode()
 
 
-def encode_all(plain: Sequence[Any]) -> list[bytes]:
-    """As `encode`, for many values at once. JSON text has no line break, so lines separate them."""
-    return _encoder.encode_lines(plain).split(b"\n")[:-1] if plain else []
+def encode_all(plain: Sequence[Any]) -> pa.Array:
+    """As `encode`, for many values at once: an array of string."""
+    # JSON text has no line break, so lines separate them; the last one is empty.
+    lines = pc.split_pattern(pa.scalar(_encoder.encode_lines(plain).decode()), "\n").values
+    return lines[: len(plain)]
 
 
 def binary(content: object) -> bytes:

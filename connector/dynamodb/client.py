@@ -3,6 +3,7 @@
 import logging
 import os
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import boto3
@@ -15,6 +16,7 @@ from botocore.credentials import (
     DeferredRefreshableCredentials,
 )
 from botocore.exceptions import BotoCoreError
+from botocore.loaders import JSONFileLoader, Loader
 from botocore.parsers import JSONParser, ResponseParser, ResponseParserFactory
 
 from connector.config import Source
@@ -35,6 +37,17 @@ READ_ONLY = frozenset(
 """Every operation these clients may call. None of them changes anything."""
 
 _RAW_ANSWERS = frozenset(("ScanOutput", "GetRecordsOutput", "BatchGetItemOutput"))
+
+
+class _Models(JSONFileLoader):
+    """Reads botocore's descriptions of services once: it takes half the time of making a client."""
+
+    @cache  # noqa: B019 - the only instance lives as long as the process
+    def load_file(self, file_path: str) -> Any:
+        return super().load_file(file_path)
+
+
+_models = _Models()
 
 
 class _RawJSONParser(JSONParser):
@@ -94,6 +107,8 @@ def _clients(source: Source, readers: int, credentials: Any) -> Clients:
     session = _session(source) if credentials is None else _session_with(credentials)
     session.register_component("response_parser_factory", _RawParserFactory())
     session.register("before-call", _refuse_writes)
+    if session.get_config_variable("data_path") is None:
+        session.register_component("data_loader", Loader(file_loader=_models))
     # Retries are ours (see calls.py): they know a deadline and what a wrong body means.
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 1},

@@ -105,6 +105,9 @@ def launch(java: str, home: Path, log: int) -> tuple[subprocess.Popen[bytes] | N
         process = subprocess.Popen(
             [
                 java,
+                # A short life: little compiling, and no threads to collect garbage.
+                "-XX:TieredStopAtLevel=1",
+                "-XX:+UseSerialGC",
                 "-Djava.library.path=./DynamoDBLocal_lib",
                 "-jar",
                 "DynamoDBLocal.jar",
