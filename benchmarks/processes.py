@@ -3,6 +3,7 @@
 import os
 import resource
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -84,21 +85,53 @@ def _resident(process: int) -> int:
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if fields else 0
 
 
+@dataclass(frozen=True)
+class Served:
+    """A scripted DynamoDB with one rendered table `load`, in a process of its own."""
+
+    url: str
+    revisions: int
+    """The sum of `revision` over the table once the waiting changes have arrived."""
+    process: "subprocess.Popen[str]"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes a program read from here."""
+        return {
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-west-2",
+            "AWS_ENDPOINT_URL_DYNAMODB": self.url,
+            "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": self.url,
+        }
+
+    def release(self) -> None:
+        """Lets the waiting changes come out of the stream."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+
 @contextmanager
-def served(python: str, shape: str, items: int) -> Iterator[str]:
-    """A scripted DynamoDB in a process of its own, with one rendered table `load`; its URL."""
-    command = [python, "-m", "tests.rigs.scripted", "--table", "load", "--shape", shape]
-    server = subprocess.Popen(
-        [*command, "--items", str(items), "--keep", "1024"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def served(shape: str, items: int, events: int = 0, shards: int = 4) -> Iterator[Served]:
+    """A server that lives as long as the block."""
+    command = [sys.executable, "-m", "tests.rigs.scripted", "--table", "load", "--shape", shape]
+    command += ["--items", str(items), "--events", str(events), "--shards", str(shards)]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert server.stdin is not None and server.stdout is not None
     try:
-        yield server.stdout.readline().strip()
+        url = server.stdout.readline().strip()
+        yield Served(url, int(server.stdout.readline()), server)
     finally:
         # It ends with its stdin.
         server.stdin.close()
         server.wait(timeout=30)
         server.stdout.close()
+
+
+def printed(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """What a command prints. Raises CalledProcessError where it fails."""
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return done.stdout

@@ -2,22 +2,21 @@
 
 import shutil
 import sys
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-import duckdb
-
-from benchmarks.processes import Cost, measured, served
-from connector.config import load
+from benchmarks.processes import Cost, Served, measured, printed, served
+from benchmarks.warehouses import Warehouse, warehouse
 from tests.rigs.scripted import PrerenderedTable
 from tests.rigs.scripted.prerendered import Shape
 
 WORKERS = 2
-BY_HAND_ITEMS = 20_000
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+NUMBERS = ("price", "n", "column_000")
 
 
 @dataclass(frozen=True)
@@ -25,14 +24,17 @@ class Snapshot:
     """Medians of one workload; rates are items per second of wall time."""
 
     shape: str
+    destination: str
     items: int
     item_bytes: float
     rate: float
     cpu: float
     peak_bytes: int
+    boto3: float
     by_hand: float
     received: float
     inserted: float
+    peer: float | None = None
 
     @property
     def limit(self) -> float:
@@ -40,97 +42,113 @@ class Snapshot:
         return min(self.received, self.inserted)
 
 
-def snapshot(shape: str, make: Shape, items: int, rounds: int) -> Snapshot:
-    """Snapshots a served table into DuckDB some times and checks what arrived."""
+def snapshot(
+    shape: str, make: Shape, kind: str, items: int, rounds: int, peer: Path | None
+) -> Snapshot:
+    """Snapshots a served table some times and checks what arrived, each way in turn."""
     table = PrerenderedTable("load", items, make)
-    size = len(table.page({"Segment": 0, "TotalSegments": 1}).body) / table.per_page
     runs: list[Cost] = []
-    received: list[float] = []
-    inserted: list[float] = []
-    by_hand: list[float] = []
-    with served(sys.executable, shape, items) as endpoint:
-        for _ in range(rounds):
-            with TemporaryDirectory(prefix="connector-bench-") as name:
-                folder = Path(name)
-                runs.append(_sync(folder, endpoint, table))
-                received.append(items / _part(folder, "receive", endpoint).wall)
-                inserted.append(items / _insert(folder, endpoint).wall)
-                hand = _part(
-                    folder, "by_hand", endpoint, str(folder / "hand.duckdb"), str(BY_HAND_ITEMS)
-                )
-                by_hand.append(min(items, BY_HAND_ITEMS) / hand.wall)
+    rates: dict[str, list[float]] = {}
+
+    def note(name: str, items: float, seconds: float) -> None:
+        rates.setdefault(name, []).append(items / seconds)
+
+    with TemporaryDirectory(prefix="connector-bench-") as name, served(shape, items) as source:
+        folder = Path(name)
+        with warehouse(kind, folder) as place:
+            for _ in range(rounds):
+                runs.append(sync(folder, source, place, table))
+                note("received", items, part("receive", source.url).wall)
+                note("boto3", *_counted(source, "boto3_receive"))
+                place.clean()
+                note("by_hand", *_counted(source, "by_hand", place.url))
+                place.clean()
+                note("inserted", items, _insert(folder, source, place))
+                if peer and kind == "postgres":
+                    place.clean()
+                    note("peer", items, _peer(peer, folder, source, place))
+                place.clean()
     return Snapshot(
         shape=shape,
+        destination=kind,
         items=items,
-        item_bytes=size,
+        item_bytes=len(table.page({"Segment": 0, "TotalSegments": 1}).body) / table.per_page,
         rate=items / median(run.wall for run in runs),
         cpu=median(run.cpu for run in runs),
         peak_bytes=max(run.peak_bytes for run in runs),
-        by_hand=median(by_hand),
-        received=median(received),
-        inserted=median(inserted),
+        **{name: median(values) for name, values in rates.items()},
     )
 
 
-def _environment(endpoint: str) -> dict[str, str]:
-    return {
-        **CREDENTIALS,
-        "AWS_REGION": "us-west-2",
-        "AWS_ENDPOINT_URL_DYNAMODB": endpoint,
-        "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": endpoint,
-    }
-
-
-def _sync(folder: Path, endpoint: str, table: PrerenderedTable) -> Cost:
-    command = [sys.executable, "-m", "connector.cli", "snapshot", "load", "--quiet"]
-    command += ["--to", "duckdb:///wh.duckdb", "--workers", str(WORKERS)]
-    cost = measured(command, folder=folder, environment=_environment(endpoint))
-    with duckdb.connect(folder / "wh.duckdb", read_only=True) as warehouse:
-        number = next((n for n in ("price", "n", "column_000") if n in table.shape(0)), "id")
-        query = f"SELECT count(*), count(DISTINCT id), sum({number}) FROM load"
-        count, keys, total = warehouse.execute(query).fetchone() or (0, 0, 0)
-    if (count, keys, Decimal(total)) != (table.items, table.items, table.total(number)):
-        raise AssertionError(f"the table has {count} rows of {table.items}, or another sum")
+def sync(
+    folder: Path,
+    source: Served,
+    place: Warehouse,
+    table: PrerenderedTable,
+    workers: int = WORKERS,
+) -> Cost:
+    """Snapshots the table with the program and compares its count, its keys and a sum."""
+    cost = measured(
+        connector("snapshot", place, "--workers", str(workers)),
+        folder=folder,
+        environment=source.environment,
+    )
+    number = next((name for name in NUMBERS if name in table.shape(0)), "id")
+    found = place.ask(f"SELECT count(*), count(DISTINCT id), sum({number}) FROM load")
+    expected = (table.items, table.items, table.total(number))
+    if tuple(map(Decimal, found)) != expected:
+        raise AssertionError(f"the table has {found}, and {expected} was served")
     return cost
 
 
-def _part(folder: Path, *arguments: str) -> Cost:
-    command = [sys.executable, "-m", "benchmarks.baseline", *arguments]
-    return measured(command, folder=Path.cwd(), environment=CREDENTIALS)
+def connector(command: str, place: Warehouse, *flags: str) -> list[str]:
+    """A command line of the program for the table `load`."""
+    program = [sys.executable, "-m", "connector.cli", command, "load", "--quiet"]
+    return [*program, "--to", place.url, *flags]
 
 
-def _insert(folder: Path, endpoint: str) -> Cost:
+def part(*arguments: str) -> Cost:
+    """Runs one of the baselines."""
+    return measured(_baseline(*arguments), folder=Path.cwd(), environment=_CREDENTIALS)
+
+
+_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+
+def _baseline(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "benchmarks.baseline", *arguments]
+
+
+def _counted(source: Served, *arguments: str) -> tuple[float, float]:
+    """Items and seconds of a baseline that says how many it took."""
+    name, *rest = arguments
+    return _timed(lambda: float(printed(_baseline(name, source.url, *rest), _CREDENTIALS)))
+
+
+def _timed(work: Callable[[], float]) -> tuple[float, float]:
+    started = time.monotonic()
+    items = work()
+    return items, time.monotonic() - started
+
+
+def _insert(folder: Path, source: Served, place: Warehouse) -> float:
     """Inserts files that were made before the clock started."""
     ready = folder / "ready"
-    _spool(ready, endpoint)
-    cost = _part(folder, "insert", str(ready), str(folder / "inserted.duckdb"))
+    part("spool", str(ready), source.url)
+    cost = part("insert", str(ready), place.url)
     shutil.rmtree(ready)
-    return cost
+    return cost.wall
 
 
-def _spool(ready: Path, endpoint: str) -> None:
-    code = (
-        "from benchmarks.snapshots import spool_all; import sys; "
-        "spool_all(sys.argv[1], sys.argv[2])"
-    )
-    command = [sys.executable, "-c", code, str(ready), endpoint]
-    measured(command, folder=Path.cwd(), environment=_environment(endpoint))
-
-
-def spool_all(ready: str, endpoint: str) -> None:
-    """Scans the served table into a spool that nobody loads."""
-    from connector import job
-    from connector.ports import Quiet
-    from connector.workers import segment_scan
-
-    config = load(
-        None,
-        to=f"duckdb:///{ready}/unused.duckdb",
-        tables=["load"],
-        overrides={"spool": ready, "scan.segments": 2},
-    )
-    Path(ready).mkdir(parents=True)
-    state = job.open_run(config, "load").plan(None)
-    scan = segment_scan(config, state, Quiet(), lambda: False)
-    for number in range(state.segments):
-        scan.run(number)
+def _peer(program: Path, folder: Path, source: Served, place: Warehouse) -> float:
+    """Another program's Scan into Postgres: ingestr."""
+    host = source.url.removeprefix("http://")
+    keys = "region=us-west-2&access_key_id=test&secret_access_key=test"
+    command: Sequence[str] = [
+        str(program),
+        "ingest",
+        "--yes",
+        *("--source-uri", f"dynamodb://{host}?{keys}", "--source-table", "load"),
+        *("--dest-uri", place.url, "--dest-table", "public.peer", "--progress", "log"),
+    ]
+    return measured(command, folder=folder, environment=source.environment).wall

@@ -135,8 +135,11 @@ def _members(content: object) -> list[object]:
 
 
 def _strings(content: object) -> list[str]:
+    members: list[Any] = _members(content)
+    if set(map(type, members)) != {str}:
+        raise Malformed("a string that is not a string")
     # The order of code points is that of UTF-8 bytes.
-    return sorted(map(_string, _members(content)))
+    return sorted(members)
 
 
 def _numbers(content: object) -> list[msgspec.Raw]:

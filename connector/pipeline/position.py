@@ -47,9 +47,10 @@ class Position:
     doubted: datetime | None = None
     """Since when it has given no next iterator, though nothing says that it has ended."""
 
-    def caught_up(self, quiet: timedelta) -> bool:
-        """Nothing older than this tail is left unread."""
-        silent = self.silence is not None and self.silence.length >= quiet
+    def caught_up(self, quiet: timedelta, began: datetime) -> bool:
+        """Nothing older than `began` is left unread."""
+        silence = self.silence
+        silent = silence is not None and silence.length >= quiet and silence.until >= began
         return self.cursor.done or self.fresh or silent
 
     def seen_later(self) -> bool:

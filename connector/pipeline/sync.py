@@ -92,7 +92,7 @@ class Run:
         state = self._begun(full_refresh, None)
         if state.phase is Phase.LOADING:
             with self._tail(state) as tail:
-                tail.restart(self._load(state, tail, None if yes else self.settings.max_deleted))
+                tail.loaded(self._load(state, tail, None if yes else self.settings.max_deleted))
                 # Rows that the stream overtook are older than the scan until all of it is read.
                 tail.until(tail.caught_up)
                 self._check_stopped()
@@ -149,7 +149,7 @@ class Run:
         with self._tail(state) as tail:
             if state.phase is Phase.LOADING:
                 state = self._load(state, tail, self.settings.max_deleted)
-                tail.restart(state)
+                tail.loaded(state)
             else:
                 # A run that was killed between its load and this left its spool behind.
                 self.spool_of(state).drop()

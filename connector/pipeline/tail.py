@@ -75,6 +75,17 @@ class Tail:
             self.source, state.planned_at, self.pause, self.config.poll_seconds
         )
 
+    def loaded(self, state: TableState) -> None:
+        """Goes on after this run's own load, which moves no cursor.
+
+        What is still silent needs only another empty page, and a listing that is younger.
+        """
+        self.state = state
+        self._began = self.source.now()
+        for position in self._positions.values():
+            position.fresh = False
+        self._discovery.listed_at = None
+
     def until(self, finished: Callable[[], bool]) -> None:
         """Runs rounds until `finished`, which is asked after each.
 
@@ -137,7 +148,7 @@ class Tail:
     def caught_up(self) -> bool:
         """Every shard is read up to now, and the listing is younger than this tail."""
         return self._discovery.complete(self._cursors(), self._began) and all(
-            position.caught_up(self._quiet) for position in self._positions.values()
+            position.caught_up(self._quiet, self._began) for position in self._positions.values()
         )
 
     def lag(self) -> float | None:

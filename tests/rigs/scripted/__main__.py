@@ -1,12 +1,16 @@
 """The scripted server as its own process, for load tests; it runs until its stdin ends.
 
-python -m tests.rigs.scripted --table orders --items 1000000 --shape flat
+    python -m tests.rigs.scripted --table orders --items 1000000 --shape flat
+
+Its first line is its address. With --events the second is the sum of `revision` over the table
+once all changes have arrived; they wait in the stream until a line comes from stdin.
 """
 
 import argparse
 import sys
 
 from . import prerendered
+from .backlog import fill
 from .clock import RunningClock
 from .service import ScriptedDynamoDB
 
@@ -26,6 +30,8 @@ def main() -> None:
     parser.add_argument("--shape", choices=SHAPES, default="flat")
     parser.add_argument("--keep", type=int, default=1024, help="pages kept in memory")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--events", type=int, default=0, help="changes that wait in the stream")
+    parser.add_argument("--shards", type=int, default=4)
     options = parser.parse_args()
     table = prerendered.PrerenderedTable(
         options.table, options.items, SHAPES[options.shape], kept_pages=options.keep
@@ -35,8 +41,10 @@ def main() -> None:
     rig.calls.keep = False
     rig.add_prerendered(table)
     with rig:
-        print(rig.url, flush=True)
-        sys.stdin.read()
+        waiting = fill(table, options.events, options.shards)
+        print(rig.url, waiting.total, sep="\n", flush=True)
+        for _ in sys.stdin:
+            waiting.released = True
 
 
 if __name__ == "__main__":

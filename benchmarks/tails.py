@@ -1,0 +1,58 @@
+"""The stream: a backlog in many shards, and a round of few changes on a large table."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.processes import Cost, Served, measured, served
+from benchmarks.snapshots import connector, sync
+from benchmarks.warehouses import Warehouse, warehouse
+from tests.rigs.scripted import PrerenderedTable, prerendered
+
+SHARDS = 16
+
+
+@dataclass(frozen=True)
+class Drained:
+    """One `connector tail` that ended when it had caught up; its rate is of wall time."""
+
+    destination: str
+    rows: int
+    events: int
+    seconds: float
+    cpu: float
+    peak_bytes: int
+
+    @property
+    def rate(self) -> float:
+        """Events per second, from the start of the program to its end."""
+        return self.events / self.seconds
+
+
+def drained(kind: str, rows: int, events: int) -> Drained:
+    """Tails so many changes of random rows into a table that was snapshotted before."""
+    table = PrerenderedTable("load", rows, prerendered.flat)
+    with TemporaryDirectory(prefix="connector-bench-") as name:
+        folder = Path(name)
+        with (
+            served("flat", rows, events, SHARDS) as source,
+            warehouse(kind, folder) as place,
+        ):
+            sync(folder, source, place, table)
+            source.release()
+            cost = _tail(folder, source, place)
+            _check(place, table, source)
+    return Drained(kind, rows, events, cost.wall, cost.cpu, cost.peak_bytes)
+
+
+def _tail(folder: Path, source: Served, place: Warehouse) -> Cost:
+    command = connector("tail", place)
+    return measured(command, folder=folder, environment=source.environment)
+
+
+def _check(place: Warehouse, table: PrerenderedTable, source: Served) -> None:
+    found = place.ask("SELECT count(*), count(DISTINCT id), sum(revision), sum(price) FROM load")
+    expected = (table.items, table.items, source.revisions, table.total("price"))
+    if tuple(map(Decimal, found)) != expected:
+        raise AssertionError(f"the table has {found}, and {expected} was served")
