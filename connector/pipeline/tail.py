@@ -72,7 +72,11 @@ class Tail:
             shard: Position(cursor, cursor) for shard, cursor in state.shards.items()
         }
         self._discovery = Discovery(
-            self.source, state.planned_at, self.pause, self.config.poll_seconds
+            self.source,
+            state.planned_at,
+            self.pause,
+            self.config.poll_seconds,
+            settles_at=self._began + self._quiet,
         )
 
     def until(self, finished: Callable[[], bool]) -> None:
@@ -135,8 +139,12 @@ class Tail:
         )
 
     def caught_up(self) -> bool:
-        """Every shard is read up to now, and the listing is younger than this tail."""
-        return self._discovery.complete(self._cursors(), self._began) and all(
+        """Every shard is read up to now, and the listing is so much younger than this tail.
+
+        One child of a split may be listed later than the other, and no listing tells that it lacks
+        one: it must be as quiet as a shard before it is believed.
+        """
+        return self._discovery.complete(self._cursors(), self._began + self._quiet) and all(
             position.caught_up(self._quiet) for position in self._positions.values()
         )
 
@@ -276,7 +284,10 @@ class Tail:
         if self.state.phase is not Phase.TAILING or self.state.consistent_since or not end:
             return False
         # The last shards of a stream that was just switched off may not be listed yet.
-        listed = self._discovery.listing.enabled and self._discovery.complete(self._cursors(), end)
+        discovery = self._discovery
+        listed = discovery.listing.enabled and discovery.complete(
+            self._cursors(), end + self._quiet
+        )
         return listed and all(
             p.cursor.done or (p.cursor.seen_at is not None and p.cursor.seen_at >= end)
             for p in self._positions.values()
