@@ -238,7 +238,7 @@ class Tail:
         if len(fold.quarantined) + self.state.quarantined > self.quarantine_limit:
             raise quarantine_limit(self.quarantine_limit)
         forgotten = forgettable(self._discovery.listing, self._cursors(), now)
-        self.destination.commit(
+        committed = self.destination.commit(
             Batch(
                 table=self.state.table,
                 generation=self.state.generation,
@@ -250,7 +250,7 @@ class Tail:
                 forgotten=[SHARD + shard for shard in forgotten],
             )
         )
-        self._committed(now, forgotten, len(fold.quarantined), consistent)
+        self._committed(now, forgotten, committed.quarantined, consistent)
 
     def _spans(self) -> list[Span]:
         return [

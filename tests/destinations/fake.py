@@ -212,9 +212,15 @@ class FakeDestination:
     def _end(
         self, table: Table, number: int, written: int, deleted: int, bad: Sequence[Quarantined]
     ) -> Committed:
-        table.quarantined += [(table.state.generation, each) for each in bad]
+        generation, before = table.state.generation, len(table.quarantined)
+        there = {(g, b.partition, b.raw) for g, b in table.quarantined if b.sequence is None}
+        for each in bad:
+            place = generation, each.partition, each.raw
+            if each.sequence is not None or place not in there:
+                table.quarantined.append((generation, each))
+                there.add(place)
         self.by_name[table.state.table] = table
-        return Committed(number, written, deleted, len(bad))
+        return Committed(number, written, deleted, len(table.quarantined) - before)
 
     def rows(self, table: str) -> Iterator[pa.RecordBatch]:
         """The rows, all in one batch."""
