@@ -11,7 +11,7 @@ from connector.config import Tail as TailConfig
 from connector.core.cursors import SHARD, Batch, Cursor, Span, shard_partition
 from connector.core.encoder import Encoder
 from connector.core.fold import Deletes, Fold
-from connector.core.shards import OVERLAP, Shard, forgettable, readable
+from connector.core.shards import OVERLAP, Shard, forgettable, read_through, readable
 from connector.core.state import Phase, TableState
 from connector.errors import WAYS_OUT, CursorMoved, StreamDisabled
 from connector.failpoints import failpoint
@@ -139,19 +139,17 @@ class Tail:
         )
 
     def caught_up(self) -> bool:
-        """Every shard is read up to now, and the listing is so much younger than this tail.
+        """Every shard is read up to now, and was listed when this tail was no longer young.
 
-        One child of a split may be listed later than the other, and no listing tells that it lacks
-        one: it must be as quiet as a shard before it is believed.
+        One child of a split may be listed later than the other: no listing says what it lacks.
         """
         return self._discovery.complete(self._cursors(), self._began + self._quiet) and all(
             position.caught_up(self._quiet) for position in self._positions.values()
         )
 
     def lag(self) -> float | None:
-        """Seconds since the slowest unfinished shard was last read without a gap."""
-        seen = [p.cursor.seen_at for p in self._positions.values() if not p.cursor.done]
-        oldest = min((at for at in seen if at), default=None)
+        """Seconds since the slowest shard that must be read was last read without a gap."""
+        oldest = read_through(self._cursors())
         return (self.source.now() - oldest).total_seconds() if oldest else None
 
     def _cursors(self) -> dict[str, Cursor]:
@@ -284,10 +282,8 @@ class Tail:
         if self.state.phase is not Phase.TAILING or self.state.consistent_since or not end:
             return False
         # The last shards of a stream that was just switched off may not be listed yet.
-        discovery = self._discovery
-        listed = discovery.listing.enabled and discovery.complete(
-            self._cursors(), end + self._quiet
-        )
+        found, end_listed = self._discovery, end + self._quiet
+        listed = found.listing.enabled and found.complete(self._cursors(), end_listed)
         return listed and all(
             p.cursor.done or (p.cursor.seen_at is not None and p.cursor.seen_at >= end)
             for p in self._positions.values()
