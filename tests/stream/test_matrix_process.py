@@ -1,8 +1,8 @@
 """Fault matrix F: rivals, stops, clocks, states, crashes, and workers that die.
 
-Real processes, signals and SIGKILL at every failpoint: tests/kill. Row 84, memory: that no commit
-and no link of the spool grows beyond its configuration is checked in every run (I20); a limit on a
-real process is tests/kill. Row 86 is `make soak`; row 87 waits for a second version of the state.
+With real processes and real signals: tests/kill and tests/cli (78, 79, 82, 84, 85). Networks and
+certificates (83): test_matrix_network.py. Row 86 is `make soak`; row 87 waits for a second version
+of the state.
 """
 
 import threading
@@ -154,7 +154,7 @@ def test_80_this_machines_clock_jumps_while_it_waits(replica: Replica) -> None:
 
 
 def test_81_a_state_of_a_newer_version(stored: Replica) -> None:
-    """X, and nothing is written. Other damage to the state: tests/destinations."""
+    """X, and nothing is written. For each destination, with other damage: tests/destinations."""
     planned(stored)
     with duckdb.connect(str(stored.file)) as connection:
         connection.execute("UPDATE _connector.tables SET state_version = 99")
