@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
+import msgspec
 import pytest
 
 from connector.core.cursors import Cursor
@@ -237,7 +238,7 @@ def backlog(replica: Replica, count: int, keys: int) -> None:
             "SequenceNumber": str(number),
         }
         content = {"eventName": "INSERT" if n < keys else "MODIFY", "dynamodb": change}
-        record = Record.of(number, second, content)
+        record = Record(number, second, content, msgspec.json.encode(content))
         shard_of[place].records.append(record)
         stream.written.append((shard_of[place].id, record))
     replica.model.load(item(names[n % keys], n) for n in range(count - keys, count))
@@ -248,7 +249,7 @@ def test_one_sync_drains_350_shards_and_100000_records(
 ) -> None:
     """No shard is starved: none is read a second time before every one was read once."""
     replica.play(Drop(), Create(shards=350), Before(3))
-    replica.settings |= {"tail.readers": 8, "tail.batch_records": 10_000}
+    replica.settings |= {"tail.readers": 4, "tail.batch_records": 20_000}
     replica.sync()
     backlog(replica, 100_000, keys=7000)
     before = len(replica.witness.batches)
