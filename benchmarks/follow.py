@@ -55,8 +55,8 @@ def _follow(
     """Follows for so long; returns rows written and time of each commit, and all changes."""
     from connector import job
     from connector.config import load
-    from connector.ports import Quiet
     from connector.pipeline.tail import Tail
+    from connector.ports import Quiet
 
     committed: list[tuple[int, float]] = []
 

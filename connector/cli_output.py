@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from connector.cli import Output
-from connector.core.shards import RETENTION
+from connector.core.shards import RETENTION, read_through
 from connector.core.state import TableState
 
 
@@ -88,7 +88,7 @@ def state_row(state: TableState, rows: int) -> dict[str, Any]:
 def status_row(state: TableState, rows: int, now: datetime) -> dict[str, Any]:
     """Where a table stands; lag and time to data loss are those of the slowest shard."""
     unfinished = [cursor for cursor in state.shards.values() if not cursor.done]
-    seen = min((cursor.seen_at for cursor in unfinished if cursor.seen_at), default=None)
+    seen = read_through(state.shards)
     lag = max((now - seen).total_seconds(), 0.0) if seen else None
     return {
         "table": state.table,

@@ -176,6 +176,20 @@ def forgettable(listing: Listing, cursors: Mapping[str, Cursor], now: datetime) 
     ]
 
 
+def read_through(cursors: Mapping[str, Cursor]) -> datetime | None:
+    """Until when every shard was read that must be; None where nothing is known of any.
+
+    A finished shard without a child counts: its stream goes on in one that is not listed yet.
+    """
+    parents = {cursor.parent for cursor in cursors.values()}
+    seen = [
+        cursor.seen_at
+        for shard_id, cursor in cursors.items()
+        if not (cursor.done and shard_id in parents)
+    ]
+    return min((at for at in seen if at), default=None)
+
+
 def nothing_trimmed(seen_at: datetime | None, now: datetime) -> bool:
     """Whether everything after a cursor that counts must still be there, whatever the stream says.
 

@@ -33,8 +33,9 @@ class Journal:
 
     def quarantine(
         self, header: Header, commit: int, records: Sequence[Quarantined], now: datetime
-    ) -> None:
-        """Keeps records that could not be stored."""
+    ) -> int:
+        """Keeps records that could not be stored; says how many are new."""
+        new = self._new(header, records)
         insert(
             self._execute,
             t.quarantine,
@@ -50,9 +51,25 @@ class Journal:
                     "raw": record.raw,
                     "quarantined_at": now,
                 }
-                for record in records
+                for record in new
             ),
         )
+        return len(new)
+
+    def _new(self, header: Header, records: Sequence[Quarantined]) -> list[Quarantined]:
+        # No cursor passes a record without a number, so it may come again, and is one record still.
+        new = [record for record in records if record.sequence is not None]
+        if len(new) == len(records):
+            return new
+        known = self._run(
+            sa.select(t.quarantine.c.partition, t.quarantine.c.raw)
+            .where(t.quarantine.c.table_name == header.table_name)
+            .where(t.quarantine.c.generation == header.generation)
+            .where(t.quarantine.c.sequence.is_(None))
+        )
+        there = {(row["partition"], row["raw"]) for row in known}
+        unnumbered = {(r.partition, r.raw): r for r in records if r.sequence is None}
+        return new + [record for place, record in unnumbered.items() if place not in there]
 
     def count(
         self, run: tuple[str, str], table: str, now: datetime, counts: tuple[int, int, int]

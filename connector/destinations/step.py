@@ -106,7 +106,7 @@ class Step:
         """Keeps what could not be stored, and counts."""
         table = self.header.table_name
         self._state.update(table, commit=self.number, committed_at=self._now)
-        self._state.journal.quarantine(self.header, self.number, bad, self._now)
-        counts = (written, deleted, len(bad))
+        kept = self._state.journal.quarantine(self.header, self.number, bad, self._now)
+        counts = (written, deleted, kept)
         self._state.journal.count(self._run, table, self._now, counts)
         return Committed(self.number, *counts)

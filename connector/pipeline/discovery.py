@@ -35,6 +35,8 @@ class Discovery:
     planned_at: datetime
     pause: Callable[[float], bool]
     retry_seconds: float
+    settles_at: datetime
+    """Listings may be late, so one is due then: it shows what was born before the run began."""
     listing: Listing = field(default_factory=lambda: Listing({}))
     listed_at: datetime | None = None
     incomplete_since: datetime | None = None
@@ -46,7 +48,7 @@ class Discovery:
         """
         now = self.source.now()
         waiting = childless(self.listing, cursors, now)
-        due = self.listed_at is None or now - self.listed_at >= LISTING_EVERY
+        due = self._due(now)
         if not due and not waiting:
             return ()
         if due:
@@ -54,6 +56,11 @@ class Discovery:
         else:
             self._find_children(waiting)
         return newcomers(self.listing, cursors).welcome
+
+    def _due(self, now: datetime) -> bool:
+        if self.listed_at is None or now - self.listed_at >= LISTING_EVERY:
+            return True
+        return self.listed_at < self.settles_at <= now
 
     def _find_children(self, parents: list[str]) -> None:
         for parent in parents:

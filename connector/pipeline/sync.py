@@ -68,7 +68,18 @@ class Run:
             self.spool_of(state).drop()
             return self.plan(state, plan_id)
         check_identity(state.identity, self.source.describe())
+        wanted = self._segments()
+        if state.phase is Phase.LOADING and wanted and wanted != state.segments:
+            log.warning(
+                "%s: the scan goes on in %d segments, as it began; %d are for the next one",
+                self.table,
+                state.segments,
+                wanted,
+            )
         return state
+
+    def _segments(self) -> int | None:
+        return self.settings.segments or self.config.scan.segments
 
     def plan(self, replaces: TableState | None, plan_id: str | None = None) -> TableState:
         """A new generation, the first or one that replaces another."""
@@ -77,7 +88,7 @@ class Run:
             self.destination,
             self.table,
             self.target,
-            segments=self.settings.segments or self.config.scan.segments,
+            segments=self._segments(),
             workers=self.workers,
             pause=self.pause,
             replaces=replaces.plan_id if replaces else None,

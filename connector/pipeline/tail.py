@@ -11,7 +11,7 @@ from connector.config import Tail as TailConfig
 from connector.core.cursors import SHARD, Batch, Cursor, Span, shard_partition
 from connector.core.encoder import Encoder
 from connector.core.fold import Deletes, Fold
-from connector.core.shards import OVERLAP, Shard, forgettable, readable
+from connector.core.shards import OVERLAP, Shard, forgettable, read_through, readable
 from connector.core.state import Phase, TableState
 from connector.errors import WAYS_OUT, CursorMoved, StreamDisabled
 from connector.failpoints import failpoint
@@ -72,19 +72,23 @@ class Tail:
             shard: Position(cursor, cursor) for shard, cursor in state.shards.items()
         }
         self._discovery = Discovery(
-            self.source, state.planned_at, self.pause, self.config.poll_seconds
+            self.source,
+            state.planned_at,
+            self.pause,
+            self.config.poll_seconds,
+            settles_at=self._began + self._quiet,
         )
 
     def loaded(self, state: TableState) -> None:
         """Goes on after this run's own load, which moves no cursor.
 
-        What is still silent needs only another empty page, and a listing that is younger.
+        What was silent before it needs only another empty page, and a listing that is younger.
         """
         self.state = state
-        self._began = self.source.now()
+        self._began = state.scanned_until or self.source.now()
         for position in self._positions.values():
             position.fresh = False
-        self._discovery.listed_at = None
+        self._discovery.settles_at = self._began + self._quiet
 
     def until(self, finished: Callable[[], bool]) -> None:
         """Runs rounds until `finished`, which is asked after each.
@@ -146,15 +150,17 @@ class Tail:
         )
 
     def caught_up(self) -> bool:
-        """Every shard is read up to now, and the listing is younger than this tail."""
-        return self._discovery.complete(self._cursors(), self._began) and all(
+        """Every shard is read up to now, and was listed when this tail was no longer young.
+
+        One child of a split may be listed later than the other: no listing says what it lacks.
+        """
+        return self._discovery.complete(self._cursors(), self._began + self._quiet) and all(
             position.caught_up(self._quiet, self._began) for position in self._positions.values()
         )
 
     def lag(self) -> float | None:
-        """Seconds since the slowest unfinished shard was last read without a gap."""
-        seen = [p.cursor.seen_at for p in self._positions.values() if not p.cursor.done]
-        oldest = min((at for at in seen if at), default=None)
+        """Seconds since the slowest shard that must be read was last read without a gap."""
+        oldest = read_through(self._cursors())
         return (self.source.now() - oldest).total_seconds() if oldest else None
 
     def _cursors(self) -> dict[str, Cursor]:
@@ -241,7 +247,7 @@ class Tail:
         if len(fold.quarantined) + self.state.quarantined > self.quarantine_limit:
             raise quarantine_limit(self.quarantine_limit)
         forgotten = forgettable(self._discovery.listing, self._cursors(), now)
-        self.destination.commit(
+        committed = self.destination.commit(
             Batch(
                 table=self.state.table,
                 generation=self.state.generation,
@@ -253,7 +259,7 @@ class Tail:
                 forgotten=[SHARD + shard for shard in forgotten],
             )
         )
-        self._committed(now, forgotten, len(fold.quarantined), consistent)
+        self._committed(now, forgotten, committed.quarantined, consistent)
 
     def _spans(self) -> list[Span]:
         return [
@@ -287,7 +293,8 @@ class Tail:
         if self.state.phase is not Phase.TAILING or self.state.consistent_since or not end:
             return False
         # The last shards of a stream that was just switched off may not be listed yet.
-        listed = self._discovery.listing.enabled and self._discovery.complete(self._cursors(), end)
+        found, end_listed = self._discovery, end + self._quiet
+        listed = found.listing.enabled and found.complete(self._cursors(), end_listed)
         return listed and all(
             p.cursor.done or (p.cursor.seen_at is not None and p.cursor.seen_at >= end)
             for p in self._positions.values()

@@ -212,7 +212,7 @@ def test_for_goes_on_that_long_and_ends_with_0(synced: Program, rig: ScriptedDyn
 
 
 @pytest.mark.parametrize(("command", "asked"), [("sync", signal.SIGTERM), ("tail", signal.SIGINT)])
-def test_a_run_that_follows_commits_what_it_read_and_leaves_with_130(
+def test_79_a_run_that_follows_commits_what_it_read_and_leaves_with_130(
     synced: Program, rig: ScriptedDynamoDB, command: str, asked: signal.Signals
 ) -> None:
     process = synced.start(command, ORDERS, "--follow", *synced.to)

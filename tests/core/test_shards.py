@@ -24,6 +24,7 @@ from connector.core.shards import (
     losses,
     newcomers,
     nothing_trimmed,
+    read_through,
     readable,
     window,
 )
@@ -197,6 +198,30 @@ def test_forgettable_are_finished_shards_nobody_will_mention(
 def test_a_shard_that_was_never_seen_is_not_forgotten() -> None:
     """Without a time there is no proof."""
     assert forgettable(listing(""), cursors("P=5.", None), at(1000)) == []
+
+
+@pytest.mark.parametrize(
+    ("known", "oldest"),
+    [
+        ("A=5@3 B=7@2", 2),
+        ("A=5@3 B=@1", 1),  # Planned, and not opened yet.
+        ("P=5.@1 C=@2<P", 2),  # Of a finished shard its children go on.
+        ("P=5.@1", 1),  # Its child must be somewhere, and is not read.
+        ("P=5.@1 A=5@3", 1),
+        ("P=5.@1 C=5.@2<P", 2),
+        ("", None),
+    ],
+)
+def test_the_slowest_shard_that_must_be_read_tells_how_far_all_were_read(
+    known: str, oldest: float | None
+) -> None:
+    """Open ones, unopened ones, and those that follow a finished one and are not listed yet."""
+    found: dict[str, Cursor] = {}
+    for word in known.split():
+        place, _, rest = word.partition("@")
+        hour, _, parent = rest.partition("<")
+        found |= cursors(f"{place}<{parent}" if parent else place, at(float(hour)))
+    assert read_through(found) == (None if oldest is None else at(oldest))
 
 
 @pytest.mark.parametrize(

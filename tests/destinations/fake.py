@@ -1,7 +1,6 @@
 """A destination in plain dictionaries: the contract in as few words as possible."""
 
 import base64
-import copy
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +28,7 @@ from connector.errors import CursorMoved, DestinationRefused, TooManyDeletes
 _KEY_TYPES = {"S": STRING, "N": INTEGER, "B": BINARY}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Row:
     """One item: JSON text by attribute."""
 
@@ -47,6 +46,10 @@ class Table:
     rows: dict[str, Row] = field(default_factory=dict)
     tombstones: set[str] = field(default_factory=set)
     quarantined: list[tuple[int, Quarantined]] = field(default_factory=list)
+
+    def copied(self) -> "Table":
+        """The same, to be changed: rows and states are replaced, and never changed themselves."""
+        return Table(self.state, dict(self.rows), set(self.tombstones), list(self.quarantined))
 
 
 class FakeDestination:
@@ -125,7 +128,7 @@ class FakeDestination:
                 seen_at=span.until.seen_at or (before.seen_at if before else None),
                 parent=span.until.parent or (before.parent if before else None),
             )
-        table = copy.deepcopy(table)
+        table = table.copied()
         number = table.state.commit + 1
         written = deleted = 0
         columns = self._columns(table, batch.rows)
@@ -160,7 +163,7 @@ class FakeDestination:
         table = self._current(load)
         if table.state.phase is not Phase.LOADING:
             raise CursorMoved("loaded by another run")
-        table = copy.deepcopy(table)
+        table = table.copied()
         start, number = table.state.start_commit, table.state.commit + 1
         kept = {key: row for key, row in table.rows.items() if row.commit > start}
         loaded: dict[str, Row] = {}
@@ -212,9 +215,15 @@ class FakeDestination:
     def _end(
         self, table: Table, number: int, written: int, deleted: int, bad: Sequence[Quarantined]
     ) -> Committed:
-        table.quarantined += [(table.state.generation, each) for each in bad]
+        generation, before = table.state.generation, len(table.quarantined)
+        there = {(g, b.partition, b.raw) for g, b in table.quarantined if b.sequence is None}
+        for each in bad:
+            place = generation, each.partition, each.raw
+            if each.sequence is not None or place not in there:
+                table.quarantined.append((generation, each))
+                there.add(place)
         self.by_name[table.state.table] = table
-        return Committed(number, written, deleted, len(bad))
+        return Committed(number, written, deleted, len(table.quarantined) - before)
 
     def rows(self, table: str) -> Iterator[pa.RecordBatch]:
         """The rows, all in one batch."""

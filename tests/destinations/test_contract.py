@@ -339,6 +339,18 @@ def test_records_that_cannot_be_stored_are_kept(story):
     assert story.refresh().quarantined == 0
 
 
+def test_a_record_without_a_number_is_kept_once(story):
+    raws = ['{"raw":1}', '{"raw":1}', '{"raw":2}']
+    bad = [Quarantined(SHARD, "reason", raw) for raw in raws]
+    assert story.tail(put(A), quarantined=bad).quarantined == 2
+    assert story.tail(put(B), quarantined=bad[:1]).quarantined == 0
+    assert story.state().quarantined == 2
+    elsewhere = Quarantined(SHARD + "b", "reason", raws[0])
+    assert story.tail(put(A), quarantined=[*bad, elsewhere]).quarantined == 1
+    assert story.refresh().quarantined == 0
+    assert story.tail(put(A), quarantined=bad).quarantined == 2
+
+
 @pytest.mark.parametrize("drop", [True, False])
 def test_a_reset_forgets_the_state(story, drop):
     story.load(story.page(A, B | {"v": {"M": {}}}))

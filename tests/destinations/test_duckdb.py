@@ -205,7 +205,7 @@ def test_a_damaged_file_is_refused(story, path):
         DuckDBDestination(path).read("orders")
 
 
-def test_a_newer_state_is_refused_untouched(story, path):
+def test_81_a_newer_state_is_refused_untouched(story, path):
     story.tail(put(A))
     by_hand(path, "UPDATE _connector.tables SET state_version = 2")
     before = by_hand(path, "FROM _connector.tables")
@@ -244,7 +244,7 @@ def test_a_newer_state_is_refused_untouched(story, path):
         "INSERT INTO _connector.cursors FROM _connector.cursors",
     ],
 )
-def test_a_damaged_state_is_refused(story, path, damage):
+def test_81_a_damaged_state_is_refused(story, path, damage):
     by_hand(path, damage)
     with pytest.raises(StateRefused) as caught:
         story.state()

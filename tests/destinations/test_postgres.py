@@ -554,7 +554,7 @@ def test_a_table_of_somebody_else_is_refused_untouched(postgres):
     assert PostgresDestination(postgres.parsed).tables() == []
 
 
-def test_a_newer_state_is_refused_untouched(story, postgres):
+def test_81_a_newer_state_is_refused_untouched(story, postgres):
     story.tail(put(A))
     postgres.by_hand("UPDATE _connector.tables SET state_version = 2")
     destination = story.destination
@@ -588,7 +588,7 @@ def test_a_newer_state_is_refused_untouched(story, postgres):
         "UPDATE _connector.columns SET type = 'float'",
     ],
 )
-def test_a_damaged_state_is_refused(story, postgres, damage):
+def test_81_a_damaged_state_is_refused(story, postgres, damage):
     postgres.by_hand(damage)
     with pytest.raises(StateRefused) as caught:
         story.state()

@@ -71,7 +71,7 @@ def test_the_run_after_a_crash_brings_everything(
     assert not list(tmp_path.rglob("*.arrow"))
 
 
-def test_the_death_of_a_worker_ends_the_run_and_loses_nothing(
+def test_85_the_death_of_a_worker_ends_the_run_and_loses_nothing(
     rig: ScriptedDynamoDB, tmp_path: Path
 ) -> None:
     program = Program(tmp_path, rig.url, {"CONNECTOR_FAILPOINT": "spool.before_rename"})

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Coroutine
@@ -31,10 +32,14 @@ class Fault:
 
 
 class Relay:
-    """Relays to a Unix socket, or to (host, port). Use as a context manager."""
+    """Relays to a Unix socket, or to (host, port). Use as a context manager.
 
-    def __init__(self, target: str | tuple[str, int]) -> None:
+    With `tls` it speaks that to the client, and nothing but plain text to the server.
+    """
+
+    def __init__(self, target: str | tuple[str, int], tls: ssl.SSLContext | None = None) -> None:
         self.target = target
+        self.tls = tls
         self.fault = Fault()
         self.port = 0
         self.resets = 0
@@ -64,7 +69,7 @@ class Relay:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:

@@ -3,12 +3,11 @@
 `python -m tests.stream.mutations` takes each part out of a copy of the package, and runs the test.
 """
 
-import os
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,42 +74,44 @@ def mutate(root: Path, mutation: Mutation) -> None:
     path.write_text(text.replace(mutation.before, mutation.after))
 
 
-def run(mutations: tuple[Mutation, ...], tests: list[str]) -> subprocess.CompletedProcess[str]:
-    """The outcome of some tests on a copy of the package without some parts."""
-    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
-        root = Path(folder)
-        for name in COPIED:
-            source = ROOT / name
-            if source.is_dir():
-                # With what is compiled already: only the mutated file is compiled again.
-                shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("*.pyc.*"))
-            else:
-                shutil.copy(source, root / name)
-        for mutation in mutations:
-            mutate(root, mutation)
-        where = "import connector, pathlib; print(pathlib.Path(connector.__file__).parents[1])"
-        environment = {**os.environ, "PYTHONPATH": str(root)}
-        options = {"cwd": root, "env": environment, "capture_output": True, "text": True}
-        found = subprocess.run([sys.executable, "-c", where], check=True, **options)
-        if Path(found.stdout.strip()).resolve() != root.resolve():
-            raise AssertionError(f"the copy is not what is tested, but {found.stdout}")
-        names = [f"tests/stream/{test}" for test in tests]
-        plugins = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
-        command = [sys.executable, "-m", "pytest", "-q", "-x", *plugins, *names]
-        return subprocess.run(command, check=False, **options)
+def copied(into: Path) -> None:
+    """Copies the package and its tests."""
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            # With what is compiled already: only the mutated file is compiled again.
+            shutil.copytree(source, into / name, ignore=shutil.ignore_patterns("*.pyc.*"))
+        else:
+            shutil.copy(source, into / name)
+
+
+def run(jobs: list[tuple[str, list[str]]]) -> list[tuple[int, str]]:
+    """The exit code of some tests on each copy, and what they said."""
+    command = [sys.executable, "-P", str(Path(__file__).with_name("mutants.py"))]
+    done = subprocess.run(command, input=json.dumps(jobs), capture_output=True, text=True)
+    if done.returncode:
+        raise AssertionError(done.stderr)
+    outcomes = json.loads(done.stdout)
+    return [tuple(outcomes[root]) for root, _ in jobs]
 
 
 def failures() -> list[str]:
     """What is wrong: a test that fails as things are, or one that does not notice a mutation."""
-    tests = [mutation.test for mutation in MUTATIONS]
-    jobs = [((), tests), *(((mutation,), [mutation.test]) for mutation in MUTATIONS)]
-    with ThreadPoolExecutor(2) as threads:
-        untouched, *mutated = threads.map(lambda job: run(*job), jobs)
-    wrong = [f"unmutated: {untouched.stdout}"] if untouched.returncode else []
-    for mutation, outcome in zip(MUTATIONS, mutated, strict=True):
+    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+        jobs = []
+        for number, mutation in enumerate((None, *MUTATIONS)):
+            root = Path(folder, str(number))
+            copied(root)
+            if mutation:
+                mutate(root, mutation)
+            wanted = [mutation] if mutation else MUTATIONS
+            jobs.append((str(root), [f"tests/stream/{each.test}" for each in wanted]))
+        (code, said), *mutated = run(jobs)
+    wrong = [f"unmutated: {said}"] if code else []
+    for mutation, (code, said) in zip(MUTATIONS, mutated, strict=True):
         # 1 is "tests failed"; anything else, such as no tests found, proves nothing.
-        if outcome.returncode != 1:
-            wrong.append(f"without {mutation.part}, {mutation.test} says:\n{outcome.stdout}")
+        if code != 1:
+            wrong.append(f"without {mutation.part}, {mutation.test} says ({code}):\n{said}")
     return wrong
 
 

@@ -66,6 +66,7 @@ FAULTS: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
     ("limit_exceeded", "DescribeStream", ()),
     ("unavailable", "DescribeTable", ()),
 )
+QUIET = 6.0
 SURE_HOURS = 23.0
 """Within this time of the last success nothing can be trimmed: a loss must not be reported."""
 
@@ -110,7 +111,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         self.began_at = self.succeeded_at = self.replica.rig.clock.now()
-        self.replica.settings |= {"tail.quiet_seconds": 6.0, "tail.poll_seconds": 2.0}
+        self.replica.settings |= {"tail.quiet_seconds": QUIET, "tail.poll_seconds": 2.0}
 
     # What happens to the source -----------------------------------------------------------------
 
@@ -123,17 +124,22 @@ class Schedule:
         if self.replica.checker.generation is None:
             self.replica.play(Before(count, size=200))
 
-    def grow(self, pick: int, into: int, late: float, unlisted: int) -> None:
-        """A shard rolls over or splits; its children may be listed late."""
+    def grow(self, pick: int, into: int, late: float, unlisted: int, torn: bool = False) -> None:
+        """A shard rolls over or splits; its children may be listed late, or `torn` apart."""
         shard = self._open(pick)
         if self.replica.checker.generation is None:
             # A plan cannot know of a shard that no listing shows; what it misses is reported later.
-            late, unlisted = 0.0, min(unlisted, 1)
+            late, unlisted, torn = 0.0, min(unlisted, 1), False
         if shard and len(self.replica.stream.open_shards()) < 12:
             children = self.replica.stream.split(shard, into)
             for child in children:
                 child.listed_at = self.replica.rig.clock.now() + late
                 child.unlisted_listings = unlisted
+            if torn:
+                # No listing tells that it lacks one child: only a short delay can be waited for.
+                for child in children:
+                    child.listed_at, child.unlisted_listings = 0.0, 0
+                children[-1].listed_at = self.replica.rig.clock.now() + QUIET - 1
 
     def close(self, pick: int) -> None:
         """A shard ends; its child begins with the next write, at the latest soon."""
@@ -321,7 +327,8 @@ def play_random(schedule: Schedule, dice: random.Random, length: int, readers: i
     actions: list[tuple[int, str, Callable[[], tuple[Any, ...]]]] = [
         (14, "write", lambda: (1 + some(8), some(10**6))),
         (2, "load", lambda: (some(20),)),
-        (7, "grow", lambda: (some(99), 1 + some(3), dice.choice((0, 0, 10, 30)), some(3))),
+        (6, "grow", lambda: (some(99), 1 + some(3), dice.choice((0, 0, 10, 30)), some(3))),
+        (2, "grow", lambda: (some(99), 2 + some(2), 0, 0, True)),
         (2, "close", lambda: (some(99),)),
         (2, "hide", lambda: (some(99), some(4))),
         (2, "lie", lambda: (some(99), dice.choice(("listed_open", "resolves")))),

@@ -71,10 +71,11 @@ class StreamMachine(RuleBasedStateMachine):
         into=st.integers(1, 3),
         late=st.sampled_from([0.0, 10.0, 30.0]),
         unlisted=st.integers(0, 2),
+        torn=st.booleans(),
     )
-    def grow(self, pick: int, into: int, late: float, unlisted: int) -> None:
+    def grow(self, pick: int, into: int, late: float, unlisted: int, torn: bool) -> None:
         """A shard rolls over or splits."""
-        self.schedule.grow(pick, into, late, unlisted)
+        self.schedule.grow(pick, into, late, unlisted, torn)
 
     @rule(pick=PICK)
     def close(self, pick: int) -> None:

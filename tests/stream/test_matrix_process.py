@@ -1,8 +1,8 @@
 """Fault matrix F: rivals, stops, clocks, states, crashes, and workers that die.
 
-Real processes, signals and SIGKILL at every failpoint: tests/kill. Row 84, memory: that no commit
-and no link of the spool grows beyond its configuration is checked in every run (I20); a limit on a
-real process is tests/kill. Row 86 is `make soak`; row 87 waits for a second version of the state.
+With real processes and real signals: tests/kill and tests/cli (78, 79, 82, 84, 85). Networks and
+certificates (83): test_matrix_network.py. Row 86 is `make soak`; row 87 waits for a second version
+of the state.
 """
 
 import threading
@@ -10,13 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
+import msgspec
 import pytest
 
-from connector.config import Source
 from connector.core.cursors import Cursor
 from connector.core.shards import Shard
-from connector.dynamodb import calls, client, streams
-from connector.dynamodb.source import DynamoDBSource
+from connector.dynamodb import calls, streams
 from connector.errors import Interrupted, StateRefused, Unreachable
 from connector.ports import StreamPage
 from tests.rigs.scripted import ScriptedDynamoDB
@@ -148,6 +147,7 @@ def test_80_this_machines_clock_jumps_while_it_waits(replica: Replica) -> None:
     clock.hear("Thu, 01 Jan 2026 00:00:09 GMT")
     assert clock.now() == datetime(2026, 1, 1, 0, 0, 10, tzinfo=UTC)
     clock.hear("sometime")
+    clock.hear("Thu, 01 Jan 2026 00:00:60 GMT")
     clock.hear("Fri, 02 Jan 2026 00:00:10 GMT")
     assert clock.now() == datetime(2026, 1, 2, 0, 0, 10, tzinfo=UTC)
     clock.hear("Thu, 01 Jan 2026 00:00:11 GMT")
@@ -155,7 +155,7 @@ def test_80_this_machines_clock_jumps_while_it_waits(replica: Replica) -> None:
 
 
 def test_81_a_state_of_a_newer_version(stored: Replica) -> None:
-    """X, and nothing is written. Other damage to the state: tests/destinations."""
+    """X, and nothing is written. For each destination, with other damage: tests/destinations."""
     planned(stored)
     with duckdb.connect(str(stored.file)) as connection:
         connection.execute("UPDATE _connector.tables SET state_version = 99")
@@ -201,25 +201,6 @@ def test_82_no_state_is_left_where_the_plan_could_not_be_made(replica: Replica) 
     replica.sync()
 
 
-@pytest.mark.parametrize("broken", ["nobody listens", "no certificate"])
-def test_83_no_connection(replica: Replica, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
-    """X with a hint. Certificates are always verified: no setting switches that off.
-
-    A name that does not resolve takes the same way; asking a resolver would leave this machine.
-    """
-    monkeypatch.setattr("connector.dynamodb.source.open_clients", client.open_clients)
-    plain = replica.rig.url.removeprefix("http://")
-    url = {"nobody listens": "http://127.0.0.1:9", "no certificate": f"https://{plain}"}[broken]
-    settings = Source(endpoint_url=url, retry_seconds=1, connect_timeout=1, read_timeout=1)
-    source = DynamoDBSource(settings, "orders", sleep=lambda seconds: None)
-    source._call.monotonic = iter(range(100)).__next__
-    with pytest.raises(Unreachable, match="did not answer") as error:
-        source.describe()
-    assert "endpoint_url" in error.value.hint
-    for each in (source._clients.dynamodb, source._clients.streams):
-        each.close()
-
-
 def test_85_an_error_in_one_shard_fails_the_run(
     replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,7 +238,7 @@ def backlog(replica: Replica, count: int, keys: int) -> None:
             "SequenceNumber": str(number),
         }
         content = {"eventName": "INSERT" if n < keys else "MODIFY", "dynamodb": change}
-        record = Record.of(number, second, content)
+        record = Record(number, second, content, msgspec.json.encode(content))
         shard_of[place].records.append(record)
         stream.written.append((shard_of[place].id, record))
     replica.model.load(item(names[n % keys], n) for n in range(count - keys, count))
@@ -268,7 +249,7 @@ def test_one_sync_drains_350_shards_and_100000_records(
 ) -> None:
     """No shard is starved: none is read a second time before every one was read once."""
     replica.play(Drop(), Create(shards=350), Before(3))
-    replica.settings |= {"tail.readers": 8, "tail.batch_records": 10_000}
+    replica.settings |= {"tail.readers": 4, "tail.batch_records": 20_000}
     replica.sync()
     backlog(replica, 100_000, keys=7000)
     before = len(replica.witness.batches)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.errors import HistoryLost, Throttled
+from connector.errors import HistoryLost, QuarantineLimit, Throttled
 from tests.destinations.fake import FakeDestination
 from tests.rigs.scripted import SequenceNumbers, faults
 from tests.rigs.scripted.scenario import (
@@ -256,6 +256,21 @@ def test_47_to_50_a_record_that_is_none(replica: Replica, bad: Append, alone: bo
     replica.sync()
     (record,) = [each for batch in replica.witness.batches for each in batch.quarantined]
     assert record.reason and '"eventName"' in record.raw
+
+
+@pytest.mark.parametrize("kind", ["replica", "stored"], ids=["in memory", "in a file"])
+def test_48_a_record_without_a_number_is_quarantined_once(
+    request: pytest.FixtureRequest, kind: str
+) -> None:
+    """No cursor can pass it, so each run meets it again; it is still one record."""
+    replica: Replica = request.getfixturevalue(kind)
+    replica.settings["quarantine.limit"] = 5
+    planned(replica, Append("x", without=("SequenceNumber",)))
+    replica.play(Append("y", without=("SequenceNumber",)))
+    for _ in range(4):
+        assert replica.sync().quarantined == 2
+    replica.play(*[Append(f"z{n}", without=("SequenceNumber",)) for n in range(4)])
+    replica.fails(QuarantineLimit)
 
 
 def test_47_unknown_fields_and_versions_are_ignored(replica: Replica) -> None:

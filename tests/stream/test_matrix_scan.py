@@ -107,10 +107,7 @@ def test_04_to_06_a_page_that_is_none(replica: Replica, body: Effect) -> None:
 
 @pytest.mark.usefixtures("small_scan")
 def test_07_connections_that_break_in_the_middle_of_a_page(replica: Replica) -> None:
-    """=: the page is asked for again.
-
-    A stall until the read time-out is real time: tests/rigs and botocore's own tests.
-    """
+    """=: the page is asked for again. Stalls and half-open sockets: test_matrix_network.py."""
     replica.play(Fault("cut_connection", "Scan", chance=0.4, times=15, seed=7))
     replica.sync()
 
@@ -128,12 +125,19 @@ def test_08_killed_after_some_pages(replica: Replica, at: str) -> None:
 
 
 @pytest.mark.usefixtures("small_scan")
-def test_09_another_number_of_segments_is_configured_meanwhile(replica: Replica) -> None:
-    """The plan's number stays until the scan is over."""
+def test_09_another_number_of_segments_is_configured_meanwhile(
+    replica: Replica, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The plan's number stays until the scan is over, and the run says so."""
     replica.settings["scan.segments"] = 3
     assert replica.crash("scan.after_page:5")
     replica.settings["scan.segments"] = 7
     assert replica.sync().segments == 3
+    (told,) = [each.getMessage() for each in caplog.records if "segments" in each.getMessage()]
+    assert "3" in told and "7" in told
+    caplog.clear()
+    replica.sync()
+    assert "segments" not in caplog.text
     totals = {call.parameters["TotalSegments"] for call in replica.rig.calls.of("Scan")}
     assert totals == {3}
 
@@ -248,9 +252,10 @@ def test_16_eventually_consistent_reads(replica: Replica, stale: int, mended: bo
 
 def test_17_pages_of_a_megabyte_and_items_of_400_kilobytes(replica: Replica) -> None:
     """=: one large value, thousands of small ones, and attributes beyond the columns."""
+    widest = {f"{n:x}": {"N": "1"} for n in range(60_000)}
     wide = {f"column {n}": {"N": str(n)} for n in range(3000)}
     large = {"text": {"S": "x" * 390_000}}
-    replica.model.load([{"id": {"S": "wide"}, **wide}, {"id": {"S": "large"}, **large}])
+    replica.model.load([{"id": {"S": "widest"}, **widest}, {"id": {"S": "large"}, **large}])
     replica.play(Before(2000))
     replica.sync()
     replica.play(Put("large", 1, large), Put("large", 2, {"text": {"S": "y" * 390_000}}))

@@ -259,6 +259,37 @@ def test_27_a_child_that_appears_five_minutes_late(replica: Replica) -> None:
     assert {"Type": "CHILD_SHARDS", "ShardId": replica.shard("0").id} in filters
 
 
+@pytest.mark.parametrize("late", ["0.0", "0.1"], ids=["the first", "the second"])
+@pytest.mark.parametrize("committed", [False, True], ids=["before the run", "in an earlier run"])
+def test_27_one_child_of_a_split_is_listed_later_than_its_sibling(
+    replica: Replica, late: str, committed: bool
+) -> None:
+    """A parent with a child may lack another: a second listing, later in the run, shows both."""
+    planned(replica, Put("a", 2), Split())
+    for name in "abcdef":
+        replica.play(Put(name, 3))
+    child = replica.shard(late)
+    child.listed_at = replica.rig.clock.now() + 1.5
+    if committed:
+        replica.rounds(2)
+        assert replica.state().shards[replica.shard("0").id].done
+    replica.sync()
+    assert replica.state().shards[child.id].token
+
+
+def test_27_a_table_is_not_called_consistent_before_both_children_are_listed(
+    replica: Replica,
+) -> None:
+    """What the late one holds was written before the end of the scan."""
+    replica.play(Before(3), Put("a", 1))
+    assert replica.crash("witness.planned")
+    replica.play(Split(), *[Put(name, 3) for name in "abcdef"])
+    replica.shard("0.1").listed_at = replica.rig.clock.now() + 1.5
+    state = replica.sync()
+    assert state.consistent_since
+    assert (state.consistent_since - state.planned_at).total_seconds() >= 1.5
+
+
 def test_27_a_child_is_found_though_the_endpoint_knows_no_filter(replica: Replica) -> None:
     """The full listing is the fallback for CHILD_SHARDS."""
     planned(replica, Put("a", 2), Roll(late=45), Put("a", 3))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
@@ -110,7 +111,7 @@ class Fact:
     at: float
     content: Mapping[str, Any]
 
-    @property
+    @cached_property
     def key(self) -> Key | None:
         """The key of the item; None where the record does not say it well."""
         try:
@@ -124,7 +125,7 @@ class Fact:
         """Whether a cursor can pass it: without its number, it can only be quarantined."""
         return "SequenceNumber" in self.content.get("dynamodb", {})
 
-    @property
+    @cached_property
     def sound(self) -> bool:
         """Whether it is a record that can be applied."""
         change = self.content.get("dynamodb", {})

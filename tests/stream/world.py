@@ -53,6 +53,24 @@ def _clients(url: str) -> Any:
     return client.open_clients(_opened[url], 16)
 
 
+@contextmanager
+def open_clients_of_their_own() -> Iterator[None]:
+    """Lets each source have new clients, made as the program makes them, and closed in the end."""
+    opened: list[client.Clients] = []
+
+    def open_clients(*arguments: Any) -> client.Clients:
+        opened.append(client.open_clients(*arguments))
+        return opened[-1]
+
+    try:
+        with patch.object(source, "open_clients", open_clients):
+            yield
+    finally:
+        for each in opened:
+            each.dynamodb.close()
+            each.streams.close()
+
+
 def _dying() -> Any:
     """What failpoints see of the operating system: to be killed is to raise Crash."""
 
