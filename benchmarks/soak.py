@@ -20,10 +20,11 @@ from pathlib import Path
 
 from tests.rigs.scripted import ScriptedDynamoDB
 from tests.rigs.scripted.scenario import Create
-from tests.stream.checker import Tally
+from tests.stream.claims import Tally
+from tests.stream.drawn import play_random
 from tests.stream.replica import Replica
-from tests.stream.schedule import Schedule, pages, play_random
-from tests.stream.world import world
+from tests.stream.schedule import Schedule
+from tests.stream.world import pages, world
 
 SIZES = (1, 400, 2**20)
 ACTIONS = 40

@@ -18,87 +18,28 @@ I12  a run that ends well has lost nothing; one that needs a person says so in t
 I13  every shard belongs to the stream that was planned, and at the end it still is the table's.
 I14  a commit whose `since` is not where the table stands, or of an old plan, is never accepted.
 I17  values that are in the table never change by themselves: it equals the copy after each commit.
-I20  one commit holds no more records than the configuration allows.
+I20  one commit holds no more records than the configuration allows; memory itself: tests/kill.
 I21  read units stay below the configured rate.
 I22  no shard has two readers at once.
 I24  consistent_since is said once, and when it is, everything up to the scan's end is in the table.
 I25  only reading operations are called, and no iterator starts at LATEST.
 
-I15, I16, I18, I19 and I23 are not about streams: tests/core, tests/destinations and tests/cli.
+Runs here know one version of the state, so I23 is test_81 here and in tests/destinations. I15, I16,
+I18 and I19 are not about streams: tests/core, tests/destinations and tests/cli.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from tests.rigs.scripted import ScriptedDynamoDB
-from tests.rigs.scripted.calls import Call
 
+from .claims import SHARD, Generation, Move, Place, Tally, require
+from .traffic import Traffic
 from .truth import OVERLAP, Fact, Item, Key, Ledger, Written
 
-READING = frozenset(
-    ("DescribeTable", "Scan", "BatchGetItem", "DescribeStream", "GetShardIterator", "GetRecords")
-)
 PAGE = 1000
-SHARD = "shard/"
-
-Place = tuple[str | None, bool]
-"""Where a cursor stands: its token, and whether it is done."""
-
-
-class Violation(AssertionError):
-    """An invariant does not hold."""
-
-
-def require(holds: bool, invariant: str, what: str) -> None:
-    """Raises Violation where something does not hold."""
-    if not holds:
-        raise Violation(f"{invariant}: {what}")
-
-
-@dataclass(frozen=True)
-class Move:
-    """One cursor of a commit."""
-
-    partition: str
-    since: Place | None
-    until: Place
-
-    @property
-    def shard(self) -> str:
-        """The shard it is about."""
-        return self.partition.removeprefix(SHARD)
-
-
-@dataclass
-class Generation:
-    """What the checker knows of one plan."""
-
-    plan_id: str
-    table: str
-    stream_arn: str
-    table_id: str
-    planned_at: float
-    places: dict[str, Place]
-    first_call: int
-    touched: set[Key] = field(default_factory=set)
-    last: dict[Key, int] = field(default_factory=dict)
-    loaded: bool = False
-    scanned_until: datetime | None = None
-    consistent_since: datetime | None = None
-
-
-@dataclass
-class Tally:
-    """What all runs together did."""
-
-    runs: int = 0
-    commits: int = 0
-    records: int = 0
-    crashes: int = 0
-    gaps: int = 0
 
 
 @dataclass
@@ -117,6 +58,7 @@ class Checker:
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.rig)
+        self.traffic = Traffic(self.rig)
 
     @property
     def now_is(self) -> Generation:
@@ -137,7 +79,6 @@ class Checker:
             table_id=plan.identity.table_id,
             planned_at=plan.planned_at.timestamp(),
             places={name: (c.token, c.done) for name, c in plan.cursors.items()},
-            first_call=len(self.rig.calls),
         )
 
     def committed(
@@ -221,34 +162,10 @@ class Checker:
         lost = [fact for fact in unread if self._needed(fact)]
         require(not lost, "I9", f"{move.shard} was finished before {lost[:1]}")
         gone = not shard.resolves or (shard.closed_at or 0) <= self.rig.clock.now() - 24 * 3600
-        require(gone or self._saw_end(move.shard), "I9", f"{move.shard} had no last page")
-        require(gone or self._saw_closed(move.shard), "I9", f"{move.shard} was not listed closed")
-
-    def _saw_end(self, shard: str) -> bool:
-        return any(
-            b'"NextShardIterator"' not in body and body.startswith(b'{"Records":[')
-            for body in self._bodies("GetRecords", lambda call: call.shard == shard)
+        require(gone or self.traffic.saw_end(move.shard), "I9", f"{move.shard} had no last page")
+        require(
+            gone or self.traffic.saw_closed(move.shard), "I9", f"{move.shard} was not listed closed"
         )
-
-    def _saw_closed(self, shard: str) -> bool:
-        quoted = f'"ShardId":"{shard}"'.encode()
-        for body in self._bodies("DescribeStream", lambda call: True):
-            if quoted not in body:
-                continue
-            for each in json.loads(body)["StreamDescription"]["Shards"]:
-                ends = "EndingSequenceNumber" in each["SequenceNumberRange"]
-                if each["ShardId"] == shard and ends:
-                    return True
-        return False
-
-    def _bodies(self, operation: str, wanted: Any) -> Iterator[bytes]:
-        """Whole answers, newest first."""
-        for call in reversed(self.rig.calls.log):
-            answer = call.answer
-            if call.operation != operation or answer is None or answer.status != 200:
-                continue
-            if wanted(call) and answer.sent is None:
-                yield answer.body
 
     def _check_rows(self, newest: Mapping[Key, Fact], rows: Mapping[Key, Written]) -> None:
         now = self.now_is
@@ -310,7 +227,7 @@ class Checker:
 
     def _check_segment(self, partition: str) -> None:
         number = int(partition.removeprefix("segment/").partition("-")[0])
-        seen = any(_ends_segment(call, number) for call in self.rig.calls.log)
+        seen = self.traffic.saw_segment_end(number, self.now_is.planned_at)
         require(seen, "I10", f"{partition} is done, but its last page was never seen")
 
     # States and ends ---------------------------------------------------------------------------
@@ -340,7 +257,7 @@ class Checker:
     def ended(self, error: BaseException | None, caught_up: bool, problem: str | None) -> None:
         """A run ended; `problem` is what the state says."""
         self.tally.runs += 1
-        self._check_calls()
+        self.traffic.check(self.runs_at_once, self.max_read_units)
         if error is not None:
             if getattr(error, "exit_code", 0) == 3:
                 self.tally.gaps += 1
@@ -362,40 +279,6 @@ class Checker:
         require(model.id == now.table_id, "I13", "the table is another one")
         require(model.stream.arn == now.stream_arn, "I13", "the stream is another one")
         require(model.streaming, "I12", "the stream is switched off, and the run ended well")
-
-    def _check_calls(self) -> None:
-        for call in self.rig.calls.log:
-            require(call.operation in READING, "I25", f"{call.operation} was called")
-            require(
-                call.parameters.get("ShardIteratorType") != "LATEST", "I25", "an iterator at LATEST"
-            )
-        for shard, readers in self.rig.calls.readers().items():
-            require(readers <= self.runs_at_once, "I22", f"{shard} had {readers} readers")
-        self._check_units()
-
-    def _check_units(self) -> None:
-        scans = [call for call in self.rig.calls.log if call.operation == "Scan"]
-        if self.max_read_units is None or not scans:
-            return
-        spent = [
-            json.loads(call.answer.body).get("ConsumedCapacity", {}).get("CapacityUnits", 0.0)
-            for call in scans
-            if call.answer is not None and call.answer.status == 200
-        ]
-        allowed = self.max_read_units * (scans[-1].at - scans[0].at)
-        segments = len({call.segment for call in scans})
-        require(
-            sum(spent) <= allowed + segments * max(spent), "I21", f"{sum(spent)} units, {allowed}"
-        )
-
-
-def _ends_segment(call: Call, number: int) -> bool:
-    answer = call.answer
-    if call.operation != "Scan" or call.segment != number or answer is None:
-        return False
-    body = answer.body
-    whole = answer.status == 200 and answer.sent is None and body.startswith(b'{"Items":[')
-    return whole and b'"LastEvaluatedKey"' not in body and b'"ScannedCount"' in body
 
 
 def _shown(keys: list[Key], have: Mapping[Key, Item], want: Mapping[Key, Item]) -> str:

@@ -25,11 +25,12 @@ from connector.pipeline.sync import Run, make_encoder
 from connector.pipeline.tail import Tail
 from connector.ports import Destination, Quiet
 from tests.destinations.fake import FakeDestination
-from tests.rigs.scripted.scenario import Stage, Step
+from tests.rigs.scripted.scenario import Before, Put, Stage, Step
 
 from .checker import Checker
+from .inline import InlineScan
 from .truth import Item, Key, cell, of_json
-from .witness import MemorySpools, Witness, spooled
+from .witness import Counted, MemorySpools, Witness, spooled
 
 LONGEST_RUN = 100 * 3600.0
 MOST_PAUSES = 50_000
@@ -41,50 +42,6 @@ class Crash(BaseException):
 
 class TooLong(AssertionError):
     """A run does not come to its end."""
-
-
-@dataclass
-class Counted(Quiet):
-    """Progress that has the counts of each round checked."""
-
-    checker: Checker
-
-    def tailed(self, counts: Mapping[str, int], lag: float | None) -> None:
-        """One round."""
-        self.checker.counted(counts)
-
-
-@dataclass
-class InlineScan:
-    """Scans some pages each time it is asked whether it has finished: between rounds of the tail.
-
-    No thread runs, so that the same scenario always interleaves in the same way.
-    """
-
-    scan: SegmentScan
-    segments: int
-    pages: int | None
-
-    def __post_init__(self) -> None:
-        self._left = 0
-        self._segment = 0
-        self.scan.stopped = self._stopped
-
-    def _stopped(self) -> bool:
-        self._left -= 1
-        return self.pages is not None and self._left < 0
-
-    def finished(self) -> bool:
-        """Scans on; true after the last page."""
-        self._left = self.pages or 0
-        while self._segment < self.segments:
-            if not self.scan.run(self._segment):
-                return False
-            self._segment += 1
-        return True
-
-    def stop(self) -> None:
-        """Nothing runs."""
 
 
 @dataclass
@@ -305,3 +262,10 @@ def _item(columns: Mapping[str, str], row: tuple[Any, ...]) -> Item:
 def caught_up(tail: Tail) -> bool:
     """Until everything written before the run began is there."""
     return tail.caught_up()
+
+
+def planned(replica: Replica, *steps: Step) -> None:
+    """A replica that is equal, and then what happens next."""
+    replica.play(Before(3), Put("a", 1))
+    replica.sync()
+    replica.play(*steps)

@@ -1,17 +1,14 @@
 """Everything that can happen to a replica, as actions that a machine or a die may choose from."""
 
 import copy
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-from unittest.mock import patch
 
 from connector.errors import NeedsPerson, SourceRefused, Transient
 from tests.destinations.fake import FakeDestination
-from tests.rigs.scripted import Shard, reading
-from tests.rigs.scripted import scan as scanning
+from tests.rigs.scripted import Shard
 from tests.rigs.scripted.scenario import (
     Before,
     Create,
@@ -25,47 +22,10 @@ from tests.rigs.scripted.scenario import (
     Write,
 )
 
-from .checker import SHARD
+from .claims import SHARD
+from .misfortunes import FAILPOINTS, FAULTS
 from .replica import Crash, Replica
 
-FAILPOINTS = (
-    "plan.before_commit",
-    "plan.after_commit",
-    "scan.after_page",
-    "spool.before_rename",
-    "spool.after_rename",
-    "load.before_drop",
-    "tail.after_read",
-    "tail.after_fold",
-    "witness.planned",
-    "witness.committed",
-    "witness.loaded",
-)
-FAULTS: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
-    ("throttle", "Scan", ()),
-    ("html", "Scan", ()),
-    ("cut_body", "Scan", ()),
-    ("empty_page", "Scan", ()),
-    ("wrong_checksum", "Scan", ()),
-    ("without", "Scan", ("Items",)),
-    ("limit_exceeded", "GetRecords", ()),
-    ("throttle", "GetRecords", ("ThrottlingException",)),
-    ("internal_server_error", "GetRecords", ()),
-    ("expired_iterator", "GetRecords", ()),
-    ("trimmed", "GetRecords", ()),
-    ("wrong_body", "GetRecords", ()),
-    ("html", "GetRecords", ()),
-    ("cut_body", "GetRecords", ()),
-    ("without", "GetRecords", ("Records",)),
-    ("without", "GetRecords", ("NextShardIterator",)),
-    ("cut_connection", "GetRecords", ()),
-    ("throttle", "GetShardIterator", ("ThrottlingException",)),
-    ("wrong_body", "GetShardIterator", ()),
-    ("internal_server_error", "DescribeStream", ()),
-    ("html", "DescribeStream", ()),
-    ("limit_exceeded", "DescribeStream", ()),
-    ("unavailable", "DescribeTable", ()),
-)
 QUIET = 6.0
 SURE_HOURS = 23.0
 """Within this time of the last success nothing can be trimmed: a loss must not be reported."""
@@ -309,52 +269,3 @@ class Schedule:
         self._run(self.replica.sync)
         if self.replica.checker.generation is None or self.succeeded_at == 0:
             raise NoReason("the last run did not come to its end")
-
-
-@contextmanager
-def pages(record_bytes: int, scan_bytes: int) -> Iterator[None]:
-    """GetRecords and Scan answers of other sizes than DynamoDB's megabyte."""
-    with (
-        patch.object(reading, "MAX_BYTES", record_bytes),
-        patch.object(scanning, "PAGE_BYTES", scan_bytes),
-    ):
-        yield
-
-
-def play_random(schedule: Schedule, dice: random.Random, length: int, readers: int = 1) -> None:
-    """A random schedule: so many actions, each by its weight."""
-    some = dice.randrange
-    actions: list[tuple[int, str, Callable[[], tuple[Any, ...]]]] = [
-        (14, "write", lambda: (1 + some(8), some(10**6))),
-        (2, "load", lambda: (some(20),)),
-        (6, "grow", lambda: (some(99), 1 + some(3), dice.choice((0, 0, 10, 30)), some(3))),
-        (2, "grow", lambda: (some(99), 2 + some(2), 0, 0, True)),
-        (2, "close", lambda: (some(99),)),
-        (2, "hide", lambda: (some(99), some(4))),
-        (2, "lie", lambda: (some(99), dice.choice(("listed_open", "resolves")))),
-        (5, "wait", lambda: (dice.choice((1, 30, 300, 1000, 3600, 4 * 3600, 9 * 3600)),)),
-        (1, "wait", lambda: (3600 * (20 + some(10)),)),
-        (6, "fault", lambda: (some(99), 1 + some(3), some(4))),
-        (5, "during", lambda: (dice.choice(("GetRecords", "Scan", "DescribeStream")), some(6), 0)),
-        (1, "disable", tuple),
-        (1, "recreate", tuple),
-        (2, "tune", lambda: (dice.choice((1, 3, 1000, 50_000)), 1 + some(3), readers)),
-        (9, "sync", tuple),
-        (4, "follow", lambda: (1 + some(4),)),
-        (7, "crash", lambda: (some(99), 1 + some(3))),
-        (3, "rival", lambda: (dice.choice(("GetRecords", "Scan", "GetShardIterator")), some(8))),
-        (2, "back_up", tuple),
-        (1, "restore", lambda: (some(9),)),
-    ]
-    weights = [weight for weight, _, _ in actions]
-    for _ in range(length):
-        _, name, draw = dice.choices(actions, weights)[0]
-        arguments = draw()
-        if name == "during":
-            arguments = (*arguments[:2], some(10**6))
-        if name in ("disable",) and not schedule.replica.model.streaming:
-            continue
-        schedule.trace.append(f"{name}{arguments}")
-        getattr(schedule, name)(*arguments)
-    schedule.trace.append("end()")
-    schedule.end()

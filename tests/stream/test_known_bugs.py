@@ -28,7 +28,7 @@ from tests.rigs.scripted.scenario import (
     Write,
 )
 
-from .replica import Replica
+from .replica import Replica, planned
 
 
 class Reenter(Step):
@@ -40,13 +40,6 @@ class Reenter(Step):
     def play(self, stage: Any) -> None:
         """Does it."""
         self.action()
-
-
-def planned(replica: Replica, *steps: Step) -> None:
-    """A replica that is equal, and then what happens next."""
-    replica.play(Before(3), Put("a", 1))
-    replica.sync()
-    replica.play(*steps)
 
 
 def iterators(replica: Replica) -> set[tuple[str, str | None]]:

@@ -22,8 +22,8 @@ from tests.rigs.scripted import ScriptedDynamoDB
 from tests.rigs.scripted.scenario import Create
 
 from .replica import Replica
-from .schedule import Schedule, pages
-from .world import world
+from .schedule import Schedule
+from .world import pages, world
 
 SMALL = settings(
     max_examples=25,

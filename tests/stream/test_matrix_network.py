@@ -20,9 +20,8 @@ from tests.rigs.scripted import ScriptedDynamoDB
 from tests.rigs.scripted.scenario import Before, During, Fault, Put
 
 from .replica import Replica
-from .schedule import pages
 from .test_matrix_process import Act
-from .world import open_clients_of_their_own
+from .world import open_clients_of_their_own, pages
 
 READ_TIMEOUT = 0.3
 

@@ -38,8 +38,8 @@ from tests.rigs.scripted.scenario import (
 )
 from tests.rigs.scripted.shards import Record
 
-from .replica import Replica
-from .schedule import pages
+from .replica import Replica, planned
+from .world import pages
 
 
 class Act(Step):
@@ -51,13 +51,6 @@ class Act(Step):
     def play(self, stage: Any) -> None:
         """Does it."""
         self.action()
-
-
-def planned(replica: Replica, *steps: Step) -> None:
-    """A replica that is equal, and then what happens next."""
-    replica.play(Before(3), Put("a", 1))
-    replica.sync()
-    replica.play(*steps)
 
 
 @pytest.mark.parametrize("call", ["GetRecords", "DescribeStream", "GetShardIterator"])

@@ -30,9 +30,9 @@ from tests.rigs.scripted.scenario import (
     Write,
 )
 
-from .checker import Violation
+from .claims import Violation
 from .replica import Replica
-from .schedule import pages
+from .world import pages
 
 CODES = ("ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded")
 

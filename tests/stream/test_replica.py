@@ -5,7 +5,7 @@ import pytest
 from tests.destinations.fake import FakeDestination
 from tests.rigs.scripted.scenario import Before, Put, Roll, Split, Wait, Write
 
-from .checker import Violation
+from .claims import Violation
 from .replica import Replica
 
 

@@ -10,9 +10,10 @@ import pyarrow as pa
 from connector import failpoints
 from connector.core.cursors import Batch, Cursor, Quarantined
 from connector.core.state import Committed, Load, Plan, TableState
-from connector.ports import Destination
+from connector.ports import Destination, Quiet
 
-from .checker import Checker, Move, Place, Violation
+from .checker import Checker
+from .claims import Move, Place, Violation
 from .truth import Item, Key, rows_of
 
 Contents = Callable[[], Mapping[Key, Item]]
@@ -110,6 +111,17 @@ class Witness:
             # Told again at the end of the run, should the program swallow it.
             self.violation = violation
             raise
+
+
+@dataclass
+class Counted(Quiet):
+    """Progress that has the counts of each round checked."""
+
+    checker: Checker
+
+    def tailed(self, counts: Mapping[str, int], lag: float | None) -> None:
+        """One round."""
+        self.checker.counted(counts)
 
 
 def spooled() -> "MemorySpools":

@@ -11,7 +11,8 @@ from unittest.mock import patch
 from connector import failpoints
 from connector.dynamodb import calls, client, source
 from connector.pipeline import tail
-from tests.rigs.scripted import ScriptedDynamoDB
+from tests.rigs.scripted import ScriptedDynamoDB, reading
+from tests.rigs.scripted import scan as scanning
 
 from .replica import Crash
 
@@ -37,6 +38,16 @@ def world(server: ScriptedDynamoDB) -> Iterator[ScriptedDynamoDB]:
         stack.enter_context(patch.object(tail, "REST_SECONDS", 60.0))
         server.reset()
         yield server
+
+
+@contextmanager
+def pages(record_bytes: int, scan_bytes: int) -> Iterator[None]:
+    """GetRecords and Scan answers of other sizes than DynamoDB's megabyte."""
+    with (
+        patch.object(reading, "MAX_BYTES", record_bytes),
+        patch.object(scanning, "PAGE_BYTES", scan_bytes),
+    ):
+        yield
 
 
 _opened: dict[str, Any] = {}
