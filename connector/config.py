@@ -146,6 +146,10 @@ class Tail(Section):
     idle_poll_seconds: Seconds = Field(
         default=10.0, description="Seconds that poll_seconds may grow to while nothing is new."
     )
+    idle_requests: Positive = Field(
+        default=20.0,
+        description="The most reads a second of shards that have nothing new, over all of them.",
+    )
     batch_records: Count = Field(default=50_000, description="The most records in one commit.")
     commit_seconds: Seconds = Field(
         default=1.0,

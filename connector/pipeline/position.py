@@ -13,6 +13,9 @@ from connector.ports import Source, StreamPage
 EMPTY_PAGE = 10
 """What an empty page of a closed shard counts for in a turn, in records: they end, but when?"""
 
+EMPTY_PAGES = 3
+"""So many at least are heard before an open shard counts as read: one may stand before records."""
+
 SECOND = timedelta(seconds=1)
 """The source's times are cut to the second: a record of that second may be older than the tail."""
 
@@ -26,11 +29,11 @@ class Silence:
 
     since: datetime
     until: datetime
+    pages: int = 1
 
-    @property
-    def length(self) -> timedelta:
-        """How long the shard has been silent."""
-        return self.until - self.since
+    def lasts(self, quiet: timedelta) -> bool:
+        """Whether it is so long, and so often heard, that nothing was left behind it."""
+        return self.pages >= EMPTY_PAGES and self.until - self.since >= quiet
 
 
 @dataclass
@@ -46,11 +49,19 @@ class Position:
     """Since when the stream says that there is no such shard."""
     doubted: datetime | None = None
     """Since when it has given no next iterator, though nothing says that it has ended."""
+    due_at: datetime | None = None
+    """When it is to be read again; None is now."""
+    rested: float = 0.0
+    """Seconds that it rested before its last read."""
+
+    def due(self, now: datetime) -> bool:
+        """Whether it is time to read it."""
+        return self.due_at is None or self.due_at <= now
 
     def caught_up(self, quiet: timedelta, began: datetime) -> bool:
         """Nothing older than `began` is left unread."""
         silence = self.silence
-        silent = silence is not None and silence.length >= quiet and silence.until >= began
+        silent = silence is not None and silence.lasts(quiet) and silence.until >= began
         return self.cursor.done or self.fresh or silent
 
     def seen_later(self) -> bool:
@@ -88,6 +99,24 @@ class Turn:
     doubted: datetime | None = None
     pages: list[RecordsPage] = field(default_factory=list)
     begun: bool = False
+
+    @classmethod
+    def begin(cls, shard: Shard, position: Position, parent: Position | None) -> "Turn":
+        """A turn from where a shard stands."""
+        return cls(
+            shard=shard,
+            cursor=begun(position.cursor, parent.cursor if parent else None),
+            silence=position.silence,
+            fresh=position.fresh,
+            missing=position.missing,
+            doubted=position.doubted,
+        )
+
+    def move(self, position: Position) -> None:
+        """Moves the shard to where this turn came."""
+        position.cursor, position.silence = self.cursor, self.silence
+        position.fresh, position.missing = self.fresh, self.missing
+        position.doubted = self.doubted
 
     def read(
         self, source: Source, *, began: datetime, quiet: timedelta, share: int, budget: Budget
@@ -144,8 +173,9 @@ class Turn:
     def _fall_silent(self, at: datetime, quiet: timedelta) -> None:
         # One empty page proves nothing: it can stand before pages with records. A closed shard has
         # an end, so there even many prove nothing.
-        self.silence = Silence(self.silence.since if self.silence else at, at)
-        if self.silence.length >= quiet:
+        before = self.silence
+        self.silence = Silence(before.since, at, before.pages + 1) if before else Silence(at, at)
+        if self.silence.lasts(quiet):
             self.cursor = seen(self.cursor, at)
 
     def settle(self, listed: Shard | None, planned_at: datetime, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Tail: read every readable shard for a round, merge the round, move its cursors; repeat."""
+"""Tail: read every shard that is due for a round, merge the round, move its cursors; repeat."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -15,8 +15,10 @@ from connector.core.shards import OVERLAP, Shard, forgettable, read_through, rea
 from connector.core.state import Phase, TableState
 from connector.errors import WAYS_OUT, CursorMoved, StreamDisabled
 from connector.failpoints import failpoint
+from connector.pipeline.alarm import LagAlarm
 from connector.pipeline.discovery import Discovery
-from connector.pipeline.position import Budget, Position, Turn, begun
+from connector.pipeline.pace import Pace
+from connector.pipeline.position import Budget, Position, Turn
 from connector.pipeline.scan import quarantine_limit
 from connector.ports import Destination, Progress, Source
 
@@ -26,8 +28,6 @@ HEARTBEAT = timedelta(seconds=60)
 RIVAL_TRIES = 5
 PAGE_RECORDS = 1000
 REST_SECONDS = 0.2
-WARN_LAG = timedelta(hours=12)
-ALARM_LAG = timedelta(hours=20)
 
 
 @dataclass
@@ -49,8 +49,9 @@ class Tail:
         self._threads = ThreadPoolExecutor(self.config.readers, "shard")
         self._queue: list[str] = []
         self._committed_at: datetime | None = None
-        self._warned_at: datetime | None = None
+        self._alarm = LagAlarm()
         self._quiet = timedelta(seconds=self.config.quiet_seconds)
+        self._pace = Pace(self.config)
         self.restart(self.state)
 
     def __enter__(self) -> "Tail":
@@ -87,7 +88,7 @@ class Tail:
         self.state = state
         self._began = state.scanned_until or self.source.now()
         for position in self._positions.values():
-            position.fresh = False
+            position.fresh, position.due_at = False, None
         self._discovery.settles_at = self._began + self._quiet
 
     def until(self, finished: Callable[[], bool]) -> None:
@@ -96,8 +97,8 @@ class Tail:
         Raises StreamDisabled where the stream was switched off and is read to its end.
         """
         rivals = 0
-        idle = 0.0
         while True:
+            began = self.source.now()
             try:
                 moved = self.round()
                 rivals = 0
@@ -112,16 +113,17 @@ class Tail:
                 self._commit(self._fold(), (), force=True)
                 return
             self._discovery.check_complete(self._cursors())
-            idle = 0.0 if moved else min(self.config.idle_poll_seconds, idle * 2 or self._poll())
-            if idle and self._rest(self._wait(idle), finished):
+            wait = self._wait(moved, (self.source.now() - began).total_seconds())
+            if wait > 0 and self._rest(wait, finished):
                 return
 
-    def _poll(self) -> float:
-        return self.config.poll_seconds
-
-    def _wait(self, idle: float) -> float:
-        # Until every shard is quiet the polls must be close enough together to see that.
-        return idle if self.caught_up() else min(self._poll(), self.config.quiet_seconds / 2)
+    def _wait(self, moved: bool, took: float) -> float:
+        """Seconds until the next round is worth its while."""
+        if not self.caught_up():
+            return 0.0 if moved else self._pace.proving
+        if moved:
+            return self.config.commit_seconds - took
+        return self._pace.until_due(self._positions.values(), self.source.now())
 
     def _rest(self, seconds: float, finished: Callable[[], bool]) -> bool:
         """Waits, but not longer than until `finished`; true where the run was asked to end."""
@@ -183,9 +185,19 @@ class Tail:
                 token = fold.add(shard_partition(turn.shard.id), page, token)
         failpoint("tail.after_fold")
         self._commit(fold, turns)
+        self._rest_shards(turns)
         self.progress.tailed(vars(fold.counts), self.lag())
-        self._warn()
+        self._alarm.tell(self.state.table, self.lag(), self.source.now())
         return any(turn.cursor.done for turn in turns) or fold.counts.read > 0
+
+    def _rest_shards(self, turns: Sequence[Turn]) -> None:
+        now = self.source.now()
+        shards = sum(not position.cursor.done for position in self._positions.values())
+        for turn in turns:
+            position = self._positions.get(turn.shard.id)
+            if position is not None:
+                proven = position.caught_up(self._quiet, self._began)
+                self._pace.rest(position, bool(turn.pages), proven, shards, now)
 
     def _welcome(self, shard: Shard) -> None:
         # Nothing of a child is older than what was read of its parent.
@@ -199,28 +211,23 @@ class Tail:
         return Fold(self.state.identity.keys, self.encoder, self.deletes, horizon)
 
     def _read(self) -> list[Turn]:
-        """A turn for every readable shard; those that the budget left out come first next time.
+        """A turn for every shard that is due; those that the budget left out come first next time.
 
         A parent that ended is committed before this, so its children never overtake it.
         """
         ready = {s.id: s for s in readable(self._discovery.listing, self._cursors())}
+        now = self.source.now()
+        ready = {name: each for name, each in ready.items() if self._positions[name].due(now)}
         waiting = [name for name in self._queue if name in ready]
         waiting += sorted(ready.keys() - set(waiting))
-        until = self.source.now() + timedelta(seconds=self.config.commit_seconds)
+        until = now + timedelta(seconds=self.config.commit_seconds)
         budget = Budget(self.config.batch_records, until)
         share = max(PAGE_RECORDS, self.config.batch_records // max(1, len(waiting)))
 
         def read(name: str) -> Turn:
             position = self._positions[name]
             parent = self._positions.get(position.cursor.parent or "")
-            turn = Turn(
-                shard=ready[name],
-                cursor=begun(position.cursor, parent.cursor if parent else None),
-                silence=position.silence,
-                fresh=position.fresh,
-                missing=position.missing,
-                doubted=position.doubted,
-            )
+            turn = Turn.begin(ready[name], position, parent)
             return turn.read(
                 self.source, began=self._began, quiet=self._quiet, share=share, budget=budget
             )
@@ -231,10 +238,7 @@ class Tail:
 
     def _commit(self, fold: Fold, turns: Sequence[Turn], force: bool = False) -> None:
         for turn in turns:
-            position = self._positions[turn.shard.id]
-            position.cursor, position.silence = turn.cursor, turn.silence
-            position.fresh, position.missing = turn.fresh, turn.missing
-            position.doubted = turn.doubted
+            turn.move(self._positions[turn.shard.id])
         spans = self._spans()
         now = self.source.now()
         consistent = now if self._consistent() else None
@@ -299,12 +303,3 @@ class Tail:
             p.cursor.done or (p.cursor.seen_at is not None and p.cursor.seen_at >= end)
             for p in self._positions.values()
         )
-
-    def _warn(self) -> None:
-        lag = timedelta(seconds=self.lag() or 0.0)
-        now = self.source.now()
-        if lag < WARN_LAG or (self._warned_at and now - self._warned_at < HEARTBEAT):
-            return
-        self._warned_at = now
-        level = logging.ERROR if lag >= ALARM_LAG else logging.WARNING
-        log.log(level, "%s: %s behind; changes are lost at 24 hours", self.state.table, lag)
