@@ -1,7 +1,9 @@
 """Any history ends in every destination as it does in the fake."""
 
+import os
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,8 +32,13 @@ STEPS = st.lists(
 )
 
 
+LARGE = os.environ.get("TEST_SCALE") == "large"
+
+
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=200 if LARGE else 8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(steps=STEPS, deletes=st.sampled_from([Deletes.APPLY, Deletes.SOFT]))
 def test_any_history_ends_as_in_the_fake(make_real, steps, deletes):
@@ -42,23 +49,33 @@ def test_any_history_ends_as_in_the_fake(make_real, steps, deletes):
     for story in stories:
         story.plan()
     for step, content in steps:
-        fake, real = [_told(story, step, content) for story in stories]
-        assert fake == real
+        # The fake's phase is both of theirs, and asking it costs nothing.
+        if step == "load" and stories[0].state().phase is not Phase.LOADING:
+            continue
+        if step == "refresh":
+            assert remembered(stories[0]) == remembered(stories[1])
+        told = [_told(story, step, content) for story in stories]
+        assert told[0] == told[1]
         assert stories[0].items() == stories[1].items()
+    assert remembered(stories[0]) == remembered(stories[1])
 
 
-def _told(story, step, content):
+def remembered(story: Story) -> tuple[object, ...]:
+    """What both destinations must remember in the same way."""
+    state = story.state()
+    return state.phase, state.generation, state.cursors
+
+
+def _told(story: Story, step: str, content: Any) -> object:
     if step == "refresh":
         return story.refresh().generation
     if step == "tail":
         committed = story.tail(*(delete(i) if gone else put(i) for gone, i in content))
-    elif story.state().phase is Phase.LOADING:
+    else:
         pages = [
             story.page(*{story.key(i): i for i in page}.values(), at=EPOCH + timedelta(hours=n))
             for n, page in enumerate(content)
             if page
         ]
         committed = story.load(*pages)
-    else:
-        return None
-    return replace(committed, commit=0), story.state().cursors
+    return replace(committed, commit=0)

@@ -1,5 +1,7 @@
 """The way to Postgres: reset, slow, or a black hole, by a relay of TCP."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from connector.config_url import DestinationUrl
@@ -103,7 +105,7 @@ def test_a_reset_anywhere_is_made_good(story, own, relay, after):
 
 
 def test_a_slow_way_changes_nothing(story, relay):
-    relay.fault = Fault(latency=0.01)
+    relay.fault = Fault(latency=0.005)
     story.tail(put(A))
     story.load(story.page(A, B))
     story.shows(A, B)
@@ -113,7 +115,9 @@ def test_a_slow_way_changes_nothing(story, relay):
 def test_a_server_that_never_answers_is_unreachable(own, relay):
     relay.fault = Fault(black_hole=True)
     url = own.at("127.0.0.1", relay.port) + "&connect_timeout=2"
-    destination = PostgresDestination(DestinationUrl.parse(url))
-    for use in (destination.check, lambda: destination.read("orders"), Story(destination).plan):
-        with pytest.raises(Unreachable):
-            use()
+    one, two, three = (PostgresDestination(DestinationUrl.parse(url)) for _ in range(3))
+    uses = (one.check, lambda: two.read("orders"), Story(three).plan)
+    with ThreadPoolExecutor(len(uses)) as pool:
+        for waiting in [pool.submit(use) for use in uses]:
+            with pytest.raises(Unreachable):
+                waiting.result()
