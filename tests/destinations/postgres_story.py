@@ -1,17 +1,23 @@
 """Stories told to a Postgres database, by its owner or by a role with few privileges."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
+
+import pyarrow as pa
 
 from connector.config_url import DestinationUrl
 from connector.core.encoder import Encoder
 from connector.core.keys import KeySchema
 from connector.core.limits import POSTGRES as LIMITS
+from connector.core.rows import CHANGED_AT, field_of
+from connector.core.schema import STRING
+from connector.core.state import Load
 from connector.destinations.postgres import PostgresDestination
 from tests.rigs.postgres import Database
 
-from .story import KEYS, Story
+from .story import EPOCH, KEYS, SEGMENT, Story
 
 
 def told(database: Database, url: str = "", **options: object) -> Story:
@@ -66,3 +72,19 @@ def least(database: Database) -> str:
 def commits(own: Database) -> int:
     """How many commits the runs say they made."""
     return own.by_hand("SELECT coalesce(sum(commits), 0)::bigint FROM _connector.runs")[0][0]
+
+
+def pages(story: Story, count: int, meanwhile: object = None) -> Iterator[pa.Table]:
+    """Pages of a load; something happens after the first."""
+    for number in range(count):
+        ids = [f"{number}-{row}" for row in range(1000)]
+        times = pa.array([EPOCH] * 1000, CHANGED_AT.type)
+        schema = pa.schema([field_of("id", STRING), field_of("text", STRING), CHANGED_AT])
+        yield pa.table([ids, ["x" * 100] * 1000, times], schema=schema)
+        if number == 0 and meanwhile:
+            meanwhile()
+
+
+def load_of(story: Story) -> Load:
+    schema = {"id": STRING, "text": STRING}
+    return Load("orders", story.generation, story.plan_id, schema, [SEGMENT], EPOCH)

@@ -61,6 +61,14 @@ def test_a_commit_replaces_whole_items_and_deletes(story):
     story.shows({"id": {"S": "b"}}, C)
 
 
+def test_changes_of_one_key_in_one_batch_are_folded_to_the_last(story):
+    a3 = {"id": {"S": "a"}, "new": {"BOOL": True}}
+    story.tail(put(A), put(A2), delete(A), put(B), put(a3), put(C), delete(C), delete(B), put(B))
+    story.shows(a3, B)
+    story.tail(put(A), delete(A), put(B), put(C), delete(C))
+    story.shows(B)
+
+
 def test_a_commit_number_is_used_once(story):
     numbers = [story.state().commit]
     numbers += [story.tail(put(A)).commit, story.tail(put(B)).commit]

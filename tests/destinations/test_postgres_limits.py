@@ -80,6 +80,7 @@ def test_the_longest_key_is_held_and_a_longer_one_quarantined(postgres):
     assert len(fold.rows()) == 1
     (bad,) = fold.quarantined
     assert "2675 bytes" in bad.reason
+    assert "shorten it at the source" in bad.reason
     story.tail(put(longest))
     story.shows(longest)
     story.load(story.page(longest))

@@ -77,7 +77,11 @@ def test_row_level_security_never_hides_rows_silently(postgres):
         "ALTER TABLE warehouse.orders ENABLE ROW LEVEL SECURITY",
         "ALTER TABLE warehouse.orders FORCE ROW LEVEL SECURITY",
     )
-    for use in (lambda: story.destination.count("orders"), lambda: story.tail(put(B))):
+    for use in (
+        story.destination.check,
+        lambda: story.destination.count("orders"),
+        lambda: story.tail(put(B)),
+    ):
         with pytest.raises(DestinationRefused, match="42501"):
             use()
 
@@ -116,6 +120,14 @@ def test_settings_of_a_role_do_not_change_what_is_written(postgres):
     story.shows(item)
     rows = postgres.by_hand("SELECT extract(epoch FROM _changed_at)::bigint FROM warehouse.orders")
     assert rows == [(int(EPOCH.timestamp()) + 1,)]
+
+
+def test_a_server_that_is_too_old_is_refused_with_advice(postgres, monkeypatch):
+    # Older than any that there is; so no server of the tests must really be old.
+    monkeypatch.setattr("connector.destinations.postgres_connection.OLDEST", 990_000)
+    with pytest.raises(DestinationRefused, match="older than PostgreSQL 99") as caught:
+        PostgresDestination(postgres.parsed).check()
+    assert caught.value.hint == "Upgrade it."
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])

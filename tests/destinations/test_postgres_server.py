@@ -4,38 +4,17 @@ import getpass
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 
-import pyarrow as pa
 import pytest
 
-from connector.core.rows import CHANGED_AT, field_of
-from connector.core.schema import STRING
-from connector.core.state import Load
 from connector.destinations.postgres import PostgresDestination
-from connector.errors import DiskFull, Unreachable
+from connector.errors import DiskFull, Transient, Unreachable
 
 from .items import A, B
-from .postgres_story import commits
-from .story import EPOCH, SEGMENT, Story, put
-
-
-def pages(story: Story, count: int, meanwhile: object = None) -> Iterator[pa.Table]:
-    """Pages of a load; something happens after the first."""
-    for number in range(count):
-        ids = [f"{number}-{row}" for row in range(1000)]
-        times = pa.array([EPOCH] * 1000, CHANGED_AT.type)
-        schema = pa.schema([field_of("id", STRING), field_of("text", STRING), CHANGED_AT])
-        yield pa.table([ids, ["x" * 100] * 1000, times], schema=schema)
-        if number == 0 and meanwhile:
-            meanwhile()
-
-
-def load_of(story: Story) -> Load:
-    schema = {"id": STRING, "text": STRING}
-    return Load("orders", story.generation, story.plan_id, schema, [SEGMENT], EPOCH)
+from .postgres_story import load_of, pages
+from .story import Story, put
 
 
 def test_a_server_that_crashes_amid_a_load_leaves_nothing_of_it(server, own):
@@ -61,20 +40,28 @@ def test_a_commit_waits_for_a_server_that_restarts(server, own):
     story.shows(A)
 
 
-def test_a_commit_whose_session_is_ended_is_tried_again(own):
+def test_a_server_that_became_a_standby_is_told_until_it_is_promoted(server, own):
     story = Story(PostgresDestination(own.parsed))
     story.plan()
-    own.by_hand(
-        "CREATE SEQUENCE ended",
-        "CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        "PERFORM pg_terminate_backend(pg_backend_pid()) WHERE nextval('public.ended') = 1; "
-        "RETURN NEW; END $$",
-        "CREATE TRIGGER once BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION once()",
-    )
     story.tail(put(A))
+    server.control("-m", "fast", "stop")
+    signal = server.folder / "standby.signal"
+    signal.touch()
+    server.control("start")
+    batch = story.batch(put(B))
+    for use in (
+        lambda: story.destination.commit(batch),
+        lambda: story.load(story.page(B)),
+        story.destination.check,
+    ):
+        with pytest.raises(Transient, match="only reads") as caught:
+            use()
+        assert caught.value.exit_code == 4
     story.shows(A)
-    assert commits(own) == 2
-    assert own.by_hand("SELECT last_value FROM ended") == [(2,)]
+    own.by_hand("SELECT pg_promote()")
+    assert not signal.exists()
+    assert story.destination.commit(batch).commit == 3
+    story.shows(A, B)
 
 
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(server, own):

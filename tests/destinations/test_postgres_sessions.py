@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
 
 import pytest
 from adbc_driver_postgresql import dbapi
 
+from connector.core.state import Phase
 from connector.destinations.postgres import PostgresDestination
 from connector.errors import (
     Busy,
@@ -170,3 +172,74 @@ def test_an_interruption_is_heard_and_the_commit_finished(story, postgres):
         signal.signal(signal.SIGINT, before)
     assert heard.is_set()
     story.shows(A)
+
+
+# What the server says, and how often: only the first time.
+ENDED_ONCE = {
+    "57P01": "PERFORM pg_terminate_backend(pg_backend_pid())",
+    "40001": "RAISE EXCEPTION USING ERRCODE = '40001'",
+    "40P01": "RAISE EXCEPTION USING ERRCODE = '40P01'",
+}
+
+
+@pytest.mark.parametrize("state", ENDED_ONCE)
+@pytest.mark.parametrize("step", ["commit", "plan"])
+def test_a_transaction_that_the_server_ends_is_done_again_once(story, postgres, state, step):
+    table = {"commit": "public.orders", "plan": "_connector.cursors"}[step]
+    postgres.by_hand(
+        "CREATE SEQUENCE ended",
+        "CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"IF nextval('public.ended') = 1 THEN {ENDED_ONCE[state]}; END IF; RETURN NEW; END $$",
+        f"CREATE TRIGGER once BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION once()",
+    )
+    if step == "plan":
+        assert story.refresh().generation == 2
+    story.tail(put(A))
+    story.shows(A)
+    ((tries,),) = postgres.by_hand("SELECT last_value FROM ended")
+    assert tries > 1
+    assert story.state().commit == story.state().start_commit + 1
+
+
+def test_tables_that_are_planned_and_grow_at_once_are_not_in_each_others_way(postgres):
+    names = [f"table {n}" for n in range(4)]
+    item = {"id": {"S": "a"}} | {f"{'x' * 70}{n}": {"N": str(n)} for n in range(20)}
+
+    def write(name: str) -> Story:
+        story = Story(PostgresDestination(postgres.parsed), table=name, target=name)
+        story.plan()
+        for n in range(3):
+            story.tail(put(item | {f"only {n}": {"S": name}}))
+        return story
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        for name, story in zip(names, pool.map(write, names), strict=True):
+            story.shows(item | {"only 2": {"S": name}})
+            assert len(story.state().columns) == 24
+    assert PostgresDestination(postgres.parsed).tables() == names
+
+
+LOAD = """
+import sys, time
+from tests.destinations.history import destination_at
+from tests.destinations.postgres_story import load_of, pages
+from tests.destinations.story import Story
+
+story = Story(destination_at(sys.argv[1]), plan_id="plan-1", generation=1)
+slowly = (time.sleep(0.05) or page for page in pages(story, 1000))
+story.destination.load(load_of(story), slowly, [])
+"""
+
+
+def test_a_kill_amid_a_copy_leaves_nothing_of_it(story, postgres):
+    story.tail(put(A))
+    copied = "SELECT coalesce(max(tuples_processed), 0)::bigint FROM pg_stat_progress_copy"
+    with subprocess.Popen([sys.executable, "-c", LOAD, postgres.url]) as loading:
+        wait_until(lambda: postgres.by_hand(copied) > [(1000,)])
+        loading.kill()
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'connector'"
+    wait_until(lambda: postgres.by_hand(f"{sessions} AND state <> 'idle'") == [(0,)])
+    story.shows(A)
+    assert story.state().phase is Phase.LOADING
+    story.load(story.page(A, B))
+    story.shows(A, B)
