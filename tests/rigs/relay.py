@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Coroutine
@@ -33,8 +34,10 @@ class Fault:
 class Relay:
     """Relays to a Unix socket, or to (host, port). Use as a context manager."""
 
-    def __init__(self, target: str | tuple[str, int]) -> None:
+    def __init__(self, target: str | tuple[str, int], tls: ssl.SSLContext | None = None) -> None:
         self.target = target
+        self.tls = tls
+        """With it, clients of Postgres are answered as by a server that encrypts."""
         self.fault = Fault()
         self.port = 0
         self.resets = 0
@@ -79,6 +82,8 @@ class Relay:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
+            if self.tls:
+                await _encrypted(reader, writer, self.tls)
             if isinstance(self.target, str):
                 onward = await asyncio.open_unix_connection(self.target)
             else:
@@ -135,6 +140,25 @@ class Relay:
             if self._seen == fault.cut_at:
                 return fault.deliver, True
         return _YES
+
+
+# What a client of Postgres sends before anything else, to ask for encryption.
+_ASKS = {"gss": struct.pack("!ii", 8, 80877104), "tls": struct.pack("!ii", 8, 80877103)}
+
+
+async def _encrypted(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tls: ssl.SSLContext
+) -> None:
+    """Goes on in TLS. Raises an OSError where the client wants none, or not this certificate."""
+    try:
+        while (asked := await reader.readexactly(8)) == _ASKS["gss"]:
+            writer.write(b"N")
+        if asked != _ASKS["tls"]:
+            raise ConnectionRefusedError
+        writer.write(b"S")
+        await writer.start_tls(tls)
+    except asyncio.IncompleteReadError as gone:
+        raise ConnectionResetError from gone
 
 
 Verdict = tuple[bool, bool]
