@@ -236,3 +236,53 @@ def test_a_load_is_never_in_memory_as_a_whole(path):
     # With 250 MB for the program itself, its 420 MB of text would not fit.
     assert path.stat().st_size > 300 * 2**20
     assert peak < 560 * 2**10
+
+
+FILL = """
+import os, sys
+from pathlib import Path
+from connector.destinations.duckdb import DuckDBDestination
+from connector.errors import DiskFull
+from tests.destinations.items import A, B
+from tests.destinations.story import Story, put
+
+def wide(number):
+    return {"id": {"S": str(number)}, "text": {"S": os.urandom(1000).hex()}}
+
+def story():
+    state = Story(DuckDBDestination(Path(sys.argv[1])))
+    state.plan_id, state.generation = "plan-1", 1
+    if known := state.destination.read("orders"):
+        state.cursor = known.cursors["shard/a"]
+    return state
+
+first = story()
+first.plan()
+first.tail(put(A))
+for step in (
+    lambda: first.load(*(first.page(*map(wide, range(n, n + 1000))) for n in range(0, 9000, 1000))),
+    lambda: first.tail(*(put(wide(number)) for number in range(9000))),
+):
+    try:
+        step()
+    except DiskFull as error:
+        print(error.exit_code, len(error.hint) > 0)
+    story().shows(A)
+again = story()
+again.sequence = 1
+again.tail(put(B))
+again.load(again.page({"id": {"S": "c"}}))
+again.shows(A, B, {"id": {"S": "c"}})
+print("mended")
+"""
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path):
+    script = 'mount -t tmpfs -o size=6m none "$1" || exit 99; exec "$2" -c "$3" "$1/small.duckdb"'
+    shell = ["unshare", "--mount", "--map-root-user", "sh", "-c", script, "sh"]
+    done = subprocess.run(
+        [*shell, str(tmp_path), sys.executable, FILL], capture_output=True, text=True, check=False
+    )
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip(f"no file system can be mounted here: {done.stderr}")
+    assert done.stdout.splitlines() == ["4 True", "4 True", "mended"], done.stderr
