@@ -84,8 +84,12 @@ def _postgres_url(conn_id: str) -> str:
 
     hook: Any = PostgresHook(postgres_conn_id=conn_id)
     extra = BaseHook.get_connection(conn_id).extra_dejson
-    url = hook.sqlalchemy_url.set(drivername="postgresql").update_query_dict(
-        {name: str(extra[name]) for name in _LIBPQ if name in extra}
-    )
+    said = {name: str(extra[name]) for name in _LIBPQ if name in extra}
+    url = hook.sqlalchemy_url.set(drivername="postgresql")
+    if url.host and url.host.startswith("/"):
+        # The folder of a Unix socket would end the url's host.
+        said["host"] = url.host
+        url = url.set(host="")
+    url = url.update_query_dict(said)
     text: str = url.render_as_string(hide_password=False)
     return text

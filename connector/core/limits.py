@@ -45,7 +45,10 @@ class Limits:
     def check(self, keys: KeySchema, item: Mapping[str, Any]) -> None:
         """Raises Unstorable where the destination cannot hold the item."""
         if not self.nul and _has_nul(item):
-            raise Unstorable("a text or a name with a NUL, which the destination cannot hold")
+            raise Unstorable(
+                "a text or a name with a NUL, which the destination cannot hold: write it at the "
+                "source without"
+            )
         if self.key_bytes is None:
             return
         if sum(_length(key.tag, item[key.name][key.tag]) for key in keys) > self.key_bytes:
@@ -53,7 +56,8 @@ class Limits:
 
     def _long_key(self) -> Unstorable:
         return Unstorable(
-            f"a key of more than {self.key_bytes} bytes, which the destination cannot index"
+            f"a key of more than {self.key_bytes} bytes, which the destination cannot index: "
+            "shorten it at the source, or use a destination without an index"
         )
 
 

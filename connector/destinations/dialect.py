@@ -24,3 +24,5 @@ class Dialect:
     """What a column of a table that is found may hold, by its SQL type."""
     adopted_keys: Mapping[str, Mapping[str, Type]]
     """The same for a part of the key, by its tag."""
+    columns_at_once: int = 1
+    """How many columns one statement may add."""

@@ -212,7 +212,9 @@ class PostgresDestination:
             connection.run(f"SELECT count(*) AS n FROM {probe.sql}")
             connection.execute("CREATE TEMPORARY TABLE _connector_check ()")
             for target in state.targets().values():
-                postgres_schema.describe(connection, target)
+                if postgres_schema.describe(connection, target).columns:
+                    # Where row level security would hide rows, Postgres says so here.
+                    connection.run(f"SELECT 1 AS found FROM {target.sql} LIMIT 1")
             found = connection.run("SELECT current_setting('server_version') AS version")
         return f"PostgreSQL {found[0]['version']}, {self._server.shown}"
 

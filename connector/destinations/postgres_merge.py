@@ -74,10 +74,11 @@ def _on_conflict(layout: Layout) -> str:
     keys = {quoted(column.name) for _, column in layout.keys_staged}
     names = [name for name in _values(layout) if name not in keys]
     changes = {name: f"excluded.{name}" for name in names}
+    staged = set(layout.staged.values())
     changes |= {
         quoted(column.name): "NULL"
         for column in layout.columns.values()
-        if column.name not in layout.staged.values()
+        if column.name not in staged
     }
     return _conflict(layout, changes)
 

@@ -80,4 +80,5 @@ POSTGRES = Dialect(
         "N": {"bigint": INTEGER, "numeric": NUMBER},
         "B": {"bytea": BINARY},
     },
+    columns_at_once=MAX_COLUMNS,
 )

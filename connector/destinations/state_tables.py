@@ -125,7 +125,8 @@ def all_tables() -> list[sa.Table]:
 def compiled(statement: ClauseElement) -> tuple[str, list[Any]]:
     """A statement as SQL text with its parameters in order."""
     made: Any = statement.compile(dialect=_dialect, compile_kwargs={"render_postcompile": True})
-    return str(made), [made.params[name] for name in made.positiontup or ()]
+    parameters = made.params
+    return str(made), [parameters[name] for name in made.positiontup or ()]
 
 
 def definition(element: ExecutableDDLElement) -> str:

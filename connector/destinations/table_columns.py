@@ -109,11 +109,13 @@ def grow(
     room = max(0, max_columns - len(columns))
     new = [name for name, type_ in wanted.items() if name not in columns and type_ != NULL][:room]
     names = _assign(dialect, new, actual, columns)
-    for attribute in new:
-        column = Column(names[attribute], wanted[attribute])
-        sql = f"{quoted(column.name)} {dialect.type_of(column.type)}"
-        run(f"ALTER TABLE {target.sql} ADD COLUMN {sql}")
-        grown[attribute] = column
+    grown |= {name: Column(names[name], wanted[name]) for name in new}
+    added = [
+        f"ADD COLUMN {quoted(grown[name].name)} {dialect.type_of(grown[name].type)}" for name in new
+    ]
+    for first in range(0, len(added), dialect.columns_at_once):
+        some = ", ".join(added[first : first + dialect.columns_at_once])
+        run(f"ALTER TABLE {target.sql} {some}")
     return grown
 
 

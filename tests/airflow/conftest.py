@@ -15,7 +15,13 @@ from tests.rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB, 
 from .home import Home, aws_connection
 
 FOLDER = Path(__file__).parent
-NEEDS_AIRFLOW = {"test_dags.py", "test_factory.py", "test_connections.py", "test_scheduler.py"}
+NEEDS_AIRFLOW = {
+    "test_connections.py",
+    "test_dags.py",
+    "test_factory.py",
+    "test_postgres.py",
+    "test_scheduler.py",
+}
 HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
 
 
@@ -90,3 +96,25 @@ def courses(rig: ScriptedDynamoDB) -> Table:
 def orders(rig: ScriptedDynamoDB) -> Table:
     """The table of the tests' own DAGs, empty."""
     return rig.create_table("orders", KeySchema(Key("id")))
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials for what the tests themselves read."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+
+
+@pytest.fixture
+def fresh_runs(database: None) -> None:
+    """Forgets the runs of earlier tests, which would count as under way."""
+    from airflow import settings
+    from airflow.models.asset import AssetEvent
+    from airflow.models.dagrun import DagRun
+
+    with settings.Session() as session:
+        for model in (AssetEvent, DagRun):
+            for each in session.query(model):
+                session.delete(each)
+        session.commit()

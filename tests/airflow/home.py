@@ -98,3 +98,35 @@ class Home:
             for each in self.module(name).DAGS
         }
         return found[dag_id]
+
+
+def states(dag_run: Any) -> dict[str, list[str]]:
+    """The states of a run's tasks, by the task."""
+    found: dict[str, list[str]] = {}
+    for each in dag_run.get_task_instances():
+        found.setdefault(each.task_id, []).append(str(each.state))
+    return found
+
+
+def xcoms() -> list[str]:
+    """Everything that tasks have handed on."""
+    from airflow import settings
+    from airflow.models.xcom import XComModel
+
+    with settings.Session() as session:
+        return [json.dumps(each.value) for each in session.query(XComModel)]
+
+
+def events(name: str) -> list[dict[str, Any]]:
+    """What was told of the assets whose name ends so, in order."""
+    from airflow import settings
+    from airflow.models.asset import AssetEvent, AssetModel
+
+    with settings.Session() as session:
+        query = (
+            session.query(AssetEvent.extra)
+            .join(AssetModel, AssetModel.id == AssetEvent.asset_id)
+            .filter(AssetModel.name.endswith(name))
+            .order_by(AssetEvent.id)
+        )
+        return [extra for (extra,) in query]

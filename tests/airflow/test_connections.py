@@ -149,6 +149,18 @@ def test_credentials_of_a_host_are_used_by_our_own_clients():
             },
             "postgresql://loader:***@db:5433/analytics",
         ),
+        (
+            {
+                "conn_type": "postgres",
+                "host": "/run/postgresql",
+                "port": 5433,
+                "login": "loader",
+                "password": SECRET,
+                "schema": "analytics",
+                "extra": {"sslmode": "verify-full"},
+            },
+            "postgresql://loader:***@:5433/analytics",
+        ),
     ],
 )
 def test_a_destination_is_a_connection(values, shown, file, monkeypatch):
@@ -157,7 +169,8 @@ def test_a_destination_is_a_connection(values, shown, file, monkeypatch):
     assert str(url) == shown
     if values["conn_type"] == "postgres":
         assert f"loader:{SECRET}@" in unquote(url.reveal())
-        assert url.reveal().endswith("?sslmode=verify-full")
+        assert url.reveal().endswith("sslmode=verify-full")
+        assert ("host=/run/postgresql" in unquote(url.reveal())) is values["host"].startswith("/")
 
 
 @pytest.mark.parametrize(

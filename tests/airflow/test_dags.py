@@ -1,6 +1,5 @@
 """The DAGs as a user has them, run one after another in this process."""
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -15,7 +14,9 @@ from connector.pipeline.verify import verify
 from connector.ports import Quiet
 from tests.rigs.scripted import ScriptedDynamoDB, faults
 
-from .home import Home
+from .home import Home, events, states, xcoms
+
+pytestmark = pytest.mark.usefixtures("aws", "fresh_runs")
 
 CANARY = "canary-of-an-item"
 
@@ -23,14 +24,6 @@ CANARY = "canary-of-an-item"
 def run(home: Home, dag_id: str, **conf: Any) -> Any:
     """One run of a DAG, to its end."""
     return home.dag(dag_id).test(run_conf=conf or None)
-
-
-def states(dag_run: Any) -> dict[str, list[str]]:
-    """The states of a run's tasks, by the task."""
-    found: dict[str, list[str]] = {}
-    for each in dag_run.get_task_instances():
-        found.setdefault(each.task_id, []).append(str(each.state))
-    return found
 
 
 def rows(home: Home, sql: str, config: str = "connector.yaml") -> list[dict[str, Any]]:
@@ -55,48 +48,11 @@ def is_equal(home: Home, rig: ScriptedDynamoDB, table: str, config: str) -> bool
     return verdict.equal and not verdict.unsettled.count
 
 
-def events(name: str) -> list[dict[str, Any]]:
-    """What was told of the assets whose name ends so, in order."""
-    from airflow import settings
-    from airflow.models.asset import AssetEvent, AssetModel
-
-    with settings.Session() as session:
-        query = (
-            session.query(AssetEvent.extra)
-            .join(AssetModel, AssetModel.id == AssetEvent.asset_id)
-            .filter(AssetModel.name.endswith(name))
-            .order_by(AssetEvent.id)
-        )
-        return [extra for (extra,) in query]
-
-
 def runs_of(dag_id: str) -> list[Any]:
     """The runs that a DAG has had."""
     from airflow.models.dagrun import DagRun
 
     return DagRun.find(dag_id=dag_id)
-
-
-@pytest.fixture(autouse=True)
-def aws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials for what the tests themselves read."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_REGION", "us-west-2")
-
-
-@pytest.fixture(autouse=True)
-def fresh_runs(database: None) -> None:
-    """Forgets the runs of earlier tests, which would count as under way."""
-    from airflow import settings
-    from airflow.models.asset import AssetEvent
-    from airflow.models.dagrun import DagRun
-
-    with settings.Session() as session:
-        for model in (AssetEvent, DagRun):
-            for each in session.query(model):
-                session.delete(each)
-        session.commit()
 
 
 def test_tail_starts_the_snapshot_of_a_table_that_was_never_loaded_once(home, rig, courses):
@@ -173,14 +129,10 @@ def test_too_many_deletes_need_a_yes(home, rig, courses):
 
 
 def test_xcom_holds_names_and_counters_only(home, rig, orders):
-    from airflow import settings
-    from airflow.models.xcom import XComModel
-
     orders.put({"id": {"S": CANARY}, "note": {"S": CANARY}})
     run(home, "orders__snapshot")
     run(home, "orders__tail")
-    with settings.Session() as session:
-        texts = [json.dumps(each.value) for each in session.query(XComModel)]
+    texts = xcoms()
     assert texts
     assert not [text for text in texts if CANARY in text]
     assert max(map(len, texts)) < 300

@@ -1,13 +1,15 @@
 """The destinations that must keep the contract."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from connector.destinations import postgres as destination_module
 from connector.destinations.duckdb import DuckDBDestination
 from connector.destinations.postgres import PostgresDestination
 from connector.ports import Destination
-from tests.rigs.postgres import Database
+from tests.rigs.postgres import Database, Server, database
+from tests.rigs.relay import Relay
 
 from .fake import FakeDestination
 from .story import Story
@@ -58,3 +60,30 @@ def story(destination: Destination) -> Story:
     told = Story(destination)
     told.plan()
     return told
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A server that these tests may stop."""
+    started = Server()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def own(server: Server) -> Iterator[Database]:
+    """A database on it."""
+    with database(server.url) as made:
+        yield made
+
+
+@pytest.fixture
+def relay(server: Server) -> Iterator[Relay]:
+    with Relay(server.socket) as started:
+        yield started
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is tried again."""
+    monkeypatch.setattr(destination_module, "AGAIN_SECONDS", 0.0)

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import settings
@@ -19,6 +20,7 @@ from connector.pipeline.tail import Tail
 from connector.ports import Quiet
 from connector.workers import segment_scan
 from tests.pipeline.replica import ORDERS, SCHEMA, Replica, key, order
+from tests.rigs.postgres import Database
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB, faults
 
 from .crashes import crash_at
@@ -52,13 +54,21 @@ class World(RuleBasedStateMachine):
         super().__init__()
         self.folder: tempfile.TemporaryDirectory[str] = quick_folder()
         self.rig = ScriptedDynamoDB(clock=RunningClock()).__enter__()
+        spool = str(Path(self.folder.name) / "spool")
         self.replica = Replica(
-            self.rig, Path(self.folder.name), settings={"scan.segments": SEGMENTS}
+            self.rig,
+            Path(self.folder.name),
+            settings={"scan.segments": SEGMENTS, "spool": spool},
+            database=self.place(),
         )
         self.run: Run | None = None
         self.tail: Tail | None = None
         self.zombies: list[Tail] = []
         self.writes = 0
+
+    def place(self) -> str:
+        """The url of an empty Postgres database; without it, a DuckDB file."""
+        return ""
 
     @initialize(shards=st.integers(1, 2))
     def a_table_with_a_past(self, shards: int) -> None:
@@ -201,3 +211,24 @@ class World(RuleBasedStateMachine):
 
 World.TestCase.settings = settings(profile(8), stateful_step_count=25)
 TestAnyInterleavingConverges = World.TestCase
+
+
+class WorldInPostgres(World):
+    """The same, with a replica in Postgres."""
+
+    database: ClassVar[Database]
+
+    def place(self) -> str:
+        self.database.clean()
+        return self.database.url
+
+
+@pytest.fixture(scope="module")
+def given_to_the_world(postgres_database: Database) -> None:
+    WorldInPostgres.database = postgres_database
+
+
+WorldInPostgres.TestCase.settings = settings(profile(4), stateful_step_count=25)
+TestAnyInterleavingConvergesInPostgres = pytest.mark.usefixtures("given_to_the_world")(
+    WorldInPostgres.TestCase
+)

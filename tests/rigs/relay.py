@@ -34,12 +34,19 @@ class Fault:
 class Relay:
     """Relays to a Unix socket, or to (host, port). Use as a context manager.
 
-    With `tls` it speaks that to the client, and nothing but plain text to the server.
+    With `tls` it speaks that to the client, and nothing but plain text to the server; `asked` is
+    for clients of Postgres, who ask for it in plain text.
     """
 
-    def __init__(self, target: str | tuple[str, int], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        target: str | tuple[str, int],
+        tls: ssl.SSLContext | None = None,
+        asked: bool = False,
+    ) -> None:
         self.target = target
-        self.tls = tls
+        self._tls = None if asked else tls
+        self._asked = tls if asked else None
         self.fault = Fault()
         self.port = 0
         self.resets = 0
@@ -69,7 +76,7 @@ class Relay:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0, ssl=self.tls)
+        self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
@@ -84,6 +91,8 @@ class Relay:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
+            if self._asked:
+                await _encrypted(reader, writer, self._asked)
             if isinstance(self.target, str):
                 onward = await asyncio.open_unix_connection(self.target)
             else:
@@ -140,6 +149,25 @@ class Relay:
             if self._seen == fault.cut_at:
                 return fault.deliver, True
         return _YES
+
+
+# What a client of Postgres sends before anything else, to ask for encryption.
+_ASKS = {"gss": struct.pack("!ii", 8, 80877104), "tls": struct.pack("!ii", 8, 80877103)}
+
+
+async def _encrypted(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tls: ssl.SSLContext
+) -> None:
+    """Goes on in TLS. Raises an OSError where the client wants none, or not this certificate."""
+    try:
+        while (asked := await reader.readexactly(8)) == _ASKS["gss"]:
+            writer.write(b"N")
+        if asked != _ASKS["tls"]:
+            raise ConnectionRefusedError
+        writer.write(b"S")
+        await writer.start_tls(tls)
+    except asyncio.IncompleteReadError as gone:
+        raise ConnectionResetError from gone
 
 
 Verdict = tuple[bool, bool]

@@ -1,12 +1,7 @@
-"""What only a DuckDB file can get wrong: locks, kills, damaged files, columns changed by hand."""
+"""Tables and their state in a DuckDB file: changed by hand, read by hand, and by queries."""
 
-import os
 import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
-from threading import Thread
 
 import duckdb
 import pytest
@@ -16,29 +11,17 @@ from hypothesis import strategies as st
 from connector.core.cursors import Quarantined
 from connector.core.keys import KeyAttribute
 from connector.destinations.duckdb import DuckDBDestination
-from connector.destinations.duckdb_errors import DiskFull, duckdb_errors
 from connector.destinations.sql import duckdb_fold, quoted
 from connector.errors import (
-    Busy,
     ConfigError,
     ConnectorError,
     CursorMoved,
     DestinationRefused,
     StateRefused,
-    Transient,
 )
-from connector.failpoints import VARIABLE
 
-from .history import FAILPOINTS, FINAL, tell
+from .items import SECRET, A, B
 from .story import EPOCH, SHARD, Story, delete, put
-
-A = {"id": {"S": "a"}, "n": {"N": "1"}}
-B = {"id": {"S": "b"}, "n": {"N": "2"}}
-SECRET = "a-secret-value"
-
-
-def _has_utf8(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 @pytest.fixture
@@ -53,6 +36,10 @@ def story(path: Path) -> Story:
     return told
 
 
+def _has_utf8(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def by_hand(path: Path, *statements: str) -> list[tuple]:
     """Runs statements as another user of the file would; returns the last answer."""
     with duckdb.connect(path) as connection:
@@ -60,149 +47,6 @@ def by_hand(path: Path, *statements: str) -> list[tuple]:
             connection.execute(statement)
         answer = connection.sql(statements[-1])
         return [tuple(row.values()) for row in answer.to_arrow_table().to_pylist()]
-
-
-def child(code: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
-    """Another Python process."""
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | environment,
-    )
-
-
-HOLDER = """
-import duckdb, sys
-connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "reading")
-print("held", flush=True)
-sys.stdin.read(1)
-connection.close()
-"""
-
-
-@pytest.mark.parametrize("mode", ["reading", "writing"])
-def test_a_file_that_stays_held_names_its_holder(story, path, mode):
-    with child(HOLDER, path, mode) as holder:
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(Busy, match=rf"process {holder.pid} \(.*python.*\)") as caught:
-            story.tail(put(A))
-        assert isinstance(caught.value, Transient)
-        assert caught.value.hint
-        if mode == "reading":
-            assert story.state().generation == 1
-        holder.communicate("x")
-    story.tail(put(A))
-    story.shows(A)
-
-
-def test_a_file_that_is_released_in_time_is_used(story, path):
-    patient = Story(DuckDBDestination(path, lock_timeout=60), plan_id="plan-1", generation=1)
-    with child(HOLDER, path, "writing") as holder:
-        assert holder.stdout.readline() == "held\n"
-        waiting = Thread(target=patient.tail, args=[put(A)])
-        waiting.start()
-        holder.communicate("x")
-        waiting.join()
-    patient.shows(A)
-
-
-def test_readers_get_in_between_commits(story, path):
-    reader = "import duckdb, sys; print(*duckdb.connect(sys.argv[1], read_only=True).execute(\n"
-    reader += "'SELECT count(*) FROM orders').fetchone())"
-    for count, item in enumerate((A, B), start=1):
-        story.tail(put(item))
-        with child(reader, path) as process:
-            assert process.communicate()[0] == f"{count}\n"
-
-
-def test_two_writers_of_one_process_take_turns(story, path):
-    batches = [story.batch(put(A)), story.batch(put(A))]
-    outcomes: list[object] = []
-    patient = DuckDBDestination(path)
-
-    def commit(batch):
-        try:
-            outcomes.append(patient.commit(batch).commit)
-        except CursorMoved as error:
-            outcomes.append(error)
-
-    threads = [Thread(target=commit, args=[batch]) for batch in batches]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(isinstance(outcome, CursorMoved) for outcome in outcomes) == [False, True]
-
-
-def test_reading_goes_on_while_rows_are_read(story):
-    story.tail(put(A), put(B))
-    batches = story.destination.rows("orders")
-    next(batches)
-    assert story.state().commit == 2
-    with pytest.raises(Busy):
-        story.tail(put(A))
-    batches.close()
-    story.cursor = story.state().cursors[SHARD]
-    story.tail(put(A))
-
-
-@pytest.mark.parametrize("failpoint", FAILPOINTS)
-def test_a_kill_leaves_nothing_half_done(path, failpoint):
-    command = [sys.executable, "-m", "tests.destinations.history", str(path)]
-    killed = subprocess.run(command, env=os.environ | {VARIABLE: failpoint}, check=False)
-    assert killed.returncode == -signal.SIGKILL
-    story = tell(str(path))
-    story.shows(*FINAL)
-    runs = story.destination.query("SELECT sum(commits) AS commits FROM _connector.runs")
-    assert runs.to_pylist() == [{"commits": 5}]
-
-
-def test_a_missing_file_is_not_made_by_reading(path):
-    destination = DuckDBDestination(path)
-    assert destination.read("orders") is None
-    assert destination.tables() == []
-    assert "DuckDB" in destination.check()
-    destination.reset("orders", drop=True)
-    with pytest.raises(DestinationRefused):
-        destination.query("SELECT 1")
-    assert list(path.parent.iterdir()) == []
-
-
-def test_a_new_file_is_its_owners_alone(story, path):
-    assert path.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_missing_folder_is_refused(tmp_path):
-    for use in (Story(DuckDBDestination(tmp_path / "no" / "w.duckdb")).plan,
-                DuckDBDestination(tmp_path / "no" / "w.duckdb").check):  # fmt: skip
-        with pytest.raises(DestinationRefused, match=r"folder .* does not exist"):
-            use()
-
-
-@pytest.mark.parametrize("content", [b"", b"not a database" * 1000, "folder"])
-def test_what_is_no_duckdb_file_is_refused_untouched(path, content):
-    if isinstance(content, str):
-        path.mkdir()
-    else:
-        path.write_bytes(content)
-    for use in (
-        Story(DuckDBDestination(path)).plan,
-        DuckDBDestination(path).check,
-        DuckDBDestination(path).tables,
-    ):
-        with pytest.raises(DestinationRefused, match=re.escape(str(path))):
-            use()
-    assert path.is_dir() or path.read_bytes() == content
-
-
-def test_a_damaged_file_is_refused(story, path):
-    content = bytearray(path.read_bytes())
-    content[:8] = b"damaged!"
-    path.write_bytes(content)
-    with pytest.raises(DestinationRefused, match="damaged"):
-        DuckDBDestination(path).read("orders")
 
 
 def test_81_a_newer_state_is_refused_untouched(story, path):
@@ -410,25 +254,6 @@ def test_no_error_quotes_a_value(story, path):
     story.shows({"id": {"S": SECRET}})
 
 
-@pytest.mark.parametrize(
-    ("error", "wanted"),
-    [
-        (duckdb.IOException('Could not write file "x": No space left on device'), DiskFull),
-        (duckdb.OutOfMemoryException(f"failed to pin {SECRET}"), DestinationRefused),
-        (duckdb.IOException("with version number 99, but we can only read 64"), DestinationRefused),
-        (duckdb.IOException(f"unknown {SECRET}"), DestinationRefused),
-        (duckdb.InternalException(f"unknown {SECRET}"), DestinationRefused),
-        (duckdb.ConnectionException("... with a different configuration than ..."), Busy),
-    ],
-)
-def test_errors_of_duckdb_become_ours(path, error, wanted):
-    with pytest.raises(wanted) as caught, duckdb_errors(path):
-        raise error
-    assert caught.value.hint
-    assert caught.value.__cause__ is error
-    assert SECRET not in str(caught.value)
-
-
 @settings(max_examples=60, deadline=None)
 @given(names=st.lists(st.text(min_size=1).filter(_has_utf8), min_size=1, max_size=4))
 def test_a_quoted_name_is_that_name_and_nothing_else(names):
@@ -442,40 +267,3 @@ def test_a_quoted_name_is_that_name_and_nothing_else(names):
 def test_an_empty_name_is_refused():
     with pytest.raises(DestinationRefused):
         quoted("main", "")
-
-
-LOAD = """
-import os, resource, sys
-from pathlib import Path
-import pyarrow as pa
-from connector.core.rows import field_of
-from connector.core.schema import STRING
-from connector.destinations.duckdb import DuckDBDestination
-from tests.destinations.story import Story
-
-def pages():
-    for number in range(60):
-        times = story.page({"id": {"S": "x"}}).column("changed_at")
-        yield pa.table(
-            [[f"{number}-{row}" for row in range(10_000)],
-             [os.urandom(700).hex() for row in range(10_000)],
-             pa.chunked_array([pa.concat_arrays(times.chunks * 10_000)])],
-            schema=pa.schema([field_of("id", STRING), field_of("text", STRING),
-                              story.page().schema.field("changed_at")]))
-
-story = Story(DuckDBDestination(Path(sys.argv[1])))
-story.plan()
-from connector.core.state import Load
-from tests.destinations.story import EPOCH, SEGMENT
-schema = {"id": STRING, "text": STRING}
-load = Load("orders", 1, "plan-1", schema, [SEGMENT], EPOCH)
-assert story.destination.load(load, pages(), []).written == 600_000
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-"""
-
-
-def test_a_load_is_never_in_memory_as_a_whole(path):
-    with child(LOAD, path) as process:
-        peak = int(process.communicate()[0])
-    assert path.stat().st_size > 600 * 2**20
-    assert peak < 700 * 2**10
