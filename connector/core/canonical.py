@@ -16,12 +16,12 @@ import pyarrow as pa
 from msgspec import Raw
 
 from connector.core import values
-from connector.core.encoder import REPLICATION_PREFIX
 from connector.core.keys import KeySchema, key_of, part_text
 from connector.core.malformed import Malformed
 from connector.core.numbers import canonical, canonical_decimal
 from connector.core.rows import ITEM, REST, schema_of
 from connector.core.schema import Kind
+from connector.core.wire import REPLICATION_PREFIX
 
 Key = tuple[str, ...]
 

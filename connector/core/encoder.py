@@ -17,9 +17,11 @@ from connector.core.malformed import Malformed
 from connector.core.rows import field_of, rest_field
 from connector.core.schema import NULL, Type
 from connector.core.shapes import CONTENTS, Budget, Shape, fits_struct
+from connector.core.wire import REPLICATION_PREFIX
 
-REPLICATION_PREFIX = "aws:rep:"
 DEFAULT_MAX_COLUMNS = 500
+SAMPLE = 16
+"""Of how many items, times the ones before, the next attempt learns."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,30 @@ class Encoder:
         """Rows for items in wire form; `rows` has only the item columns and perhaps `rest`."""
         if not items:
             return Encoded(pa.table({}))
-        if not self._by_item and not any(map(self._limits.doubt, items)):
+        body = _array(items)
+        if self._by_item or self._limits.doubt(body):
+            return self._encode_checked(items)
+        learnt = 0
+        while True:
             try:
-                return Encoded(self._columns(self._decoder.decode(_array(items))))
+                return Encoded(self._columns(self._decoder.decode(body)))
             except _MISFITS:
-                return self._encode_checked(items)
-        return self._encode_checked(items)
+                # Most items are alike, so a few of them teach what all need.
+                following = learnt * SAMPLE or 1
+                if following >= len(items) or not self._learn_some(items[learnt:following]):
+                    return self._encode_checked(items)
+                learnt = following
+
+    def _learn_some(self, items: Sequence[bytes]) -> bool:
+        """Whether all of these are good, and fit into structs from now on."""
+        try:
+            for raw in items:
+                self._learn(raw)
+        except Malformed:
+            return False
+        if not self._by_item:
+            self._make_decoders()
+        return not self._by_item
 
     def _encode_checked(self, items: Sequence[bytes]) -> Encoded:
         good: list[bytes] = []

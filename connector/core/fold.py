@@ -12,11 +12,11 @@ from msgspec import Raw
 
 from connector.core import columns
 from connector.core.cursors import Quarantined
-from connector.core.encoder import REPLICATION_PREFIX, Encoder
-from connector.core.keys import KeySchema, key_of, key_text
+from connector.core.encoder import Encoder
+from connector.core.keys import KeySchema, key_of, key_text, keys_of
 from connector.core.malformed import Malformed
 from connector.core.rows import CHANGED_AT, ITEM, KEPT, with_service
-from connector.core.wire import Record, RecordsPage
+from connector.core.wire import REPLICATION_PREFIX, Record, RecordsPage
 
 _REPLICATION = f'"{REPLICATION_PREFIX}'.encode()
 _keys = msgspec.json.Decoder(dict[str, dict[str, str]])
@@ -68,24 +68,37 @@ class Fold:
         Records at or before `since` were committed earlier and are dropped.
         """
         start = int(since) if since else -1
+        self.counts.read += len(page.records) + len(page.bad)
         last = start
+        records = []
         for record in page.records:
-            self.counts.read += 1
-            sequence = record.sequence
-            if sequence <= last:
-                self.counts.duplicate += 1
-                continue
-            last = sequence
-            self._keep(partition, record)
+            sequence = int(record.dynamodb.SequenceNumber)
+            if sequence > last:
+                records.append(record)
+                last = sequence
+        self.counts.duplicate += len(page.records) - len(records)
+        if not self._keep_all(partition, records, page.replicated):
+            for record in records:
+                self._keep(partition, record)
         for bad in page.bad:
-            self.counts.read += 1
-            sequence = int(bad.sequence) if bad.sequence else last
-            if bad.sequence and sequence <= start:
+            if bad.sequence and int(bad.sequence) <= start:
                 self.counts.duplicate += 1
-                continue
-            last = max(last, sequence)
-            self._refuse(Quarantined(partition, bad.reason, bad.raw, None, bad.sequence))
+            else:
+                self._refuse(Quarantined(partition, bad.reason, bad.raw, None, bad.sequence))
         return page.token(since)
+
+    def _keep_all(self, partition: str, records: Sequence[Record], replicated: bool) -> bool:
+        """Keeps records that need no second look; false, and nothing kept, where one does."""
+        horizon = self.horizon
+        if replicated or any(r.dynamodb.ApproximateCreationDateTime < horizon for r in records):
+            return False
+        try:
+            keys = keys_of(self.keys, [record.dynamodb.Keys for record in records])
+        except ValueError:
+            return False
+        for key, record in zip(keys, records, strict=True):
+            self._fold(key, partition, record)
+        return True
 
     def _keep(self, partition: str, record: Record) -> None:
         if record.dynamodb.ApproximateCreationDateTime < self.horizon:
@@ -100,6 +113,9 @@ class Fold:
         if _replication_only(record):
             self.counts.unchanged += 1
             return
+        self._fold(key, partition, record)
+
+    def _fold(self, key: tuple[str, ...], partition: str, record: Record) -> None:
         before = self._newest.get(key)
         if before is not None:
             self.counts.superseded += 1
@@ -143,6 +159,8 @@ class Fold:
         self, rows: pa.Table, records: Sequence[Record], replaced: Sequence[bool]
     ) -> pa.Table:
         removed = [record.eventName == "REMOVE" for record in records]
+        if not any(removed) and not any(replaced) and self.deletes is Deletes.APPLY:
+            return with_service(rows if records else pa.table({}), _times(records), removed)
         stays = [
             gone and self._keeps(record) and not lost
             for gone, record, lost in zip(removed, records, replaced, strict=True)
@@ -205,14 +223,16 @@ def _without_replication(image: Raw) -> Any:
 
 def _image(record: Record) -> bytes:
     change = record.dynamodb
-    if record.eventName == "REMOVE" or isinstance(change.NewImage, msgspec.UnsetType):
+    image = change.NewImage
+    if image is msgspec.UNSET or record.eventName == "REMOVE":
         return bytes(change.Keys)
-    return bytes(change.NewImage)
+    return bytes(image)
 
 
 def _times(records: Sequence[Record]) -> pa.Array:
-    micros = [round(r.dynamodb.ApproximateCreationDateTime * 1_000_000) for r in records]
-    return pa.array(micros, pa.int64()).cast(CHANGED_AT.type)
+    seconds = pa.array([r.dynamodb.ApproximateCreationDateTime for r in records], pa.float64())
+    micros = pc.round(pc.multiply(seconds, 1_000_000.0))
+    return micros.cast(pa.int64()).cast(CHANGED_AT.type)
 
 
 def _quarantined(

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec import Raw
+from msgspec.structs import astuple
 
 from connector.core import values
 from connector.core.malformed import Malformed
@@ -28,6 +31,47 @@ def key_of(schema: KeySchema, item: Mapping[str, Any]) -> tuple[str, ...]:
     Raises Malformed where a part is missing, empty or of another type.
     """
     return tuple(_part(attribute, item) for attribute in schema)
+
+
+def keys_of(schema: KeySchema, raws: Sequence[Raw]) -> list[tuple[str, ...]]:
+    """As `key_of`, for many at once and several times faster.
+
+    Raises Malformed or ValueError where one of them is not as it should be.
+    """
+    if not raws:
+        return []
+    decoder = _decoder(schema)
+    parts = zip(*map(astuple, decoder.decode(b"[" + b",".join(raws) + b"]")), strict=True)
+    texts = (
+        _part_texts(attribute.tag, found) for attribute, found in zip(schema, parts, strict=True)
+    )
+    return list(zip(*texts, strict=True))
+
+
+@lru_cache(maxsize=256)
+def _decoder(schema: KeySchema) -> "msgspec.json.Decoder[list[Any]]":
+    values_of = {
+        tag: msgspec.defstruct(
+            "Value", [("text", str)], rename={"text": tag}, gc=False, forbid_unknown_fields=True
+        )
+        for tag in "SNB"
+    }
+    names = {f"part{index}": attribute.name for index, attribute in enumerate(schema)}
+    fields = [(field, values_of[a.tag]) for field, a in zip(names, schema, strict=True)]
+    key = msgspec.defstruct("Key", fields, rename=names, gc=False)
+    decoder: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(
+        list[key]  # type: ignore[valid-type]
+    )
+    return decoder
+
+
+def _part_texts(tag: str, found: Sequence[Any]) -> list[str]:
+    contents = [value.text for value in found]
+    if tag != "S":
+        return [part_text(tag, content) for content in contents]
+    if not all(contents):
+        raise Malformed("an item with an empty key")
+    return contents
 
 
 def _part(attribute: KeyAttribute, item: Mapping[str, Any]) -> str:

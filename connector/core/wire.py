@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -12,6 +13,8 @@ from connector.core.malformed import Malformed
 from connector.errors import BadAnswer
 
 TTL_PRINCIPAL = "dynamodb.amazonaws.com"
+REPLICATION_PREFIX = "aws:rep:"
+_REPLICATION = f'"{REPLICATION_PREFIX}'.encode()
 
 
 class _ScanHead(Struct, gc=False):
@@ -83,12 +86,18 @@ class RecordsPage:
     records: Sequence[Record]
     bad: Sequence[BadRecord]
     next_iterator: str | None
+    replicated: bool = True
+    """Whether it may have attributes that global tables of 2017 add to items."""
+
+    @cached_property
+    def _newest(self) -> str | None:
+        numbers = [record.dynamodb.SequenceNumber for record in self.records]
+        numbers += [bad.sequence for bad in self.bad if bad.sequence]
+        return max(numbers, key=int, default=None)
 
     def token(self, since: str | None) -> str | None:
         """The sequence number to go on after, in the stream's own spelling."""
-        numbers = [record.dynamodb.SequenceNumber for record in self.records]
-        numbers += [bad.sequence for bad in self.bad if bad.sequence]
-        return max([since, *numbers] if since else numbers, key=int, default=None)
+        return max(filter(None, (since, self._newest)), key=int, default=None)
 
 
 _scan_head = msgspec.json.Decoder(_ScanHead)
@@ -127,7 +136,7 @@ def records_page(body: bytes) -> RecordsPage:
     try:
         page = _records.decode(body)
         if all(map(_sound, page.Records)):
-            return RecordsPage(page.Records, (), page.NextShardIterator)
+            return RecordsPage(page.Records, (), page.NextShardIterator, _REPLICATION in body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return _split(body)
     return _split(body)
