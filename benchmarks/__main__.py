@@ -1,8 +1,11 @@
-"""python -m benchmarks: decoding and snapshots, as a table and as JSON."""
+"""python -m benchmarks: every measurement, as tables and as JSON."""
 
 import argparse
 import json
 import platform
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,8 +13,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.decoding import Decoding, decoding
-from benchmarks.snapshots import Snapshot, snapshot
+from benchmarks import report
+from benchmarks.decoding import decoding
+from benchmarks.follow import followed
+from benchmarks.growth import by_size, by_workers, rounds_by_rows
+from benchmarks.idle import idle
+from benchmarks.snapshots import snapshot
+from benchmarks.tails import drained
+from benchmarks.warehouses import KINDS
 from tests.rigs.scripted import prerendered
 
 SHAPES = {
@@ -20,27 +29,46 @@ SHAPES = {
     "wide": prerendered.wide,
     "tiny": prerendered.tiny,
 }
+LONG = ("sizes", "rounds", "workers")
+"""Parts that read tables of up to ten million items."""
 
 
-def main() -> None:
-    """Measures what was asked for."""
-    parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
-    parser.add_argument("--items", type=int, default=1_000_000, help="items of the flat table")
-    parser.add_argument("--shapes", default="flat,nested,wide,tiny")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
-    options = parser.parse_args()
-    shapes = options.shapes.split(",")
-    decodings = [decoding(shape, SHAPES[shape]) for shape in shapes]
-    snapshots = [
-        snapshot(shape, SHAPES[shape], _count(shape, options.items), options.rounds)
-        for shape in shapes
+def _decoding(options: argparse.Namespace) -> list[Any]:
+    return [decoding(shape, SHAPES[shape]) for shape in options.shapes]
+
+
+def _snapshots(options: argparse.Namespace) -> list[Any]:
+    return [
+        snapshot(
+            shape, SHAPES[shape], kind, _count(shape, options.items), options.rounds, options.peer
+        )
+        for kind in options.destinations
+        for shape in options.shapes
     ]
-    console = Console(width=120)
-    console.print(_decoding_table(decodings))
-    console.print(_snapshot_table(snapshots))
-    if options.json:
-        options.json.write_text(json.dumps(_figures(decodings, snapshots), indent=2) + "\n")
+
+
+def _tails(options: argparse.Namespace) -> list[Any]:
+    return [
+        drained(kind, options.items, options.items)
+        for kind in options.destinations
+        for _ in range(options.rounds)
+    ]
+
+
+def _follow(options: argparse.Namespace) -> list[Any]:
+    return [followed(kind, per_second=500, seconds=20) for kind in options.destinations]
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], list[Any]]] = {
+    "decoding": _decoding,
+    "snapshots": _snapshots,
+    "tails": _tails,
+    "follow": _follow,
+    "idle": lambda options: [idle(500, settle=40, seconds=30)],
+    "sizes": lambda options: by_size([500_000, 1_000_000, 2_000_000, 5_000_000], options.rounds),
+    "rounds": lambda options: rounds_by_rows([1_000_000, 10_000_000], 10_000),
+    "workers": lambda options: by_workers([1, 2, 3, 4], options.items, options.rounds),
+}
 
 
 def _count(shape: str, items: int) -> int:
@@ -48,47 +76,52 @@ def _count(shape: str, items: int) -> int:
     return {"nested": items // 2, "wide": items // 20, "tiny": items * 2}.get(shape, items)
 
 
-def _decoding_table(decodings: list[Decoding]) -> Table:
-    table = Table(title="Decoding a page, one core", box=None)
-    for name in ("shape", "bytes/item", "items/s", "MB/s", "botocore items/s", "ratio"):
-        table.add_column(name, justify="right")
-    for each in decodings:
-        table.add_row(
-            each.shape,
-            f"{each.item_bytes:.0f}",
-            f"{each.ours:,.0f}",
-            f"{each.ours * each.item_bytes / 1e6:.0f}",
-            f"{each.botocore:,.0f}",
-            f"{each.ratio:.1f} ×",
-        )
-    return table
+def _names(allowed: Sequence[str]) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        names = text.split(",")
+        if unknown := set(names) - set(allowed):
+            raise argparse.ArgumentTypeError(f"{unknown.pop()} is none of {', '.join(allowed)}")
+        return names
+
+    return parse
 
 
-def _snapshot_table(snapshots: list[Snapshot]) -> Table:
-    table = Table(title="Snapshot to DuckDB, --workers 2", box=None)
-    names = ("shape", "items", "items/s", "MB/s", "CPU s", "peak MB", "× by hand", "of the limit")
-    for name in names:
-        table.add_column(name, justify="right")
-    for each in snapshots:
-        table.add_row(
-            each.shape,
-            f"{each.items:,}",
-            f"{each.rate:,.0f}",
-            f"{each.rate * each.item_bytes / 1e6:.0f}",
-            f"{each.cpu:.1f}",
-            f"{each.peak_bytes / 1e6:.0f}",
-            f"{each.rate / each.by_hand:.1f} ×",
-            f"{each.rate / each.limit:.0%}",
-        )
-    return table
-
-
-def _figures(decodings: list[Decoding], snapshots: list[Snapshot]) -> dict[str, Any]:
-    return {
-        "machine": {"python": platform.python_version(), "system": platform.platform()},
-        "decoding": [{**asdict(each), "ratio": each.ratio} for each in decodings],
-        "snapshots": [{**asdict(each), "limit": each.limit} for each in snapshots],
+def main() -> None:
+    """Measures what was asked for, and prints each part as soon as it is there."""
+    parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
+    usual = [part for part in PARTS if part not in LONG]
+    parser.add_argument("--only", type=_names([*PARTS]), default=usual, help=", ".join(PARTS))
+    parser.add_argument("--full", action="store_true", help="every part; takes half an hour")
+    parser.add_argument("--items", type=int, default=1_000_000, help="items of the flat table")
+    parser.add_argument("--shapes", type=_names([*SHAPES]), default=[*SHAPES])
+    parser.add_argument("--destinations", type=_names(KINDS), default=[*KINDS])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peer", type=Path, help="an ingestr to run beside, into Postgres")
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    options = parser.parse_args()
+    console = Console(width=150, highlight=False)
+    figures: dict[str, Any] = {
+        "machine": {"python": platform.python_version(), "system": platform.platform()}
     }
+    for part in PARTS if options.full else options.only:
+        try:
+            found = PARTS[part](options)
+        except subprocess.CalledProcessError as error:
+            sys.exit(f"{error}\n{error.stderr or ''}")
+        console.print(table_of(report.TITLES[part], report.rows(part, found)))
+        figures[part] = [{**asdict(each), **report.derived(each)} for each in found]
+        if options.json:
+            options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def table_of(title: str, rows: list[dict[str, str]]) -> Table:
+    """Rows as a table."""
+    table = Table(title=title, box=None, title_justify="left")
+    for name in rows[0]:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*row.values())
+    return table
 
 
 if __name__ == "__main__":

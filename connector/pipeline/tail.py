@@ -16,6 +16,7 @@ from connector.core.state import Phase, TableState
 from connector.errors import WAYS_OUT, CursorMoved, StreamDisabled
 from connector.failpoints import failpoint
 from connector.pipeline.alarm import LagAlarm
+from connector.pipeline.collecting import uncollected
 from connector.pipeline.discovery import Discovery
 from connector.pipeline.pace import Pace
 from connector.pipeline.position import Budget, Position, Turn
@@ -100,7 +101,8 @@ class Tail:
         while True:
             began = self.source.now()
             try:
-                moved = self.round()
+                with uncollected():
+                    moved = self.round()
                 rivals = 0
             except CursorMoved:
                 rivals += 1
