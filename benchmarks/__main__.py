@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -101,7 +102,7 @@ def main() -> None:
     options = parser.parse_args()
     console = Console(width=150, highlight=False)
     figures: dict[str, Any] = {
-        "machine": {"python": platform.python_version(), "system": platform.platform()}
+        "machine": {"python": platform.python_version(), "processors": os.cpu_count()}
     }
     for part in PARTS if options.full else options.only:
         try:

@@ -1,0 +1,124 @@
+"""python -m benchmarks.page FIGURES.json: docs/performance.md from the figures of one run."""
+
+import json
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks import report
+from benchmarks.decoding import Decoding
+from benchmarks.follow import Followed
+from benchmarks.growth import Grown
+from benchmarks.idle import Idle
+from benchmarks.snapshots import Snapshot
+from benchmarks.tails import Drained
+
+TYPES: dict[str, type] = {
+    "decoding": Decoding,
+    "snapshots": Snapshot,
+    "tails": Drained,
+    "follow": Followed,
+    "idle": Idle,
+    "sizes": Grown,
+    "rounds": Grown,
+    "workers": Grown,
+}
+TEXT = Path(__file__).with_name("page.md")
+
+
+def main() -> None:
+    """Fills the tables and plots into the text."""
+    figures = json.loads(Path(sys.argv[1]).read_text())
+    parts = {part: _parsed(type_, figures.get(part, [])) for part, type_ in TYPES.items()}
+    text = TEXT.read_text()
+    for part, found in parts.items():
+        text = text.replace(f"<!-- {part} -->", _table(report.rows(part, found)) if found else "")
+    text = text.replace("<!-- targets -->", _table(list(_targets(parts))))
+    text = text.replace("<!-- plot sizes -->", _by_size(parts["sizes"]))
+    text = text.replace("<!-- plot workers -->", _by_workers(parts["workers"]))
+    sys.stdout.write(text.replace("<!-- machine -->", _machine(figures["machine"])))
+
+
+def _parsed(type_: type, found: list[dict[str, Any]]) -> list[Any]:
+    names = type_.__dataclass_fields__  # type: ignore[attr-defined]
+    return [type_(**{name: each[name] for name in names}) for each in found]
+
+
+def _machine(machine: dict[str, str]) -> str:
+    return f"Python {machine['python']}, {machine['processors']} processors"
+
+
+def _table(rows: list[dict[str, str]]) -> str:
+    # A column that is empty in every row was not measured.
+    names = [name for name in rows[0] if any(row[name] for row in rows)]
+    lines = [names, ["---"] + ["---:"] * (len(names) - 1)]
+    lines += [[row[name] for name in names] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _by_size(found: list[Grown]) -> str:
+    sizes = [f"{each.items / 1e6:g}" for each in found]
+    return _plot("Seconds by millions of items", sizes, [each.seconds for each in found])
+
+
+def _by_workers(found: list[Grown]) -> str:
+    rates = [each.rate / 1000 for each in found]
+    return _plot("Thousand items a second by workers", [str(each.workers) for each in found], rates)
+
+
+def _plot(title: str, places: list[str], heights: list[float]) -> str:
+    bars = ", ".join(f"{height:.1f}" for height in heights)
+    top = max(heights, default=1.0) * 1.1
+    return (
+        f'```mermaid\nxychart-beta\n    title "{title}"\n    x-axis [{", ".join(places)}]\n'
+        f"    y-axis 0 --> {top:.0f}\n    bar [{bars}]\n```"
+    )
+
+
+def _targets(parts: dict[str, list[Any]]) -> list[dict[str, str]]:
+    snapshots = {(each.destination, each.shape): each for each in parts["snapshots"]}
+    flat, nested = snapshots["duckdb", "flat"], snapshots["duckdb", "nested"]
+    postgres = snapshots["postgres", "flat"]
+    peer = postgres.peer or float("nan")
+    tails: dict[str, list[float]] = {}
+    for each in parts["tails"]:
+        tails.setdefault(each.destination, []).append(each.rate)
+    sizes = {each.items: each for each in parts["sizes"]}
+    rounds = {each.items: each for each in parts["rounds"]}
+    peak = max(each.peak_bytes for each in (*parts["snapshots"], *parts["tails"], *parts["sizes"]))
+    ratios = {each.shape: each.ratio for each in parts["decoding"]}
+    bytes_ratio = nested.rate * nested.item_bytes / (flat.rate * flat.item_bytes)
+    per_item = sizes[5_000_000].microseconds / sizes[500_000].microseconds
+    larger = rounds[10_000_000].seconds / rounds[1_000_000].seconds
+    idle = parts["idle"][0]
+    lines = [
+        ("decode, flat", "≥ 8 × botocore", f"{ratios['flat']:.1f} ×"),
+        ("decode, nested", "≥ 8 × botocore", f"{ratios['nested']:.1f} ×"),
+        (
+            "snapshot to DuckDB, flat",
+            "≥ 8 × ingestr",
+            f"{flat.rate / peer:.1f} ×; {flat.rate / flat.limit:.0%} of the limit",
+        ),
+        ("snapshot to Postgres, flat", "≥ 5 × ingestr", f"{postgres.rate / peer:.1f} ×"),
+        ("snapshot, nested", "≥ 50 % of flat in MB/s", f"{bytes_ratio:.0%}"),
+        ("backlog, DuckDB", "≥ 40,000 events/s", f"{median(tails['duckdb']):,.0f}"),
+        ("backlog, Postgres", "≥ 20,000 events/s", f"{median(tails['postgres']):,.0f}"),
+        *(
+            (f"follow, {each.destination}", "p95 ≤ 2 s", f"{each.p95:.2f} s")
+            for each in parts["follow"]
+        ),
+        ("10,000 changes on 10 M rows", "≤ 3 × that on 1 M", f"{larger:.1f} ×"),
+        ("time for an item, 5 M to 0.5 M", "≤ 1.2 ×", f"{per_item:.2f} ×"),
+        ("peak memory, all processes", "≤ 700 MB", f"{peak / 1e6:.0f} MB"),
+        (
+            "500 idle shards",
+            "≤ 20 requests/s, < 5 % of a core",
+            f"{idle.get_records:.1f}/s, {idle.core:.1%}",
+        ),
+    ]
+    return [dict(zip(("what", "target", "measured"), line, strict=True)) for line in lines]
+
+
+if __name__ == "__main__":
+    main()

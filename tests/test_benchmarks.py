@@ -1,0 +1,38 @@
+"""The benchmarks run, and docs/performance.md says what the kept figures say."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FIGURES = ROOT / "benchmarks" / "figures.json"
+SMALL = ["--items", "2000", "--rounds", "1", "--shapes", "flat", "--destinations", "duckdb"]
+
+
+def run(*arguments: str) -> str:
+    """What a module of the benchmarks prints."""
+    command = [sys.executable, "-m", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("parts", ["decoding,snapshots", "tails"])
+def test_a_small_run_checks_its_tables_and_writes_its_figures(tmp_path: Path, parts: str) -> None:
+    file = tmp_path / "figures.json"
+    shown = run("benchmarks", *SMALL, "--only", parts, "--json", str(file))
+    figures = json.loads(file.read_text())
+    assert list(figures) == ["machine", *parts.split(",")]
+    for part in parts.split(","):
+        (found,) = figures[part]
+        assert found.get("ratio", found.get("rate")) > 0
+    assert "flat" in shown or "duckdb" in shown
+
+
+def test_the_page_is_made_of_the_kept_figures() -> None:
+    page = run("benchmarks.page", str(FIGURES))
+    assert page == (ROOT / "docs" / "performance.md").read_text()
+    assert "<!--" not in page
