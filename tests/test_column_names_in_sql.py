@@ -10,7 +10,10 @@ from connector.config import Config
 from connector.pipeline.verify import Verdict, verify
 from connector.ports import Quiet
 
+from .pipeline.conftest import aws
 from .rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB
+
+__all__ = ["aws"]
 
 ITEM = {"id": {"S": "1"}}
 TAKEN = ["s", "t", "d", "o", "n", "c0", "c1", "_connector_staged", "_connector_twice"]
@@ -23,15 +26,13 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def config(file: Path, rig: ScriptedDynamoDB, monkeypatch: pytest.MonkeyPatch) -> Config:
+def config(file: Path, rig: ScriptedDynamoDB, aws: None) -> Config:
     """From the rig's orders into the file."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
     return Config.model_validate(
         {
             "source": {"region": "us-west-2", "endpoint_url": rig.url},
             "destination": {"url": f"duckdb:///{file}"},
-            "tail": {"quiet_seconds": 0.2, "poll_seconds": 0.05},
+            "tail": {"quiet_seconds": 0.06, "poll_seconds": 0.02},
             "tables": {"orders": {}},
         }
     )
