@@ -12,6 +12,9 @@ import pytest
 
 from connector import demo_source as source
 
+# What its tests share is made once, by one process.
+pytestmark = pytest.mark.xdist_group("demo")
+
 CONNECTOR = [sys.executable, "-c", "from connector.cli import main; main()"]
 SECONDS = 30
 KEPT = ["1111111", "3333333", "4444444", "5555555", "6666666", "7777777", "8888888", "9999999"]

@@ -106,6 +106,19 @@ runs = sa.Table(
 
 NAMES = frozenset(table.name for table in _metadata.tables.values())
 
+_TIMES = tuple(
+    column.name
+    for table in _metadata.tables.values()
+    for column in table.columns
+    if isinstance(column.type, sa.DateTime)
+)
+
+
+def names_times(sql: str) -> bool:
+    """Whether a statement names a column of times."""
+    return any(name in sql for name in _TIMES)
+
+
 schema_tables = sa.table(
     "tables",
     sa.column("table_schema", sa.Text),

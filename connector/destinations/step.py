@@ -88,8 +88,8 @@ class Step:
         self._state.move(batch.table, until)
         if batch.forgotten:
             self._state.drop_cursors(batch.table, batch.forgotten)
-        since = self.header.consistent_since or batch.consistent_since
-        self._state.update(batch.table, consistent_since=since)
+        if batch.consistent_since and not self.header.consistent_since:
+            self._state.update(batch.table, consistent_since=batch.consistent_since)
 
     def finish(self, load: Load) -> None:
         """Ends the loading phase: every segment is done, and no tombstone is needed any more."""

@@ -11,6 +11,9 @@ import pytest
 
 from tests.rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB
 
+# What its tests share is made once, by one process.
+pytestmark = pytest.mark.xdist_group("core_alone")
+
 ROOT = Path(__file__).parent.parent.parent
 ABSENT = ("airflow", "adbc_driver_postgresql", "moto", "pytest")
 EVERY_MODULE = f"""

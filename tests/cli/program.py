@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tests.rigs.ready import Done, ready
+
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "connector.cli")
 PACE = {
@@ -20,19 +22,6 @@ PACE = {
 }
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 PATIENCE = 60.0
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a run ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    def lines(self, prefix: str) -> list[str]:
-        """The lines of stderr that begin so."""
-        return [line for line in self.stderr.splitlines() if line.startswith(prefix)]
 
 
 @dataclass
@@ -84,9 +73,12 @@ class Program:
             start_new_session=True,
         )
 
-    def __call__(self, *arguments: str, command: tuple[str, ...] = COMMAND) -> Done:
-        """A run to its end."""
-        return ended(self.start(*arguments, command=command))
+    def __call__(self, *arguments: str, command: tuple[str, ...] = ()) -> Done:
+        """A run to its end; one that starts from nothing where a command is given."""
+        if command:
+            return ended(self.start(*arguments, command=command))
+        waiting = ready("tests.cli.ready_program", "from connector.cli import main; main()")
+        return waiting.run(arguments, self.folder, self.variables(), PATIENCE)
 
     def with_(self, **variables: str) -> "Program":
         """The same program with other variables; an empty value takes one away."""

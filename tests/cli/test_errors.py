@@ -25,6 +25,9 @@ from .program import (
     wait_until,
 )
 
+# What its tests share is made once, by one process.
+pytestmark = pytest.mark.xdist_group("cli_errors")
+
 
 @pytest.fixture(scope="module")
 def begun_once(rig: ScriptedDynamoDB, tmp_path_factory: pytest.TempPathFactory) -> Path:

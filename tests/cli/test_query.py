@@ -7,6 +7,9 @@ from connector.errors import ConnectorError
 
 from .program import Program, fingerprints
 
+# What its tests share is made once, by one process.
+pytestmark = pytest.mark.xdist_group("cli_query")
+
 REFUSED = (
     "DELETE FROM orders",
     "DROP TABLE orders",

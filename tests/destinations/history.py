@@ -1,6 +1,7 @@
-"""A whole history that a test can kill anywhere and run again: `python -m … PLACE`."""
+"""A whole history that a test can kill anywhere and run again."""
 
-import sys
+import os
+import tempfile
 from pathlib import Path
 
 from connector.config_url import DestinationUrl
@@ -8,7 +9,9 @@ from connector.core.cursors import START, Cursor
 from connector.core.state import Phase
 from connector.destinations.duckdb import DuckDBDestination
 from connector.destinations.postgres import PostgresDestination
+from connector.failpoints import VARIABLE
 from connector.ports import Destination
+from tests.rigs.ready import ready
 
 from .story import SHARD, Story, delete, put
 
@@ -64,5 +67,11 @@ def tell(place: str) -> Story:
     return story
 
 
-if __name__ == "__main__":
-    tell(sys.argv[1])
+TELL = "from tests.destinations.history import tell; tell(sys.argv[1])"
+
+
+def killed_at(failpoint: str, place: str) -> int:
+    """The exit code of another process that tells the history until it is killed there."""
+    environment = {**os.environ, VARIABLE: failpoint}
+    waiting = ready("tests.destinations.history", TELL)
+    return waiting.run([place], Path(tempfile.gettempdir()), environment).code

@@ -36,7 +36,7 @@ LARGE = os.environ.get("TEST_SCALE") == "large"
 
 
 @settings(
-    max_examples=200 if LARGE else 8,
+    max_examples=200 if LARGE else 5,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -19,9 +19,8 @@ from connector.errors import (
     DestinationRefused,
     Transient,
 )
-from connector.failpoints import VARIABLE
 
-from .history import FAILPOINTS, FINAL, tell
+from .history import FAILPOINTS, FINAL, killed_at, tell
 from .items import SECRET, A, B
 from .story import SHARD, Story, put
 
@@ -126,9 +125,7 @@ def test_reading_goes_on_while_rows_are_read(story):
 
 @pytest.mark.parametrize("failpoint", FAILPOINTS)
 def test_a_kill_leaves_nothing_half_done(path, failpoint):
-    command = [sys.executable, "-m", "tests.destinations.history", str(path)]
-    killed = subprocess.run(command, env=os.environ | {VARIABLE: failpoint}, check=False)
-    assert killed.returncode == -signal.SIGKILL
+    assert killed_at(failpoint, str(path)) == -signal.SIGKILL
     story = tell(str(path))
     story.shows(*FINAL)
     runs = story.destination.query("SELECT sum(commits) AS commits FROM _connector.runs")

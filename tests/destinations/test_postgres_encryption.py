@@ -1,5 +1,7 @@
 """A Postgres that encrypts: whose certificate is believed, and for which host."""
 
+import gc
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,7 +18,7 @@ from connector.config_url import DestinationUrl
 from connector.destinations.postgres import PostgresDestination
 from connector.errors import DestinationRefused
 from tests.rigs.postgres import Database, Server
-from tests.rigs.relay import Relay
+from tests.rigs.relay import ASKS, Relay
 
 from .items import A
 from .story import Story, put
@@ -97,3 +99,19 @@ def test_a_certificate_of_an_unknown_authority_is_refused(serve, tmp_path, monke
 def test_only_a_url_that_says_so_goes_without_the_certificate(serve):
     url = serve("other.example.com")
     assert PostgresDestination(DestinationUrl.parse(f"{url}&sslmode=require")).check()
+
+
+def test_the_relay_leaves_nothing_open(tmp_path, recwarn):
+    """Nor where a client never answers: else its warning would fail some later test."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate(HOST, tmp_path))
+    trusting = ssl.create_default_context(cafile=tmp_path / f"{HOST}.pem")
+    with socket.create_server(("127.0.0.1", 0)) as target:
+        with Relay(target.getsockname(), tls, asked=True) as relay:
+            client = socket.create_connection(("127.0.0.1", relay.port))
+            client.sendall(ASKS["tls"])
+            assert client.recv(1) == b"S"
+            client = trusting.wrap_socket(client, server_hostname=HOST)
+        gc.collect()
+        client.close()
+    assert not recwarn.list

@@ -17,10 +17,9 @@ from connector.errors import (
     CursorMoved,
     Transient,
 )
-from connector.failpoints import VARIABLE
 from tests.rigs.postgres import Database, wait_until
 
-from .history import FAILPOINTS, FINAL, tell
+from .history import FAILPOINTS, FINAL, killed_at, tell
 from .items import A, B
 from .postgres_story import least, told
 from .story import SHARD, Story, delete, put
@@ -33,9 +32,7 @@ def story(postgres: Database) -> Story:
 
 @pytest.mark.parametrize("failpoint", FAILPOINTS)
 def test_a_kill_leaves_nothing_half_done(postgres, failpoint):
-    command = [sys.executable, "-m", "tests.destinations.history", postgres.url]
-    killed = subprocess.run(command, env=os.environ | {VARIABLE: failpoint}, check=False)
-    assert killed.returncode == -signal.SIGKILL
+    assert killed_at(failpoint, postgres.url) == -signal.SIGKILL
     story = tell(postgres.url)
     story.shows(*FINAL)
     runs = story.destination.query("SELECT sum(commits) AS commits FROM _connector.runs")

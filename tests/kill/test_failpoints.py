@@ -40,8 +40,9 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedDynamoDB]:
     monkeypatch.setenv("AWS_REGION", "us-west-2")
     with ScriptedDynamoDB(clock=RunningClock()) as running:
         table = running.create_table(ORDERS, SCHEMA)
-        table.load({**order(n, -1), "s": {"S": "x" * 200}} for n in range(100))
-        table.put(*(order(n % 50, n) for n in range(1200)))
+        table.load({**order(n, -1), "s": {"S": "x" * 200}} for n in range(80))
+        # More than one page of the stream.
+        table.put(*(order(n % 50, n) for n in range(1010)))
         table.delete(*(key(n) for n in range(40, 60)))
         table.stream.roll()
         table.put(*(order(n, n) for n in range(45, 50)))

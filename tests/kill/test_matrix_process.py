@@ -14,8 +14,8 @@ from tests.cli.program import Program, ended, wait_until
 from tests.pipeline.replica import ORDERS, SCHEMA, Replica, change, order
 from tests.rigs.scripted import PrerenderedTable, RunningClock, ScriptedDynamoDB, faults
 
-ITEMS = 140_000
-MEMORY = 512 << 20
+ITEMS = 105_000
+MEMORY = 384 << 20
 
 
 @pytest.fixture
@@ -92,14 +92,14 @@ def item(number: int) -> dict[str, Any]:
 def test_84_64_segments_of_a_table_larger_than_the_memory(
     rig: ScriptedDynamoDB, tmp_path: Path
 ) -> None:
-    """Within 512 MB: what is read waits on disk, and is loaded a piece at a time.
+    """Within 384 MB: what is read waits on disk, and is loaded a piece at a time.
 
     What the process really used is measured: DuckDB and Arrow reserve far more than they touch, so
     a limit on addresses would forbid what costs nothing.
     """
     table = PrerenderedTable("big", ITEMS, item, kept_pages=4)
     rig.add_prerendered(table)
-    program = Program(tmp_path, rig.url, {"CONNECTOR_DESTINATION__MEMORY_LIMIT": "100MB"})
+    program = Program(tmp_path, rig.url, {"CONNECTOR_DESTINATION__MEMORY_LIMIT": "64MB"})
     one = ("--segments", "64", "--workers", "1")
     process = program.start("sync", "big", *one, "--quiet", *program.to)
     _, status, used = os.wait4(process.pid, 0)

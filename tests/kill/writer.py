@@ -1,4 +1,4 @@
-"""A writer that never rests: puts, updates and deletes at some 200 writes a second."""
+"""A writer that never rests: puts, updates and deletes at so many writes a second."""
 
 import random
 import threading
@@ -8,8 +8,6 @@ from typing import Any, Self
 
 Item = dict[str, Any]
 
-ITEMS = 3_000
-WRITES_PER_SECOND = 200
 THREADS = 3
 
 
@@ -33,9 +31,9 @@ def item(number: int, dice: random.Random) -> Item:
     return {**key(number), **kept}
 
 
-def fill(client: Any, table: str, dice: random.Random) -> None:
+def fill(client: Any, table: str, items: int, dice: random.Random) -> None:
     """Writes the items the table begins with."""
-    for first in range(0, ITEMS, 25):
+    for first in range(0, items, 25):
         requests = [
             {"PutRequest": {"Item": item(number, dice)}} for number in range(first, first + 25)
         ]
@@ -46,9 +44,13 @@ def fill(client: Any, table: str, dice: random.Random) -> None:
 class Writer:
     """Writes in threads of its own for as long as the block lasts."""
 
-    def __init__(self, client: Any, table: str, seed: int) -> None:
+    def __init__(
+        self, client: Any, table: str, items: int, writes_per_second: int, seed: int
+    ) -> None:
         self._client = client
         self._table = table
+        self._items = items
+        self._pause = THREADS / writes_per_second
         self._stop = threading.Event()
         self._failures: list[Exception] = []
         self._threads = [
@@ -84,14 +86,14 @@ class Writer:
         mine = self._threads.index(threading.current_thread())
         try:
             while not self._stop.wait(max(0.0, due - time.monotonic())):
-                due = max(due + THREADS / WRITES_PER_SECOND, time.monotonic() - 1)
+                due = max(due + self._pause, time.monotonic() - 1)
                 self._write(dice)
                 self.counts[mine] += 1
         except Exception as failure:
             self._failures.append(failure)
 
     def _write(self, dice: random.Random) -> None:
-        number = dice.randrange(ITEMS * 11 // 10)
+        number = dice.randrange(self._items * 11 // 10)
         kind = dice.random()
         named = {"TableName": self._table}
         if kind < 0.5:

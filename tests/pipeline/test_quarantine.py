@@ -11,6 +11,9 @@ from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
 
 from .replica import ORDERS, SCHEMA, Replica, key, order
 
+# What its tests share is made once, by one process.
+pytestmark = pytest.mark.xdist_group("quarantine")
+
 BAD_VALUES: dict[str, dict[str, Any]] = {
     "unknown type": {"ZZ": "1"},
     "two types": {"S": "1", "N": "1"},

@@ -96,6 +96,7 @@ def test_a_child_that_is_listed_late_is_found(synced: Replica) -> None:
 def test_many_empty_pages_before_the_records_are_no_end(synced: Replica) -> None:
     change(synced)
     synced.settings |= {"tail.poll_seconds": 0.001, "tail.idle_poll_seconds": 0.001}
+    synced.settings |= {"tail.idle_requests": 1000}
     synced.rig.faults.add(faults.empty_page(), on="GetRecords", times=200)
     synced.sync(lambda tail: synced.rig.calls.count("GetRecords") > 202)
     synced.assert_equal()

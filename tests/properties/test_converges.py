@@ -209,7 +209,7 @@ class World(RuleBasedStateMachine):
         self.die()
 
 
-World.TestCase.settings = settings(profile(8), stateful_step_count=25)
+World.TestCase.settings = settings(profile(4, times=40), stateful_step_count=25)
 TestAnyInterleavingConverges = World.TestCase
 
 

@@ -108,7 +108,7 @@ def by_key(told: Told, rows: Sequence[Item]) -> dict[tuple[Any, ...], Item]:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@profile(8)
+@profile(4, times=40)
 @given(table=tables(), cut=st.integers(0, 7))
 @example(table=(ID, EVERY_TYPE), cut=3)
 def test_any_scanned_item_is_exact(
@@ -124,7 +124,7 @@ def test_any_scanned_item_is_exact(
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@profile(8)
+@profile(4, times=40)
 @given(table=tables(), cuts=st.lists(st.integers(1, 6), max_size=3))
 @example(table=(ID, EVERY_TYPE), cuts=[1, 5])
 def test_any_streamed_item_is_exact(
@@ -138,7 +138,7 @@ def test_any_streamed_item_is_exact(
         told.assert_holds(by_key(told, found))
 
 
-@profile(12)
+@profile(6, times=40)
 @given(table=tables(), gone=st.integers(0, 6), late=st.booleans())
 @example(table=(ID, EVERY_TYPE), gone=1, late=True)
 @example(table=(ID, EVERY_NAME), gone=0, late=True)

@@ -54,6 +54,7 @@ class Relay:
         self._seen = 0
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay")
 
     def __enter__(self) -> "Relay":
@@ -84,11 +85,16 @@ class Relay:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A peer may never answer the end of TLS; what stays open would fail some later test.
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(*(w.wait_closed() for w in self._writers), return_exceptions=True)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
         self._tasks.add(task)
+        self._writers.append(writer)
         task.add_done_callback(self._tasks.discard)
         try:
             if self._asked:
@@ -97,6 +103,7 @@ class Relay:
                 onward = await asyncio.open_unix_connection(self.target)
             else:
                 onward = await asyncio.open_connection(*self.target)
+            self._writers.append(onward[1])
         except OSError:
             _reset(writer)
             return
@@ -152,7 +159,7 @@ class Relay:
 
 
 # What a client of Postgres sends before anything else, to ask for encryption.
-_ASKS = {"gss": struct.pack("!ii", 8, 80877104), "tls": struct.pack("!ii", 8, 80877103)}
+ASKS = {"gss": struct.pack("!ii", 8, 80877104), "tls": struct.pack("!ii", 8, 80877103)}
 
 
 async def _encrypted(
@@ -160,9 +167,9 @@ async def _encrypted(
 ) -> None:
     """Goes on in TLS. Raises an OSError where the client wants none, or not this certificate."""
     try:
-        while (asked := await reader.readexactly(8)) == _ASKS["gss"]:
+        while (asked := await reader.readexactly(8)) == ASKS["gss"]:
             writer.write(b"N")
-        if asked != _ASKS["tls"]:
+        if asked != ASKS["tls"]:
             raise ConnectionRefusedError
         writer.write(b"S")
         await writer.start_tls(tls)
