@@ -35,7 +35,7 @@ LONG = ("sizes", "rounds", "workers")
 
 
 def _decoding(options: argparse.Namespace) -> list[Any]:
-    return [decoding(shape, SHAPES[shape]) for shape in options.shapes]
+    return [decoding(shape, SHAPES[shape], 2 * options.rounds - 1) for shape in options.shapes]
 
 
 def _snapshots(options: argparse.Namespace) -> list[Any]:

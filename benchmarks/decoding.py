@@ -15,7 +15,6 @@ from connector.core.encoder import Encoder
 from connector.core.keys import KeyAttribute
 from tests.rigs.scripted import PrerenderedTable
 
-ROUNDS = 5
 PAGES = 4
 """Read one after the other, as a scan does: the first one pays for memory that the rest has."""
 
@@ -35,7 +34,7 @@ class Decoding:
         return self.ours / self.botocore
 
 
-def decoding(shape: str, make: Callable[[int], dict[str, Any]]) -> Decoding:
+def decoding(shape: str, make: Callable[[int], dict[str, Any]], rounds: int) -> Decoding:
     """Measures both ways in turns, so that both see the same machine."""
     table = PrerenderedTable("load", 1_000_000, make)
     body = table.page({"Segment": 0, "TotalSegments": 1}).body
@@ -53,7 +52,7 @@ def decoding(shape: str, make: Callable[[int], dict[str, Any]]) -> Decoding:
     encoder.encode_page(body)
     ours: list[float] = []
     theirs: list[float] = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         ours.append(_seconds(lambda: encoder.encode_page(body)))
         theirs.append(_seconds(by_botocore))
     items = table.per_page * PAGES

@@ -5,11 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "benchmarks" / "figures.json"
-SMALL = ["--items", "2000", "--rounds", "1", "--shapes", "flat", "--destinations", "duckdb"]
+SMALL = ["--items", "500", "--rounds", "1", "--shapes", "flat", "--destinations", "duckdb"]
 
 
 def run(*arguments: str) -> str:
@@ -20,16 +18,15 @@ def run(*arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("parts", ["decoding,snapshots", "tails"])
-def test_a_small_run_checks_its_tables_and_writes_its_figures(tmp_path: Path, parts: str) -> None:
+def test_a_small_run_checks_its_tables_and_writes_its_figures(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
-    shown = run("benchmarks", *SMALL, "--only", parts, "--json", str(file))
+    shown = run("benchmarks", *SMALL, "--only", "decoding,snapshots,tails", "--json", str(file))
     figures = json.loads(file.read_text())
-    assert list(figures) == ["machine", *parts.split(",")]
-    for part in parts.split(","):
-        (found,) = figures[part]
-        assert found.get("ratio", found.get("rate")) > 0
-    assert "flat" in shown or "duckdb" in shown
+    assert list(figures) == ["machine", "decoding", "snapshots", "tails"]
+    assert figures["decoding"][0]["ratio"] > 0
+    assert figures["snapshots"][0]["rate"] > 0
+    assert figures["tails"][0]["rate"] > 0
+    assert shown.count("duckdb") >= 2
 
 
 def test_the_page_is_made_of_the_kept_figures() -> None:
