@@ -101,11 +101,11 @@ class Destination(Section):
         default=60.0, description="Seconds to wait while another process holds the destination."
     )
     threads: Count | None = Field(
-        default=None, description="Threads that DuckDB may use; without it, DuckDB decides."
+        default=None, description="Threads that DuckDB may use; without it, 2."
     )
     memory_limit: Size | None = Field(
         default=None,
-        description="Memory that DuckDB may use, for example 4GB; without it, DuckDB decides.",
+        description="Memory that DuckDB may use, for example 4GB; without it, 400MB.",
     )
 
     @field_validator("schema_")
