@@ -32,6 +32,14 @@ def test_a_duckdb_file_is_kept_equal_as_well(stored: Replica) -> None:
     stored.sync()
 
 
+def test_a_plan_that_was_stored_counts_though_its_run_was_killed(stored: Replica) -> None:
+    """The next run goes on from it, and the checker knows."""
+    stored.play(Before(3), Put("a", 1))
+    assert stored.crash("plan.after_commit")
+    assert stored.state().generation == 1
+    stored.sync()
+
+
 def test_the_checker_sees_a_row_that_nobody_wrote(replica: Replica) -> None:
     """A table that differs from the source is no success, however the run ended."""
     replica.play(Put("a", 1), Put("b", 1))
