@@ -74,7 +74,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], list[Any]]] = {
 
 def _count(shape: str, items: int) -> int:
     """About the same bytes for each shape."""
-    return {"nested": items // 2, "wide": items // 20, "tiny": items * 2}.get(shape, items)
+    return {"nested": items // 2, "wide": items // 20, "tiny": items}.get(shape, items)
 
 
 def _names(allowed: Sequence[str]) -> Callable[[str], list[str]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 SEGMENTS = 2
-PAGES_BY_HAND = 2
+PAGES_BY_HAND = 1
 """A part that takes as long as this reads only so many pages; its rate does not depend on it."""
 
 

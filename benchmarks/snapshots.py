@@ -64,7 +64,7 @@ def snapshot(
                 note("by_hand", *_counted(source, "by_hand", place.url))
                 place.clean()
                 note("inserted", items, _insert(folder, source, place))
-                if peer and kind == "postgres":
+                if peer and (kind, shape) == ("postgres", "flat"):
                     place.clean()
                     note("peer", items, _peer(peer, folder, source, place))
                 place.clean()
