@@ -23,7 +23,7 @@ from connector.cli_progress import shown_progress
 from connector.cli_run import leave_with, stopped_by_signals
 from connector.config import Config
 from connector.core.state import TableState
-from connector.errors import ConfigError, Mismatch, Transient
+from connector.errors import ConfigError, ConnectorError, Mismatch, Transient
 from connector.pipeline.tail import Tail
 from connector.pipeline.verify import Verdict, as_dict
 from connector.pipeline.verify import verify as compare
@@ -144,20 +144,26 @@ def snapshot(
     flags: Flags, table: str, scan: Mapping[str, object], *, full_refresh: bool, yes: bool
 ) -> None:
     """Plans, scans and loads one table."""
-    with _run(flags) as (printer, stop), shown_progress(table, flags.quiet) as progress:
+    with _run(flags) as (printer, stop):
         config = flags.load([table], scan)
-        run = job.open_run(
-            config, table, progress=progress, stop=job.Stop(stop), command="snapshot"
-        )
-        _print_states(printer, config, [run.snapshot(full_refresh, yes)])
+        with shown_progress(table, flags.quiet) as progress:
+            run = job.open_run(
+                config, table, progress=progress, stop=job.Stop(stop), command="snapshot"
+            )
+            state = run.snapshot(full_refresh, yes)
+        _print_states(printer, config, [state])
 
 
 def tail(flags: Flags, table: str, until: Until) -> None:
     """Tails one table."""
-    with _run(flags) as (printer, stop), shown_progress(table, flags.quiet) as progress:
+    with _run(flags) as (printer, stop):
         config = flags.load([table])
-        run = job.open_run(config, table, progress=progress, stop=job.Stop(stop), command="tail")
-        _print_states(printer, config, [run.tail(until.condition())])
+        with shown_progress(table, flags.quiet) as progress:
+            run = job.open_run(
+                config, table, progress=progress, stop=job.Stop(stop), command="tail"
+            )
+            state = run.tail(until.condition())
+        _print_states(printer, config, [state])
 
 
 def status(flags: Flags) -> None:
@@ -181,27 +187,43 @@ def check(flags: Flags, tables: list[str]) -> None:
         rows: list[dict[str, Any]] = [
             {"what": "destination", "result": job.open_destination(config).check()}
         ]
-        for table in tables or list(config.tables):
-            rows.append({"what": table, "result": job.check_source(config, table)})
+        names = tables or list(config.tables)
+        errors: list[ConnectorError] = []
+        for table in names:
+            try:
+                found = job.check_source(config, table)
+            except ConnectorError as error:
+                if len(names) == 1:
+                    raise
+                errors.append(error)
+                found = f"failed: {error}"
+            rows.append({"what": table, "result": found})
         printer.rows(rows)
+        if errors:
+            raise errors[0]
 
 
 def verify(flags: Flags, table: str, segments: int) -> None:
     """Compares one table with its source."""
-    with _run(flags) as (printer, stop), shown_progress(table, flags.quiet) as progress:
+    with _run(flags) as (printer, stop):
         config = flags.load([table])
-        run = job.open_run(config, table, progress=progress, stop=job.Stop(stop), command="verify")
-        state = run.destination.read(table)
-        if state is None:
-            raise ConfigError(f"{table} was never synced here.", f"Run `connector sync {table}`.")
-        verdict = compare(
-            run.source,
-            run.destination,
-            state,
-            segments=segments,
-            tail=lambda: _discard(run.tail(lambda tail: tail.caught_up())),
-            progress=progress,
-        )
+        with shown_progress(table, flags.quiet) as progress:
+            run = job.open_run(
+                config, table, progress=progress, stop=job.Stop(stop), command="verify"
+            )
+            state = run.destination.read(table)
+            if state is None:
+                raise ConfigError(
+                    f"{table} was never synced here.", f"Run `connector sync {table}`."
+                )
+            verdict = compare(
+                run.source,
+                run.destination,
+                state,
+                segments=segments,
+                tail=lambda: _discard(run.tail(lambda tail: tail.caught_up())),
+                progress=progress,
+            )
         _report(printer, table, verdict)
 
 
@@ -228,7 +250,8 @@ def _report(printer: Printer, table: str, verdict: Verdict) -> None:
     if not verdict.equal:
         raise Mismatch(
             f"{table} differs from its source.",
-            "Run `connector verify` again; if it stays, `connector snapshot --full-refresh`.",
+            "Run `connector verify` again; if it stays, "
+            f"`connector snapshot {table} --full-refresh`.",
         )
     if verdict.unsettled.count:
         raise Transient(
@@ -252,7 +275,9 @@ def reset(flags: Flags, table: str, drop: bool, yes: bool) -> None:
         if state is None:
             raise ConfigError(f"{table} has no state here.", "There is nothing to reset.")
         if not yes and not sys.stdin.isatty():
-            raise ConfigError(f"{table} is reset only by somebody who means it.", "Give --yes.")
+            raise ConfigError(
+                "A reset asks first, and there is no terminal to answer on.", "Give --yes."
+            )
         if not yes:
             what = "state and its rows" if drop else "state"
             if not typer.confirm(f"Forget the {what} of {table}?", err=True):

@@ -53,11 +53,19 @@ def leave_with(quiet: bool = False) -> Iterator[None]:
         raise typer.Exit(_UNEXPECTED) from error
 
 
+class _ToStderr(logging.Handler):
+    """Writes to what stderr is now: a progress display takes its place while it is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes one line."""
+        print(self.format(record), file=sys.stderr)
+
+
 def _log_to_stderr(level: int) -> None:
     logger = logging.getLogger("connector")
     logger.setLevel(level)
     if not logger.handlers:
-        handler = logging.StreamHandler()
+        handler = _ToStderr()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(handler)
     logger.propagate = False

@@ -24,7 +24,7 @@ from connector.destinations.state import State
 from connector.destinations.state_header import Header
 from connector.destinations.state_tables import SCHEMA
 from connector.destinations.step import check_key, moved, refuse_shared, unknown
-from connector.errors import DestinationRefused
+from connector.errors import ConfigError, DestinationRefused
 from connector.failpoints import failpoint
 
 # Measured with 8 million rows of 9 columns: the process stays below 660 MB, and with twice the
@@ -186,8 +186,12 @@ class DuckDBDestination:
     def query(self, sql: str) -> pa.Table:
         """The answer to a read-only query."""
         if not self._file.exists():
-            raise DestinationRefused(f"There is no file {self._file.path} yet.")
+            raise DestinationRefused(
+                f"There is no file {self._file.path} yet.", "Run `connector sync` first."
+            )
         with self._file.open(read_only=True) as connection, query_errors():
+            if len(connection.extract_statements(sql)) > 1:
+                raise ConfigError("One statement at a time.", "Run them one after the other.")
             answer = connection.sql(sql)
             return pa.table({}) if answer is None else _with_json(answer)
 

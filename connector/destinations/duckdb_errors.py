@@ -62,6 +62,11 @@ def query_errors() -> Iterator[None]:
     except (duckdb.IOException, duckdb.OutOfMemoryException):
         raise
     except duckdb.Error as error:
+        if "read-only" in str(error).lower():
+            raise ConfigError(
+                "The query writes, and a query can only read.",
+                "Change the items at the source; the table follows.",
+            ) from error
         raise ConfigError(
             f"The query failed ({type(error).__name__}).",
             "A query can only read, and only what is in the destination.",

@@ -169,7 +169,10 @@ def of_the_query(server: str, error: Error) -> ConnectorError:
     if not state or state.startswith(("08", "53", "57P", "40", "55")):
         return translated(server, error)
     if state == "25006":
-        return ConfigError("The query writes, and a query can only read.")
+        return ConfigError(
+            "The query writes, and a query can only read.",
+            "Change the items at the source; the table follows.",
+        )
     if state.startswith("42") and state != "42501":
         # What is wrong with the text of a query is told before any row is read.
         return ConfigError(f"The query cannot be answered: {_first_line(error)} ({state})")

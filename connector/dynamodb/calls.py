@@ -144,11 +144,14 @@ def translate(error: Exception, attempt: int = 0) -> Exception:
         return error
     if isinstance(error, ClientError):
         return _of_client_error(error, attempt)
+    if isinstance(error, aws.NoRegionError):
+        return SourceRefused(
+            "AWS cannot be called: no region is set.", "Set AWS_REGION or `source.region`."
+        )
     if isinstance(error, _NO_CREDENTIALS):
         return SourceRefused(
             f"AWS cannot be called: {_sentence(error)}",
-            "Set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_REGION; "
-            "`connector check` tries them.",
+            "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_REGION.",
         )
     if isinstance(error, _NETWORK):
         return Unreachable(

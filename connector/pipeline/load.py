@@ -1,6 +1,9 @@
 """Load: every spooled row into the table, in one transaction."""
 
 import logging
+from collections.abc import Iterator
+
+import pyarrow as pa
 
 from connector.core.cursors import SEGMENT, Quarantined
 from connector.core.rows import schema_of
@@ -40,6 +43,15 @@ def load(
     quarantined: list[Quarantined] = [record for link in links for record in link.quarantined]
     if len(quarantined) + state.quarantined > limit:
         raise quarantine_limit(limit)
+    scanned = 0
+
+    def tables() -> Iterator[pa.Table]:
+        nonlocal scanned
+        for link in links:
+            rows = link.rows()
+            scanned += len(rows)
+            yield rows
+
     committed = destination.load(
         Load(
             table=state.table,
@@ -50,14 +62,16 @@ def load(
             scanned_until=source.now(),
             max_deleted=max_deleted,
         ),
-        (link.rows() for link in links),
+        tables(),
         quarantined,
     )
     log.info(
-        "%s: %d rows loaded in commit %d, %d deleted",
+        "%s: %d items scanned; %d rows loaded in commit %d, %d newer from the stream, %d deleted",
         state.table,
+        scanned,
         committed.written,
         committed.commit,
+        scanned - committed.written,
         committed.deleted,
     )
     failpoint("load.before_drop")

@@ -107,7 +107,10 @@ class Run:
                 # Rows that the stream overtook are older than the scan until all of it is read.
                 tail.until(tail.caught_up)
                 self._check_stopped()
-                state = tail.state
+                return tail.state
+        log.info(
+            "%s: has its snapshot already; --full-refresh reads the whole table again", self.table
+        )
         return state
 
     def load(self, yes: bool = False) -> TableState:
@@ -174,6 +177,8 @@ class Run:
 
     def _follow(self, until: Callable[[Tail], bool]) -> TableState:
         state = self.planned()
+        if state.phase is Phase.LOADING:
+            log.warning("%s: has no snapshot yet, so only items that change arrive", self.table)
         with self._tail(state) as tail:
             tail.until(lambda: until(tail))
             self._check_stopped()

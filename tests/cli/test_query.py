@@ -16,6 +16,7 @@ REFUSED = (
     "UPDATE orders SET n = 1",
     "CREATE TABLE x AS SELECT 1",
     "SELECT 1; DROP TABLE orders",
+    "SELECT 1; SELECT 2",
     "COPY orders TO 'out.csv'",
     "EXPORT DATABASE 'out'",
     "ATTACH 'other.duckdb'",

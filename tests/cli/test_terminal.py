@@ -1,0 +1,64 @@
+"""What is left on a terminal once a command has ended."""
+
+import os
+import pty
+import subprocess
+
+import pytest
+
+from tests.pipeline.replica import ORDERS
+
+from .program import COMMAND, Program
+
+ERASE = b"\x1b[2K"
+
+
+def on_a_terminal(program: Program, *arguments: str) -> bytes:
+    """Runs a command whose three streams are one terminal; returns all that it wrote there."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *arguments, *program.to],
+        cwd=program.folder,
+        env={**program.variables(), "TERM": "xterm", "COLUMNS": "100"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    written = b""
+    try:
+        while chunk := os.read(ours, 65_536):
+            written += chunk
+    except OSError:
+        # The other side is closed: the command has ended.
+        written += b""
+    finally:
+        os.close(ours)
+    assert process.wait(30) == 0, written
+    return written
+
+
+@pytest.mark.parametrize(
+    ("command", "last"),
+    [
+        (["snapshot", ORDERS, "--full-refresh"], b"tailing"),
+        (["tail", ORDERS], b"tailing"),
+        (["sync", ORDERS], b"tailing"),
+        (["verify", ORDERS], b"unsettled"),
+    ],
+    ids=["snapshot", "tail", "sync", "verify"],
+)
+def test_the_progress_wipes_nothing_of_the_result(
+    synced: Program, command: list[str], last: bytes
+) -> None:
+    written = on_a_terminal(synced, *command)
+    assert ERASE in written, "there was no progress to see"
+    assert last in written[written.rindex(ERASE) :]
+
+
+def test_a_log_line_is_whole_though_a_progress_is_shown(synced: Program) -> None:
+    written = on_a_terminal(synced, "snapshot", ORDERS, "--full-refresh")
+    told = written[written.index(b"items scanned") :]
+    # The terminal is narrower than the line.
+    assert b"0 deleted" in told[: told.index(ERASE)]
