@@ -150,7 +150,7 @@ class Tail(Section):
         default=20.0,
         description="The most reads a second of shards that have nothing new, over all of them.",
     )
-    batch_records: Count = Field(default=50_000, description="The most records in one commit.")
+    batch_records: Count = Field(default=30_000, description="The most records in one commit.")
     commit_seconds: Seconds = Field(
         default=1.0,
         description="Seconds between commits while following, if there is something new.",

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import inf
 
 from connector.core.cursors import Cursor
 from connector.core.shards import (
@@ -61,6 +62,12 @@ class Discovery:
         if self.listed_at is None or now - self.listed_at >= LISTING_EVERY:
             return True
         return self.listed_at < self.settles_at <= now
+
+    def settles_in(self, now: datetime) -> float:
+        """Seconds until the listing that settles which shards there are; infinite after it."""
+        settled = self.listed_at is not None and self.listed_at >= self.settles_at
+        waits = (self.settles_at - now).total_seconds()
+        return inf if settled or waits <= 0 else waits
 
     def _find_children(self, parents: list[str]) -> None:
         for parent in parents:

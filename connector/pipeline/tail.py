@@ -122,7 +122,8 @@ class Tail:
     def _wait(self, moved: bool, took: float) -> float:
         """Seconds until the next round is worth its while."""
         if not self.caught_up():
-            return 0.0 if moved else self._pace.proving
+            settles = self._discovery.settles_in(self.source.now())
+            return 0.0 if moved else min(self._pace.proving, settles)
         if moved:
             return self.config.commit_seconds - took
         return self._pace.until_due(self._positions.values(), self.source.now())
