@@ -2,8 +2,8 @@
 # Another Python: make PYTHON=/path/to/python3.12 test
 PYTHON ?= python3
 ARGS ?=
-# One more than there are cores, since tests also wait.
-JOBS ?= $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
+# Twice as many as there are cores, since tests also wait.
+JOBS ?= $(shell expr `getconf _NPROCESSORS_ONLN` \* 2)
 
 BIN := .venv/bin
 UV := $(BIN)/python -m uv
