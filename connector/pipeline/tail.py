@@ -189,8 +189,9 @@ class Tail:
         failpoint("tail.after_fold")
         self._commit(fold, turns)
         self._rest_shards(turns)
-        self.progress.tailed(vars(fold.counts), self.lag())
-        self._alarm.tell(self.state.table, self.lag(), self.source.now())
+        lag = self.lag()
+        self.progress.tailed(vars(fold.counts), lag)
+        self._alarm.tell(self.state.table, lag, self.source.now())
         return any(turn.cursor.done for turn in turns) or fold.counts.read > 0
 
     def _rest_shards(self, turns: Sequence[Turn]) -> None:
