@@ -105,7 +105,7 @@ class Destination(Section):
     )
     memory_limit: Size | None = Field(
         default=None,
-        description="Memory that DuckDB may use, for example 4GB; without it, 400MB.",
+        description="Memory that DuckDB may use, for example 4GB; without it, 300MB.",
     )
 
     @field_validator("schema_")
@@ -150,7 +150,7 @@ class Tail(Section):
         default=20.0,
         description="The most reads a second of shards that have nothing new, over all of them.",
     )
-    batch_records: Count = Field(default=30_000, description="The most records in one commit.")
+    batch_records: Count = Field(default=40_000, description="The most records in one commit.")
     commit_seconds: Seconds = Field(
         default=1.0,
         description="Seconds between commits while following, if there is something new.",

@@ -102,6 +102,10 @@ class Destination(Protocol):
         """
         ...
 
+    def release(self) -> None:
+        """Closes what a commit has left open for one that was to follow."""
+        ...
+
     def load(
         self, load: Load, rows: Iterable[pa.Table], quarantined: Sequence[Quarantined]
     ) -> Committed:

@@ -61,6 +61,8 @@ class Batch:
     consistent_since: datetime | None = None
     forgotten: Sequence[str] = ()
     """Finished partitions whose cursors are no longer needed."""
+    more: bool = False
+    """Another batch follows at once, so what is dear to open may stay open for it."""
 
 
 SEGMENT = "segment/"

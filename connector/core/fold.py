@@ -15,11 +15,17 @@ from connector.core.cursors import Quarantined
 from connector.core.encoder import Encoder
 from connector.core.keys import KeySchema, key_of, key_text, keys_of
 from connector.core.malformed import Malformed
-from connector.core.rows import CHANGED_AT, ITEM, KEPT, with_service
+from connector.core.rows import CHANGED_AT, ITEM, KEPT, combine, with_service
 from connector.core.wire import REPLICATION_PREFIX, Record, RecordsPage
 
 _REPLICATION = f'"{REPLICATION_PREFIX}'.encode()
 _keys = msgspec.json.Decoder(dict[str, dict[str, str]])
+
+ROWS_AT_ONCE = 5000
+"""Decoded items take ten times the memory of their rows, so there are never many of them."""
+
+_Kept = tuple[tuple[str, ...], tuple[str, Record]]
+"""A key, and its newest record with its partition."""
 
 
 @dataclass
@@ -48,7 +54,7 @@ class Deletes(StrEnum):
 
 @dataclass
 class Fold:
-    """Gathers the records of one round; `rows` gives the newest of each key."""
+    """Gathers the records of one round; `rows` takes out the newest of each key."""
 
     keys: KeySchema
     encoder: Encoder
@@ -129,12 +135,22 @@ class Fold:
         self.quarantined.append(record)
 
     def rows(self) -> pa.Table:
-        """One row per key, with `changed_at` and `deleted`; what cannot be stored is quarantined.
+        """Takes out one row per key, with `changed_at` and `deleted`.
 
         A delete has only its key. An item that DynamoDB can hold and the destination cannot
-        deletes the older row of its key: a row is right, or it is not there.
+        deletes the older row of its key: a row is right, or it is not there. What cannot be stored
+        is quarantined.
         """
         kept = list(self._newest.items())
+        self._newest = {}
+        tables: list[pa.Table] = []
+        while kept or not tables:
+            # From the end, so that records are freed as their rows are made.
+            tables.append(self._rows(kept[-ROWS_AT_ONCE:]))
+            del kept[-ROWS_AT_ONCE:]
+        return combine(tables) if len(tables) > 1 else tables[0]
+
+    def _rows(self, kept: Sequence[_Kept]) -> pa.Table:
         images = [_image(record) for _, (_, record) in kept]
         encoded = self.encoder.encode(images)
         bad = {each.index: each for each in encoded.bad}
@@ -179,9 +195,7 @@ class Fold:
             self.deletes is Deletes.IGNORE_TTL and record.expired
         )
 
-    def _of_their_keys(
-        self, rows: pa.Table, good: Sequence[tuple[tuple[str, ...], tuple[str, Record]]]
-    ) -> pa.Table:
+    def _of_their_keys(self, rows: pa.Table, good: Sequence[_Kept]) -> pa.Table:
         """Refuses rows whose image has another key than the record says."""
         matches = None
         for index, attribute in enumerate(self.keys):

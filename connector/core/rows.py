@@ -79,11 +79,13 @@ def conform(rows: pa.Table, schema: Mapping[str, Type], service: Sequence[pa.Fie
 
 
 def combine(tables: Sequence[pa.Table]) -> pa.Table:
-    """One table of several with the same service columns, in the join of their schemas."""
+    """One table of several, in the join of their schemas; it has every service column of theirs."""
     schema = join_all(schema_of(table.schema) for table in tables)
-    service = [CHANGED_AT]
-    if any(REST in table.column_names for table in tables):
-        service.append(rest_field())
+    service = [
+        field
+        for field in (CHANGED_AT, DELETED, KEPT, rest_field())
+        if any(field.name in table.column_names for table in tables)
+    ]
     return pa.concat_tables([conform(table, schema, service) for table in tables])
 
 

@@ -3,10 +3,10 @@
 import random
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Condition, Lock
+from threading import Condition, Lock, Timer
 from typing import Any
 
 import duckdb
@@ -22,8 +22,22 @@ from connector.errors import Busy, DestinationRefused
 
 # Long enough to cost nothing, short enough to get in between two commits of a tail.
 _POLL_SECONDS = (0.02, 0.2)
+_KEPT_SECONDS = 2.0
+"""How long commits that follow each other may share a connection."""
+_GAP_SECONDS = 0.25
+"""How long the file is free after that; longer than the longest wait between two looks at it."""
 
 Connection = duckdb.DuckDBPyConnection
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A connection that is open since a moment of `time.monotonic`, and what will close it."""
+
+    file: "DuckDBFile"
+    connection: Connection
+    since: float
+    timer: Timer
 
 
 @dataclass
@@ -38,6 +52,10 @@ class _Gate:
     changed: Condition = field(default_factory=Condition)
     setting_up: Lock = field(default_factory=Lock)
     """Readers share what they open: the first sets it up before another can see it."""
+    kept: _Kept | None = None
+    """What the last writer left open for the next one."""
+    closed_at: float = -_GAP_SECONDS
+    """When a connection was closed that had been kept."""
 
     @contextmanager
     def passed(self, read_only: bool, timeout: float) -> Iterator[None]:
@@ -57,6 +75,30 @@ class _Gate:
 
     def _open(self, read_only: bool) -> bool:
         return not self.writing and (read_only or not self.readers)
+
+    def take(self) -> _Kept | None:
+        """What was left open, which is the caller's now."""
+        with self.changed:
+            kept, self.kept = self.kept, None
+        if kept is not None:
+            kept.timer.cancel()
+        return kept
+
+    def keep(self, file: "DuckDBFile", connection: Connection, since: float) -> None:
+        """Leaves a connection open for the next writer of this process, if it is not open long."""
+        timer = Timer(max(0.0, since + _KEPT_SECONDS - time.monotonic()), self._close)
+        with self.changed:
+            self.kept = _Kept(file, connection, since, timer)
+        timer.start()
+
+    def _close(self) -> None:
+        with self.changed:
+            kept, self.kept = self.kept, None
+            if kept is not None:
+                # What was committed is safe, and who opens the file next hears what is wrong.
+                with suppress(duckdb.Error):
+                    kept.connection.close()
+                self.closed_at = time.monotonic()
 
 
 _gates: dict[Path, _Gate] = {}
@@ -80,8 +122,11 @@ class DuckDBFile:
         return replace(self, path=folder / self.path.name)
 
     @contextmanager
-    def open(self, read_only: bool = False) -> Iterator[Connection]:
+    def open(self, read_only: bool = False, keep: bool = False) -> Iterator[Connection]:
         """A connection that is closed, and unless committed rolled back, at the end.
+
+        Closing costs a checkpoint. Where another commit follows at once, `keep` leaves it open for
+        that, but not for long: other processes wait.
 
         Raises Busy where another process holds the file for longer than `lock_timeout`, and
         DestinationRefused where it cannot be a DuckDB file.
@@ -93,17 +138,46 @@ class DuckDBFile:
             )
         gate = _gates.setdefault(self.path.resolve(), _Gate())
         with gate.passed(read_only, self.lock_timeout), duckdb_errors(self.path):
-            connection = self._connect(read_only, gate.setting_up)
+            since, connection = self._kept(gate, read_only) or (
+                time.monotonic(),
+                self._connect(read_only, gate),
+            )
             try:
                 yield connection
-            finally:
+            except BaseException:
                 connection.close()
+                raise
+            if keep and time.monotonic() < since + _KEPT_SECONDS:
+                gate.keep(self, connection, since)
+            else:
+                connection.close()
+                gate.closed_at = time.monotonic() if keep else gate.closed_at
 
-    def _connect(self, read_only: bool, setting_up: Lock) -> Connection:
+    def release(self) -> None:
+        """Closes what was left open for a commit that does not come."""
+        gate = _gates.get(self.path.resolve())
+        kept = gate.take() if gate else None
+        if kept is not None:
+            kept.connection.close()
+
+    def _kept(self, gate: _Gate, read_only: bool) -> tuple[float, Connection] | None:
+        """What the last writer left open, if it can be used; else it is closed."""
+        kept = gate.take()
+        if kept is None:
+            return None
+        if kept.file == self and not read_only:
+            return kept.since, kept.connection
+        kept.connection.close()
+        return None
+
+    def _connect(self, read_only: bool, gate: _Gate) -> Connection:
+        if not read_only:
+            # Others may have waited for long, and look only now and then.
+            time.sleep(max(0.0, gate.closed_at + _GAP_SECONDS - time.monotonic()))
         started = time.monotonic()
         while True:
             try:
-                with setting_up:
+                with gate.setting_up:
                     return self._connect_now(read_only)
             except duckdb.Error as error:
                 waited = time.monotonic() - started
@@ -131,6 +205,8 @@ class DuckDBFile:
             "threads": str(self.threads),
             "memory_limit": self.memory_limit,
             "preserve_insertion_order": "false",
+            # A checkpoint is due when the file is closed, and not before.
+            "wal_autocheckpoint": "1GB",
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "enable_external_access": "false",

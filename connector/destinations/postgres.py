@@ -145,6 +145,9 @@ class PostgresDestination:
             commit = Commit(connection, state, batch, self._run, self._max_columns)
             return commit.batch(batch)
 
+    def release(self) -> None:
+        """Every commit has closed its connection."""
+
     def load(
         self, load: Load, rows: Iterable[pa.Table], quarantined: Sequence[Quarantined]
     ) -> Committed:

@@ -52,8 +52,8 @@ class State:
 
     def create(self) -> None:
         """Makes the tables that are absent."""
-        for sql, parameters in t.creation():
-            self._execute(sql, parameters)
+        for sql in t.creation():
+            self._execute(sql, ())
 
     def tables(self) -> list[str]:
         """Source tables that have a state."""

@@ -1,6 +1,7 @@
 """The tables of the schema `_connector`, and how statements on them become SQL text."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -147,11 +148,12 @@ def definition(element: ExecutableDDLElement) -> str:
     return str(element.compile(dialect=_dialect))
 
 
-def creation() -> list[tuple[str, list[Any]]]:
+@cache
+def creation() -> tuple[str, ...]:
     """The statements that make whatever is absent."""
     elements: list[ExecutableDDLElement] = [CreateSchema(SCHEMA, if_not_exists=True)]
     elements += [CreateTable(each, if_not_exists=True) for each in all_tables()]
-    return [(definition(element), []) for element in elements]
+    return tuple(map(definition, elements))
 
 
 # A statement with more parameters than this many rows would be slow to prepare.

@@ -3,7 +3,6 @@
 import logging
 import os
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import boto3
@@ -16,7 +15,7 @@ from botocore.credentials import (
     DeferredRefreshableCredentials,
 )
 from botocore.exceptions import BotoCoreError
-from botocore.loaders import JSONFileLoader, Loader
+from botocore.loaders import Loader
 from botocore.parsers import JSONParser, ResponseParser, ResponseParserFactory
 
 from connector.config import Source
@@ -39,15 +38,9 @@ READ_ONLY = frozenset(
 _RAW_ANSWERS = frozenset(("ScanOutput", "GetRecordsOutput", "BatchGetItemOutput"))
 
 
-class _Models(JSONFileLoader):
-    """Reads botocore's descriptions of services once: it takes half the time of making a client."""
-
-    @cache  # noqa: B019 - the only instance lives as long as the process
-    def load_file(self, file_path: str) -> Any:
-        return super().load_file(file_path)
-
-
-_models = _Models()
+# Botocore's descriptions of services, looked for and read once: it takes most of the time of making
+# a client, and a session would do it anew. Botocore's own clients of one session share theirs, too.
+_loader = Loader()
 
 
 class _RawJSONParser(JSONParser):
@@ -108,7 +101,7 @@ def _clients(source: Source, readers: int, credentials: Any) -> Clients:
     session.register_component("response_parser_factory", _RawParserFactory())
     session.register("before-call", _refuse_writes)
     if session.get_config_variable("data_path") is None:
-        session.register_component("data_loader", Loader(file_loader=_models))
+        session.register_component("data_loader", _loader)
     # Retries are ours (see calls.py): they know a deadline and what a wrong body means.
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 1},

@@ -98,7 +98,11 @@ class Turn:
     missing: datetime | None = None
     doubted: datetime | None = None
     pages: list[RecordsPage] = field(default_factory=list)
+    found: bool = False
+    """It has read records."""
     begun: bool = False
+    more: bool = False
+    """It ended because enough was read, not because there is nothing more."""
 
     @classmethod
     def begin(cls, shard: Shard, position: Position, parent: Position | None) -> "Turn":
@@ -145,11 +149,13 @@ class Turn:
                 self.cursor = replace(self.cursor, done=True)
             if answer.ended or not (count or self.shard.closed):
                 break
+        else:
+            self.more = True
         return self
 
     def _take(self, page: RecordsPage, began: datetime) -> None:
         self.pages.append(page)
-        self.silence = None
+        self.found, self.silence = True, None
         self.cursor = replace(self.cursor, token=page.token(self.cursor.token))
         if page.records:
             newest = max(r.dynamodb.ApproximateCreationDateTime for r in page.records)

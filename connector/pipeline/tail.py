@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -11,15 +10,17 @@ from connector.config import Tail as TailConfig
 from connector.core.cursors import SHARD, Batch, Cursor, Span, shard_partition
 from connector.core.encoder import Encoder
 from connector.core.fold import Deletes, Fold
-from connector.core.shards import OVERLAP, Shard, forgettable, read_through, readable
+from connector.core.shards import OVERLAP, Shard, forgettable, read_through
 from connector.core.state import Phase, TableState
 from connector.errors import WAYS_OUT, CursorMoved, StreamDisabled
 from connector.failpoints import failpoint
 from connector.pipeline.alarm import LagAlarm
-from connector.pipeline.collecting import uncollected
+from connector.pipeline.committing import Committing
 from connector.pipeline.discovery import Discovery
+from connector.pipeline.interpreter import side_by_side, uncollected
 from connector.pipeline.pace import Pace
-from connector.pipeline.position import Budget, Position, Turn
+from connector.pipeline.position import Position, Turn
+from connector.pipeline.reading import Reading
 from connector.pipeline.scan import quarantine_limit
 from connector.ports import Destination, Progress, Source
 
@@ -27,7 +28,6 @@ log = logging.getLogger("connector.tail")
 
 HEARTBEAT = timedelta(seconds=60)
 RIVAL_TRIES = 5
-PAGE_RECORDS = 1000
 REST_SECONDS = 0.2
 
 
@@ -47,8 +47,10 @@ class Tail:
     deletes: Deletes = Deletes.APPLY
 
     def __post_init__(self) -> None:
-        self._threads = ThreadPoolExecutor(self.config.readers, "shard")
-        self._queue: list[str] = []
+        self._reading = Reading(self.source, self.config)
+        self._committing = Committing(self.destination)
+        self._more = False
+        self._rivals = 0
         self._committed_at: datetime | None = None
         self._alarm = LagAlarm()
         self._quiet = timedelta(seconds=self.config.quiet_seconds)
@@ -64,7 +66,8 @@ class Tail:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._threads.shutdown(cancel_futures=True)
+        self._reading.close()
+        self._committing.close()
 
     def restart(self, state: TableState) -> None:
         """Goes on from a state that another step, or another run, has written."""
@@ -97,22 +100,23 @@ class Tail:
 
         Raises StreamDisabled where the stream was switched off and is read to its end.
         """
-        rivals = 0
+        self._rivals = 0
         while True:
             began = self.source.now()
             try:
-                with uncollected():
-                    moved = self.round()
-                rivals = 0
+                with uncollected(), side_by_side():
+                    moved = self._round()
+                self._check_disabled()
+                ended = finished()
+                if ended:
+                    self._commit(self._fold(), (), force=True)
             except CursorMoved:
-                rivals += 1
-                if rivals >= RIVAL_TRIES:
+                self._rivals += 1
+                if self._rivals >= RIVAL_TRIES:
                     raise
                 self._reread()
                 continue
-            self._check_disabled()
-            if finished():
-                self._commit(self._fold(), (), force=True)
+            if ended:
                 return
             self._discovery.check_complete(self._cursors())
             wait = self._wait(moved, (self.source.now() - began).total_seconds())
@@ -121,6 +125,8 @@ class Tail:
 
     def _wait(self, moved: bool, took: float) -> float:
         """Seconds until the next round is worth its while."""
+        if self._more:
+            return 0.0
         if not self.caught_up():
             settles = self._discovery.settles_in(self.source.now())
             return 0.0 if moved else min(self._pace.proving, settles)
@@ -173,9 +179,16 @@ class Tail:
 
     def round(self) -> bool:
         """Reads, folds and commits once; true where records came or a shard ended."""
+        moved = self._round()
+        self._settle()
+        return moved
+
+    def _round(self) -> bool:
+        """As `round`; where there is more to read, the commit may still be under way after it."""
         for shard in self._discovery.refresh(self._cursors()):
             self._welcome(shard)
-        turns = self._read()
+        turns = self._reading.turns(self._discovery.listing, self._positions, self._began)
+        self._more = any(turn.more for turn in turns)
         for turn in turns:
             if turn.missing:
                 listed = self._discovery.listing.shards.get(turn.shard.id)
@@ -186,6 +199,8 @@ class Tail:
             token = self._positions[turn.shard.id].cursor.token
             for page in turn.pages:
                 token = fold.add(shard_partition(turn.shard.id), page, token)
+            # What the fold has not kept is freed before the rows are made.
+            turn.pages.clear()
         failpoint("tail.after_fold")
         self._commit(fold, turns)
         self._rest_shards(turns)
@@ -201,7 +216,7 @@ class Tail:
             position = self._positions.get(turn.shard.id)
             if position is not None:
                 proven = position.caught_up(self._quiet, self._began)
-                self._pace.rest(position, bool(turn.pages), proven, shards, now)
+                self._pace.rest(position, turn.found, proven, shards, now)
 
     def _welcome(self, shard: Shard) -> None:
         # Nothing of a child is older than what was read of its parent.
@@ -214,48 +229,26 @@ class Tail:
         horizon = (self.state.planned_at - OVERLAP).timestamp()
         return Fold(self.state.identity.keys, self.encoder, self.deletes, horizon)
 
-    def _read(self) -> list[Turn]:
-        """A turn for every shard that is due; those that the budget left out come first next time.
-
-        A parent that ended is committed before this, so its children never overtake it.
-        """
-        ready = {s.id: s for s in readable(self._discovery.listing, self._cursors())}
-        now = self.source.now()
-        ready = {name: each for name, each in ready.items() if self._positions[name].due(now)}
-        waiting = [name for name in self._queue if name in ready]
-        waiting += sorted(ready.keys() - set(waiting))
-        until = now + timedelta(seconds=self.config.commit_seconds)
-        budget = Budget(self.config.batch_records, until)
-        share = max(PAGE_RECORDS, self.config.batch_records // max(1, len(waiting)))
-
-        def read(name: str) -> Turn:
-            position = self._positions[name]
-            parent = self._positions.get(position.cursor.parent or "")
-            turn = Turn.begin(ready[name], position, parent)
-            return turn.read(
-                self.source, began=self._began, quiet=self._quiet, share=share, budget=budget
-            )
-
-        turns = list(self._threads.map(read, waiting))
-        self._queue = [turn.shard.id for turn in sorted(turns, key=lambda turn: turn.begun)]
-        return turns
-
     def _commit(self, fold: Fold, turns: Sequence[Turn], force: bool = False) -> None:
+        """Begins the commit of a round, and awaits it unless there is more to read meanwhile."""
+        # A record without a sequence number moves no cursor, and still must be kept.
+        found = len(fold) > 0
+        rows = fold.rows()
+        self._settle()
         for turn in turns:
             turn.move(self._positions[turn.shard.id])
         spans = self._spans()
         now = self.source.now()
         consistent = now if self._consistent() else None
-        # A record without a sequence number moves no cursor, and still must be kept.
-        news = len(fold) > 0 or any(span.since != span.until for span in spans)
+        news = found or any(span.since != span.until for span in spans)
         resting = self._committed_at is not None and now - self._committed_at < HEARTBEAT
         if not (spans or news) or (not news and not consistent and resting and not force):
             return
-        rows = fold.rows()
         if len(fold.quarantined) + self.state.quarantined > self.quarantine_limit:
             raise quarantine_limit(self.quarantine_limit)
         forgotten = forgettable(self._discovery.listing, self._cursors(), now)
-        committed = self.destination.commit(
+        self._committed_at = now
+        self._committing.begin(
             Batch(
                 table=self.state.table,
                 generation=self.state.generation,
@@ -265,9 +258,11 @@ class Tail:
                 quarantined=fold.quarantined,
                 consistent_since=consistent,
                 forgotten=[SHARD + shard for shard in forgotten],
+                more=self._more and not force,
             )
         )
-        self._committed(now, forgotten, committed.quarantined, consistent)
+        if force or not self._more:
+            self._settle()
 
     def _spans(self) -> list[Span]:
         return [
@@ -276,20 +271,24 @@ class Tail:
             if position.committed != position.cursor or position.seen_later()
         ]
 
-    def _committed(
-        self, now: datetime, forgotten: Sequence[str], quarantined: int, since: datetime | None
-    ) -> None:
-        self._committed_at = now
-        for shard in forgotten:
-            del self._positions[shard]
-        for shard, position in self._positions.items():
-            if position.cursor.done and not (position.committed and position.committed.done):
+    def _settle(self) -> None:
+        """Waits for the commit under way, and goes on from it."""
+        settled = self._committing.settle()
+        if settled is None:
+            return
+        batch, committed = settled
+        self._rivals = 0
+        for span in batch.spans:
+            shard = span.partition.removeprefix(SHARD)
+            if span.until.done and not (span.since and span.since.done):
                 log.info("%s shard %s: finished", self.state.table, shard)
-            position.committed = position.cursor
+            self._positions[shard].committed = span.until
+        for partition in batch.forgotten:
+            del self._positions[partition.removeprefix(SHARD)]
         self.state = replace(
             self.state,
-            quarantined=self.state.quarantined + quarantined,
-            consistent_since=self.state.consistent_since or since,
+            quarantined=self.state.quarantined + committed.quarantined,
+            consistent_since=self.state.consistent_since or batch.consistent_since,
         )
 
     def _consistent(self) -> bool:

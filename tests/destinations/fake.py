@@ -156,6 +156,9 @@ class FakeDestination:
         )
         return self._end(table, number, written, deleted, batch.quarantined)
 
+    def release(self) -> None:
+        """Nothing is open."""
+
     def load(
         self, load: Load, rows: Iterable[pa.Table], quarantined: Sequence[Quarantined]
     ) -> Committed:

@@ -53,7 +53,6 @@ class Relay:
         self.sent = 0
         self._seen = 0
         self._loop = asyncio.new_event_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay")
 
@@ -82,20 +81,18 @@ class Relay:
 
     async def _close(self) -> None:
         self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A connection that came just now may have a task that has not begun.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
         # A peer may never answer the end of TLS; what stays open would fail some later test.
         for writer in self._writers:
             writer.transport.abort()
         await asyncio.gather(*(w.wait_closed() for w in self._writers), return_exceptions=True)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        self._tasks.add(task)
         self._writers.append(writer)
-        task.add_done_callback(self._tasks.discard)
         try:
             if self._asked:
                 await _encrypted(reader, writer, self._asked)

@@ -1,16 +1,16 @@
-"""A scan that goes on between rounds of the tail, in its own thread: it has none."""
+"""What goes on beside the tail, without a thread: the same scenario always runs in the same way."""
 
 from dataclasses import dataclass
 
+from connector.core.cursors import Batch
+from connector.pipeline.committing import Settled
 from connector.pipeline.scan import SegmentScan
+from connector.ports import Destination
 
 
 @dataclass
 class InlineScan:
-    """Scans some pages each time it is asked whether it has finished: between rounds of the tail.
-
-    No thread runs, so that the same scenario always interleaves in the same way.
-    """
+    """Scans some pages each time it is asked whether it has finished: between two rounds."""
 
     scan: SegmentScan
     segments: int
@@ -36,3 +36,27 @@ class InlineScan:
 
     def stop(self) -> None:
         """Nothing runs."""
+
+
+@dataclass
+class LateCommitting:
+    """Makes each commit only when it is waited for: as late as a thread could, with all that was
+    read meanwhile at stake. A process that dies before has not made it.
+    """
+
+    destination: Destination
+    under_way: Batch | None = None
+
+    def begin(self, batch: Batch) -> None:
+        """Keeps the batch for later."""
+        assert self.under_way is None
+        self.under_way = batch
+
+    def settle(self) -> Settled | None:
+        """Commits what was begun."""
+        batch, self.under_way = self.under_way, None
+        return (batch, self.destination.commit(batch)) if batch else None
+
+    def close(self) -> None:
+        """Drops what was begun, as the death of the process would."""
+        self.under_way = None

@@ -14,6 +14,7 @@ from connector.pipeline import tail
 from tests.rigs.scripted import ScriptedDynamoDB, reading
 from tests.rigs.scripted import scan as scanning
 
+from .inline import LateCommitting
 from .replica import Crash
 
 ENVIRONMENT = {
@@ -36,6 +37,7 @@ def world(server: ScriptedDynamoDB) -> Iterator[ScriptedDynamoDB]:
         stack.enter_context(patch.object(calls, "time", virtual))
         # The slices a wait is cut into, so that Ctrl-C need not wait long.
         stack.enter_context(patch.object(tail, "REST_SECONDS", 60.0))
+        stack.enter_context(patch.object(tail, "Committing", LateCommitting))
         server.reset()
         yield server
 

@@ -1,0 +1,117 @@
+"""Commits that follow each other at once share an open file, and others still get in."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from connector.destinations.duckdb import DuckDBDestination
+from connector.errors import CursorMoved
+
+from .items import A, B
+from .story import Story, put
+
+READER = """
+import duckdb, sys, time
+deadline = time.monotonic() + float(sys.argv[2])
+while True:
+    try:
+        with duckdb.connect(sys.argv[1], read_only=True) as connection:
+            print(*connection.execute("SELECT count(*) FROM orders").fetchone())
+            break
+    except duckdb.IOException:
+        if time.monotonic() > deadline:
+            raise
+        time.sleep(0.15)
+"""
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from connector.destinations.duckdb import DuckDBDestination
+from tests.destinations.items import A
+from tests.destinations.story import Story, put
+story = Story(DuckDBDestination(Path(sys.argv[1])))
+story.plan()
+story.tail(put(A), more=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "warehouse.duckdb"
+
+
+@pytest.fixture
+def story(path: Path) -> Story:
+    told = Story(DuckDBDestination(path, lock_timeout=5))
+    told.plan()
+    return told
+
+
+def reader(path: Path, patience: float) -> subprocess.Popen[str]:
+    """Another process that counts the rows, and tries again for so many seconds."""
+    return subprocess.Popen(
+        [sys.executable, "-c", READER, str(path), str(patience)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def counted(path: Path, patience: float) -> str:
+    """What it finds; nothing where the file stays held."""
+    return reader(path, patience).communicate(timeout=60)[0].strip()
+
+
+def test_it_stays_open_until_the_last_of_them(story, path):
+    story.tail(put(A), more=True)
+    assert counted(path, 0) == ""
+    story.tail(put(B))
+    assert counted(path, 0) == "2"
+    story.shows(A, B)
+
+
+def test_it_is_closed_where_none_follows(story, path):
+    story.tail(put(A), more=True)
+    assert counted(path, 30) == "1"
+
+
+def test_this_process_reads_what_it_has_committed(story):
+    story.tail(put(A), more=True)
+    story.shows(A)
+    story.tail(put(B), more=True)
+    assert story.destination.count("orders") == 2
+
+
+def test_an_error_closes_it(story, path):
+    story.tail(put(A), more=True)
+    stale = story.batch(put(B), generation=7, more=True)
+    with pytest.raises(CursorMoved):
+        story.destination.commit(stale)
+    assert counted(path, 0) == "1"
+
+
+def test_readers_get_in_while_one_commit_follows_another(story, path):
+    process = reader(path, 30)
+    commits = 0
+    while process.poll() is None:
+        story.tail(put(A), more=True)
+        commits += 1
+    assert process.communicate()[0].strip() in ("0", "1")
+    assert commits
+
+
+def test_a_kill_while_it_is_open_loses_no_commit(path):
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        timeout=60,
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert counted(path, 0) == "1"
+    story = Story(DuckDBDestination(path), plan_id="plan-1", generation=1)
+    story.shows(A)

@@ -1,0 +1,114 @@
+"""Where there is more to read, a round is read while the one before is committed."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from connector.core.cursors import Batch
+from connector.core.state import Committed
+from connector.errors import Throttled
+from connector.pipeline.sync import Run
+from tests.rigs.scripted import faults
+
+from .replica import Replica, caught_up, change, order
+
+
+@dataclass
+class Slow:
+    """A destination whose commits, if more follows, wait for something first."""
+
+    inner: Any
+    wait: Callable[[], None]
+    waited: int = 0
+    newest: int = 0
+
+    def commit(self, batch: Batch) -> Committed:
+        """Commits, later."""
+        if batch.more:
+            self.waited += 1
+            self.wait()
+        committed: Committed = self.inner.commit(batch)
+        self.newest = committed.commit
+        return committed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+@pytest.fixture
+def behind(replica: Replica) -> Replica:
+    """A replica of twenty orders that lacks the changes in several shards, of which a round reads
+    one page.
+    """
+    replica.model.put(*(order(n, 0) for n in range(20)))
+    replica.sync()
+    for round_ in range(1, 4):
+        change(replica, round_)
+        replica.model.stream.split()
+    change(replica, 4)
+    replica.settings |= {"tail.batch_records": 1, "tail.readers": 1}
+    return replica
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Waits for what another thread does."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.005)
+
+
+def slowed(replica: Replica, wait: Callable[[], None]) -> tuple[Run, Slow]:
+    """A run whose commits wait."""
+    run = replica.run()
+    slow = Slow(run.destination, wait)
+    run.destination = slow
+    return run, slow
+
+
+def test_the_next_round_is_read_meanwhile(behind: Replica) -> None:
+    calls = behind.rig.calls
+
+    def read_on() -> None:
+        before = calls.count("GetRecords")
+        wait_until(lambda: calls.count("GetRecords") > before)
+
+    run, slow = slowed(behind, read_on)
+    run.sync(caught_up)
+    assert slow.waited > 1
+    behind.assert_equal()
+
+
+def test_a_rival_that_was_first_is_met_and_what_was_read_meanwhile_is_read_again(
+    behind: Replica,
+) -> None:
+    rivals = iter([behind.sync])
+
+    def overtaken() -> None:
+        for rival in rivals:
+            rival()
+
+    run, slow = slowed(behind, overtaken)
+    run.sync(caught_up)
+    assert slow.waited >= 1
+    behind.assert_equal()
+
+
+def test_a_commit_under_way_is_made_although_reading_fails(behind: Replica) -> None:
+    behind.settings["source.retry_seconds"] = 0.2
+
+    def refuse() -> None:
+        refused = behind.rig.faults.add(faults.limit_exceeded(), on="GetRecords", times=10_000)
+        wait_until(lambda: refused.fired > 1)
+
+    run, slow = slowed(behind, refuse)
+    with pytest.raises(Throttled):
+        run.sync(caught_up)
+    assert slow.waited == 1
+    assert behind.state().commit == slow.newest > 0
+    behind.rig.faults.clear()
+    behind.sync()
+    behind.assert_equal()
