@@ -70,8 +70,11 @@ KEY_VALUES = {
 }
 
 
-@pytest.mark.parametrize("schema", KEY_SCHEMAS)
-@pytest.mark.parametrize("steps", ["all at once", "bit by bit"])
+@pytest.mark.parametrize(
+    ("schema", "steps"),
+    [(schema, "all at once") for schema in KEY_SCHEMAS]
+    + [(schema, "bit by bit") for schema in ("N", "B+S", "S+N")],
+)
 def test_keys_are_exact(destination, schema, steps):
     keys = KEY_SCHEMAS[schema]
     story = Story(destination, keys)

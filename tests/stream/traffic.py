@@ -48,7 +48,8 @@ class Traffic:
 
     def saw_segment_end(self, number: int, since: float) -> bool:
         """Whether a segment gave its last page, whole, since a plan was made."""
-        since = int(since)
+        # The program's times are rounded to the microsecond, perhaps up to the next second.
+        since = int(since - 1e-6)
         return any(c.at >= since and _ends_segment(c, number) for c in self._rig.calls.log)
 
     def check(self, runs_at_once: int, max_read_units: float | None) -> None:
