@@ -23,6 +23,11 @@ ROWS = 2_000_000
 SEGMENTS = 16
 WORKERS = ("w1", "w2")
 WORKER = "airflow celery worker"
+PING = (
+    "celery --app airflow.providers.celery.executors.celery_executor.app inspect ping "
+    "--destination celery@$HOSTNAME"
+)
+"""Whether a worker answers, as docker-compose.yml asks it."""
 SNAPSHOT = "orders__snapshot"
 SCANS = (
     "select hostname, state, try_number from task_instance "
@@ -85,7 +90,21 @@ def start(stack: Stack) -> None:
     stack.start("airflow scheduler")
     stack.start("airflow dag-processor")
     for name in WORKERS:
-        stack.start(f"{WORKER} --celery-hostname {name}@%h --skip-serve-logs", WORKER_NAME=name)
+        stack.start(f"{WORKER} --celery-hostname celery@{name} --skip-serve-logs", WORKER_NAME=name)
+    for name in WORKERS:
+        wait(f"an answer of {name}", lambda name=name: answers(stack, name), 120)
+
+
+def answers(stack: Stack, worker: str) -> bool:
+    """Whether a worker says that it lives."""
+    asked = subprocess.run(
+        ["bash", "-c", PING],
+        cwd=ROOT,
+        env=stack.environment | {"HOSTNAME": worker},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return asked.returncode == 0
 
 
 def snapshot(stack: Stack, run_id: str) -> None:
@@ -116,7 +135,7 @@ def kill_a_worker(stack: Stack, run_id: str) -> None:
     busy = f"{SCANS}'{run_id}' and state = 'running' and hostname = '{WORKERS[1]}'"
     done = f"{SCANS}'{run_id}' and state = 'success'"
     wait("a scan of the worker", lambda: len(stack.ask(done)) > 2 and bool(stack.ask(busy)), 300)
-    command = next(name for name in stack.processes if f"{WORKERS[1]}@" in name)
+    command = next(name for name in stack.processes if f"celery@{WORKERS[1]} " in name)
     running = len(stack.ask(busy))
     kill_session(stack.processes[command].pid)
     print(f"{run_id}: killed {WORKERS[1]} while it scanned {running} segments", flush=True)
