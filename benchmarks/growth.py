@@ -6,7 +6,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from benchmarks.processes import Cost, served
-from benchmarks.snapshots import sync
+from benchmarks.snapshots import insert, part, sync
 from benchmarks.tails import drained
 from benchmarks.warehouses import warehouse
 from tests.rigs.scripted import PrerenderedTable, prerendered
@@ -21,6 +21,8 @@ class Grown:
     changes: int
     seconds: float
     peak_bytes: int
+    limit: float | None = None
+    """Items per second that the machine allows, as for a snapshot."""
 
     @property
     def rate(self) -> float:
@@ -34,8 +36,8 @@ class Grown:
 
 
 def by_size(sizes: list[int], rounds: int) -> list[Grown]:
-    """Snapshots of tables of these sizes into DuckDB."""
-    return [_snapshots(items, 2, rounds) for items in sizes]
+    """Snapshots of tables of these sizes into DuckDB, each beside its limit."""
+    return [_snapshots(items, 2, rounds, limited=True) for items in sizes]
 
 
 def by_workers(workers: list[int], items: int, rounds: int) -> list[Grown]:
@@ -49,14 +51,20 @@ def rounds_by_rows(rows: list[int], changes: int) -> list[Grown]:
     return [Grown(each.rows, 2, changes, each.seconds, each.peak_bytes) for each in found]
 
 
-def _snapshots(items: int, workers: int, rounds: int) -> Grown:
+def _snapshots(items: int, workers: int, rounds: int, limited: bool = False) -> Grown:
     table = PrerenderedTable("load", items, prerendered.flat)
     with TemporaryDirectory(prefix="connector-bench-") as name, served("flat", items) as source:
         folder = Path(name)
         with warehouse("duckdb", folder) as place:
             costs: list[Cost] = []
+            limits: list[float] = []
             for _ in range(rounds):
                 place.clean()
                 costs.append(sync(folder, source, place, table, workers))
+                place.clean()
+                if limited:
+                    received = part("receive", source.url).wall
+                    limits.append(items / max(received, insert(folder, source, place)))
     wall = median(cost.wall for cost in costs)
-    return Grown(items, workers, 0, wall, max(cost.peak_bytes for cost in costs))
+    peak = max(cost.peak_bytes for cost in costs)
+    return Grown(items, workers, 0, wall, peak, median(limits) if limits else None)

@@ -89,7 +89,9 @@ def _targets(parts: dict[str, list[Any]]) -> list[dict[str, str]]:
     peak = max(each.peak_bytes for each in (*parts["snapshots"], *parts["tails"], *parts["sizes"]))
     ratios = {each.shape: each.ratio for each in parts["decoding"]}
     bytes_ratio = nested.rate * nested.item_bytes / (flat.rate * flat.item_bytes)
-    per_item = sizes[5_000_000].microseconds / sizes[500_000].microseconds
+    large = sizes[5_000_000]
+    share = large.rate / (large.limit or float("nan"))
+    per_item = large.microseconds / sizes[500_000].microseconds
     larger = rounds[10_000_000].seconds / rounds[1_000_000].seconds
     idle = parts["idle"][0]
     lines = [
@@ -98,7 +100,12 @@ def _targets(parts: dict[str, list[Any]]) -> list[dict[str, str]]:
         (
             "snapshot to DuckDB, flat",
             "≥ 8 × ingestr",
-            f"{flat.rate / peer:.1f} ×; {flat.rate / flat.limit:.0%} of the limit",
+            f"{flat.rate / peer:.1f} ×",
+        ),
+        (
+            "the same, of what the machine allows",
+            "≥ 50 %",
+            f"{share:.0%} with 5 M items, {flat.rate / flat.limit:.0%} with 1 M",
         ),
         ("snapshot to Postgres, flat", "≥ 5 × ingestr", f"{postgres.rate / peer:.1f} ×"),
         ("snapshot, nested", "≥ 50 % of flat in MB/s", f"{bytes_ratio:.0%}"),

@@ -116,6 +116,7 @@ def _grown(each: Grown) -> dict[str, str]:
         "µs each": f"{each.microseconds:.2f}",
         "items/s": f"{each.rate:,.0f}",
         "peak MB": f"{each.peak_bytes / 1e6:.0f}",
+        "of the limit": f"{each.rate / each.limit:.0%}" if each.limit else "",
     }
 
 

@@ -63,7 +63,7 @@ def snapshot(
                 place.clean()
                 note("by_hand", *_counted(source, "by_hand", place.url))
                 place.clean()
-                note("inserted", items, _insert(folder, source, place))
+                note("inserted", items, insert(folder, source, place))
                 if peer and (kind, shape) == ("postgres", "flat"):
                     place.clean()
                     note("peer", items, _peer(peer, folder, source, place))
@@ -131,7 +131,7 @@ def _timed(work: Callable[[], float]) -> tuple[float, float]:
     return items, time.monotonic() - started
 
 
-def _insert(folder: Path, source: Served, place: Warehouse) -> float:
+def insert(folder: Path, source: Served, place: Warehouse) -> float:
     """Inserts files that were made before the clock started."""
     ready = folder / "ready"
     part("spool", str(ready), source.url)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from connector.cli import Output
@@ -48,15 +49,31 @@ class Printer:
         console = Console(width=None if sys.stdout.isatty() else 10_000, highlight=False)
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in names:
-            table.add_column(name, overflow="fold")
+            table.add_column(escape(name), overflow="fold")
         for row in rows:
             table.add_row(*(_text(value) for value in row))
-        console.print(table)
+        unlimited = console.options.update(max_width=10_000)
+        if len(names) > 1 and console.measure(table, options=unlimited).maximum > console.width:
+            self._one_below_the_other(console, names, rows)
+        else:
+            console.print(table)
+
+    def _one_below_the_other(
+        self, console: Console, names: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        """Rows that are wider than the terminal: a line for each value."""
+        for number, row in enumerate(rows):
+            if number:
+                console.print()
+            lines = Table(box=None, pad_edge=False, show_header=False)
+            lines.add_column(style="bold")
+            lines.add_column(overflow="fold")
+            for name, value in zip(names, row, strict=True):
+                lines.add_row(escape(name), _text(value))
+            console.print(lines)
 
 
 def _text(value: Any) -> str:
-    from rich.markup import escape
-
     if value is None:
         return ""
     if isinstance(value, datetime):

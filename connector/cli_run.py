@@ -27,7 +27,8 @@ def leave_with(quiet: bool = False) -> Iterator[None]:
     try:
         yield
     except ConnectorError as error:
-        typer.echo(f"Error: {error.message}", err=True)
+        kind = "Interrupted" if isinstance(error, Interrupted) else "Error"
+        typer.echo(f"{kind}: {error.message}", err=True)
         if error.hint:
             typer.echo(f"Hint: {error.hint}", err=True)
         raise typer.Exit(error.exit_code) from error

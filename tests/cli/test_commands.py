@@ -222,7 +222,7 @@ def test_79_a_run_that_follows_commits_what_it_read_and_leaves_with_130(
     wait_until(lambda: rig.calls.count("GetRecords") > read + 1, process)
     done = ended(process, asked)
     assert done.code == 130
-    assert len(done.lines("Error: ")) == 1
+    assert len(done.lines("Interrupted: ")) == 1
     assert "Traceback" not in done.stderr
     assert rows_of(synced, "SELECT n FROM orders WHERE id = 'last'") == [(7,)]
     rig.model(ORDERS).delete(key("last"))

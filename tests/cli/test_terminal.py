@@ -62,3 +62,19 @@ def test_a_log_line_is_whole_though_a_progress_is_shown(synced: Program) -> None
     told = written[written.index(b"items scanned") :]
     # The terminal is narrower than the line.
     assert b"0 deleted" in told[: told.index(ERASE)]
+
+
+def test_a_row_that_is_wider_than_the_terminal_is_shown_one_value_below_the_other(
+    synced: Program,
+) -> None:
+    lines = on_a_terminal(synced, "status").decode().splitlines()
+    assert max(map(len, lines)) <= 100 + len("\x1b[1m\x1b[0m")
+    (line,) = [line for line in lines if "rows" in line]
+    name, count = line.replace("\x1b[1m", "").replace("\x1b[0m", "").split()
+    assert (name, int(count) > 0) == ("rows", True)
+
+
+def test_a_row_that_fits_is_a_line_of_a_table(synced: Program) -> None:
+    shown = on_a_terminal(synced, "query", "select 1 as one, '[red]' as \"[b]\"").decode()
+    assert [line.split() for line in shown.splitlines()][-1] == ["1", "[red]"]
+    assert "[b]" in shown
