@@ -64,6 +64,9 @@ def services(folder: Path) -> Iterator[dict[str, str]]:
             "AIRFLOW__CELERY__WORKER_CONCURRENCY": "2",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+            # What the killed worker has taken and not begun stays queued for so long.
+            "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "30",
+            "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
             "AIRFLOW__API_AUTH__JWT_SECRET": os.urandom(64).hex(),
             "PYTHONPATH": str(ROOT),
         }
