@@ -138,10 +138,8 @@ class DuckDBFile:
             )
         gate = _gates.setdefault(self.path.resolve(), _Gate())
         with gate.passed(read_only, self.lock_timeout), duckdb_errors(self.path):
-            since, connection = self._kept(gate, read_only) or (
-                time.monotonic(),
-                self._connect(read_only, gate),
-            )
+            kept = self._kept(gate, read_only)
+            since, connection = kept or (time.monotonic(), self._connect(read_only, gate))
             try:
                 yield connection
             except BaseException:
@@ -151,7 +149,7 @@ class DuckDBFile:
                 gate.keep(self, connection, since)
             else:
                 connection.close()
-                gate.closed_at = time.monotonic() if keep else gate.closed_at
+                gate.closed_at = time.monotonic() if keep or kept else gate.closed_at
 
     def release(self) -> None:
         """Closes what was left open for a commit that does not come."""

@@ -9,7 +9,7 @@ from types import TracebackType
 from connector.config import Tail as TailConfig
 from connector.core.cursors import SHARD, Batch, Cursor, Span, shard_partition
 from connector.core.encoder import Encoder
-from connector.core.fold import Deletes, Fold
+from connector.core.fold import Counts, Deletes, Fold
 from connector.core.shards import OVERLAP, Shard, forgettable, read_through
 from connector.core.state import Phase, TableState
 from connector.errors import WAYS_OUT, CursorMoved, StreamDisabled
@@ -17,7 +17,7 @@ from connector.failpoints import failpoint
 from connector.pipeline.alarm import LagAlarm
 from connector.pipeline.committing import Committing
 from connector.pipeline.discovery import Discovery
-from connector.pipeline.interpreter import side_by_side, uncollected
+from connector.pipeline.interpreter import busy
 from connector.pipeline.pace import Pace
 from connector.pipeline.position import Position, Turn
 from connector.pipeline.reading import Reading
@@ -50,6 +50,7 @@ class Tail:
         self._reading = Reading(self.source, self.config)
         self._committing = Committing(self.destination)
         self._more = False
+        self._untold = Counts()
         self._rivals = 0
         self._committed_at: datetime | None = None
         self._alarm = LagAlarm()
@@ -104,8 +105,10 @@ class Tail:
         while True:
             began = self.source.now()
             try:
-                with uncollected(), side_by_side():
+                with busy():
                     moved = self._round()
+                if not self._more:
+                    self._rivals = 0
                 self._check_disabled()
                 ended = finished()
                 if ended:
@@ -120,7 +123,8 @@ class Tail:
                 return
             self._discovery.check_complete(self._cursors())
             wait = self._wait(moved, (self.source.now() - began).total_seconds())
-            if wait > 0 and self._rest(wait, finished):
+            if self.pause(0) or (wait > 0 and self._rest(wait, finished)):
+                self._settle()
                 return
 
     def _wait(self, moved: bool, took: float) -> float:
@@ -188,7 +192,7 @@ class Tail:
         for shard in self._discovery.refresh(self._cursors()):
             self._welcome(shard)
         turns = self._reading.turns(self._discovery.listing, self._positions, self._began)
-        self._more = any(turn.more for turn in turns)
+        self._more = any(t.more for t in turns) and any(t.found for t in turns)
         for turn in turns:
             if turn.missing:
                 listed = self._discovery.listing.shards.get(turn.shard.id)
@@ -204,9 +208,6 @@ class Tail:
         failpoint("tail.after_fold")
         self._commit(fold, turns)
         self._rest_shards(turns)
-        lag = self.lag()
-        self.progress.tailed(vars(fold.counts), lag)
-        self._alarm.tell(self.state.table, lag, self.source.now())
         return any(turn.cursor.done for turn in turns) or fold.counts.read > 0
 
     def _rest_shards(self, turns: Sequence[Turn]) -> None:
@@ -214,7 +215,8 @@ class Tail:
         shards = sum(not position.cursor.done for position in self._positions.values())
         for turn in turns:
             position = self._positions.get(turn.shard.id)
-            if position is not None:
+            # One that the budget has left out is due as before.
+            if position is not None and turn.begun:
                 proven = position.caught_up(self._quiet, self._began)
                 self._pace.rest(position, turn.found, proven, shards, now)
 
@@ -243,11 +245,12 @@ class Tail:
         news = found or any(span.since != span.until for span in spans)
         resting = self._committed_at is not None and now - self._committed_at < HEARTBEAT
         if not (spans or news) or (not news and not consistent and resting and not force):
+            self._tell(fold.counts)
             return
         if len(fold.quarantined) + self.state.quarantined > self.quarantine_limit:
             raise quarantine_limit(self.quarantine_limit)
         forgotten = forgettable(self._discovery.listing, self._cursors(), now)
-        self._committed_at = now
+        self._untold = fold.counts
         self._committing.begin(
             Batch(
                 table=self.state.table,
@@ -277,7 +280,7 @@ class Tail:
         if settled is None:
             return
         batch, committed = settled
-        self._rivals = 0
+        self._rivals, self._committed_at = 0, self.source.now()
         for span in batch.spans:
             shard = span.partition.removeprefix(SHARD)
             if span.until.done and not (span.since and span.since.done):
@@ -290,6 +293,13 @@ class Tail:
             quarantined=self.state.quarantined + committed.quarantined,
             consistent_since=self.state.consistent_since or batch.consistent_since,
         )
+        self._tell(self._untold)
+
+    def _tell(self, counts: Counts) -> None:
+        """Tells of a round once it is committed."""
+        lag = self.lag()
+        self.progress.tailed(vars(counts), lag)
+        self._alarm.tell(self.state.table, lag, self.source.now())
 
     def _consistent(self) -> bool:
         """Whether this commit is the first after which the table is a consistent image.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from connector.destinations import duckdb_connection
 from connector.destinations.duckdb import DuckDBDestination
 from connector.errors import CursorMoved
 
@@ -103,6 +104,21 @@ def test_readers_get_in_while_one_commit_follows_another(story, path):
         commits += 1
     assert process.communicate()[0].strip() in ("0", "1")
     assert commits
+
+
+def test_the_file_is_free_after_commits_that_shared_it_whoever_made_the_last(
+    story, path, monkeypatch
+):
+    """Two tables in one file: the second may close what the first has kept."""
+    other = Story(DuckDBDestination(path, lock_timeout=5), table="others", target="others")
+    other.plan()
+    waited = []
+    monkeypatch.setattr(duckdb_connection.time, "sleep", waited.append)
+    story.tail(put(A), more=True)
+    other.tail(put(A))
+    assert not any(waited)
+    story.tail(put(B), more=True)
+    assert 0 < max(waited) <= 0.25
 
 
 def test_a_kill_while_it_is_open_loses_no_commit(path):

@@ -3,17 +3,22 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import pytest
 
+from connector import job
 from connector.core.cursors import Batch
 from connector.core.state import Committed
-from connector.errors import Throttled
+from connector.errors import Interrupted, Throttled
 from connector.pipeline.sync import Run
+from connector.pipeline.tail import Tail
 from tests.rigs.scripted import faults
 
 from .replica import Replica, caught_up, change, order
+
+LOSSES = 7
 
 
 @dataclass
@@ -24,10 +29,12 @@ class Slow:
     wait: Callable[[], None]
     waited: int = 0
     newest: int = 0
+    every: bool = False
+    """Not only where more follows, but wherever there are rows."""
 
     def commit(self, batch: Batch) -> Committed:
         """Commits, later."""
-        if batch.more:
+        if batch.more or (self.every and len(batch.rows)):
             self.waited += 1
             self.wait()
         committed: Committed = self.inner.commit(batch)
@@ -112,3 +119,38 @@ def test_a_commit_under_way_is_made_although_reading_fails(behind: Replica) -> N
     behind.rig.faults.clear()
     behind.sync()
     behind.assert_equal()
+
+
+def test_a_follower_that_loses_to_a_rival_now_and_then_goes_on(behind: Replica) -> None:
+    """Only rivals that win one time after the other, with nothing in between, end a run."""
+    behind.sync()
+    run, slow = slowed(behind, behind.sync)
+    slow.every = True
+    numbers = count()
+
+    def lost_often(tail: Tail) -> bool:
+        if not tail.caught_up() or slow.waited >= LOSSES:
+            return tail.caught_up()
+        behind.model.put(order(f"again {next(numbers)}", 1))
+        return False
+
+    run.tail(lost_often)
+    assert slow.waited >= LOSSES
+    behind.assert_equal()
+
+
+def test_a_backlog_without_end_hears_that_it_is_to_stop(behind: Replica) -> None:
+    stop = job.Stop()
+
+    def more() -> None:
+        behind.model.put(*(order(f"more {slow.waited} {n}", 1) for n in range(5)))
+        assert slow.waited < 30, "nobody asked whether the run is to end"
+        if slow.waited == 3:
+            stop.event.set()
+
+    run, slow = slowed(behind, more)
+    run.pause = stop
+    with pytest.raises(Interrupted):
+        run.tail(lambda tail: False)
+    assert slow.waited <= 5
+    assert behind.state().commit == slow.newest

@@ -255,3 +255,24 @@ def test_one_sync_drains_350_shards_and_100000_records(
         read |= moved
     assert len(read) == 350
     assert set(replica.rig.calls.per_shard()) == set(replica.stream.shards)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_shards_that_a_round_leaves_out_come_next_although_others_have_more(
+    replica: Replica,
+) -> None:
+    """A round that is full after one page reads another shard each time, until all had a turn."""
+    replica.play(Drop(), Create(shards=12), Before(3))
+    replica.settings |= {"tail.readers": 1, "tail.batch_records": 1}
+    replica.sync()
+    backlog(replica, 480, keys=120)
+    before = len(replica.witness.batches)
+    replica.rounds(12)
+    moved = [
+        span.partition
+        for batch in replica.witness.batches[before:]
+        for span in batch.spans
+        if span.since and span.since.token != span.until.token
+    ]
+    assert len(set(moved)) == len(moved) == 12
+    replica.sync()
