@@ -197,45 +197,6 @@ def test_errors_of_duckdb_become_ours(path, error, wanted):
     assert SECRET not in str(caught.value)
 
 
-LOAD = """
-import os, sys
-from pathlib import Path
-import pyarrow as pa
-from connector.core.rows import field_of
-from connector.core.schema import STRING
-from connector.destinations.duckdb import DuckDBDestination
-from tests.destinations.story import Story
-
-def pages():
-    for number in range(30):
-        times = story.page({"id": {"S": "x"}}).column("changed_at")
-        yield pa.table(
-            [[f"{number}-{row}" for row in range(10_000)],
-             [os.urandom(700).hex() for row in range(10_000)],
-             pa.chunked_array([pa.concat_arrays(times.chunks * 10_000)])],
-            schema=pa.schema([field_of("id", STRING), field_of("text", STRING),
-                              story.page().schema.field("changed_at")]))
-
-story = Story(DuckDBDestination(Path(sys.argv[1]), memory_limit="128MB"))
-story.plan()
-from connector.core.state import Load
-from tests.destinations.story import EPOCH, SEGMENT
-schema = {"id": STRING, "text": STRING}
-load = Load("orders", 1, "plan-1", schema, [SEGMENT], EPOCH)
-assert story.destination.load(load, pages(), []).written == 300_000
-# Not ru_maxrss: that begins with the memory of the process that started this one.
-print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
-"""
-
-
-def test_a_load_is_never_in_memory_as_a_whole(path):
-    with child(LOAD, path) as process:
-        peak = int(process.communicate()[0])
-    # With 250 MB for the program itself, its 420 MB of text would not fit.
-    assert path.stat().st_size > 200 * 2**20
-    assert peak < 560 * 2**10
-
-
 FILL = """
 import os, sys
 from pathlib import Path

@@ -254,7 +254,7 @@ def test_no_error_quotes_a_value(story, path):
     story.shows({"id": {"S": SECRET}})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(names=st.lists(st.text(min_size=1).filter(_has_utf8), min_size=1, max_size=4))
 def test_a_quoted_name_is_that_name_and_nothing_else(names):
     columns = {duckdb_fold(name): name for name in names}.values()

@@ -25,7 +25,7 @@ from .writer import Writer, fill
 
 TABLE = "orders"
 MANY = os.environ.get("KILL_ROUNDS")
-ROUNDS = int(MANY or 4)
+ROUNDS = int(MANY or 3)
 ITEMS, WRITES_PER_SECOND, READ_UNITS = (3_000, 200, "600") if MANY else (800, 60, "200")
 SCANS_SLOWLY = {"CONNECTOR_SOURCE__MAX_READ_UNITS": READ_UNITS}
 LONGEST_LIFE = 5.0 if MANY else 3.0

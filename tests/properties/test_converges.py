@@ -209,7 +209,7 @@ class World(RuleBasedStateMachine):
         self.die()
 
 
-World.TestCase.settings = settings(profile(4, times=40), stateful_step_count=25)
+World.TestCase.settings = settings(profile(3, times=50), stateful_step_count=25)
 TestAnyInterleavingConverges = World.TestCase
 
 
@@ -228,7 +228,7 @@ def given_to_the_world(postgres_database: Database) -> None:
     WorldInPostgres.database = postgres_database
 
 
-WorldInPostgres.TestCase.settings = settings(profile(4), stateful_step_count=25)
+WorldInPostgres.TestCase.settings = settings(profile(2, times=80), stateful_step_count=25)
 TestAnyInterleavingConvergesInPostgres = pytest.mark.usefixtures("given_to_the_world")(
     WorldInPostgres.TestCase
 )

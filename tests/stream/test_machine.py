@@ -26,7 +26,7 @@ from .schedule import Schedule
 from .world import pages, world
 
 SMALL = settings(
-    max_examples=25,
+    max_examples=18,
     stateful_step_count=20,
     derandomize=True,
     database=None,
