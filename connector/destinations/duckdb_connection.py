@@ -86,14 +86,15 @@ class _Gate:
 
     def keep(self, file: "DuckDBFile", connection: Connection, since: float) -> None:
         """Leaves a connection open for the next writer of this process, if it is not open long."""
-        timer = Timer(max(0.0, since + _KEPT_SECONDS - time.monotonic()), self._close)
+        timer = Timer(max(0.0, since + _KEPT_SECONDS - time.monotonic()), self.let_go)
         with self.changed:
             self.kept = _Kept(file, connection, since, timer)
         timer.start()
 
-    def _close(self) -> None:
+    def let_go(self) -> None:
+        """Closes what was left open, before anybody else can open the file."""
         with self.changed:
-            kept, self.kept = self.kept, None
+            kept = self.take()
             if kept is not None:
                 # What was committed is safe, and who opens the file next hears what is wrong.
                 with suppress(duckdb.Error):
@@ -154,9 +155,8 @@ class DuckDBFile:
     def release(self) -> None:
         """Closes what was left open for a commit that does not come."""
         gate = _gates.get(self.path.resolve())
-        kept = gate.take() if gate else None
-        if kept is not None:
-            kept.connection.close()
+        if gate is not None:
+            gate.let_go()
 
     def _kept(self, gate: _Gate, read_only: bool) -> tuple[float, Connection] | None:
         """What the last writer left open, if it can be used; else it is closed."""

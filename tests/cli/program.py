@@ -109,12 +109,13 @@ def assert_one_sentence(done: Done, code: int, says: str) -> None:
     assert done.stdout == ""
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """Waits for a condition, as long as the process lives."""
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    """Waits for a condition, as long as the process lives, if it is one that must bring it."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise AssertionError(f"it never came to that: {ended(process, signal.SIGKILL)}")
+        if time.monotonic() > deadline or (process and process.poll() is not None):
+            outcome = ended(process, signal.SIGKILL) if process else "too late"
+            raise AssertionError(f"it never came to that: {outcome}")
         time.sleep(0.01)
 
 

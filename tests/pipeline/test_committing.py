@@ -1,6 +1,5 @@
 """Where there is more to read, a round is read while the one before is committed."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -14,6 +13,7 @@ from connector.core.state import Committed
 from connector.errors import Interrupted, Throttled
 from connector.pipeline.sync import Run
 from connector.pipeline.tail import Tail
+from tests.cli.program import wait_until
 from tests.rigs.scripted import faults
 
 from .replica import Replica, caught_up, change, order
@@ -58,14 +58,6 @@ def behind(replica: Replica) -> Replica:
     change(replica, 4)
     replica.settings |= {"tail.batch_records": 1, "tail.readers": 1}
     return replica
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Waits for what another thread does."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.005)
 
 
 def slowed(replica: Replica, wait: Callable[[], None]) -> tuple[Run, Slow]:

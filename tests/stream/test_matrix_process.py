@@ -13,7 +13,7 @@ import duckdb
 import msgspec
 import pytest
 
-from connector.core.cursors import Cursor
+from connector.core.cursors import Batch, Cursor
 from connector.core.shards import Shard
 from connector.dynamodb import calls, streams
 from connector.errors import Interrupted, StateRefused, Unreachable
@@ -237,6 +237,11 @@ def backlog(replica: Replica, count: int, keys: int) -> None:
     replica.model.load(item(names[n % keys], n) for n in range(count - keys, count))
 
 
+def stepped(batch: Batch) -> list[str]:
+    """The shards of which a commit took records, and not the first time."""
+    return [s.partition for s in batch.spans if s.since and s.since.token != s.until.token]
+
+
 def test_one_sync_drains_350_shards_and_100000_records(
     rig: ScriptedDynamoDB, replica: Replica
 ) -> None:
@@ -250,7 +255,7 @@ def test_one_sync_drains_350_shards_and_100000_records(
     assert len(replica.contents()) == 7003
     read: set[str] = set()
     for batch in replica.witness.batches[before:]:
-        moved = {s.partition for s in batch.spans if s.since and s.since.token != s.until.token}
+        moved = set(stepped(batch))
         assert not read & moved
         read |= moved
     assert len(read) == 350
@@ -268,11 +273,6 @@ def test_shards_that_a_round_leaves_out_come_next_although_others_have_more(
     backlog(replica, 480, keys=120)
     before = len(replica.witness.batches)
     replica.rounds(12)
-    moved = [
-        span.partition
-        for batch in replica.witness.batches[before:]
-        for span in batch.spans
-        if span.since and span.since.token != span.until.token
-    ]
+    moved = [shard for batch in replica.witness.batches[before:] for shard in stepped(batch)]
     assert len(set(moved)) == len(moved) == 12
     replica.sync()
