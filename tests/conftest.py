@@ -5,6 +5,7 @@ import pytest
 pytest_plugins = ["tests.rigs.fixtures"]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One process starts DynamoDB Local, which takes seconds, and runs whatever needs it."""
     for item in items:

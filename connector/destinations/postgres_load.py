@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
 
@@ -12,6 +13,7 @@ from connector.destinations import table_columns
 from connector.destinations.feed import Feed
 from connector.destinations.layout import Layout
 from connector.destinations.postgres_connection import Connection
+from connector.destinations.postgres_errors import NotUnique
 from connector.destinations.postgres_merge import IN_STAGE, buried, insert_sql, load_sql
 from connector.destinations.postgres_schema import Found, add_key, drop_key
 from connector.destinations.postgres_types import POSTGRES
@@ -70,9 +72,7 @@ class Loading:
         if streamed or overtaken:
             self._connection.execute(f"ANALYZE {self._layout.target.sql}")
             written -= self._drop_overtaken()
-        written -= self._drop_twins()
-        add_key(self._connection, self._layout.target, self._key_names)
-        return written
+        return written - self._keyed()
 
     def _refresh(self, tables: Iterable[pa.Table], max_deleted: float | None) -> tuple[int, int]:
         """A load beside earlier rows, which stay readable until it is committed."""
@@ -166,15 +166,26 @@ class Loading:
             written, [self._commit, self._start]
         ) + self._connection.changed(deleted, [self._commit, self._table])
 
-    def _drop_twins(self) -> int:
-        """Keeps the newest of loaded rows that share a key; returns how many others there were.
+    def _keyed(self) -> int:
+        """Makes the key, of which every value is there once; returns how many rows went for that.
 
-        A key is scanned twice where it was deleted and made again while the scan went on.
+        A key is scanned twice where it was deleted and made again while the scan went on. To make
+        the key tells that for nothing; to look for it first takes half as long as the COPY.
         """
-        table, keys = self._layout.target.sql, ", ".join(map(quoted, self._key_names))
-        twin = f"SELECT 1 AS found FROM {table} GROUP BY {keys} HAVING count(*) > 1 LIMIT 1"
-        if not self._connection.run(twin):
+        make = partial(add_key, self._connection, self._layout.target, self._key_names)
+        self._connection.execute("SAVEPOINT without_key")
+        try:
+            make()
             return 0
+        except NotUnique:
+            self._connection.execute("ROLLBACK TO SAVEPOINT without_key")
+        surplus = self._drop_twins()
+        make()
+        return surplus
+
+    def _drop_twins(self) -> int:
+        """Keeps the newest of loaded rows that share a key; returns how many others there were."""
+        table, keys = self._layout.target.sql, ", ".join(map(quoted, self._key_names))
         return self._connection.changed(
             f"DELETE FROM {table} AS t USING (SELECT ctid AS id, row_number() OVER (PARTITION BY "
             f"{keys} ORDER BY {quoted(CHANGED_AT)} DESC, ctid DESC) AS place FROM {table}) "

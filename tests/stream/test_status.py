@@ -25,7 +25,7 @@ def test_status_tells_where_a_table_stands_and_how_long_it_may_wait(stored: Repl
     stored.play(Append("bad", event="UNKNOWN"), Delete("old 1"), Split(), Put("a", 2), Put("b", 1))
     stored.sync()
     stored.play(Roll("0.1", late=10**6))
-    stored.follow(minutes=10)
+    stored.rounds(3)
     state = stored.state()
     assert stored.folder
     program = Program(stored.folder, stored.rig.url)
