@@ -252,7 +252,10 @@ def _with_json(answer: duckdb.DuckDBPyRelation) -> pa.Table:
 
 
 def _state_in(connection: Connection) -> State:
-    return State(lambda sql, parameters: run_on_state(connection, sql, parameters))
+    return State(
+        lambda sql, parameters: run_on_state(connection, sql, parameters),
+        lambda: duckdb_schema.state_tables(connection),
+    )
 
 
 def _now() -> datetime:

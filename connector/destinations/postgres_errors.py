@@ -23,10 +23,6 @@ class Conflict(Transient):
     """Postgres gave another transaction precedence; this one was rolled back."""
 
 
-class NotUnique(DestinationRefused):
-    """Two rows have the same key."""
-
-
 _AGAIN = "The last commit before it is intact: run the same command again."
 _REFUSED_LOGIN = (
     "password",
@@ -44,8 +40,6 @@ _NOT_NOW = ("starting up", "shutting down", "recovery mode", "too many", "remain
 # Everything that can be wrong with the state's own tables: absent, or of another shape.
 _OTHER_SHAPE = ("42P01", "42703", "42804", "42846", "42883", "22P02", "3F000")
 
-_CONSTRAINT = "A constraint that somebody added to the table on {server} refuses a row."
-_NO_CONSTRAINT = "Drop the constraint: the source has none."
 _PRIVILEGES = "Give the role the privileges that the documentation lists, or use another role."
 _SENTENCES: dict[str, tuple[type[ConnectorError], str, str]] = {
     "08": (Unreachable, "The connection to {server} was lost.", _AGAIN),
@@ -81,8 +75,11 @@ _SENTENCES: dict[str, tuple[type[ConnectorError], str, str]] = {
         "Columns that were dropped count as well; lower `max_columns`, or use `layout: packed`.",
     ),
     "22": (DestinationRefused, "{server} cannot hold a value of the batch.", ""),
-    "23": (DestinationRefused, _CONSTRAINT, _NO_CONSTRAINT),
-    "23505": (NotUnique, _CONSTRAINT, _NO_CONSTRAINT),
+    "23": (
+        DestinationRefused,
+        "A constraint that somebody added to the table on {server} refuses a row.",
+        "Drop the constraint: the source has none.",
+    ),
     "2BP01": (
         DestinationRefused,
         "A view or another object on {server} depends on what must change.",

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from functools import partial
 
 import pyarrow as pa
 
@@ -13,9 +12,8 @@ from connector.destinations import table_columns
 from connector.destinations.feed import Feed
 from connector.destinations.layout import Layout
 from connector.destinations.postgres_connection import Connection
-from connector.destinations.postgres_errors import NotUnique
 from connector.destinations.postgres_merge import IN_STAGE, buried, insert_sql, load_sql
-from connector.destinations.postgres_schema import Found, add_key, drop_key
+from connector.destinations.postgres_schema import Found, add_key, drop_key, try_key
 from connector.destinations.postgres_types import POSTGRES
 from connector.destinations.sql import STAGED, quoted
 from connector.destinations.step import refuse_too_many
@@ -170,17 +168,12 @@ class Loading:
         """Makes the key, of which every value is there once; returns how many rows went for that.
 
         A key is scanned twice where it was deleted and made again while the scan went on. To make
-        the key tells that for nothing; to look for it first takes half as long as the COPY.
+        the key tells that at no cost; a query for it takes a third as long as the COPY.
         """
-        make = partial(add_key, self._connection, self._layout.target, self._key_names)
-        self._connection.execute("SAVEPOINT without_key")
-        try:
-            make()
+        if try_key(self._connection, self._layout.target, self._key_names):
             return 0
-        except NotUnique:
-            self._connection.execute("ROLLBACK TO SAVEPOINT without_key")
         surplus = self._drop_twins()
-        make()
+        add_key(self._connection, self._layout.target, self._key_names)
         return surplus
 
     def _drop_twins(self) -> int:

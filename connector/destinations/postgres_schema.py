@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 from connector.core.keys import KeySchema
 from connector.core.schema import Kind
@@ -88,8 +89,22 @@ def create(connection: Connection, target: Target, columns: Mapping[str, Column]
 
 def add_key(connection: Connection, target: Target, columns: Sequence[str]) -> None:
     """Makes `columns` the primary key."""
-    names = ", ".join(map(quoted, columns))
-    connection.execute(f"ALTER TABLE {target.sql} ADD PRIMARY KEY ({names})")
+    connection.execute(_key_sql(target, columns))
+
+
+def _key_sql(target: Target, columns: Sequence[str]) -> str:
+    return f"ALTER TABLE {target.sql} ADD PRIMARY KEY ({', '.join(map(quoted, columns))})"
+
+
+def try_key(connection: Connection, target: Target, columns: Sequence[str]) -> bool:
+    """Makes `columns` the primary key; False where two rows have the same, and nothing is made."""
+    adding = _key_sql(target, columns)
+    block = f"BEGIN {adding}; EXCEPTION WHEN unique_violation THEN NULL; END"
+    mark = next(each for n in count() if (each := f"$try{n}$") not in block)
+    # ADBC runs nothing more in a transaction in which a statement failed, not even a rollback to a
+    # savepoint. A block of the server's own can fail by itself.
+    connection.execute(f"DO {mark}{block}{mark}")
+    return bool(describe(connection, target).key)
 
 
 def drop_key(connection: Connection, target: Target, found: Found) -> None:
