@@ -128,6 +128,11 @@ class _Kept:
         """It stays open for the next connection."""
 
 
+_databases: dict[str, AdbcDatabase] = {}
+"""Shared by all tables of this process: to open one reads every type that the server knows."""
+_opening = Lock()
+
+
 class PostgresServer:
     """A database on a server. `lock_timeout` is in seconds; no text of this holds a password."""
 
@@ -135,14 +140,13 @@ class PostgresServer:
         self.shown = str(url)
         self._url = url
         self._lock_timeout = lock_timeout
-        self._opening = Lock()
-        self._database: AdbcDatabase | None = None
 
     def _opened(self) -> AdbcDatabase:
-        with self._opening:
-            if self._database is None:
-                self._database = adbc_driver_postgresql.connect(libpq_url(self._url.reveal()))
-            return self._database
+        url = libpq_url(self._url.reveal())
+        with _opening:
+            if url not in _databases:
+                _databases[url] = adbc_driver_postgresql.connect(url)
+            return _databases[url]
 
     @contextmanager
     def open(self, *, read_only: bool = False, path: str = "pg_catalog") -> Iterator[Connection]:

@@ -21,16 +21,21 @@ _STATE_INDEXES = {"tombstones": ("table_name",), "quarantine": ("table_name", "g
 def create_state(connection: Connection) -> None:
     """Makes the schema of the state and its tables where absent, with their keys."""
     create_schema(connection, t.SCHEMA)
+    present = state_tables(connection)
+    for table in t.all_tables():
+        if table.name not in present:
+            for statement in _creation(table):
+                connection.execute(t.definition(statement))
+
+
+def state_tables(connection: Connection) -> set[str]:
+    """The tables of the state that are there, whether or not this role may read them."""
     rows = connection.run(
         "SELECT c.relname::text AS name FROM pg_class c "
         "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1",
         [t.SCHEMA],
     )
-    present = {row["name"] for row in rows}
-    for table in t.all_tables():
-        if table.name not in present:
-            for statement in _creation(table):
-                connection.execute(t.definition(statement))
+    return {row["name"] for row in rows}
 
 
 def _creation(table: sa.Table) -> list[ExecutableDDLElement]:

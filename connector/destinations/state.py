@@ -21,12 +21,13 @@ from connector.errors import StateRefused
 class State:
     """The schema `_connector`, inside the transaction that `execute` runs in.
 
-    `listed` says which tables the schema has, where the database has a quicker way than a query.
+    `listed` says which tables the schema has: each database has a way that is quick in it.
     """
 
-    def __init__(self, execute: Execute, listed: Callable[[], set[str]] | None = None) -> None:
+    def __init__(self, execute: Execute, listed: Callable[[], set[str]]) -> None:
         self._execute = execute
-        self._listed = listed or self._queried
+        self._listed = listed
+        self._found = False
         self.journal = Journal(execute)
 
     def _run(self, statement: sa.sql.expression.ClauseElement) -> list[dict[str, Any]]:
@@ -34,6 +35,8 @@ class State:
 
     def exists(self) -> bool:
         """Whether there is any state. Raises StateRefused where it is not one we can read."""
+        if self._found:
+            return True
         names = self._listed()
         if not names:
             return False
@@ -50,12 +53,8 @@ class State:
             )
         if missing := sorted(t.NAMES - names):
             raise unreadable(f"it lacks {', '.join(missing)}")
+        self._found = True
         return True
-
-    def _queried(self) -> set[str]:
-        schema = t.schema_tables.c
-        found = self._run(sa.select(schema.table_name).where(schema.table_schema == t.SCHEMA))
-        return {row["table_name"] for row in found}
 
     def create(self) -> None:
         """Makes the tables that are absent."""

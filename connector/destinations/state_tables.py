@@ -120,13 +120,6 @@ def names_times(sql: str) -> bool:
     return any(name in sql for name in _TIMES)
 
 
-schema_tables = sa.table(
-    "tables",
-    sa.column("table_schema", sa.Text),
-    sa.column("table_name", sa.Text),
-    schema="information_schema",
-)
-
 # DuckDB reads PostgreSQL's SQL, and both take $1, $2, … as parameters.
 _dialect = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
