@@ -30,8 +30,10 @@ SHAPES = {
     "wide": prerendered.wide,
     "tiny": prerendered.tiny,
 }
-LONG = ("sizes", "rounds", "workers")
+LONG = ("large", "sizes", "rounds", "workers")
 """Parts that read tables of up to ten million items."""
+
+LARGE_ITEMS = 5_000_000
 
 
 def _decoding(options: argparse.Namespace) -> list[Any]:
@@ -45,6 +47,13 @@ def _snapshots(options: argparse.Namespace) -> list[Any]:
         )
         for kind in options.destinations
         for shape in options.shapes
+    ]
+
+
+def _large(options: argparse.Namespace) -> list[Any]:
+    return [
+        snapshot("flat", SHAPES["flat"], kind, LARGE_ITEMS, options.rounds, options.peer)
+        for kind in options.destinations
     ]
 
 
@@ -63,6 +72,7 @@ def _follow(options: argparse.Namespace) -> list[Any]:
 PARTS: dict[str, Callable[[argparse.Namespace], list[Any]]] = {
     "decoding": _decoding,
     "snapshots": _snapshots,
+    "large": _large,
     "tails": _tails,
     "follow": _follow,
     "idle": lambda options: [idle(500, settle=40, seconds=30)],
@@ -92,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
     usual = [part for part in PARTS if part not in LONG]
     parser.add_argument("--only", type=_names([*PARTS]), default=usual, help=", ".join(PARTS))
-    parser.add_argument("--full", action="store_true", help="every part; takes half an hour")
+    parser.add_argument("--full", action="store_true", help="every part; takes an hour")
     parser.add_argument("--items", type=int, default=1_000_000, help="items of the flat table")
     parser.add_argument("--shapes", type=_names([*SHAPES]), default=[*SHAPES])
     parser.add_argument("--destinations", type=_names(KINDS), default=[*KINDS])

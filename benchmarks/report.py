@@ -14,6 +14,7 @@ from benchmarks.tails import Drained
 TITLES = {
     "decoding": "Decoding pages, one core",
     "snapshots": "Snapshot, --workers 2",
+    "large": "Snapshot of 5 million items, --workers 2",
     "tails": "Backlog in 16 shards, one connector tail",
     "follow": "connector tail --follow at 500 changes a second",
     "idle": "Idle shards, followed",
