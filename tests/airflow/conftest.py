@@ -22,6 +22,7 @@ NEEDS_AIRFLOW = {
     "test_postgres.py",
     "test_scheduler.py",
 }
+OWN_ENVIRONMENT = "test_core_alone.py"
 HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
 
 
@@ -48,6 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.environ.get("NEEDS_AIRFLOW") and not HAS_AIRFLOW:
         pytest.exit("Airflow is missing, and make test-airflow is for it.", returncode=1)
     for item in items:
+        if item.path.name == OWN_ENVIRONMENT and not HAS_AIRFLOW:
+            item.add_marker(pytest.mark.skip(reason="It makes an environment: make test-airflow"))
         if item.path.parent != FOLDER or item.path.name not in NEEDS_AIRFLOW:
             continue
         item.add_marker(pytest.mark.filterwarnings("ignore"))
