@@ -8,6 +8,8 @@ JOBS ?= $(shell expr `getconf _NPROCESSORS_ONLN` \* 2)
 BIN := .venv/bin
 UV := $(BIN)/python -m uv
 export UV_PYTHON_DOWNLOADS := never
+# Where it is set, every program that a test starts compiles the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Stamps live inside .venv, so that removing it removes them too.
 VENV := .venv/.with-$(subst /,-,$(PYTHON))
