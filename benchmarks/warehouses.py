@@ -79,7 +79,8 @@ def _postgres(folder: Path, stack: ExitStack) -> Warehouse:
     server = stack.enter_context(server_url())
     if "TEST_POSTGRES_URL" not in os.environ:
         # What a machine with two cores would be given; the default is a quarter of a percent.
-        administer(server, "ALTER SYSTEM SET max_wal_size = '8GB'", "SELECT pg_reload_conf()")
+        settings = ("ALTER SYSTEM SET max_wal_size = '8GB'", "ALTER SYSTEM SET autovacuum = on")
+        administer(server, *settings, "SELECT pg_reload_conf()")
     return PostgresDatabase(stack.enter_context(database(server)))
 
 

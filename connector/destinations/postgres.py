@@ -211,7 +211,8 @@ class PostgresDestination:
             create_state(connection)
             postgres_schema.create_schema(connection, self._schema)
             probe = Target(self._schema, f"_connector_check_{uuid4().hex[:8]}")
-            connection.execute(f"CREATE TABLE {probe.sql} ()")
+            connection.execute(f"CREATE TABLE {probe.sql} (id bigint)")
+            postgres_schema.try_key(connection, probe, ["id"])
             connection.run(f"SELECT count(*) AS n FROM {probe.sql}")
             connection.execute("CREATE TEMPORARY TABLE _connector_check ()")
             for target in state.targets().values():

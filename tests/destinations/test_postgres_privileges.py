@@ -58,6 +58,17 @@ def test_a_missing_privilege_is_told_by_check(postgres, lacking):
     assert "privileges" in caught.value.hint
 
 
+def test_a_language_that_somebody_forbade_is_told_by_check(postgres):
+    """A load needs it; what the language was allowed is no part of a schema, so it is put back."""
+    url = least(postgres)
+    postgres.by_hand("REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC")
+    try:
+        with pytest.raises(DestinationRefused, match="42501"):
+            PostgresDestination(DestinationUrl.parse(url), "warehouse").check()
+    finally:
+        postgres.by_hand("GRANT USAGE ON LANGUAGE plpgsql TO PUBLIC")
+
+
 def test_a_table_of_another_role_is_told_by_check(story, postgres):
     url = least(postgres)
     role = postgres.roles[0]
