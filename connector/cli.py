@@ -1,5 +1,8 @@
 """The command line: flags to a configuration, results to stdout, everything else to stderr."""
 
+import os
+import sys
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -212,8 +215,17 @@ def demo(
 
 
 def main() -> None:
-    """Runs the command line."""
-    app()
+    """Runs the command line and ends the process."""
+    try:
+        app()
+    except SystemExit as end:
+        # Everything is committed and closed by now. To take the interpreter apart, piece by piece,
+        # would only let a shell or a scheduler wait for another fifth of a second.
+        for stream in (sys.stdout, sys.stderr):
+            # There is none where the caller closed it, and nobody to tell where a reader has gone.
+            with suppress(BrokenPipeError, AttributeError):
+                stream.flush()
+        os._exit(end.code if isinstance(end.code, int) else bool(end.code))
 
 
 if __name__ == "__main__":
