@@ -86,6 +86,15 @@ def test_help_and_version_import_nothing_heavy(program: Program) -> None:
         assert set(modules.split()) & HEAVY <= allowed
 
 
+@pytest.mark.parametrize("output", [">&-", "2>&-", "| true"])
+def test_an_answer_that_nobody_reads_is_no_error(program: Program, output: str) -> None:
+    run = ("sh", "-c", f'"$@" {output}', "sh", sys.executable, "-m", "connector.cli")
+    for arguments in (["--version"], ["sync", "--help"]):
+        done = program(*arguments, command=run)
+        assert done.code == 0, done.stderr
+        assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("command", ["sync", "snapshot"])
 def test_a_first_run_prints_its_result_on_stdout_and_its_progress_on_stderr(
     program: Program, command: str

@@ -91,6 +91,14 @@ def test_what_stands_in_the_way_is_named_without_a_value(story, postgres, change
     story.shows(A)
 
 
+def test_no_name_ends_the_block_that_makes_the_key(postgres):
+    name = "a$try0$ b'; END $try1$"
+    story = Story(PostgresDestination(postgres.parsed), target=name)
+    story.plan()
+    assert story.load(story.page(A, B), story.page(A)).written == 2
+    assert postgres.by_hand(f'SELECT id FROM "{name}" ORDER BY id') == [("a",), ("b",)]
+
+
 def test_what_is_no_table_is_refused(postgres):
     postgres.by_hand("CREATE VIEW orders AS SELECT 1 AS id")
     with pytest.raises(DestinationRefused, match="no table"):
