@@ -221,9 +221,10 @@ def main() -> None:
     except SystemExit as end:
         # Everything is committed and closed by now. To take the interpreter apart, piece by piece,
         # would only let a shell or a scheduler wait for another fifth of a second.
-        for stream in (sys.stdout, sys.stderr):
-            # There is none where the caller closed it, and nobody to tell where a reader has gone.
-            with suppress(BrokenPipeError, AttributeError):
+        # A stream is None where the caller closed it.
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            # Whoever read it may have gone; there is nobody to tell.
+            with suppress(BrokenPipeError):
                 stream.flush()
         os._exit(end.code if isinstance(end.code, int) else bool(end.code))
 

@@ -254,7 +254,7 @@ def _with_json(answer: duckdb.DuckDBPyRelation) -> pa.Table:
 def _state_in(connection: Connection) -> State:
     return State(
         lambda sql, parameters: run_on_state(connection, sql, parameters),
-        lambda: duckdb_schema.state_tables(connection),
+        lambda: duckdb_schema.state_names(connection),
     )
 
 

@@ -66,7 +66,8 @@ def describe(connection: Connection, target: Target) -> dict[str, str]:
     A list of all columns, as in `information_schema`, takes DuckDB twenty times as long, and a
     statement that fails would end the transaction: looking a table up does neither.
     """
-    return _looked_up(connection, _database(connection), target)
+    database = run(connection, "SELECT current_database() AS name")[0]["name"]
+    return _looked_up(connection, database, target)
 
 
 def _looked_up(connection: Connection, database: str, target: Target) -> dict[str, str]:
@@ -77,21 +78,21 @@ def _looked_up(connection: Connection, database: str, target: Target) -> dict[st
     return dict(zip(found.columns, map(str, found.types), strict=True))
 
 
-def state_tables(connection: Connection) -> set[str]:
+def state_names(connection: Connection) -> set[str]:
     """The tables of the state that are there. Without the first of them, whatever is there."""
-    sql = "SELECT schema_name FROM duckdb_schemas() WHERE database_name = current_database()"
-    if SCHEMA not in {row["schema_name"] for row in run(connection, sql)}:
+    sql = (
+        "SELECT database_name FROM duckdb_schemas() "
+        "WHERE database_name = current_database() AND schema_name = $1"
+    )
+    schemas = run(connection, sql, [SCHEMA])
+    if not schemas:
         return set()
-    database = _database(connection)
-    if _looked_up(connection, database, Target(SCHEMA, tables.name)):
-        return {name for name in NAMES if _looked_up(connection, database, Target(SCHEMA, name))}
+    database = schemas[0]["database_name"]
+    present = {name for name in NAMES if _looked_up(connection, database, Target(SCHEMA, name))}
+    if tables.name in present:
+        return present
     sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = $1"
     return {row["table_name"] for row in run(connection, sql, [SCHEMA])}
-
-
-def _database(connection: Connection) -> str:
-    """DuckDB's name for the file that is open."""
-    return str(run(connection, "SELECT current_database() AS name")[0]["name"])
 
 
 def _folded(*names: str) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from connector.destinations.postgres_connection import Connection, PostgresServe
 from connector.destinations.postgres_errors import Conflict
 from connector.destinations.postgres_rows import count_rows, read_rows, with_numbers
 from connector.destinations.postgres_schema import Found
-from connector.destinations.postgres_state import create_state, state_tables
+from connector.destinations.postgres_state import create_state, state_names
 from connector.destinations.postgres_types import POSTGRES
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state import State
@@ -224,7 +224,7 @@ class PostgresDestination:
 
 
 def _state_in(connection: Connection) -> State:
-    return State(connection.run_on_state, lambda: state_tables(connection))
+    return State(connection.run_on_state, lambda: state_names(connection))
 
 
 def _again(work: Callable[[], Result]) -> Result:

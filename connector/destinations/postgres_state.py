@@ -21,14 +21,14 @@ _STATE_INDEXES = {"tombstones": ("table_name",), "quarantine": ("table_name", "g
 def create_state(connection: Connection) -> None:
     """Makes the schema of the state and its tables where absent, with their keys."""
     create_schema(connection, t.SCHEMA)
-    present = state_tables(connection)
+    present = state_names(connection)
     for table in t.all_tables():
         if table.name not in present:
             for statement in _creation(table):
                 connection.execute(t.definition(statement))
 
 
-def state_tables(connection: Connection) -> set[str]:
+def state_names(connection: Connection) -> set[str]:
     """The tables of the state that are there, whether or not this role may read them."""
     rows = connection.run(
         "SELECT c.relname::text AS name FROM pg_class c "

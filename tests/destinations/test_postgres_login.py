@@ -14,7 +14,8 @@ from connector.config_url import DestinationUrl
 from connector.destinations.postgres import PostgresDestination
 from connector.destinations.postgres_url import libpq_url
 from connector.errors import ConfigError, ConnectorError, DestinationRefused, Unreachable
-from tests.rigs.postgres import Database, Server, administer, wait_until
+from tests.cli.program import wait_until
+from tests.rigs.postgres import Database, Server, administer
 
 from .items import A
 from .story import Story, put

@@ -8,7 +8,8 @@ from connector.config_url import DestinationUrl
 from connector.destinations import postgres as destination_module
 from connector.destinations.postgres import PostgresDestination
 from connector.errors import Unreachable
-from tests.rigs.postgres import Database, wait_until
+from tests.cli.program import wait_until
+from tests.rigs.postgres import Database
 from tests.rigs.relay import Fault, Relay
 
 from .items import A, B

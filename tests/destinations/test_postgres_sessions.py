@@ -17,7 +17,8 @@ from connector.errors import (
     CursorMoved,
     Transient,
 )
-from tests.rigs.postgres import Database, wait_until
+from tests.cli.program import wait_until
+from tests.rigs.postgres import Database
 
 from .history import FAILPOINTS, FINAL, killed_at, tell
 from .items import A, B

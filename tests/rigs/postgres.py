@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -169,11 +168,3 @@ def administer(url: str, *statements: str) -> None:
     with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
-
-
-def wait_until(ready: Any, seconds: float = 30.0) -> None:
-    """Waits until `ready()` is true."""
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)

@@ -247,7 +247,7 @@ def test_one_sync_drains_350_shards_and_100000_records(
 ) -> None:
     """No shard is starved: none is read a second time before every one was read once."""
     replica.play(Drop(), Create(shards=350), Before(3))
-    replica.settings |= {"tail.batch_records": 20_000}
+    replica.settings |= {"tail.readers": 4, "tail.batch_records": 20_000}
     replica.sync()
     backlog(replica, 100_000, keys=7000)
     before = len(replica.witness.batches)
