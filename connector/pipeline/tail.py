@@ -73,7 +73,7 @@ class Tail:
     def restart(self, state: TableState) -> None:
         """Goes on from a state that another step, or another run, has written."""
         self.state = state
-        self._began = self.source.now()
+        self._began = self._since(state)
         self._positions = {
             shard: Position(cursor, cursor) for shard, cursor in state.shards.items()
         }
@@ -84,6 +84,12 @@ class Tail:
             self.config.poll_seconds,
             settles_at=self._began + self._quiet,
         )
+
+    def _since(self, state: TableState) -> datetime:
+        """From when on this tail must have read: the source's time is told in whole seconds, so a
+        load that has ended may seem to be yet to come."""
+        now = self.source.now()
+        return max(now, state.scanned_until) if state.scanned_until else now
 
     def loaded(self, state: TableState) -> None:
         """Goes on after this run's own load, which moves no cursor.
@@ -306,13 +312,7 @@ class Tail:
 
         Until each shard is read past the end of the scan, a row may show an older value.
         """
-        end = self.state.scanned_until
-        if self.state.phase is not Phase.TAILING or self.state.consistent_since or not end:
+        if self.state.phase is not Phase.TAILING or self.state.consistent_since:
             return False
         # The last shards of a stream that was just switched off may not be listed yet.
-        found, end_listed = self._discovery, end + self._quiet
-        listed = found.listing.enabled and found.complete(self._cursors(), end_listed)
-        return listed and all(
-            p.cursor.done or (p.cursor.seen_at is not None and p.cursor.seen_at >= end)
-            for p in self._positions.values()
-        )
+        return self._discovery.listing.enabled and self.caught_up()
