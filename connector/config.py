@@ -138,7 +138,8 @@ class Tail(Section):
 
     quiet_seconds: Seconds = Field(
         default=2.0,
-        description="Seconds of empty pages after which a run that does not follow is done.",
+        description="Seconds of empty pages after which a run that does not follow is done: as "
+        "late as a stream may show what was written.",
     )
     poll_seconds: Seconds = Field(
         default=1.0, description="Seconds between two reads of a shard that has nothing new."

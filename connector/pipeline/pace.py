@@ -20,13 +20,22 @@ class Pace:
         return min(self.config.poll_seconds, self.config.quiet_seconds / 2)
 
     def rest(
-        self, position: Position, found: bool, proven: bool, shards: int, now: datetime
+        self,
+        position: Position,
+        found: bool,
+        proven: bool,
+        settles: float,
+        shards: int,
+        now: datetime,
     ) -> None:
-        """Lets a shard that was just read rest; `shards` are all that are read."""
+        """Lets a shard that was just read rest; `shards` are all that are read.
+
+        In `settles` seconds an empty page proves that nothing older than the tail is to come.
+        """
         if found or position.cursor.done:
             position.rested, position.due_at = 0.0, None
             return
-        seconds = self.proving
+        seconds = min(self.proving, settles)
         if proven:
             longer = min(self.config.idle_poll_seconds, position.rested * 2)
             seconds = max(longer, self.config.poll_seconds, shards / self.config.idle_requests)

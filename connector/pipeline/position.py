@@ -59,9 +59,9 @@ class Position:
         return self.due_at is None or self.due_at <= now
 
     def caught_up(self, quiet: timedelta, began: datetime) -> bool:
-        """Nothing older than `began` is left unread."""
+        """Nothing older than `began` is left unread: a stream is later than what was written."""
         silence = self.silence
-        silent = silence is not None and silence.lasts(quiet) and silence.until >= began
+        silent = silence is not None and silence.lasts(quiet) and silence.until >= began + quiet
         return self.cursor.done or self.fresh or silent
 
     def seen_later(self) -> bool:

@@ -94,7 +94,8 @@ class Tail:
     def loaded(self, state: TableState) -> None:
         """Goes on after this run's own load, which moves no cursor.
 
-        What was silent before it needs only another empty page, and a listing that is younger.
+        What was silent before it needs only another empty page and another listing, both later
+        than the scan by the time that a stream and a listing may be late.
         """
         self.state = state
         self._began = state.scanned_until or self.source.now()
@@ -176,8 +177,11 @@ class Tail:
         One child of a split may be listed later than the other: no listing says what it lacks.
         """
         return self._discovery.complete(self._cursors(), self._began + self._quiet) and all(
-            position.caught_up(self._quiet, self._began) for position in self._positions.values()
+            map(self._proven, self._positions.values())
         )
+
+    def _proven(self, position: Position) -> bool:
+        return position.caught_up(self._quiet, self._began)
 
     def lag(self) -> float | None:
         """Seconds since the slowest shard that must be read was last read without a gap."""
@@ -219,12 +223,12 @@ class Tail:
     def _rest_shards(self, turns: Sequence[Turn]) -> None:
         now = self.source.now()
         shards = sum(not position.cursor.done for position in self._positions.values())
+        settles = self._discovery.settles_in(now)
         for turn in turns:
             position = self._positions.get(turn.shard.id)
             # One that the budget has left out is due as before.
             if position is not None and turn.begun:
-                proven = position.caught_up(self._quiet, self._began)
-                self._pace.rest(position, turn.found, proven, shards, now)
+                self._pace.rest(position, turn.found, self._proven(position), settles, shards, now)
 
     def _welcome(self, shard: Shard) -> None:
         # Nothing of a child is older than what was read of its parent.

@@ -189,6 +189,28 @@ def test_12_a_scan_of_thirty_hours_with_constant_writes(replica: Replica) -> Non
 
 
 @pytest.mark.usefixtures("small_scan")
+def test_12_changes_of_the_last_page_come_to_the_stream_a_second_later(replica: Replica) -> None:
+    """The stream follows writes with a delay: the table is not called consistent before that."""
+    clock = replica.rig.clock
+
+    def hide() -> None:
+        until = clock.now() + 1.5
+        replica.rig.faults.add(
+            faults.empty_page(), on="GetRecords", times=10**6, where=lambda _: clock.now() < until
+        )
+
+    for page in range(20):
+        replica.play(During("Scan", Wait(seconds=1), after=page))
+    replica.rig.faults.add(faults.run(hide), on="Scan", after=19)
+    replica.play(During("Scan", *[Put(f"old {n}", 7) for n in range(0, 40, 5)], after=19))
+    state = replica.sync()
+    assert state.consistent_since
+    numbers = {item["id"]: item["n"] for item in replica.contents().values()}
+    assert len(numbers) == 40
+    assert {numbers[f"old {n}"] for n in range(0, 40, 5)} == {7}
+
+
+@pytest.mark.usefixtures("small_scan")
 def test_13_the_table_is_deleted_while_it_is_scanned(replica: Replica) -> None:
     """X, and the destination is as it was."""
     replica.play(During("Scan", Drop(), after=7))
