@@ -103,7 +103,7 @@ def sync(
 
 def connector(command: str, place: Warehouse, *flags: str) -> list[str]:
     """A command line of the program for the table `load`."""
-    program = [sys.executable, "-m", "connector.cli", command, "load", "--quiet"]
+    program = [sys.executable, "-m", "connector", command, "load", "--quiet"]
     return [*program, "--to", place.url, *flags]
 
 

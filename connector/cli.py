@@ -82,11 +82,17 @@ def sync(
     quiet: Quietly = False,
 ) -> None:
     """Bring tables up to date: the first time a snapshot, then the changes since."""
-    from connector import cli_commands as commands
+    from connector.worker_processes import WorkerProcesses
 
-    flags = commands.Flags(config, to, output, quiet)
-    scan = {"scan.segments": segments, "scan.workers": workers}
-    commands.sync(flags, tables or [], commands.Until.of(follow, duration), scan)
+    with WorkerProcesses() as processes:
+        if workers:
+            processes.fork(min(workers, segments or workers))
+        from connector import cli_commands as commands
+
+        flags = commands.Flags(config, to, output, quiet)
+        scan = {"scan.segments": segments, "scan.workers": workers}
+        until = commands.Until.of(follow, duration)
+        commands.sync(flags, tables or [], until, scan, processes)
 
 
 @app.command()
@@ -106,11 +112,16 @@ def snapshot(
     quiet: Quietly = False,
 ) -> None:
     """Read a whole table once and load it; changes made meanwhile are drained as well."""
-    from connector import cli_commands as commands
+    from connector.worker_processes import WorkerProcesses, usual_workers
 
-    flags = commands.Flags(config, to, output, quiet)
-    scan = {"scan.segments": segments, "scan.workers": workers}
-    commands.snapshot(flags, table, scan, full_refresh=full_refresh, yes=yes)
+    with WorkerProcesses() as processes:
+        count = workers or usual_workers()
+        processes.fork(min(count, segments or count))
+        from connector import cli_commands as commands
+
+        flags = commands.Flags(config, to, output, quiet)
+        scan = {"scan.segments": segments, "scan.workers": workers}
+        commands.snapshot(flags, table, scan, processes, full_refresh=full_refresh, yes=yes)
 
 
 @app.command()

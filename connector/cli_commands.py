@@ -27,6 +27,7 @@ from connector.errors import ConfigError, ConnectorError, Mismatch, Transient
 from connector.pipeline.tail import Tail
 from connector.pipeline.verify import Verdict, as_dict
 from connector.pipeline.verify import verify as compare
+from connector.worker_processes import WorkerProcesses
 
 log = logging.getLogger("connector.cli")
 
@@ -88,7 +89,13 @@ def _run(flags: Flags) -> Iterator[tuple[Printer, threading.Event]]:
         yield Printer(flags.output), stop
 
 
-def sync(flags: Flags, tables: list[str], until: Until, scan: Mapping[str, object]) -> None:
+def sync(
+    flags: Flags,
+    tables: list[str],
+    until: Until,
+    scan: Mapping[str, object],
+    processes: WorkerProcesses,
+) -> None:
     """Syncs tables, side by side where they have to go on together."""
     with _run(flags) as (printer, stop):
         config = flags.load(tables, scan)
@@ -99,7 +106,12 @@ def sync(flags: Flags, tables: list[str], until: Until, scan: Mapping[str, objec
         def one(table: str) -> TableState:
             with shown_progress(table, flags.quiet) as progress:
                 run = job.open_run(
-                    config, table, progress=progress, stop=job.Stop(stop), command="sync"
+                    config,
+                    table,
+                    progress=progress,
+                    stop=job.Stop(stop),
+                    command="sync",
+                    processes=processes,
                 )
                 return run.sync(until.condition())
 
@@ -141,14 +153,25 @@ def _print_states(printer: Printer, config: Config, states: list[TableState]) ->
 
 
 def snapshot(
-    flags: Flags, table: str, scan: Mapping[str, object], *, full_refresh: bool, yes: bool
+    flags: Flags,
+    table: str,
+    scan: Mapping[str, object],
+    processes: WorkerProcesses,
+    *,
+    full_refresh: bool,
+    yes: bool,
 ) -> None:
     """Plans, scans and loads one table."""
     with _run(flags) as (printer, stop):
         config = flags.load([table], scan)
         with shown_progress(table, flags.quiet) as progress:
             run = job.open_run(
-                config, table, progress=progress, stop=job.Stop(stop), command="snapshot"
+                config,
+                table,
+                progress=progress,
+                stop=job.Stop(stop),
+                command="snapshot",
+                processes=processes,
             )
             state = run.snapshot(full_refresh, yes)
         _print_states(printer, config, [state])

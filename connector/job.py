@@ -1,6 +1,5 @@
 """The composition root: a configuration and a table become a ready job."""
 
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import Run, Scanning
 from connector.ports import Destination, Progress, Quiet
 from connector.spool import ArrowSpool
+from connector.worker_processes import WorkerProcesses, usual_workers
 from connector.workers import ProcessScan, ThreadScan, interruptible, segment_scan
 
 if TYPE_CHECKING:
@@ -99,14 +99,15 @@ def open_run(
     stop: Callable[[float], bool] | None = None,
     command: str = "",
     credentials: Any = None,
+    processes: WorkerProcesses | None = None,
 ) -> Run:
     """Everything one run of one table needs.
 
     `credentials` are botocore's, of a session that a host program has opened; a scan in processes
-    of its own does not get them.
+    of its own does not get them. `processes` may wait for it already.
     """
     shown = progress or Quiet()
-    workers = config.scan.workers or min(os.cpu_count() or 1, 4)
+    workers = config.scan.workers or usual_workers()
     pause = stop or Stop()
     source = open_source(config, table, pause, credentials)
 
@@ -117,7 +118,7 @@ def open_run(
         small = description.size_bytes < SMALL_TABLE_BYTES and not config.scan.workers
         if count == 1 or small:
             return ThreadScan(config, state, shown)
-        return ProcessScan(config, state, shown, count)
+        return ProcessScan(config, state, shown, (processes or WorkerProcesses()).take(count))
 
     return Run(
         table=table,

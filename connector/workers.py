@@ -2,15 +2,12 @@
 
 import contextlib
 import gc
-import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 from connector.config import Config
@@ -21,6 +18,7 @@ from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import make_encoder
 from connector.ports import Progress
 from connector.spool import ArrowSpool
+from connector.worker_processes import WorkerProcess
 
 STOP_SECONDS = 20.0
 
@@ -103,36 +101,29 @@ class ThreadScan:
         self._thread.join(STOP_SECONDS)
 
 
-@dataclass
-class _Worker:
-    process: BaseProcess
-    pipe: Connection
-
-
 class ProcessScan:
     """Scans the segments in several processes, since decoding a page holds the interpreter."""
 
-    def __init__(self, config: Config, state: TableState, progress: Progress, workers: int) -> None:
+    def __init__(
+        self,
+        config: Config,
+        state: TableState,
+        progress: Progress,
+        workers: Sequence[WorkerProcess],
+    ) -> None:
         self._progress = progress
-        context = multiprocessing.get_context("spawn")
-        self._workers: list[_Worker] = []
-        for index in range(workers):
-            ours, theirs = context.Pipe()
-            segments = list(range(index, state.segments, workers))
-            process = context.Process(
-                target=_work,
-                args=(config, state, segments, workers, theirs, os.getpid()),
-                name=f"scan-{index}",
-            )
-            process.start()
-            theirs.close()
-            self._workers.append(_Worker(process, ours))
+        self._workers = workers
+        for index, worker in enumerate(workers):
+            segments = list(range(index, state.segments, len(workers)))
+            # One that has died is found as soon as this scan is asked whether it is finished.
+            with contextlib.suppress(OSError):
+                worker.pipe.send((config, state, segments, len(workers)))
 
     def finished(self) -> bool:
         """Whether every segment is done. Raises the error of a worker, or of its death."""
         return all([self._drain(worker) for worker in self._workers])
 
-    def _drain(self, worker: _Worker) -> bool:
+    def _drain(self, worker: WorkerProcess) -> bool:
         ended = not worker.process.is_alive()
         with contextlib.suppress(EOFError, OSError):
             while worker.pipe.poll():
@@ -190,14 +181,15 @@ class _PipedProgress:
         """A scan worker does not tail."""
 
 
-def _work(
+def work(
+    pipe: Connection,
+    parent: int,
     config: Config,
     state: TableState,
     segments: list[int],
     workers: int,
-    pipe: Connection,
-    parent: int,
 ) -> None:
+    """Scans some segments of a table, in a process of its own; the pipe tells when to stop."""
     # The parent hears Ctrl-C and decides; workers end when it says so, or when it is gone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Items are freed by reference counts; hunting for cycles costs three times the decoding.

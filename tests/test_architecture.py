@@ -35,11 +35,12 @@ MAY_IMPORT = {
 
 # Modules whose part is not simply the first name after "connector".
 PART_OF = {
+    "__main__": "cli",
     "cli*": "cli",
     "commands": "cli",
     "config_*": "config",
     "demo*": "demo",
-    "workers": "job",
+    "worker*": "job",
 }
 
 # Parts that import nothing but the standard library.

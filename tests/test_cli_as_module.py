@@ -1,12 +1,15 @@
-"""`python -m connector.cli` does what `connector` does."""
+"""`python -m connector` does what `connector` does, and `python -m connector.cli` as well."""
 
 import json
 import subprocess
 import sys
 
+import pytest
 
-def test_json_is_json(tmp_path):
-    command = [sys.executable, "-m", "connector.cli", "status", "--output", "json"]
+
+@pytest.mark.parametrize("module", ["connector", "connector.cli"])
+def test_json_is_json(tmp_path, module):
+    command = [sys.executable, "-m", module, "status", "--output", "json"]
     done = subprocess.run(
         [*command, "--to", f"duckdb:///{tmp_path}/a.duckdb"],
         capture_output=True,

@@ -28,7 +28,7 @@ log = logging.getLogger("connector.tail")
 
 HEARTBEAT = timedelta(seconds=60)
 RIVAL_TRIES = 5
-REST_SECONDS = 0.2
+REST_SECONDS = 0.1
 
 
 @dataclass
@@ -73,7 +73,8 @@ class Tail:
     def restart(self, state: TableState) -> None:
         """Goes on from a state that another step, or another run, has written."""
         self.state = state
-        self._began = self._since(state)
+        # Its time is told in whole seconds: a load that has ended may seem to be yet to come.
+        self._began = max(self.source.now(), state.scanned_until or state.planned_at)
         self._positions = {
             shard: Position(cursor, cursor) for shard, cursor in state.shards.items()
         }
@@ -84,12 +85,6 @@ class Tail:
             self.config.poll_seconds,
             settles_at=self._began + self._quiet,
         )
-
-    def _since(self, state: TableState) -> datetime:
-        """From when on this tail must have read: the source's time is told in whole seconds, so a
-        load that has ended may seem to be yet to come."""
-        now = self.source.now()
-        return max(now, state.scanned_until) if state.scanned_until else now
 
     def loaded(self, state: TableState) -> None:
         """Goes on after this run's own load, which moves no cursor.

@@ -1,0 +1,106 @@
+"""The processes of scan workers: forked at a program's beginning, or started when they are needed.
+
+A new process imports for half a second what the program has imported already. A fork has it at
+once, but is safe only while nothing runs beside the main thread.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import Any
+
+
+def usual_workers() -> int:
+    """How many workers scan where the configuration does not say it."""
+    return min(os.cpu_count() or 1, 4)
+
+
+@dataclass(frozen=True)
+class WorkerProcess:
+    """A process, and the pipe that brings it its task and takes back what it tells."""
+
+    process: BaseProcess
+    pipe: Connection
+
+
+@dataclass
+class WorkerProcesses:
+    """Processes that wait for a task. Use as a context manager: the idle ones end with it."""
+
+    _idle: list[WorkerProcess] = field(default_factory=list)
+
+    def fork(self, count: int) -> None:
+        """Lets so many processes wait, where they can be forked; else they are started later."""
+        # Elsewhere than on Linux, what the system's own libraries hold may not outlive a fork.
+        if count > 1 and sys.platform == "linux" and threading.active_count() == 1:
+            from connector.workers import work
+
+            self._idle += [_start("fork", number, work) for number in range(count)]
+
+    def take(self, count: int) -> list[WorkerProcess]:
+        """So many processes, which are the caller's to end; what is left over ends by itself."""
+        from connector.workers import work
+
+        taken, self._idle = self._idle[:count], self._idle[count:]
+        self.close()
+        return taken + [_start("spawn", number, work) for number in range(len(taken), count)]
+
+    def close(self) -> None:
+        """Lets the processes end that nobody has taken."""
+        for worker in self._idle:
+            worker.pipe.close()
+        self._idle = []
+
+    def __enter__(self) -> "WorkerProcesses":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _start(method: str, number: int, work: Callable[..., None]) -> WorkerProcess:
+    context: Any = multiprocessing.get_context(method)
+    ours, theirs = context.Pipe()
+    process = context.Process(
+        target=_serve, args=(work, ours, theirs, os.getpid()), name=f"scan-{number}", daemon=True
+    )
+    with _deaf_to_interrupts(), warnings.catch_warnings():
+        # Python counts the thread of Arrow's allocator, which knows what to do in a fork.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    theirs.close()
+    return WorkerProcess(process, ours)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """What is started here never hears Ctrl-C; one that comes meanwhile is heard afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(work: Callable[..., None], other_end: Connection, pipe: Connection, parent: int) -> None:
+    # This copy of it would hide that the parent has closed its own.
+    other_end.close()
+    try:
+        task = pipe.recv()
+    except EOFError:
+        return
+    work(pipe, parent, *task)

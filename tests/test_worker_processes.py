@@ -1,0 +1,112 @@
+"""Worker processes wait for a task, and end with whoever has started them."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing import active_children
+from pathlib import Path
+
+import pytest
+
+from connector.worker_processes import WorkerProcesses
+from tests.cli.program import wait_until
+
+WAITS = """
+import sys
+from multiprocessing import active_children
+from connector.worker_processes import WorkerProcesses
+with WorkerProcesses() as processes:
+    processes.fork(3)
+    print(*sorted(child.pid for child in active_children()), flush=True)
+    sys.stdin.readline()
+    taken = processes.take(int(sys.argv[1]))
+    print(*[worker.process.pid for worker in taken], flush=True)
+    sys.stdin.readline()
+"""
+
+
+def alive(pid: int) -> bool:
+    """Whether there is such a process that has not ended."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in "ZX"
+
+
+class Program:
+    """A program of its own: here, the server of a test may run in a thread."""
+
+    def __init__(self, taken: int) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", WAITS, str(taken)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.waiting = self.pids()
+
+    def pids(self) -> list[int]:
+        """The next line of process ids."""
+        assert self.process.stdout
+        return [int(pid) for pid in self.process.stdout.readline().split()]
+
+    def take(self) -> list[int]:
+        """Lets the program take its processes."""
+        assert self.process.stdin
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.pids()
+
+
+@pytest.fixture
+def program(request: pytest.FixtureRequest) -> Iterator[Program]:
+    """A program that has forked three processes, and then takes some of them."""
+    started = Program(getattr(request, "param", 1))
+    with started.process:
+        yield started
+        started.process.kill()
+
+
+def test_forks_end_with_a_program_that_is_killed(program: Program) -> None:
+    assert len(program.waiting) == 3 and all(map(alive, program.waiting))
+    program.process.kill()
+    wait_until(lambda: not any(map(alive, program.waiting)))
+
+
+def test_an_interrupt_is_heard_by_the_program_alone(program: Program) -> None:
+    for pid in program.waiting:
+        os.kill(pid, signal.SIGINT)
+    time.sleep(0.2)
+    assert all(map(alive, program.waiting))
+
+
+@pytest.mark.parametrize("program", [2], indirect=True)
+def test_those_that_are_left_over_end(program: Program) -> None:
+    taken = program.take()
+    assert taken == program.waiting[:2]
+    wait_until(lambda: not alive(program.waiting[2]))
+    assert all(map(alive, taken))
+
+
+@pytest.mark.parametrize("program", [4], indirect=True)
+def test_what_is_missing_is_started(program: Program) -> None:
+    taken = program.take()
+    assert taken[:3] == program.waiting
+    assert len(taken) == 4 and all(map(alive, taken))
+
+
+def test_beside_another_thread_nothing_is_forked() -> None:
+    ending = threading.Event()
+    thread = threading.Thread(target=ending.wait)
+    thread.start()
+    before = active_children()
+    with WorkerProcesses() as processes:
+        processes.fork(2)
+        assert active_children() == before
+    ending.set()
+    thread.join()
