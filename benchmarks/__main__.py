@@ -37,7 +37,7 @@ LARGE_ITEMS = 5_000_000
 
 
 def _decoding(options: argparse.Namespace) -> list[Any]:
-    return [decoding(shape, SHAPES[shape], 2 * options.rounds - 1) for shape in options.shapes]
+    return [decoding(shape, SHAPES[shape], 2 * options.rounds + 1) for shape in options.shapes]
 
 
 def _snapshots(options: argparse.Namespace) -> list[Any]:
@@ -106,10 +106,11 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=1_000_000, help="items of the flat table")
     parser.add_argument("--shapes", type=_names([*SHAPES]), default=[*SHAPES])
     parser.add_argument("--destinations", type=_names(KINDS), default=[*KINDS])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, help="of each; 3 with --full, else 1")
     parser.add_argument("--peer", type=Path, help="an ingestr to run beside, into Postgres")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     options = parser.parse_args()
+    options.rounds = options.rounds or (3 if options.full else 1)
     console = Console(width=150, highlight=False)
     figures: dict[str, Any] = {
         "machine": {"python": platform.python_version(), "processors": os.cpu_count()}

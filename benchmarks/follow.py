@@ -29,6 +29,14 @@ class Followed:
     worst: float
 
 
+@dataclass(frozen=True)
+class Written:
+    """How many changes, each of an item of its own, and the sum of their times."""
+
+    changes: int
+    times: int
+
+
 def followed(kind: str, per_second: int, seconds: float) -> Followed:
     """Writes changes at a steady rate while the program follows, in processes of their own."""
     context = get_context("spawn")
@@ -40,18 +48,19 @@ def followed(kind: str, per_second: int, seconds: float) -> Followed:
             TemporaryDirectory(prefix="connector-bench-") as name,
             warehouse(kind, Path(name)) as place,
         ):
-            committed, events, took = _follow(ours, place, Path(name), seconds)
-            ages = _ages(place, committed, events)
+            committed, written, took = _follow(ours, place, Path(name), seconds)
+            ages = _ages(place, committed, written)
     finally:
         ours.close()
         writer.join()
     cuts = quantiles(ages, n=100)
-    return Followed(kind, events, events / took, cuts[49], cuts[94], max(ages))
+    rate = written.changes / took
+    return Followed(kind, written.changes, rate, cuts[49], cuts[94], max(ages))
 
 
 def _follow(
     pipe: Connection, place: Warehouse, folder: Path, seconds: float
-) -> tuple[list[tuple[int, float]], int, float]:
+) -> tuple[list[tuple[int, float]], Written, float]:
     """Follows for so long; returns rows written and time of each commit, and all changes."""
     from connector import job
     from connector.config import load
@@ -81,24 +90,24 @@ def _follow(
     committed.clear()
     pipe.send("start")
     ends = time.monotonic() + seconds
-    written: list[int] = []
+    written: list[Written] = []
 
     def enough(tail: Tail) -> bool:
         if time.monotonic() >= ends and not written:
             pipe.send("stop")
             written.append(pipe.recv())
-        return bool(written) and sum(rows for rows, _ in committed) >= written[0]
+        return bool(written) and sum(rows for rows, _ in committed) >= written[0].changes
 
     began = time.monotonic()
     run.tail(enough)
     return committed, written[0], time.monotonic() - began
 
 
-def _ages(place: Warehouse, committed: list[tuple[int, float]], events: int) -> list[float]:
+def _ages(place: Warehouse, committed: list[tuple[int, float]], written: Written) -> list[float]:
     """The age of every change at its commit: changes of a commit are rows of one number."""
-    (rows,) = place.ask("SELECT count(*) FROM load")
-    if rows != events:
-        raise AssertionError(f"the table has {rows} rows, and {events} were written")
+    found = Written(*map(int, place.ask("SELECT count(DISTINCT id), sum(made) FROM load")))
+    if found != written:
+        raise AssertionError(f"the table has {found}, and {written} was written")
     found = place.ask(
         "SELECT string_agg(CAST(made AS VARCHAR) || ' ' || CAST(_commit AS VARCHAR), ',') FROM load"
     )[0]
@@ -123,14 +132,16 @@ def write(pipe: Connection, per_second: int) -> None:
         stop = threading.Event()
         threading.Thread(target=lambda: (pipe.recv(), stop.set()), daemon=True).start()
         began = time.monotonic()
-        done = 0
+        done = total = 0
         while not stop.wait(SLICE_SECONDS):
             due = int((time.monotonic() - began) * per_second)
             for number in range(done, due):
-                made = {"N": str(int(time.time() * 1000))}
-                table.put({"id": {"S": f"id-{number}"}, **prerendered.flat(number), "made": made})
+                made = int(time.time() * 1000)
+                item = {**prerendered.flat(number), "made": {"N": str(made)}}
+                table.put({"id": {"S": f"id-{number}"}, **item})
+                total += made
             done = due
-        pipe.send(done)
+        pipe.send(Written(done, total))
         try:
             pipe.recv()
         except EOFError:

@@ -13,6 +13,9 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.snapshots import connector
 from benchmarks.warehouses import DuckDBFile
+from connector.errors import Interrupted
+
+ITEMS = 1000
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Idle:
 
 
 def idle(shards: int, settle: float, seconds: float) -> Idle:
-    """Follows a stream of so many open, empty shards."""
+    """Follows a small table whose stream has so many open, empty shards."""
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     server = context.Process(target=serve, args=(theirs, shards))
@@ -50,18 +53,24 @@ def _follow(pipe: Connection, folder: Path, shards: int, settle: float, seconds:
         "AWS_ENDPOINT_URL_DYNAMODB": url,
         "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": url,
     }
-    command = connector("sync", DuckDBFile(folder), "--follow")
-    program = subprocess.Popen(command, cwd=folder, env=environment)
+    place = DuckDBFile(folder)
+    command = connector("sync", place, "--follow", "--quiet")
+    program = subprocess.Popen(
+        command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+    )
     try:
         time.sleep(settle)
         began, before, used = time.monotonic(), _calls(pipe), _seconds_of(program.pid)
         time.sleep(seconds)
         after, now_used, took = _calls(pipe), _seconds_of(program.pid), time.monotonic() - began
-        if program.poll() is not None:
-            raise AssertionError(f"the program ended with {program.returncode}")
     finally:
         program.terminate()
-        program.wait(30)
+        _, said = program.communicate(timeout=30)
+    if program.returncode != Interrupted.exit_code:
+        raise AssertionError(f"the program ended with {program.returncode}: {said}")
+    found = place.ask("SELECT count(DISTINCT id), sum(n) FROM load")
+    if tuple(map(int, found)) != (ITEMS, sum(range(ITEMS))):
+        raise AssertionError(f"the table has {found}, and {ITEMS} items were served")
     made = {name: after[name] - before.get(name, 0) for name in after}
     records = made.pop("GetRecords", 0)
     return Idle(shards, took, records / took, sum(made.values()) / took, (now_used - used) / took)
@@ -80,11 +89,12 @@ def _seconds_of(process: int) -> float:
 
 
 def serve(pipe: Connection, shards: int) -> None:
-    """Serves an empty table until the pipe closes; answers how often each operation was called."""
+    """Serves a small table until the pipe closes; answers how often each operation was called."""
     from tests.rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB
 
     with ScriptedDynamoDB(clock=RunningClock()) as rig:
-        rig.create_table("load", KeySchema(Key("id")), shards=shards)
+        table = rig.create_table("load", KeySchema(Key("id")), shards=shards)
+        table.load({"id": {"S": f"id-{n}"}, "n": {"N": str(n)}} for n in range(ITEMS))
         pipe.send(rig.url)
         while True:
             try:

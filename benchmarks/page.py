@@ -82,8 +82,7 @@ def _targets(parts: dict[str, list[Any]]) -> list[dict[str, str]]:
     flat, nested = snapshots["duckdb", "flat"], snapshots["duckdb", "nested"]
     postgres = snapshots["postgres", "flat"]
     large = {each.destination: each for each in parts["large"]}
-    peer = large["postgres"].peer or float("nan")
-    small_peer = postgres.peer or float("nan")
+    peers = (large["postgres"].peer, postgres.peer)
     tails: dict[str, list[float]] = {}
     for each in parts["tails"]:
         tails.setdefault(each.destination, []).append(each.rate)
@@ -102,17 +101,17 @@ def _targets(parts: dict[str, list[Any]]) -> list[dict[str, str]]:
         (
             "snapshot to DuckDB, flat",
             "≥ 8 × ingestr",
-            _with_both(large["duckdb"].rate / peer, flat.rate / small_peer, ".1f", " ×"),
+            _with_both(large["duckdb"], flat, *peers, ".1f"),
         ),
         (
             "the same, of what the machine allows",
             "≥ 50 %",
-            _with_both(large["duckdb"].rate / large["duckdb"].limit, flat.rate / flat.limit, ".0%"),
+            _with_both(large["duckdb"], flat, large["duckdb"].limit, flat.limit, ".0%"),
         ),
         (
             "snapshot to Postgres, flat",
             "≥ 5 × ingestr",
-            _with_both(large["postgres"].rate / peer, postgres.rate / small_peer, ".1f", " ×"),
+            _with_both(large["postgres"], postgres, *peers, ".1f"),
         ),
         ("snapshot, nested", "≥ 50 % of flat in MB/s", f"{bytes_ratio:.0%}"),
         ("backlog, DuckDB", "≥ 40,000 events/s", f"{median(tails['duckdb']):,.0f}"),
@@ -133,8 +132,18 @@ def _targets(parts: dict[str, list[Any]]) -> list[dict[str, str]]:
     return [dict(zip(("what", "target", "measured"), line, strict=True)) for line in lines]
 
 
-def _with_both(large: float, small: float, form: str, unit: str = "") -> str:
-    return f"{large:{form}}{unit} with 5 M items, {small:{form}}{unit} with 1 M"
+def _with_both(
+    large: Snapshot,
+    small: Snapshot,
+    large_other: float | None,
+    small_other: float | None,
+    form: str,
+) -> str:
+    """Ratios to another rate with five million items and with one."""
+    if not (large_other and small_other):
+        return "not measured"
+    sizes = ((large, large_other, "5 M"), (small, small_other, "1 M"))
+    return "; ".join(f"{size}: {report.both(each, other, form)}" for each, other, size in sizes)
 
 
 if __name__ == "__main__":

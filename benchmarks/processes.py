@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 SAMPLE_SECONDS = 0.05
@@ -20,6 +21,17 @@ class Cost:
     wall: float
     cpu: float
     peak_bytes: int
+    began: datetime
+    said: str
+    """What it wrote to stderr."""
+
+    def seconds_until(self, words: str) -> float:
+        """Seconds from the start to the first log line with these words."""
+        for line in self.said.splitlines():
+            if words in line:
+                at = datetime.fromisoformat(line[:23].replace(",", ".")).astimezone()
+                return (at - self.began).total_seconds()
+        raise AssertionError(f"it did not say {words!r}, but: {self.said}")
 
 
 def measured(
@@ -27,7 +39,7 @@ def measured(
 ) -> Cost:
     """Runs a command to its end. Raises CalledProcessError, with its stderr, where it fails."""
     before = _children_seconds()
-    started = time.monotonic()
+    started, began = time.monotonic(), datetime.now(UTC)
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -46,7 +58,7 @@ def measured(
         errors = stream.read()
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, stderr=errors)
-    return Cost(wall, _children_seconds() - before, peak)
+    return Cost(wall, _children_seconds() - before, peak, began, errors)
 
 
 def _children_seconds() -> float:

@@ -54,15 +54,21 @@ def _snapshot(each: Snapshot) -> dict[str, str]:
         "destination": each.destination,
         "shape": each.shape,
         "items": f"{each.items:,}",
+        "loaded/s": f"{each.loaded:,.0f}",
         "items/s": f"{each.rate:,.0f}",
         "MB/s": f"{each.rate * each.item_bytes / 1e6:.0f}",
         "CPU s": f"{each.cpu:.1f}",
         "peak MB": f"{each.peak_bytes / 1e6:.0f}",
         "× boto3 receive": f"{each.rate / each.boto3:.1f}",
         "× by hand": f"{each.rate / each.by_hand:.0f}",
-        "× ingestr": f"{each.rate / each.peer:.1f}" if each.peer else "",
-        "of the limit": f"{each.rate / each.limit:.0%}",
+        "× ingestr": both(each, each.peer, ".1f") if each.peer else "",
+        "of the limit": both(each, each.limit, ".0%"),
     }
+
+
+def both(each: Snapshot, other: float, form: str) -> str:
+    """Ratios to another rate: until the rows are there, and of the whole command."""
+    return f"{each.loaded / other:{form}} / {each.rate / other:{form}}"
 
 
 def _drained(each: Drained) -> dict[str, str]:
@@ -112,7 +118,7 @@ def _grown(each: Grown) -> dict[str, str]:
     return {
         "items": f"{each.items:,}",
         "workers": f"{each.workers}",
-        "changes": f"{each.changes:,}",
+        "changes": f"{each.changes:,}" if each.changes else "",
         "seconds": f"{each.seconds:.1f}",
         "µs each": f"{each.microseconds:.2f}",
         "items/s": f"{each.rate:,.0f}",

@@ -16,18 +16,23 @@ from tests.rigs.scripted import PrerenderedTable
 from tests.rigs.scripted.prerendered import Shape
 
 WORKERS = 2
+LOADED = "rows loaded in commit"
 NUMBERS = ("price", "n", "column_000")
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Medians of one workload; rates are items per second of wall time."""
+    """Medians of one workload; rates are items per second of wall time.
+
+    `rate` is that of the whole command, with its proof; `loaded` that until the rows are there.
+    """
 
     shape: str
     destination: str
     items: int
     item_bytes: float
     rate: float
+    loaded: float
     cpu: float
     peak_bytes: int
     boto3: float
@@ -66,7 +71,7 @@ def snapshot(
                 note("inserted", items, insert(folder, source, place))
                 if peer and (kind, shape) == ("postgres", "flat"):
                     place.clean()
-                    note("peer", items, _peer(peer, folder, source, place))
+                    note("peer", items, _peer(peer, folder, source, place, items))
                 place.clean()
     return Snapshot(
         shape=shape,
@@ -74,6 +79,7 @@ def snapshot(
         items=items,
         item_bytes=len(table.page({"Segment": 0, "TotalSegments": 1}).body) / table.per_page,
         rate=items / median(run.wall for run in runs),
+        loaded=items / median(run.seconds_until(LOADED) for run in runs),
         cpu=median(run.cpu for run in runs),
         peak_bytes=max(run.peak_bytes for run in runs),
         **{name: median(values) for name, values in rates.items()},
@@ -93,7 +99,7 @@ def sync(
         folder=folder,
         environment=source.environment,
     )
-    number = next((name for name in NUMBERS if name in table.shape(0)), "id")
+    number = summed(table)
     found = place.ask(f"SELECT count(*), count(DISTINCT id), sum({number}) FROM load")
     expected = (table.items, table.items, table.total(number))
     if tuple(map(Decimal, found)) != expected:
@@ -101,10 +107,14 @@ def sync(
     return cost
 
 
+def summed(table: PrerenderedTable) -> str:
+    """The attribute whose sum is compared."""
+    return next(name for name in NUMBERS if name in table.shape(0))
+
+
 def connector(command: str, place: Warehouse, *flags: str) -> list[str]:
     """A command line of the program for the table `load`."""
-    program = [sys.executable, "-m", "connector", command, "load", "--quiet"]
-    return [*program, "--to", place.url, *flags]
+    return [sys.executable, "-m", "connector", command, "load", "--to", place.url, *flags]
 
 
 def part(*arguments: str) -> Cost:
@@ -140,7 +150,7 @@ def insert(folder: Path, source: Served, place: Warehouse) -> float:
     return cost.wall
 
 
-def _peer(program: Path, folder: Path, source: Served, place: Warehouse) -> float:
+def _peer(program: Path, folder: Path, source: Served, place: Warehouse, items: int) -> float:
     """Another program's Scan into Postgres: ingestr."""
     host = source.url.removeprefix("http://")
     keys = "region=us-west-2&access_key_id=test&secret_access_key=test"
@@ -151,4 +161,8 @@ def _peer(program: Path, folder: Path, source: Served, place: Warehouse) -> floa
         *("--source-uri", f"dynamodb://{host}?{keys}", "--source-table", "load"),
         *("--dest-uri", place.url, "--dest-table", "public.peer", "--progress", "log"),
     ]
-    return measured(command, folder=folder, environment=source.environment).wall
+    cost = measured(command, folder=folder, environment=source.environment)
+    (rows,) = place.ask("SELECT count(*) FROM public.peer")
+    if rows != items:
+        raise AssertionError(f"{program} wrote {rows} of {items} items")
+    return cost.wall

@@ -47,7 +47,7 @@ def drained(kind: str, rows: int, events: int) -> Drained:
 
 
 def _tail(folder: Path, source: Served, place: Warehouse) -> Cost:
-    command = connector("tail", place)
+    command = connector("tail", place, "--quiet")
     return measured(command, folder=folder, environment=source.environment)
 
 
