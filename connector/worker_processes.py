@@ -36,29 +36,41 @@ class WorkerProcess:
 class WorkerProcesses:
     """Processes that wait for a task. Use as a context manager: the idle ones end with it."""
 
-    _idle: list[WorkerProcess] = field(default_factory=list)
+    _idle: list[WorkerProcess] = field(default_factory=list, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def fork(self, count: int) -> None:
         """Lets so many processes wait, where they can be forked; else they are started later."""
         # Elsewhere than on Linux, what the system's own libraries hold may not outlive a fork.
-        if count > 1 and sys.platform == "linux" and threading.active_count() == 1:
-            from connector.workers import work
+        if count < 2 or sys.platform != "linux" or threading.active_count() > 1:
+            return
+        from connector.workers import work
 
+        with warnings.catch_warnings():
+            # Python counts the thread of Arrow's allocator, which knows what to do in a fork.
+            warnings.simplefilter("ignore", DeprecationWarning)
             self._idle += [_start("fork", number, work) for number in range(count)]
 
     def take(self, count: int) -> list[WorkerProcess]:
-        """So many processes, which are the caller's to end; what is left over ends by itself."""
+        """So many processes, which are the caller's to end; what is left over ends by itself.
+
+        Tables that are synced side by side may ask at once.
+        """
         from connector.workers import work
 
-        taken, self._idle = self._idle[:count], self._idle[count:]
-        self.close()
+        idle = self._emptied()
+        taken, left = idle[:count], idle[count:]
+        _end(left)
         return taken + [_start("spawn", number, work) for number in range(len(taken), count)]
 
     def close(self) -> None:
         """Lets the processes end that nobody has taken."""
-        for worker in self._idle:
-            worker.pipe.close()
-        self._idle = []
+        _end(self._emptied())
+
+    def _emptied(self) -> list[WorkerProcess]:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        return idle
 
     def __enter__(self) -> "WorkerProcesses":
         return self
@@ -72,15 +84,18 @@ class WorkerProcesses:
         self.close()
 
 
+def _end(workers: list[WorkerProcess]) -> None:
+    for worker in workers:
+        worker.pipe.close()
+
+
 def _start(method: str, number: int, work: Callable[..., None]) -> WorkerProcess:
     context: Any = multiprocessing.get_context(method)
     ours, theirs = context.Pipe()
     process = context.Process(
         target=_serve, args=(work, ours, theirs, os.getpid()), name=f"scan-{number}", daemon=True
     )
-    with _deaf_to_interrupts(), warnings.catch_warnings():
-        # Python counts the thread of Arrow's allocator, which knows what to do in a fork.
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with _deaf_to_interrupts():
         process.start()
     theirs.close()
     return WorkerProcess(process, ours)

@@ -192,7 +192,9 @@ def work(
     """Scans some segments of a table, in a process of its own; the pipe tells when to stop."""
     # The parent hears Ctrl-C and decides; workers end when it says so, or when it is gone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Items are freed by reference counts; hunting for cycles costs three times the decoding.
+    # Items are freed by reference counts; hunting for cycles costs three times the decoding. What a
+    # fork has inherited stays, and is not looked at: to look would copy it.
+    gc.freeze()
     gc.disable()
 
     def stopped() -> bool:

@@ -100,6 +100,25 @@ def test_what_is_missing_is_started(program: Program) -> None:
     assert len(taken) == 4 and all(map(alive, taken))
 
 
+def test_two_tables_never_take_the_same_process() -> None:
+    """A program that syncs them side by side has threads, and has forked before."""
+    script = """
+import threading
+from connector.worker_processes import WorkerProcesses
+with WorkerProcesses() as processes:
+    processes.fork(4)
+    together, taken = threading.Barrier(4), []
+    def take():
+        together.wait()
+        taken.extend(processes.take(2))
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    assert len({worker.process.pid for worker in taken}) == 8
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
 def test_beside_another_thread_nothing_is_forked() -> None:
     ending = threading.Event()
     thread = threading.Thread(target=ending.wait)
