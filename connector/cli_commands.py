@@ -113,7 +113,7 @@ def sync(
                     command="sync",
                     processes=processes,
                 )
-                return run.sync(until.condition())
+                return run.sync(processes.closing(until.condition()))
 
         if len(names) == 1 or (not until.follow and until.seconds is None):
             states = [one(name) for name in names]

@@ -110,6 +110,7 @@ def open_run(
     workers = config.scan.workers or usual_workers()
     pause = stop or Stop()
     source = open_source(config, table, pause, credentials)
+    waiting = processes or WorkerProcesses()
 
     def start_scan(state: TableState) -> Scanning:
         description = source.describe()
@@ -117,8 +118,9 @@ def open_run(
         count = min(workers, state.segments)
         small = description.size_bytes < SMALL_TABLE_BYTES and not config.scan.workers
         if count == 1 or small:
+            waiting.close()
             return ThreadScan(config, state, shown)
-        return ProcessScan(config, state, shown, (processes or WorkerProcesses()).take(count))
+        return ProcessScan(config, state, shown, waiting.take(count))
 
     return Run(
         table=table,

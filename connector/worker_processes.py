@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
+
+Subject = TypeVar("Subject")
 
 
 def usual_workers() -> int:
@@ -49,7 +51,12 @@ class WorkerProcesses:
         with warnings.catch_warnings():
             # Python counts the thread of Arrow's allocator, which knows what to do in a fork.
             warnings.simplefilter("ignore", DeprecationWarning)
-            self._idle += [_start("fork", number, work) for number in range(count)]
+            for number in range(count):
+                try:
+                    self._idle.append(_start("fork", number, work))
+                except OSError:
+                    # No more processes may be had. Whether they are needed is not known yet.
+                    return
 
     def take(self, count: int) -> list[WorkerProcess]:
         """So many processes, which are the caller's to end; what is left over ends by itself.
@@ -59,13 +66,22 @@ class WorkerProcesses:
         from connector.workers import work
 
         idle = self._emptied()
-        taken, left = idle[:count], idle[count:]
-        _end(left)
+        taken = [worker for worker in idle if worker.process.is_alive()][:count]
+        _end([worker for worker in idle if worker not in taken])
         return taken + [_start("spawn", number, work) for number in range(len(taken), count)]
 
     def close(self) -> None:
         """Lets the processes end that nobody has taken."""
         _end(self._emptied())
+
+    def closing(self, ended: Callable[[Subject], bool]) -> Callable[[Subject], bool]:
+        """The condition for the end of a tail: by then a scan has begun, or none will."""
+
+        def closed(subject: Subject) -> bool:
+            self.close()
+            return ended(subject)
+
+        return closed
 
     def _emptied(self) -> list[WorkerProcess]:
         with self._lock:

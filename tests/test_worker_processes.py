@@ -100,6 +100,25 @@ def test_what_is_missing_is_started(program: Program) -> None:
     assert len(taken) == 4 and all(map(alive, taken))
 
 
+@pytest.mark.parametrize("program", [3], indirect=True)
+def test_one_that_was_killed_is_replaced(program: Program) -> None:
+    os.kill(program.waiting[1], signal.SIGKILL)
+    wait_until(lambda: not alive(program.waiting[1]))
+    taken = program.take()
+    assert taken[:2] == [program.waiting[0], program.waiting[2]]
+    assert len(taken) == 3 and all(map(alive, taken))
+
+
+def test_where_no_process_may_be_had_none_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr("os.fork", refuse)
+    with WorkerProcesses() as processes:
+        processes.fork(2)
+        assert processes._idle == []
+
+
 def test_two_tables_never_take_the_same_process() -> None:
     """A program that syncs them side by side has threads, and has forked before."""
     script = """

@@ -17,7 +17,14 @@ from connector.core.shards import (
     newcomers,
     window,
 )
-from connector.errors import WAYS_OUT, BadAnswer, HistoryLost, Interrupted, Unreachable
+from connector.errors import (
+    WAYS_OUT,
+    BadAnswer,
+    HistoryLost,
+    Interrupted,
+    StreamDisabled,
+    Unreachable,
+)
 from connector.ports import Source
 
 log = logging.getLogger("connector.tail")
@@ -115,6 +122,17 @@ class Discovery:
                 "no open one.",
                 "Nothing is lost yet; run the same command again.",
             )
+
+    def check_enabled(self, table: str, cursors: Mapping[str, Cursor]) -> None:
+        """Raises StreamDisabled where the stream was switched off and is read to its end."""
+        ended = all(cursor.done for cursor in cursors.values())
+        if self.listed_at is None or self.listing.enabled or not ended:
+            return
+        raise StreamDisabled(
+            f"The stream of {table} was switched off; everything in it was read, and later changes "
+            "are in no stream.",
+            f"Enable it again, then: {WAYS_OUT}",
+        )
 
     def complete(self, cursors: Mapping[str, Cursor], since: datetime) -> bool:
         """Whether the listing is younger than `since`, and no shard that must exist is missing."""

@@ -12,7 +12,7 @@ from connector.core.encoder import Encoder
 from connector.core.fold import Counts, Deletes, Fold
 from connector.core.shards import OVERLAP, Shard, forgettable, read_through
 from connector.core.state import Phase, TableState
-from connector.errors import WAYS_OUT, CursorMoved, StreamDisabled
+from connector.errors import CursorMoved
 from connector.failpoints import failpoint
 from connector.pipeline.alarm import LagAlarm
 from connector.pipeline.committing import Committing
@@ -111,7 +111,7 @@ class Tail:
                     moved = self._round()
                 if not self._more:
                     self._rivals = 0
-                self._check_disabled()
+                self._discovery.check_enabled(self.state.table, self._cursors())
                 ended = finished()
                 if ended:
                     self._commit(self._fold(), (), force=True)
@@ -155,16 +155,6 @@ class Tail:
                 f"Another run started {self.state.table} anew.", "Run the same command again."
             )
         self.restart(state)
-
-    def _check_disabled(self) -> None:
-        ended = all(position.cursor.done for position in self._positions.values())
-        if self._discovery.listed_at is None or self._discovery.listing.enabled or not ended:
-            return
-        raise StreamDisabled(
-            f"The stream of {self.state.table} was switched off; everything in it was read, and "
-            "later changes are in no stream.",
-            f"Enable it again, then: {WAYS_OUT}",
-        )
 
     def caught_up(self) -> bool:
         """Every shard is read up to now, and was listed when this tail was no longer young.
@@ -244,9 +234,10 @@ class Tail:
         self._settle()
         for turn in turns:
             turn.move(self._positions[turn.shard.id])
-        spans = self._spans()
         now = self.source.now()
         consistent = now if self._consistent() else None
+        # A claim about all shards is made only where no rival has moved any.
+        spans = self._spans(every=consistent is not None)
         news = found or any(span.since != span.until for span in spans)
         resting = self._committed_at is not None and now - self._committed_at < HEARTBEAT
         if not (spans or news) or (not news and not consistent and resting and not force):
@@ -272,11 +263,11 @@ class Tail:
         if force or not self._more:
             self._settle()
 
-    def _spans(self) -> list[Span]:
+    def _spans(self, every: bool) -> list[Span]:
         return [
             Span(SHARD + name, position.committed, position.cursor)
             for name, position in self._positions.items()
-            if position.committed != position.cursor or position.seen_later()
+            if every or position.committed != position.cursor or position.seen_later()
         ]
 
     def _settle(self) -> None:
@@ -311,7 +302,13 @@ class Tail:
 
         Until each shard is read past the end of the scan, a row may show an older value.
         """
-        if self.state.phase is not Phase.TAILING or self.state.consistent_since:
+        end = self.state.scanned_until
+        if self.state.phase is not Phase.TAILING or self.state.consistent_since or not end:
             return False
         # The last shards of a stream that was just switched off may not be listed yet.
-        return self._discovery.listing.enabled and self.caught_up()
+        settled, found = end + self._quiet, self._discovery
+        return (
+            found.listing.enabled
+            and found.complete(self._cursors(), settled)
+            and all(p.read_through(settled) or self._proven(p) for p in self._positions.values())
+        )

@@ -14,6 +14,7 @@ from connector.errors import (
     SourceRefused,
     Throttled,
 )
+from connector.pipeline.tail import Tail
 from tests.rigs.scripted import faults
 from tests.rigs.scripted.faults import Effect
 from tests.rigs.scripted.scenario import (
@@ -208,6 +209,26 @@ def test_12_changes_of_the_last_page_come_to_the_stream_a_second_later(replica: 
     numbers = {item["id"]: item["n"] for item in replica.contents().values()}
     assert len(numbers) == 40
     assert {numbers[f"old {n}"] for n in range(0, 40, 5)} == {7}
+
+
+def test_12_a_tail_that_never_catches_up_says_when_the_table_is_consistent(
+    replica: Replica,
+) -> None:
+    """What counts is the end of the scan, not the beginning of the run."""
+    replica.play(Before(3))
+    assert replica.rounds(1).consistent_since is None
+    for minute in range(10):
+        replica.play(Wait(minutes=1), Write(300, seed=minute, keys=300))
+    replica.settings["tail.batch_records"] = 1000
+    caught_up = []
+
+    def one_round(tail: Tail) -> bool:
+        caught_up.append(tail.caught_up())
+        return True
+
+    state = replica.tail(one_round)
+    assert caught_up == [False]
+    assert state.consistent_since
 
 
 @pytest.mark.usefixtures("small_scan")
