@@ -18,6 +18,9 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, TypeVar
 
+END_SECONDS = 1.0
+"""How long a process may take to hear that its pipe was closed; after that it is not waited for."""
+
 Subject = TypeVar("Subject")
 
 
@@ -103,6 +106,8 @@ class WorkerProcesses:
 def _end(workers: list[WorkerProcess]) -> None:
     for worker in workers:
         worker.pipe.close()
+    for worker in workers:
+        worker.process.join(END_SECONDS)
 
 
 def _start(method: str, number: int, work: Callable[..., None]) -> WorkerProcess:

@@ -138,6 +138,20 @@ with WorkerProcesses() as processes:
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
+def test_once_a_tail_has_begun_none_waits_any_longer() -> None:
+    script = """
+from multiprocessing import active_children
+from connector.worker_processes import WorkerProcesses
+with WorkerProcesses() as processes:
+    processes.fork(3)
+    ended = processes.closing(lambda rounds: rounds > 1)
+    assert len(active_children()) == 3
+    assert not ended(1) and ended(2)
+    assert active_children() == []
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
 def test_beside_another_thread_nothing_is_forked() -> None:
     ending = threading.Event()
     thread = threading.Thread(target=ending.wait)
