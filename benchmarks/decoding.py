@@ -48,10 +48,13 @@ def decoding(shape: str, make: Callable[[int], dict[str, Any]], rounds: int) -> 
     parser = create_parser("json")
     deserialize = TypeDeserializer().deserialize
 
-    def by_botocore() -> None:
+    def parsed() -> list[dict[str, Any]]:
         answer = {"headers": {}, "status_code": 200, "body": body}
-        page = parser.parse(answer, operation.output_shape)
-        for item in page["Items"]:
+        items: list[dict[str, Any]] = parser.parse(answer, operation.output_shape)["Items"]
+        return items
+
+    def by_botocore() -> None:
+        for item in parsed():
             _ = {name: deserialize(value) for name, value in item.items()}
 
     encoder.encode_page(body)
@@ -61,8 +64,7 @@ def decoding(shape: str, make: Callable[[int], dict[str, Any]], rounds: int) -> 
         ours += _seconds(lambda: encoder.encode_page(body))
         theirs += _seconds(by_botocore)
     items = table.per_page
-    parsed = parser.parse({"headers": {}, "status_code": 200, "body": body}, operation.output_shape)
-    _check(encoder.encode_page(body)[0].rows, parsed["Items"], summed(table))
+    _check(encoder.encode_page(body)[0].rows, parsed(), summed(table))
     return Decoding(shape, len(body) / table.per_page, items / median(ours), items / median(theirs))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.snapshots import connector
-from benchmarks.warehouses import DuckDBFile
+from benchmarks.warehouses import DuckDBFile, compare
 from connector.errors import Interrupted
 
 ITEMS = 1000
@@ -68,9 +68,7 @@ def _follow(pipe: Connection, folder: Path, shards: int, settle: float, seconds:
         _, said = program.communicate(timeout=30)
     if program.returncode != Interrupted.exit_code:
         raise AssertionError(f"the program ended with {program.returncode}: {said}")
-    found = place.ask("SELECT count(DISTINCT id), sum(n) FROM load")
-    if tuple(map(int, found)) != (ITEMS, sum(range(ITEMS))):
-        raise AssertionError(f"the table has {found}, and {ITEMS} items were served")
+    compare(place, "SELECT count(DISTINCT id), sum(n) FROM load", ITEMS, sum(range(ITEMS)))
     made = {name: after[name] - before.get(name, 0) for name in after}
     records = made.pop("GetRecords", 0)
     return Idle(shards, took, records / took, sum(made.values()) / took, (now_used - used) / took)

@@ -5,13 +5,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
 from benchmarks.processes import Cost, Served, measured, printed, served
-from benchmarks.warehouses import Warehouse, warehouse
+from benchmarks.warehouses import Warehouse, compare, warehouse
 from tests.rigs.scripted import PrerenderedTable
 from tests.rigs.scripted.prerendered import Shape
 
@@ -100,10 +99,8 @@ def sync(
         environment=source.environment,
     )
     number = summed(table)
-    found = place.ask(f"SELECT count(*), count(DISTINCT id), sum({number}) FROM load")
-    expected = (table.items, table.items, table.total(number))
-    if tuple(map(Decimal, found)) != expected:
-        raise AssertionError(f"the table has {found}, and {expected} was served")
+    sql = f"SELECT count(*), count(DISTINCT id), sum({number}) FROM load"
+    compare(place, sql, table.items, table.items, table.total(number))
     return cost
 
 
@@ -162,7 +159,5 @@ def _peer(program: Path, folder: Path, source: Served, place: Warehouse, items: 
         *("--dest-uri", place.url, "--dest-table", "public.peer", "--progress", "log"),
     ]
     cost = measured(command, folder=folder, environment=source.environment)
-    (rows,) = place.ask("SELECT count(*) FROM public.peer")
-    if rows != items:
-        raise AssertionError(f"{program} wrote {rows} of {items} items")
+    compare(place, "SELECT count(*) FROM public.peer", items)
     return cost.wall

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +24,13 @@ class Warehouse(Protocol):
     def clean(self) -> None:
         """Makes it empty again."""
         ...
+
+
+def compare(place: Warehouse, sql: str, *expected: int | Decimal) -> None:
+    """Raises AssertionError where the only row of a query is not what was served."""
+    found = tuple(map(Decimal, place.ask(sql)))
+    if found != expected:
+        raise AssertionError(f"{place.url} has {found}, and {expected} was served: {sql}")
 
 
 class DuckDBFile:

@@ -82,11 +82,9 @@ def sync(
     quiet: Quietly = False,
 ) -> None:
     """Bring tables up to date: the first time a snapshot, then the changes since."""
-    from connector.worker_processes import WorkerProcesses
+    from connector.worker_processes import forked_workers
 
-    with WorkerProcesses() as processes:
-        if workers:
-            processes.fork(min(workers, segments or workers))
+    with forked_workers(workers or 0, segments) as processes:
         from connector import cli_commands as commands
 
         flags = commands.Flags(config, to, output, quiet)
@@ -112,11 +110,9 @@ def snapshot(
     quiet: Quietly = False,
 ) -> None:
     """Read a whole table once and load it; changes made meanwhile are drained as well."""
-    from connector.worker_processes import WorkerProcesses, usual_workers
+    from connector.worker_processes import forked_workers, usual_workers
 
-    with WorkerProcesses() as processes:
-        count = workers or usual_workers()
-        processes.fork(min(count, segments or count))
+    with forked_workers(workers or usual_workers(), segments) as processes:
         from connector import cli_commands as commands
 
         flags = commands.Flags(config, to, output, quiet)

@@ -24,6 +24,7 @@ from connector.cli_run import leave_with, stopped_by_signals
 from connector.config import Config
 from connector.core.state import TableState
 from connector.errors import ConfigError, ConnectorError, Mismatch, Transient
+from connector.pipeline.sync import Run
 from connector.pipeline.tail import Tail
 from connector.pipeline.verify import Verdict, as_dict
 from connector.pipeline.verify import verify as compare
@@ -89,6 +90,23 @@ def _run(flags: Flags) -> Iterator[tuple[Printer, threading.Event]]:
         yield Printer(flags.output), stop
 
 
+@contextmanager
+def _opened(
+    command: str,
+    flags: Flags,
+    config: Config,
+    table: str,
+    stop: threading.Event,
+    processes: WorkerProcesses | None = None,
+) -> Iterator[Run]:
+    """A run of one table, with its progress shown as long as the block lasts."""
+    with shown_progress(table, flags.quiet) as progress:
+        pause = job.Stop(stop)
+        yield job.open_run(
+            config, table, progress=progress, stop=pause, command=command, processes=processes
+        )
+
+
 def sync(
     flags: Flags,
     tables: list[str],
@@ -104,16 +122,8 @@ def sync(
             raise ConfigError("There is no table to sync.", "Name one: `connector sync TABLE`.")
 
         def one(table: str) -> TableState:
-            with shown_progress(table, flags.quiet) as progress:
-                run = job.open_run(
-                    config,
-                    table,
-                    progress=progress,
-                    stop=job.Stop(stop),
-                    command="sync",
-                    processes=processes,
-                )
-                return run.sync(processes.closing(until.condition()))
+            with _opened("sync", flags, config, table, stop, processes) as run:
+                return run.sync(processes.closed_before(until.condition()))
 
         if len(names) == 1 or (not until.follow and until.seconds is None):
             states = [one(name) for name in names]
@@ -164,15 +174,7 @@ def snapshot(
     """Plans, scans and loads one table."""
     with _run(flags) as (printer, stop):
         config = flags.load([table], scan)
-        with shown_progress(table, flags.quiet) as progress:
-            run = job.open_run(
-                config,
-                table,
-                progress=progress,
-                stop=job.Stop(stop),
-                command="snapshot",
-                processes=processes,
-            )
+        with _opened("snapshot", flags, config, table, stop, processes) as run:
             state = run.snapshot(full_refresh, yes)
         _print_states(printer, config, [state])
 
@@ -181,10 +183,7 @@ def tail(flags: Flags, table: str, until: Until) -> None:
     """Tails one table."""
     with _run(flags) as (printer, stop):
         config = flags.load([table])
-        with shown_progress(table, flags.quiet) as progress:
-            run = job.open_run(
-                config, table, progress=progress, stop=job.Stop(stop), command="tail"
-            )
+        with _opened("tail", flags, config, table, stop) as run:
             state = run.tail(until.condition())
         _print_states(printer, config, [state])
 

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from types import TracebackType
 from typing import Any, TypeVar
 
 END_SECONDS = 1.0
@@ -39,7 +38,7 @@ class WorkerProcess:
 
 @dataclass
 class WorkerProcesses:
-    """Processes that wait for a task. Use as a context manager: the idle ones end with it."""
+    """Processes that wait for a task."""
 
     _idle: list[WorkerProcess] = field(default_factory=list, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -77,7 +76,7 @@ class WorkerProcesses:
         """Lets the processes end that nobody has taken."""
         _end(self._emptied())
 
-    def closing(self, ended: Callable[[Subject], bool]) -> Callable[[Subject], bool]:
+    def closed_before(self, ended: Callable[[Subject], bool]) -> Callable[[Subject], bool]:
         """The condition for the end of a tail: by then a scan has begun, or none will."""
 
         def closed(subject: Subject) -> bool:
@@ -91,16 +90,16 @@ class WorkerProcesses:
             idle, self._idle = self._idle, []
         return idle
 
-    def __enter__(self) -> "WorkerProcesses":
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+@contextmanager
+def forked_workers(workers: int, segments: int | None) -> Iterator[WorkerProcesses]:
+    """As many as a scan of so many segments employs; those that are idle end with the block."""
+    processes = WorkerProcesses()
+    processes.fork(min(workers, segments or workers))
+    try:
+        yield processes
+    finally:
+        processes.close()
 
 
 def _end(workers: list[WorkerProcess]) -> None:
@@ -124,7 +123,10 @@ def _start(method: str, number: int, work: Callable[..., None]) -> WorkerProcess
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """What is started here never hears Ctrl-C; one that comes meanwhile is heard afterwards."""
+    """What is started here never hears Ctrl-C; one that comes meanwhile is heard afterwards.
+
+    The parent decides: workers end when it says so, or when it is gone.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

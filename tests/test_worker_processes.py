@@ -12,15 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from connector.worker_processes import WorkerProcesses
+from connector.worker_processes import forked_workers
 from tests.cli.program import wait_until
 
 WAITS = """
 import sys
 from multiprocessing import active_children
-from connector.worker_processes import WorkerProcesses
-with WorkerProcesses() as processes:
-    processes.fork(3)
+from connector.worker_processes import forked_workers
+with forked_workers(3, None) as processes:
     print(*sorted(child.pid for child in active_children()), flush=True)
     sys.stdin.readline()
     taken = processes.take(int(sys.argv[1]))
@@ -109,23 +108,30 @@ def test_one_that_was_killed_is_replaced(program: Program) -> None:
     assert len(taken) == 3 and all(map(alive, taken))
 
 
-def test_where_no_process_may_be_had_none_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> int:
-        raise BlockingIOError("no more processes")
-
-    monkeypatch.setattr("os.fork", refuse)
-    with WorkerProcesses() as processes:
-        processes.fork(2)
-        assert processes._idle == []
+def test_where_no_process_may_be_had_none_waits() -> None:
+    script = """
+import os
+from multiprocessing import active_children
+from connector.worker_processes import WorkerProcesses
+asked = []
+def refuse():
+    asked.append(1)
+    raise BlockingIOError("no more processes")
+os.fork = refuse
+processes = WorkerProcesses()
+processes.fork(2)
+assert asked == [1]
+assert active_children() == [] and processes._idle == []
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 def test_two_tables_never_take_the_same_process() -> None:
     """A program that syncs them side by side has threads, and has forked before."""
     script = """
 import threading
-from connector.worker_processes import WorkerProcesses
-with WorkerProcesses() as processes:
-    processes.fork(4)
+from connector.worker_processes import forked_workers
+with forked_workers(4, None) as processes:
     together, taken = threading.Barrier(4), []
     def take():
         together.wait()
@@ -141,10 +147,9 @@ with WorkerProcesses() as processes:
 def test_once_a_tail_has_begun_none_waits_any_longer() -> None:
     script = """
 from multiprocessing import active_children
-from connector.worker_processes import WorkerProcesses
-with WorkerProcesses() as processes:
-    processes.fork(3)
-    ended = processes.closing(lambda rounds: rounds > 1)
+from connector.worker_processes import forked_workers
+with forked_workers(3, None) as processes:
+    ended = processes.closed_before(lambda rounds: rounds > 1)
     assert len(active_children()) == 3
     assert not ended(1) and ended(2)
     assert active_children() == []
@@ -157,8 +162,7 @@ def test_beside_another_thread_nothing_is_forked() -> None:
     thread = threading.Thread(target=ending.wait)
     thread.start()
     before = active_children()
-    with WorkerProcesses() as processes:
-        processes.fork(2)
+    with forked_workers(2, None):
         assert active_children() == before
     ending.set()
     thread.join()

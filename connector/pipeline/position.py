@@ -64,7 +64,7 @@ class Position:
         silent = silence is not None and silence.lasts(quiet) and silence.until >= began + quiet
         return self.cursor.done or self.fresh or silent
 
-    def read_through(self, until: datetime) -> bool:
+    def seen_through(self, until: datetime) -> bool:
         """Everything until then was read; it may be far from now."""
         seen_at = self.cursor.seen_at
         return self.cursor.done or (seen_at is not None and seen_at >= until)

@@ -310,5 +310,5 @@ class Tail:
         return (
             found.listing.enabled
             and found.complete(self._cursors(), settled)
-            and all(p.read_through(settled) or self._proven(p) for p in self._positions.values())
+            and all(p.seen_through(settled) or self._proven(p) for p in self._positions.values())
         )
