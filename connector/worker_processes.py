@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
@@ -123,10 +124,9 @@ def _start(method: str, number: int, work: Callable[..., None]) -> WorkerProcess
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """What is started here never hears Ctrl-C; one that comes meanwhile is heard afterwards.
-
-    The parent decides: workers end when it says so, or when it is gone.
-    """
+    """What is started here never hears Ctrl-C; one that comes meanwhile is heard afterwards."""
+    # It is started with the first new process, and would let this thread hear again.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -189,6 +190,8 @@ def work(
     workers: int,
 ) -> None:
     """Scans some segments of a table, in a process of its own; the pipe tells when to stop."""
+    # The parent hears Ctrl-C and decides; workers end when it says so, or when it is gone.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Items are freed by reference counts; hunting for cycles costs three times the decoding. What a
     # fork has inherited stays, and is not looked at: to look would copy it.
     gc.freeze()

@@ -84,6 +84,21 @@ def test_an_interrupt_is_heard_by_the_program_alone(program: Program) -> None:
     assert all(map(alive, program.waiting))
 
 
+def test_a_new_process_never_hears_an_interrupt_either() -> None:
+    script = """
+import os, signal, time
+from connector.worker_processes import WorkerProcesses
+taken = WorkerProcesses().take(2)
+for seconds in (0.0, 0.1, 0.5, 1.5):
+    time.sleep(seconds)
+    for worker in taken:
+        os.kill(worker.process.pid, signal.SIGINT)
+time.sleep(0.2)
+assert all(worker.process.is_alive() for worker in taken)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
 @pytest.mark.parametrize("program", [2], indirect=True)
 def test_those_that_are_left_over_end(program: Program) -> None:
     taken = program.take()
