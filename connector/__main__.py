@@ -4,7 +4,7 @@
 def main() -> None:
     """Runs the command line."""
     # Each scan worker imports the module that the program began with; this one costs it nothing.
-    from connector.cli import main as run
+    from connector.cli.app import main as run
 
     run()
 

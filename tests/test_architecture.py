@@ -36,8 +36,6 @@ MAY_IMPORT = {
 # Modules whose part is not simply the first name after "connector".
 PART_OF = {
     "__main__": "cli",
-    "cli*": "cli",
-    "commands": "cli",
     "config_*": "config",
     "demo*": "demo",
     "worker*": "job",
@@ -57,7 +55,7 @@ ONLY_IN = {
     "sqlalchemy": ["destinations/*"],
     "airflow": ["airflow/*"],
     "moto": ["demo*.py", "demo/*"],
-    "typer": ["cli*.py", "cli/*", "commands/*"],
+    "typer": ["cli/*"],
 }
 
 # Slow to import, so nothing that `connector --help` imports may import them at module level.
@@ -73,7 +71,7 @@ HEAVY = {
     "pyarrow",
     "sqlalchemy",
 }
-STARTS_FAST = "connector.cli"
+STARTS_FAST = "connector.cli.app"
 
 # Names that say nothing about what is inside.
 BANNED_NAMES = {"base", "common", "helper", "helpers", "manager", "managers", "util", "utils"}
@@ -308,8 +306,8 @@ BREAKS = {
         ("dynamodb/scan.py", "import connector.destinations", "dynamodb imports"),
         ("pipeline.py", "from connector.job import open_job", "pipeline imports connector.job"),
         ("job.py", "from connector import cli", "job imports connector.cli"),
-        ("cli_status.py", "import connector.dynamodb.client", "cli imports connector.dynamodb"),
-        ("airflow/dag.py", "from connector.cli import main", "airflow imports connector.cli"),
+        ("cli/status.py", "import connector.dynamodb.client", "cli imports connector.dynamodb"),
+        ("airflow/dag.py", "from connector.cli import app", "airflow imports connector.cli"),
     ],
     foreign_libraries: [("errors.py", "import pydantic", "errors imports pydantic")],
     misplaced_libraries: [
@@ -317,14 +315,22 @@ BREAKS = {
         ("core/wire.py", "from botocore import parsers", "botocore.parsers belongs in dynamodb/*"),
         ("pipeline.py", "from pyarrow import fs", "pyarrow.fs belongs in spool.py"),
         ("spool.py", "import duckdb", "duckdb belongs in destinations/*"),
-        ("cli.py", "importlib.import_module('airflow.sdk')", "airflow.sdk belongs in airflow/*"),
-        ("job.py", "import typer", "typer belongs in cli*.py"),
-        ("cli.py", "def demo():\n    import moto.server", "cli.py:2"),
+        (
+            "cli/app.py",
+            "importlib.import_module('airflow.sdk')",
+            "airflow.sdk belongs in airflow/*",
+        ),
+        ("job.py", "import typer", "typer belongs in cli/*"),
+        ("cli/app.py", "def demo():\n    import moto.server", "cli/app.py:2"),
     ],
     slow_starts: [
-        ("cli.py", "import pyarrow as pa", "connector.cli -> pyarrow"),
-        ("cli.py", "try:\n    import duckdb\nfinally:\n    pass", "connector.cli -> duckdb"),
-        ("cli.py", "class A:\n    import duckdb", "connector.cli -> duckdb"),
+        ("cli/app.py", "import pyarrow as pa", "connector.cli.app -> pyarrow"),
+        (
+            "cli/app.py",
+            "try:\n    import duckdb\nfinally:\n    pass",
+            "connector.cli.app -> duckdb",
+        ),
+        ("cli/app.py", "class A:\n    import duckdb", "connector.cli.app -> duckdb"),
     ],
     empty_names: [
         ("core/utils.py", "", "core/utils.py"),
@@ -356,19 +362,19 @@ def test_every_rule_is_itself_tested():
     ("sources", "chain"),
     [
         (
-            {"cli.py": "from connector.job import Job", "job.py": "import boto3"},
-            "connector.cli -> connector.job -> boto3",
+            {"cli/app.py": "from connector.job import Job", "job.py": "import boto3"},
+            "connector.cli.app -> connector.job -> boto3",
         ),
         (
-            {"cli.py": "from .core import names", "core/__init__.py": "import msgspec"},
-            "connector.cli -> connector.core -> msgspec",
+            {"cli/app.py": "from ..core import names", "core/__init__.py": "import msgspec"},
+            "connector.cli.app -> connector.core -> msgspec",
         ),
         (
             {
-                "cli.py": "import connector.core.names",
+                "cli/app.py": "import connector.core.names",
                 "core/names.py": "from sqlalchemy import sql",
             },
-            "connector.cli -> connector.core.names -> sqlalchemy.sql",
+            "connector.cli.app -> connector.core.names -> sqlalchemy.sql",
         ),
     ],
 )
@@ -387,10 +393,11 @@ KEEPS = {
     "dynamodb/client.py": "import botocore.session",
     "spool.py": "import pyarrow.fs\nfrom pyarrow import fs",
     "job.py": "from connector import destinations, dynamodb, pipeline, spool",
-    "cli.py": """
+    "cli/app.py": """
 import typer
 from typing import TYPE_CHECKING
-from connector import __version__, commands, config
+from connector import __version__, config
+from connector.cli import status
 if TYPE_CHECKING:
     import pyarrow
 def main():
@@ -398,7 +405,7 @@ def main():
     import pyarrow
     from connector.job import open_job
 """,
-    "commands/__init__.py": "",
+    "cli/status.py": "",
     "config.py": "import pydantic",
     "demo_orders.py": "from moto import server",
 }

@@ -15,7 +15,7 @@ from connector import demo_source as source
 # What its tests share is made once, by one process.
 pytestmark = pytest.mark.xdist_group("demo")
 
-CONNECTOR = [sys.executable, "-c", "from connector.cli import main; main()"]
+CONNECTOR = [sys.executable, "-c", "from connector.cli.app import main; main()"]
 SECONDS = 30
 KEPT = ["1111111", "3333333", "4444444", "5555555", "6666666", "7777777", "8888888", "9999999"]
 
@@ -35,7 +35,7 @@ def refuse(event, arguments):
         os.write(2, f"{event} {address}".encode())
         os._exit(99)
 sys.addaudithook(refuse)
-from connector.cli import main
+from connector.cli.app import main
 main()
 """
 

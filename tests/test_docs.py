@@ -12,7 +12,7 @@ import typer.main
 from typer.testing import CliRunner
 
 import connector.errors as errors
-from connector.cli import app
+from connector.cli.app import app
 from connector.config import load
 from connector.destinations import duckdb_errors, postgres_errors
 from connector.dynamodb.client import READ_ONLY
@@ -177,7 +177,7 @@ def flow(tmp_path, monkeypatch):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_REGION", "us-west-2")
     (tmp_path / "connector.yaml").write_text(blocks(README, "yaml")[0])
-    monkeypatch.setattr("connector.cli_run._log_to_stderr", lambda level: None)
+    monkeypatch.setattr("connector.cli.leaving._log_to_stderr", lambda level: None)
     with ScriptedDynamoDB(clock=RunningClock()) as rig:
         for name in ("ENDPOINT_URL_DYNAMODB", "ENDPOINT_URL_DYNAMODB_STREAMS"):
             monkeypatch.setenv(f"AWS_{name}", rig.url)

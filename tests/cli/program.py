@@ -77,7 +77,7 @@ class Program:
         """A run to its end; one that starts from nothing where a command is given."""
         if command:
             return ended(self.start(*arguments, command=command))
-        waiting = ready("tests.cli.ready_program", "from connector.cli import main; main()")
+        waiting = ready("tests.cli.ready_program", "from connector.cli.app import main; main()")
         return waiting.run(arguments, self.folder, self.variables(), PATIENCE)
 
     def with_(self, **variables: str) -> "Program":

@@ -2,10 +2,12 @@
 
 from botocore.credentials import Credentials
 
-from connector import cli, cli_commands
+from connector import job
+from connector.cli import app, live, output
 from connector.config import Source
 from connector.dynamodb.client import open_clients
+from connector.pipeline import verify
 
-__all__ = ["cli", "cli_commands"]
+__all__ = ["app", "job", "live", "output", "verify"]
 
 open_clients(Source(region="us-west-2"), credentials=Credentials("none", "none"))

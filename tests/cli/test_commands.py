@@ -72,7 +72,7 @@ def rows_of(program: Program, query: str = "SELECT count(*) FROM orders") -> lis
 def test_help_and_version_import_nothing_heavy(program: Program) -> None:
     script = (
         "import sys\n"
-        "from connector.cli import app\n"
+        "from connector.cli.app import app\n"
         "sys.argv = ['connector', *sys.argv[1:]]\n"
         "try:\n    app()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
         "print('LOADED', *sys.modules)"

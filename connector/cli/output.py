@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from connector.cli import Output
+from connector.cli.flags import Output
 from connector.core.shards import RETENTION, read_through
 from connector.core.state import TableState
 

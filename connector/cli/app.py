@@ -1,0 +1,61 @@
+"""The command line's root: which verbs there are, and how the process ends."""
+
+import os
+import sys
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from connector import __version__
+from connector.cli.check import check
+from connector.cli.demo import demo
+from connector.cli.query import query
+from connector.cli.reset import reset
+from connector.cli.snapshot import snapshot
+from connector.cli.status import status
+from connector.cli.sync import sync
+from connector.cli.tail import tail
+from connector.cli.verify import verify
+
+app = typer.Typer(
+    name="connector",
+    help="Keeps a warehouse table equal to an Amazon DynamoDB table, and can prove it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"connector {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def connector(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Keeps a warehouse table equal to an Amazon DynamoDB table, and can prove it."""
+
+
+for verb in (sync, snapshot, tail, status, check, verify, query, reset, demo):
+    app.command()(verb)
+
+
+def main() -> None:
+    """Runs the command line and ends the process."""
+    try:
+        app()
+    except SystemExit as end:
+        # Everything is committed and closed by now. To take the interpreter apart, piece by piece,
+        # would only let a shell or a scheduler wait for another fifth of a second.
+        # A stream is None where the caller closed it.
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            # Whoever read it may have gone; there is nobody to tell.
+            with suppress(BrokenPipeError):
+                stream.flush()
+        os._exit(end.code if isinstance(end.code, int) else bool(end.code))

@@ -1,0 +1,104 @@
+"""The flags that commands share, and what they stand for."""
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from connector.cli.leaving import leave_with
+from connector.errors import ConfigError
+
+if TYPE_CHECKING:
+    from connector.config import Config
+    from connector.pipeline.tail import Tail
+
+
+class Output(StrEnum):
+    """How results are printed."""
+
+    table = "table"
+    json = "json"
+
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="The configuration; without it, ./connector.yaml if any."),
+]
+To = Annotated[
+    str | None,
+    typer.Option("--to", help="The destination, such as duckdb:///wh.duckdb.", metavar="URL"),
+]
+Quietly = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Show no progress, and of the log only warnings.")
+]
+Format = Annotated[Output, typer.Option("--output", "-o", help="Print results as table or JSON.")]
+OneTable = Annotated[str, typer.Argument(help="The table's name or ARN in DynamoDB.")]
+Tables = Annotated[
+    list[str] | None, typer.Argument(help="Tables; without any, all that are configured.")
+]
+Follow = Annotated[bool, typer.Option("--follow", help="Go on until interrupted.")]
+For = Annotated[
+    str | None,
+    typer.Option("--for", help="Go on for so long, such as 90s, 4m or 1h.", metavar="DURATION"),
+]
+Segments = Annotated[
+    int | None, typer.Option(min=1, max=1_000_000, help="Parts to divide the scan into.")
+]
+Workers = Annotated[int | None, typer.Option(min=1, max=64, help="Segments to scan at once.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What every command takes."""
+
+    config: Path | None
+    to: str | None
+    output: Output
+    quiet: bool
+
+    def load(
+        self, tables: Sequence[str] = (), overrides: Mapping[str, object] | None = None
+    ) -> "Config":
+        """The configuration with these flags over it."""
+        from connector import config as configuration
+
+        return configuration.load(self.config, to=self.to, tables=tables, overrides=overrides or {})
+
+
+@dataclass(frozen=True)
+class Until:
+    """When a tail ends: once caught up, after some seconds, or never."""
+
+    follow: bool
+    seconds: float | None
+
+    @classmethod
+    def of(cls, follow: bool, duration: str | None) -> "Until":
+        """Reads --follow and --for."""
+        if duration is None:
+            return cls(follow, None)
+        with leave_with():
+            if follow:
+                raise ConfigError("--follow and --for exclude each other.", "Give one of them.")
+            match = _DURATION.fullmatch(duration)
+            if not match:
+                raise ConfigError(f"{duration} is no duration.", "Write 90s, 4m or 1h.")
+            return cls(False, float(match[1]) * _SECONDS[match[2]])
+
+    def condition(self) -> "Callable[[Tail], bool]":
+        """The condition, asked after each round."""
+        if self.follow:
+            return lambda tail: False
+        if self.seconds is not None:
+            deadline = time.monotonic() + self.seconds
+            return lambda tail: time.monotonic() >= deadline
+        return lambda tail: tail.caught_up()
