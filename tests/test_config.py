@@ -334,23 +334,24 @@ def test_a_mistake_is_one_sentence_that_names_file_and_key(text, said):
     assert message.startswith("connector.yaml")
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "said"),
-    [
-        ("CONNECTOR_SORCE__REGION", "x", "sorce is not a known key. Did you mean source?"),
-        ("CONNECTOR_SOURCE__REGOIN", "x", "source.regoin is not a known key. Did you mean region?"),
-        ("CONNECTOR_SOURCE", "{}", "source must be a section with keys of its own."),
-        ("CONNECTOR_SOURCE__REGION__NAME", "x", "source.region must be text"),
-        ("CONNECTOR_", "x", " is not a known key."),
-        ("CONNECTOR_TAIL__READERS", "many", "tail.readers must be a whole number."),
-        ("CONNECTOR_SPOOL", "gs://x", "spool: The spool must be a folder or an s3:// URL."),
-        ("CONNECTOR_TABLES", "[]", "must hold keys and values."),
-        ("CONNECTOR_TABLES", "{", "is not valid YAML"),
-        ("CONNECTOR_TABLES", '{"abc": {}, "abc": {}}', "has the key abc twice"),
-        ("CONNECTOR_TABLES", '{"abc": {"inot": "x"}}', "tables.abc.inot is not a known key."),
-        ("CONNECTOR_TABLES__ORDERS__INTO", "x", "Set CONNECTOR_TABLES to a JSON object"),
-    ],
-)
+# A variable, its value, and what the message about it must say.
+WRONG_VARIABLES = [
+    ("CONNECTOR_SORCE__REGION", "x", "sorce is not a known key. Did you mean source?"),
+    ("CONNECTOR_SOURCE__REGOIN", "x", "source.regoin is not a known key. Did you mean region?"),
+    ("CONNECTOR_SOURCE", "{}", "source must be a section with keys of its own."),
+    ("CONNECTOR_SOURCE__REGION__NAME", "x", "source.region must be text"),
+    ("CONNECTOR_", "x", " is not a known key."),
+    ("CONNECTOR_TAIL__READERS", "many", "tail.readers must be a whole number."),
+    ("CONNECTOR_SPOOL", "gs://x", "spool: The spool must be a folder or an s3:// URL."),
+    ("CONNECTOR_TABLES", "[]", "must hold keys and values."),
+    ("CONNECTOR_TABLES", "{", "is not valid YAML"),
+    ("CONNECTOR_TABLES", '{"abc": {}, "abc": {}}', "has the key abc twice"),
+    ("CONNECTOR_TABLES", '{"abc": {"inot": "x"}}', "tables.abc.inot is not a known key."),
+    ("CONNECTOR_TABLES__ORDERS__INTO", "x", "Set CONNECTOR_TABLES to a JSON object"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value", "said"), WRONG_VARIABLES)
 def test_a_mistake_in_a_variable_names_the_variable(variable, value, said):
     message = refused("", to=DUCKDB, environment={variable: value})
     assert message.startswith(f"{variable}")

@@ -2,15 +2,16 @@
 
 import random
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.pipeline.replica import ORDERS, SCHEMA, order
-from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
+from tests.rigs.scripted import RunningClock, ScriptedDynamoDB, faults
 
-from .program import Program
+from .program import Program, ended, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -50,4 +51,25 @@ def synced_once(rig: ScriptedDynamoDB, tmp_path_factory: pytest.TempPathFactory)
 def synced(synced_once: Path, rig: ScriptedDynamoDB, tmp_path: Path) -> Program:
     """The program in a copy of the folder in which the orders were synced."""
     shutil.copytree(synced_once, tmp_path, dirs_exist_ok=True)
+    return Program(tmp_path, rig.url)
+
+
+@pytest.fixture(scope="module")
+def begun_once(rig: ScriptedDynamoDB, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a scan of the orders was stopped: a state and a spool."""
+    program = Program(tmp_path_factory.mktemp("begun"), rig.url)
+    rig.faults.add(faults.delay(0.5), on="Scan", times=100)
+    process = program.start("sync", ORDERS, *program.to)
+    wait_until(lambda: rig.calls.count("Scan") > 2, process)
+    done = ended(process, signal.SIGTERM)
+    rig.faults.clear()
+    assert done.code == 130, done.stderr
+    assert list(program.folder.rglob("*.arrow"))
+    return program.folder
+
+
+@pytest.fixture
+def begun(begun_once: Path, rig: ScriptedDynamoDB, tmp_path: Path) -> Program:
+    """The program in a copy of that folder."""
+    shutil.copytree(begun_once, tmp_path, dirs_exist_ok=True)
     return Program(tmp_path, rig.url)

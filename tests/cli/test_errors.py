@@ -1,206 +1,21 @@
 """Every mistake is one clear sentence, a hint and an exit code; what is stored stays as it is."""
 
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-
 import duckdb
 import pytest
 
-from tests.pipeline.replica import ORDERS, SCHEMA, order
-from tests.rigs.scripted import ScriptedDynamoDB, faults
+from tests.pipeline.replica import ORDERS
+from tests.rigs.scripted import ScriptedDynamoDB
 
+from .mistakes import MISTAKES, SOON, Mistake, Preparation, held, newer_state, no_duckdb
 from .program import (
     COMMAND,
     Program,
     assert_one_sentence,
-    ended,
     fingerprints,
-    wait_until,
 )
 
 # What its tests share is made once, by one process.
 pytestmark = pytest.mark.xdist_group("cli_errors")
-
-
-@pytest.fixture(scope="module")
-def begun_once(rig: ScriptedDynamoDB, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which a scan of the orders was stopped: a state and a spool."""
-    program = Program(tmp_path_factory.mktemp("begun"), rig.url)
-    rig.faults.add(faults.delay(0.5), on="Scan", times=100)
-    process = program.start("sync", ORDERS, *program.to)
-    wait_until(lambda: rig.calls.count("Scan") > 2, process)
-    done = ended(process, signal.SIGTERM)
-    rig.faults.clear()
-    assert done.code == 130, done.stderr
-    assert list(program.folder.rglob("*.arrow"))
-    return program.folder
-
-
-@pytest.fixture
-def begun(begun_once: Path, rig: ScriptedDynamoDB, tmp_path: Path) -> Program:
-    """The program in a copy of that folder."""
-    shutil.copytree(begun_once, tmp_path, dirs_exist_ok=True)
-    return Program(tmp_path, rig.url)
-
-
-def nothing(program: Program, rig: ScriptedDynamoDB) -> AbstractContextManager[None]:
-    """Nothing is prepared."""
-    return contextmanager(lambda: iter([None]))()
-
-
-Preparation = Callable[[Program, ScriptedDynamoDB], AbstractContextManager[None]]
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """What is wrong, and what the program must say."""
-
-    code: int
-    says: str
-    arguments: tuple[str, ...] = ("sync", ORDERS)
-    variables: dict[str, str] = field(default_factory=dict)
-    prepare: Preparation = nothing
-
-
-def prepared(prepare: Callable[[Program, ScriptedDynamoDB], Iterator[None]]) -> Preparation:
-    """A preparation that ends with the test."""
-    return contextmanager(prepare)
-
-
-def table(view: str | None) -> Preparation:
-    """Another table, with this stream or none."""
-
-    @prepared
-    def prepare(program: Program, rig: ScriptedDynamoDB) -> Iterator[None]:
-        rig.create_table("others", SCHEMA, view=view).put(order(1))
-        yield
-        rig.delete_table("others")
-
-    return prepare
-
-
-def failing(effect: faults.Effect, on: str) -> Preparation:
-    """Every such call fails so."""
-
-    @prepared
-    def prepare(program: Program, rig: ScriptedDynamoDB) -> Iterator[None]:
-        rig.faults.add(effect, on=on, times=10_000)
-        yield
-
-    return prepare
-
-
-def configured(text: str) -> Preparation:
-    """A configuration file with this text."""
-
-    @prepared
-    def prepare(program: Program, rig: ScriptedDynamoDB) -> Iterator[None]:
-        (program.folder / "connector.yaml").write_text(text)
-        yield
-
-    return prepare
-
-
-@prepared
-def held(program: Program, rig: ScriptedDynamoDB) -> Iterator[None]:
-    """Another process has the DuckDB file open."""
-    holding = f"import duckdb, sys; c = duckdb.connect({str(program.file)!r}); print(flush=True)"
-    with subprocess.Popen(
-        [sys.executable, "-c", f"{holding}; sys.stdin.read()"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
-        yield
-        holder.communicate()
-
-
-@prepared
-def no_duckdb(program: Program, rig: ScriptedDynamoDB) -> Iterator[None]:
-    """The file is another kind of file."""
-    program.file.write_bytes(b"id,n\n1,2\n" * 1000)
-    yield
-
-
-@prepared
-def newer_state(program: Program, rig: ScriptedDynamoDB) -> Iterator[None]:
-    """A later version has written the state."""
-    with duckdb.connect(str(program.file)) as connection:
-        connection.execute("UPDATE _connector.tables SET state_version = 99")
-    yield
-
-
-@prepared
-def taken(program: Program, rig: ScriptedDynamoDB) -> Iterator[None]:
-    """Another source table is configured to go where the orders are."""
-    rig.create_table("others", SCHEMA)
-    (program.folder / "connector.yaml").write_text("tables: {others: {into: ORDERS}}")
-    yield
-    rig.delete_table("others")
-
-
-def closed_port() -> str:
-    """An address at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
-
-
-SOON = {"CONNECTOR_SOURCE__RETRY_SECONDS": "0.2", "CONNECTOR_DESTINATION__LOCK_TIMEOUT": "0.2"}
-NOWHERE = {
-    name: closed_port()
-    for name in ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS")
-}
-ANONYMOUS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
-OTHERS = ("sync", "others")
-TAIL = ("tail", ORDERS)
-UNKNOWN_KEY = "tables: {orders: {}}\ndestinatoin: {url: x}\n"
-SAME_NAME = "tables: {orders: {}, others: {into: orders}}\n"
-
-MISTAKES = {
-    "no such table": Mistake(2, "There is no table others", OTHERS),
-    "stream off": Mistake(2, "stream", OTHERS, prepare=table(None)),
-    "stream KEYS_ONLY": Mistake(2, "KEYS_ONLY", OTHERS, prepare=table("KEYS_ONLY")),
-    "stream OLD_IMAGE": Mistake(2, "OLD_IMAGE", OTHERS, prepare=table("OLD_IMAGE")),
-    "no credentials": Mistake(2, "credentials", variables=ANONYMOUS),
-    "no such profile": Mistake(2, "profile", variables={"AWS_PROFILE": "nobody"}),
-    "access denied": Mistake(
-        2, "AWS refused DescribeTable", prepare=failing(faults.access_denied(), "DescribeTable")
-    ),
-    "access to the stream denied": Mistake(
-        2,
-        "AWS refused DescribeStream",
-        TAIL,
-        prepare=failing(faults.access_denied(), "DescribeStream"),
-    ),
-    "unknown key": Mistake(2, "destinatoin", prepare=configured(UNKNOWN_KEY)),
-    "two tables of one name": Mistake(2, "both land in orders", prepare=configured(SAME_NAME)),
-    "a name that is taken": Mistake(2, "others", OTHERS, prepare=taken),
-    "file held": Mistake(4, "held by process", variables=SOON, prepare=held),
-    "no DuckDB file": Mistake(2, "no DuckDB file", prepare=no_duckdb),
-    "newer state": Mistake(2, "version 99", prepare=newer_state),
-    "source unreachable": Mistake(4, "did not answer", variables=SOON | NOWHERE),
-    "source talking nonsense": Mistake(
-        4, "lacks", variables=SOON, prepare=failing(faults.html(), "DescribeTable")
-    ),
-    "source answering a list": Mistake(
-        4, "DynamoDB", variables=SOON, prepare=failing(faults.wrong_body(b"[]"), "DescribeTable")
-    ),
-    "source answering null": Mistake(
-        4,
-        "lacks",
-        TAIL,
-        SOON,
-        failing(faults.wrong_body(b"null"), "DescribeStream"),
-    ),
-}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
