@@ -8,17 +8,10 @@ from typing import Literal
 
 from pydantic import SecretStr
 
+from connector.config_postgres_url import PostgresUrl
 from connector.errors import ConfigError
 
 _ALLOWED = "Use duckdb:///warehouse.duckdb or postgresql://user@host:5432/database."
-# A port is digits, so that a password never passes for one where the @ was forgotten.
-_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:,@/?#\[\]]*)(?::[0-9]+)?"
-_POSTGRES = re.compile(
-    r"postgresql://"
-    r"(?:(?P<user>[^\s:@/?#]*)(?P<password>:[^\s@/?#]*)?@)?"
-    rf"(?P<rest>{_HOST}(?:,{_HOST})*(?:/[^\s@/?#]*)?)"
-    r"(?:\?[^\s@#]*)?"
-)
 _ENDPOINT = re.compile(r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d+)?/?")
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](?:/[^?#@]*)?")
 
@@ -35,11 +28,11 @@ class DestinationUrl:
 
     @classmethod
     def parse(cls, text: str, folder: Path | None = None) -> "DestinationUrl":
-        """Reads `duckdb:///…` (relative to `folder`) or `postgresql://…`."""
+        """Reads `duckdb:///…` (relative to `folder`), `postgresql://…` or `postgres://…`."""
         if text.startswith("duckdb:"):
             return cls._duckdb(text, folder or Path.cwd())
-        if text.startswith("postgresql:"):
-            return cls._postgresql(text)
+        if PostgresUrl.is_one(text):
+            return cls.of_postgres(PostgresUrl.parse(text))
         raise ConfigError("The url must begin with duckdb:/// or postgresql://.", _ALLOWED)
 
     @classmethod
@@ -62,19 +55,9 @@ class DestinationUrl:
         return cls("duckdb", path, SecretStr(url), url)
 
     @classmethod
-    def _postgresql(cls, text: str) -> "DestinationUrl":
-        parts = _POSTGRES.fullmatch(text)
-        if not parts:
-            raise ConfigError(
-                "The url of a Postgres database cannot be read.",
-                "Write postgresql://user:password@host:5432/database, with %40 for an @ in the "
-                "password, and %3A, %2F, %3F and %23 for : / ? and #.",
-            )
-        user = "" if parts["user"] is None else parts["user"]
-        masked = ":***" if parts["password"] else ""
-        at = "" if parts["user"] is None else "@"
-        shown = f"postgresql://{user}{masked}{at}{parts['rest']}"
-        return cls("postgresql", None, SecretStr(text), shown)
+    def of_postgres(cls, url: PostgresUrl) -> "DestinationUrl":
+        """The url of a Postgres database whose parts are known."""
+        return cls("postgresql", None, SecretStr(url.text), url.shown)
 
     def reveal(self) -> str:
         """The whole url, with its password: for the driver only, never for a log."""

@@ -456,6 +456,9 @@ def test_the_url_of_a_duckdb_file(url, path):
         ("postgresql://l:canary@a:1,b:2/x", "postgresql://l:***@a:1,b:2/x"),
         ("postgresql:///x?host=/run/postgresql", "postgresql:///x"),
         ("postgresql://", "postgresql://"),
+        ("postgresql://l:can%25ary%5B%20%5D@db/x%20y", "postgresql://l:***@db/x%20y"),
+        ("postgresql://l%40home:canary@%2Frun%2Fpg/x", "postgresql://l%40home:***@%2Frun%2Fpg/x"),
+        ("postgresql://l:canary@:5433/x?host=/run", "postgresql://l:***@:5433/x"),
     ],
 )
 def test_the_url_of_a_postgres_database(url, shown):
@@ -470,7 +473,9 @@ def test_the_url_of_a_postgres_database(url, shown):
     [
         ("", "must begin with duckdb:/// or postgresql://"),
         ("canary", "must begin with"),
-        ("postgres://l:canary@db/x", "must begin with"),
+        ("postgre://l:canary@db/x", "must begin with"),
+        ("jdbc:postgresql://l:canary@db/x", "must begin with"),
+        ("redshift+psycopg2://l:canary@db/x", "must begin with"),
         ("mysql://l:canary@db/x", "must begin with"),
         ("DUCKDB:///x", "must begin with"),
         ("duckdb:", "names no file"),
@@ -485,7 +490,23 @@ def test_the_url_of_a_postgres_database(url, shown):
         ("postgresql://l:can?ary@db/x", "cannot be read"),
         ("postgresql://l:can#ary@db/x", "cannot be read"),
         ("postgresql://l:can@ary@db/x", "cannot be read"),
-        ("postgresql://l:can ary@db/x", "cannot be read"),
+        ("postgresql://l:can@ary@db/x", "more than one @"),
+        ("postgresql://l:canary@db/x/y", "name of the database"),
+        ("postgresql://l:can\nary@db/x", "line break"),
+        ("postgresql://l:can%00ary@db/x", "%00"),
+        ("postgresql://l:canary@db:http/x", "no port"),
+        ("postgresql://l:canary@db:0/x", "no port"),
+        ("postgresql://l:canary@db:65536/x", "no port"),
+        ("postgresql://l:canary@db:" + "9" * 5000, "no port"),
+        ("postgresql://l:canary@db:٣/x", "no port"),
+        ("postgresql://l:canary@::1/x", "IPv6"),
+        ("postgresql://l:canary@[::1/x", "no name and no address"),
+        ("postgresql://l:canary@[canary]/x", "no IPv6 address"),
+        ("postgresql://l:canary@[127.0.0.1]/x", "no IPv6 address"),
+        ("postgresql://l:canary@d b/x", "no name and no address"),
+        ("postgresql://db/x?options=a@b", "is not escaped"),
+        ("postgresql://db/x?password=c&anary=1", "after its password"),
+        ("postgresql://db/x?password=c&anary", "after its password"),
         ("postgresql://l:can[ary", "cannot be read"),
         ("postgresql://loader:canary", "cannot be read"),
         ("postgresql://loader:canary/x", "cannot be read"),
@@ -497,6 +518,79 @@ def test_a_url_that_is_none(url, said):
         DestinationUrl.parse(url)
     assert caught.value.hint
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("postgres://l:p@db/x", "postgresql://l:p@db/x"),
+        ("postgresql+psycopg2://l:p@db/x", "postgresql://l:p@db/x"),
+        ("postgresql+psycopg://l:p@db/x", "postgresql://l:p@db/x"),
+        ("POSTGRESQL://l:p@db/x", "postgresql://l:p@db/x"),
+        (" postgresql://l:p@db/x\n", "postgresql://l:p@db/x"),
+        ("postgresql://l:[p]@db/x", "postgresql://l:%5Bp%5D@db/x"),
+        ("postgresql://l:100%sure%@db/x", "postgresql://l:100%25sure%25@db/x"),
+        ("postgresql://l:a b@db/x y", "postgresql://l:a%20b@db/x%20y"),
+        ("postgresql://l:päß@db/x", "postgresql://l:p%C3%A4%C3%9F@db/x"),
+        ("postgresql://l:%FF@db/x", "postgresql://l:%FF@db/x"),
+        ("postgresql://l:a+b&c=d;e@db/x", "postgresql://l:a+b&c=d;e@db/x"),
+        ("postgresql://l:\"'<>`{|}^\\@db/x", "postgresql://l:%22'%3C%3E%60%7B%7C%7D%5E%5C@db/x"),
+        ("postgresql://[fe80::1%25eth0]:5/x", "postgresql://[fe80::1%25eth0]:5/x"),
+        ("postgresql://a:1,[::1]:2,c/x", "postgresql://a:1,[::1]:2,c/x"),
+        ("postgresql://db:/x", "postgresql://db/x"),
+        ("postgresql://db/x?ssl=true", "postgresql://db/x?sslmode=require"),
+        ("postgresql://db/x?client_encoding=utf-8", "postgresql://db/x"),
+        ("postgresql://db/x?&connect_timeout=5&", "postgresql://db/x?connect_timeout=5"),
+        (
+            "postgresql://db/x?options=-c statement_timeout=5",
+            "postgresql://db/x?options=-c%20statement_timeout%3D5",
+        ),
+    ],
+)
+def test_a_url_is_given_to_the_driver_as_it_is_meant(written, meant):
+    parsed = DestinationUrl.parse(written)
+    assert parsed.reveal() == meant
+    assert DestinationUrl.parse(meant).reveal() == meant
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("sslmod=require", "unknown option, sslmod. Did you mean sslmode?"),
+        ("schema=x", "unknown option, schema. Name the schema of the tables with `destination.sch"),
+        ("currentSchema=x", "unknown option, currentSchema. Name the schema"),
+        ("pool_size=5", "unknown option, pool_size. Known here: application_name,"),
+        ("ssl=require", "unknown option, ssl. Write sslmode=require"),
+        ("replication=database", "unknown option, replication."),
+        ("SSLMODE=require", "unknown option, SSLMODE."),
+        ("=x", "unknown option"),
+        ("sslmode=nonsense", "The option sslmode in the url of a Postgres database has another va"),
+        ("sslmode", "The option sslmode in the url of a Postgres database has no value."),
+        ("sslmode=", "The option sslmode in the url of a Postgres database has no value."),
+        ("connect_timeout=soon", "The option connect_timeout in the url"),
+        ("keepalives_idle=1e3", "The option keepalives_idle in the url"),
+        ("client_encoding=LATIN1", "The option client_encoding in the url"),
+        ("sslmode=require&sslmode=disable", "The url of a Postgres database has sslmode twice."),
+        ("user=canary", "The url of a Postgres database has user twice."),
+        ("host=canary", "The url of a Postgres database has host twice."),
+        ("port=1", "The url of a Postgres database has port twice."),
+        ("dbname=canary", "The url of a Postgres database has dbname twice."),
+        ("password=canary", "The url of a Postgres database has password twice."),
+    ],
+)
+def test_an_option_that_cannot_be_is_named(options, said):
+    for way in ({"to": True}, {"environment": True}, {}):
+        url = f"postgresql://l:canary@db:5432/x?{options}"
+        place, more = "connector.yaml", {}
+        if "to" in way:
+            place, more = "--to", {"to": url}
+        if "environment" in way:
+            place = "CONNECTOR_DESTINATION__URL"
+            more = {"environment": {"CONNECTOR_DESTINATION__URL": url}}
+        message = refused("" if more else f"destination: {{url: '{url}'}}", **more)
+        assert message.startswith(f"{place}: destination.url: ")
+        assert said in message
+        assert "canary" not in message
 
 
 # Endpoints of the source.

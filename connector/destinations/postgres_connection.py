@@ -33,6 +33,13 @@ _SETTINGS = {
     "client_encoding": "UTF8",
     "client_min_messages": "error",
     "TimeZone": "UTC",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "lc_monetary": "C",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
     "default_transaction_isolation": "read committed",
     "row_security": "off",
 }

@@ -1,5 +1,6 @@
 """What ADBC raises → our errors. Postgres' texts may quote values, so they stay out."""
 
+import re
 from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Thread, current_thread, main_thread
@@ -25,15 +26,30 @@ class Conflict(Transient):
 
 _AGAIN = "The last commit before it is intact: run the same command again."
 _REFUSED_LOGIN = (
-    "password",
-    "authentication",
-    "pg_hba",
-    "role ",
-    "database ",
-    "permission denied",
-    "invalid ",
-    "unrecognized",
+    ("pg_hba", "its pg_hba.conf has no entry for this login from this machine"),
+    ("password", "the password is wrong, or there is none"),
+    ("database  does not exist", "there is no such database"),
+    ("role  does not exist", "there is no such role"),
+    ("permission denied", "the role may not connect to this database"),
+    ("authentication", "it does not take this way to log in"),
+    ("role ", "the role may not log in"),
+    ("database ", "the database takes no connections"),
 )
+_NO_SERVICE = ("definition of service", "service file")
+_OPTION = re.compile(
+    r"invalid (?:integer value .* for connection option|value for parameter) (?P<after>\w+)|"
+    r"invalid (?P<between>\w+) (?:value|method|client key|server key)|"
+    r"unrecognized configuration parameter (?P<unknown>[\w.]+)|"
+    r"could not match \d+ (?P<count>host|port)|"
+    r"(?P<peer>requirepeer) specifies|(?P<gss>gssencmode) value"
+)
+_OPTION_SIGNS = {
+    "channel binding required": "channel_binding",
+    "could not parse network address": "hostaddr",
+    "socket path": "host",
+    "requires a value": "options",
+}
+_QUOTED = re.compile(r'"[^"]*"')
 _NO_TLS = ("certificate", "ssl", "root.crt", "tls")
 _NOT_NOW = ("starting up", "shutting down", "recovery mode", "too many", "remaining connection")
 
@@ -192,21 +208,45 @@ def _first_line(error: Error) -> str:
 
 def of_the_connection(server: str, error: Error) -> ConnectorError:
     """Our error for a connection that is not made: libpq gives no SQLSTATE then, only a text."""
-    text = str(error).lower()
+    if option := _wrong_option(str(error).lower()):
+        return DestinationRefused(
+            f"The option {option} is not allowed for {server}, or not with this value.",
+            "It stands in the url, in a PG variable (such as PGCONNECT_TIMEOUT for "
+            "connect_timeout, PGOPTIONS or PGTZ) or in the service file.",
+        )
+    # What is quoted is a name, of a host or a role, that may look like a reason.
+    text = _QUOTED.sub("", str(error)).lower()
     if any(sign in text for sign in _NOT_NOW):
         return Unreachable(f"{server} takes no connection now.", "Try again later.")
-    if any(sign in text for sign in _NO_TLS):
+    if any(sign in text for sign in _NO_SERVICE):
+        return DestinationRefused(
+            f"The service that says where {server} is cannot be found.",
+            "Check the option `service` of the url, PGSERVICE, and the file that PGSERVICEFILE "
+            "names (~/.pg_service.conf).",
+        )
+    if "pg_hba" not in text and any(sign in text for sign in _NO_TLS):
         return DestinationRefused(
             f"There is no verified, encrypted connection to {server}.",
             "Add sslrootcert=/path/to/ca.pem to the url for a server with a certificate of its "
             "own, or another sslmode where the network is trusted.",
         )
-    if any(sign in text for sign in _REFUSED_LOGIN):
-        return DestinationRefused(
-            f"{server} refused the login.",
-            "Check the user, the database and the password: in PGPASSWORD, in the file that "
-            "PGPASSFILE names, or in the url as ${NAME}.",
-        )
+    for sign, reason in _REFUSED_LOGIN:
+        if sign in text:
+            return DestinationRefused(
+                f"{server} refused the login: {reason}.",
+                "Check the user, the database and the password: in PGPASSWORD, in the file that "
+                "PGPASSFILE names, or in the url as ${NAME}, where a % is written %25.",
+            )
     return Unreachable(
         f"{server} cannot be reached.", "Check the host and the port, or try again later."
     )
+
+
+def _wrong_option(text: str) -> str:
+    """The option that libpq or the server does not take; empty where the reason is another."""
+    reason = text.rpartition(" failed: ")[2]
+    found = _OPTION.search(reason.replace('"', ""))
+    if found:
+        return str(next(filter(None, found.groups())))
+    reason = _QUOTED.sub("", reason)
+    return next((name for sign, name in _OPTION_SIGNS.items() if sign in reason), "")

@@ -5,12 +5,17 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
+import adbc_driver_postgresql
 import pytest
+from adbc_driver_manager import AdbcConnection, Error
 
 from connector import config as configuration
 from connector import job
+from connector.config_postgres_options import OPTIONS
 from connector.config_url import DestinationUrl
+from connector.destinations import postgres_connection
 from connector.destinations.postgres import PostgresDestination
 from connector.destinations.postgres_url import libpq_url
 from connector.errors import ConfigError, ConnectorError, DestinationRefused, Unreachable
@@ -29,9 +34,11 @@ CANARY = "canary-password"
         ("postgresql://x@127.0.0.1:1/db", Unreachable),
         ("postgresql://x@nowhere.invalid/db?sslmode=disable", Unreachable),
         ("postgresql://x@/db?host=/nowhere", Unreachable),
-        ("postgresql://x@127.0.0.1:99999/db", DestinationRefused),
-        ("postgresql://x@127.0.0.1/db?sslmode=nonsense", DestinationRefused),
-        ("postgresql://x@127.0.0.1/db?nonsense=1", DestinationRefused),
+        ("postgresql://x@ssl-tls-certificate.invalid/db?sslmode=disable", Unreachable),
+        ("postgresql://password@127.0.0.1:1/database", Unreachable),
+        ("postgresql://x@127.0.0.1,127.0.0.2,127.0.0.3/db?port=1,2", DestinationRefused),
+        ("postgresql://x@/db?hostaddr=nonsense", DestinationRefused),
+        ("postgresql://x@127.0.0.1:1/db?service=nowhere", DestinationRefused),
     ],
 )
 @pytest.mark.usefixtures("impatient")
@@ -115,9 +122,184 @@ def test_no_password_is_ever_told(guarded, own, caplog, monkeypatch, capfd):
 
 
 def test_an_unknown_role_or_database_is_refused(own):
-    for url in (own.as_user("nobody"), own.url.replace(own.name, "nowhere")):
-        with pytest.raises(DestinationRefused, match="login"):
-            PostgresDestination(DestinationUrl.parse(url)).check()
+    for url, which in ((own.as_user("nobody"), "role"), (own.url + "&user=nobody", "role")):
+        with pytest.raises(
+            DestinationRefused, match=f"refused the login: there is no such {which}"
+        ):
+            PostgresDestination(DestinationUrl.parse(url.replace("postgres@/", "/"))).check()
+    with pytest.raises(DestinationRefused, match="refused the login: there is no such database"):
+        PostgresDestination(DestinationUrl.parse(own.url.replace(own.name, "nowhere"))).check()
+
+
+PRINTABLE = "".join(chr(code) for code in range(32, 127))
+PASSWORDS = [
+    PRINTABLE,
+    PRINTABLE[::-1],
+    "[pass]%word%",
+    "100%",
+    "%41",
+    "%zz",
+    " a b ",
+    "a+b&c=d;e?f#g/h@i:j",
+    "'\"`$${x}\\",
+    "pässwörd–€😀",
+    "line\nbreak\ttab",
+    "%",
+]
+AS_THEY_ARE = [
+    PRINTABLE.translate({ord(each): None for each in "@/?#"}),
+    "[pass]%word%",
+    "%zz%",
+    "100% sure",
+    "pässwörd€",
+]
+
+
+def literal(text: str) -> str:
+    """A text in SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def logged_in(url: str) -> str:
+    """Who has logged in to which database by this url."""
+    destination = PostgresDestination(DestinationUrl.parse(url))
+    assert destination.check()
+    sql = "SELECT session_user || '@' || current_database() AS who"
+    return str(destination.query(sql)["who"][0].as_py())
+
+
+def test_any_password_logs_in_when_it_is_escaped(guarded, own):
+    for password in PASSWORDS:
+        own.by_hand(f"ALTER ROLE guarded PASSWORD {literal(password)}")
+        url = own.as_user(f"guarded:{quote(password, safe='')}")
+        assert logged_in(url) == f"guarded@{own.name}", password
+        with pytest.raises(DestinationRefused, match="the password is wrong") as caught:
+            logged_in(own.as_user(f"guarded:{quote(password + CANARY, safe='')}"))
+        assert CANARY not in str(caught.value)
+
+
+def test_a_password_that_needs_no_escapes_logs_in_as_it_is(guarded, own):
+    for password in AS_THEY_ARE:
+        own.by_hand(f"ALTER ROLE guarded PASSWORD {literal(password)}")
+        for scheme in ("postgresql:", "postgres:", "postgresql+psycopg2:"):
+            url = own.as_user(f"guarded:{password}").replace("postgresql:", scheme, 1)
+            assert logged_in(url) == f"guarded@{own.name}", password
+
+
+@pytest.mark.parametrize("name", ["a b", "50%", "%41[x]", "q?#@/:&=+;", "quo\"te's", "Dätä😀", " "])
+def test_any_name_of_a_database_and_a_role_logs_in(server, name):
+    named = '"' + name.replace('"', '""') + '"'
+    place = urlsplit(server.url)
+    administer(server.url, f"CREATE DATABASE {named}", f"CREATE ROLE {named} LOGIN")
+    try:
+        escaped = quote(name, safe="")
+        url = f"postgresql://{escaped}@/{escaped}?{place.query}"
+        destination = PostgresDestination(DestinationUrl.parse(url))
+        sql = "SELECT session_user || '@' || current_database() AS who"
+        assert destination.query(sql)["who"][0].as_py() == f"{name}@{name}"
+    finally:
+        postgres_connection._databases.clear()
+        administer(server.url, f"DROP DATABASE {named} WITH (FORCE)", f"DROP ROLE {named}")
+
+
+def test_the_first_host_that_answers_and_a_socket_by_its_folder_are_found(own, relay):
+    folder = quote(urlsplit(own.url).query.removeprefix("host="), safe="")
+    for place in (f"127.0.0.1:1,127.0.0.1:{relay.port}", folder, f"{folder}:5432", ""):
+        url = f"postgresql://postgres@{place}/{own.name}?sslmode=disable"
+        if not place:
+            url += f"&host=127.0.0.1,{folder}&port=1,5432"
+        assert logged_in(url) == f"postgres@{own.name}"
+
+
+SURROUNDINGS = {
+    "PGCLIENTENCODING": ["LATIN1", "SQL_ASCII", "EUC_JP", "nonsense"],
+    "PGTZ": ["Asia/Tokyo"],
+    "PGDATESTYLE": ["German", "SQL, DMY"],
+    "PGSSLMODE": ["disable"],
+    "PGDATABASE": ["nowhere"],
+    "PGUSER": ["nobody"],
+    "PGHOST": ["nowhere.invalid"],
+    "PGPORT": ["1"],
+    "PGAPPNAME": ["ä" * 10],
+    "PGOPTIONS": [
+        "-c client_encoding=LATIN1",
+        "-c search_path=nowhere -c TimeZone=Asia/Tokyo",
+        "-c IntervalStyle=iso_8601 -c bytea_output=escape -c extra_float_digits=-15",
+        "-c standard_conforming_strings=off -c transform_null_equals=on",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [(variable, value) for variable, values in SURROUNDINGS.items() for value in values],
+)
+def test_the_surroundings_change_nothing(postgres, variable, value):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(variable, value)
+        _live_through(postgres)
+    assert postgres.by_hand("SELECT text, n::text, encode(b, 'hex') FROM orders") == [
+        ("ä€😀\\", "0.1", "ff005c")
+    ]
+
+
+def _live_through(own):
+    url = own.url + ("" if own.parsed.shown.count(":") > 1 else "&port=5432")
+    story = Story(PostgresDestination(DestinationUrl.parse(url)))
+    story.plan()
+    item = A | {"text": {"S": "ä€😀\\"}, "n": {"N": "0.1"}, "b": {"B": "/wBc"}}
+    story.tail(put(item))
+    assert story.destination.query(
+        "SELECT text, '2026-02-03 04:05:06+00'::timestamptz::text AS at, "
+        "interval '1 day 2 s'::text AS span, 0.1::float8::text AS f, b::text AS b FROM orders"
+    ).to_pylist() == [
+        {
+            "text": "ä€😀\\",
+            "at": "2026-02-03 04:05:06+00",
+            "span": "1 day 00:00:02",
+            "f": "0.1",
+            "b": "\\xff005c",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("PGCONNECT_TIMEOUT", "soon", "The option connect_timeout is not allowed"),
+        ("PGOPTIONS", "-c nothing=1", "The option nothing is not allowed"),
+        ("PGOPTIONS", "--nothing", "The option options is not allowed"),
+        ("PGOPTIONS", "-c role=nobody", "there is no such role"),
+        ("PGTZ", "Nowhere/Nothing", "The option timezone is not allowed"),
+        ("PGDATESTYLE", "canary", "The option datestyle is not allowed"),
+        ("PGTARGETSESSIONATTRS", "canary", "The option target_session_attrs is not allowed"),
+        ("PGREQUIREAUTH", "canary", "The option require_auth is not allowed"),
+        ("PGSSLMODE", "canary", "The option sslmode is not allowed"),
+        ("PGREQUIREPEER", "nobody", "The option requirepeer is not allowed"),
+        ("PGCHANNELBINDING", "require", "The option channel_binding is not allowed"),
+        ("PGMINPROTOCOLVERSION", "9", "The option min_protocol_version is not allowed"),
+        ("PGSERVICE", "nowhere", "The service that says where"),
+        ("PGPORT", "canary", "The option port is not allowed"),
+    ],
+)
+@pytest.mark.usefixtures("impatient")
+def test_a_variable_that_cannot_be_is_named(postgres, variable, value, said):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(variable, value)
+        with pytest.raises(DestinationRefused, match=said) as caught:
+            PostgresDestination(postgres.parsed).check()
+    assert caught.value.hint
+    assert "canary" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_libpq_knows_every_option_that_a_url_may_have(name):
+    # The last one wins, so that nothing is called.
+    url = f"postgresql://?{name}=1&host=/nowhere&hostaddr="
+    with pytest.raises(Error) as caught:
+        AdbcConnection(adbc_driver_postgresql.connect(url))
+    assert "query parameter" not in str(caught.value)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -152,6 +334,10 @@ def test_a_server_without_encryption_is_refused_where_it_is_asked_for(own, relay
         ("postgresql:///d?service=prod", {}, True),
         ("postgresql:///d", {"PGSERVICE": "prod"}, True),
         ("postgresql://u@db.example.com/d", {"PGSSLMODE": "disable"}, True),
+        ("postgresql://u@localhost/d", {"PGHOSTADDR": "10.0.0.1"}, True),
+        ("postgresql://u@localhost/d?hostaddr=127.0.0.1", {"PGHOSTADDR": "10.0.0.1"}, False),
+        ("postgresql://u@%2Frun%2Cdb.example.com/d", {}, True),
+        ("postgresql://u@127.0.0.1,/d?hostaddr=127.0.0.1,10.0.0.1", {}, True),
         ("postgresql://u@db.example.com/d?sslmode=require", {}, False),
         ("postgresql://u@db.example.com/d?sslmode=verify-ca", {}, False),
         ("postgresql://u@localhost/d", {}, False),
