@@ -1,12 +1,14 @@
 """Turns what pydantic found into one sentence: where, which key, what is wrong, what is allowed."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from connector.config_file import PREFIX
+from connector.config_place import FILE
 from connector.config_settings import Key, Settings, suggest
 from connector.errors import ConfigError
 
@@ -50,7 +52,7 @@ def _explain(
     key = tuple(str(part) for part in problem["loc"] if part != "[key]")
     context: dict[str, Any] = problem.get("ctx", {})
     if problem["type"] == "missing":
-        return no_destination()
+        return no_destination(settings.file)
     where = _where(key, settings)
     if problem["type"] == "extra_forbidden":
         section = ("tables", "*") if key[0] == "tables" else key[:-1]
@@ -70,10 +72,10 @@ def _where(key: Key, settings: Settings) -> str:
     return f"{origin.name}: {'.'.join(key)}" if origin else ".".join(key)
 
 
-def no_destination() -> ConfigError:
-    """No destination anywhere."""
+def no_destination(file: Path | None) -> ConfigError:
+    """No destination anywhere: not in the file that was read, if one was."""
     return ConfigError(
         "There is no destination.",
-        "Pass --to duckdb:///warehouse.duckdb, or set destination.url in connector.yaml or "
+        f"Pass --to duckdb:///warehouse.duckdb, or set destination.url in {file or FILE} or "
         f"{PREFIX}DESTINATION__URL.",
     )

@@ -7,11 +7,14 @@ from typing import Any
 
 import yaml
 
+from connector.config_place import VARIABLE, misspelt
 from connector.errors import ConfigError
 
 PREFIX = "CONNECTOR_"
-RESERVED = frozenset(("CONNECTOR_FAILPOINT", "CONNECTOR_CACHE"))
+RESERVED = frozenset(("CONNECTOR_FAILPOINT", "CONNECTOR_CACHE", VARIABLE))
 """Variables with our prefix that are not settings."""
+
+_TABS = "YAML is indented with spaces, never with tabs."
 
 
 class _Loader(yaml.SafeLoader):
@@ -41,7 +44,7 @@ def parse_mapping(text: str, name: str) -> dict[str, Any]:
     """The mapping that `text`, YAML or JSON, stands for; `name` says where it is from."""
     value, problem = _parse(text)
     if problem:
-        raise ConfigError(f"{name} {problem}.")
+        raise ConfigError(f"{name} {problem}.", _TABS if "'\\t'" in problem else "")
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -72,18 +75,36 @@ def _position(error: yaml.MarkedYAMLError) -> str:
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """The settings in a YAML file."""
+    """The settings in a YAML file. Raises ConfigError for one that is not there or not YAML."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(f"There is no file {path}.", "Name another with --config.") from None
+        raise _not_there(path) from None
+    except IsADirectoryError:
+        raise ConfigError(
+            f"{path} cannot be read: it is a folder.", "Name the file that is in it."
+        ) from None
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}.",
+            "Let the user who runs this read it, or name another file with --config.",
+        ) from None
     except UnicodeDecodeError:
         text = None
-    if text is None:
-        raise ConfigError(f"{path} is not UTF-8 text.")
+    # What is UTF-16 in truth may pass for UTF-8, with a NUL beside each letter.
+    if text is None or "\0" in text:
+        raise ConfigError(f"{path} is not UTF-8 text.", "Save it with the encoding UTF-8.")
     return parse_mapping(text, str(path))
+
+
+def _not_there(path: Path) -> ConfigError:
+    if path.is_symlink():
+        return ConfigError(
+            f"{path} is a link to a file that is not there.", "Mend the link, or remove it."
+        )
+    other = misspelt(path)
+    hint = f"Did you mean {other}?" if other else "Name another with --config."
+    return ConfigError(f"There is no file {path}.", hint)
 
 
 def read_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:

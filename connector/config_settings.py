@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from connector.config_file import read_environment, read_file
+from connector.config_place import find_file
 from connector.errors import ConfigError
 
-FILE = "connector.yaml"
 _DEEPEST = 8
 _LISTED = 12
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
@@ -32,6 +32,7 @@ class Settings:
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
+        self.file: Path | None = None
         self._origins: dict[Key, Origin] = {}
 
     def merge(self, values: Mapping[str, Any], origin: Origin) -> None:
@@ -117,7 +118,8 @@ def gather(
     """Merges the file, the environment and the command line, the last one on top."""
     line = Origin("the command line", Path.cwd())
     settings = Settings()
-    file = path or (Path(FILE) if Path(FILE).exists() else None)
+    file = path or find_file(environment)
+    settings.file = file
     if file:
         settings.merge(read_file(file), Origin(str(file), file.absolute().parent, is_file=True))
     for variable, values in read_environment(environment).items():

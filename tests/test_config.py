@@ -216,6 +216,7 @@ def test_empty_and_reserved_variables_say_nothing():
         "CONNECTOR_SOURCE__REGION": "",
         "CONNECTOR_FAILPOINT": "plan.before_commit",
         "CONNECTOR_CACHE": "somewhere",
+        "CONNECTOR_CONFIG": "",
         "CONNECTORS": "9",
     }
     assert load(to=DUCKDB, environment=environment) == load(to=DUCKDB, environment={})

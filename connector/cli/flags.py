@@ -27,7 +27,12 @@ class Output(StrEnum):
 
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="The configuration; without it, ./connector.yaml if any."),
+    typer.Option(
+        "--config",
+        "-c",
+        help="The configuration; without it, the file that CONNECTOR_CONFIG names, or "
+        "./connector.yaml or ./connector.yml if any.",
+    ),
 ]
 To = Annotated[
     str | None,

@@ -104,6 +104,14 @@ def newer_state(program: Program, rig: ScriptedDynamoDB) -> Iterator[None]:
 
 
 @prepared
+def both_spellings(program: Program, rig: ScriptedDynamoDB) -> Iterator[None]:
+    """Nobody can say which file holds."""
+    for name in ("connector.yaml", "connector.yml"):
+        (program.folder / name).write_text("tables: {orders: {}}")
+    yield
+
+
+@prepared
 def taken(program: Program, rig: ScriptedDynamoDB) -> Iterator[None]:
     """Another source table is configured to go where the orders are."""
     rig.create_table("others", SCHEMA)
@@ -147,6 +155,10 @@ MISTAKES = {
     ),
     "unknown key": Mistake(2, "destinatoin", prepare=configured(UNKNOWN_KEY)),
     "two tables of one name": Mistake(2, "both land in orders", prepare=configured(SAME_NAME)),
+    "both spellings of the file": Mistake(
+        2, "both connector.yaml and connector.yml", prepare=both_spellings
+    ),
+    "no such file": Mistake(2, "gone.yaml", variables={"CONNECTOR_CONFIG": "gone.yaml"}),
     "a name that is taken": Mistake(2, "others", OTHERS, prepare=taken),
     "file held": Mistake(4, "held by process", variables=SOON, prepare=held),
     "no DuckDB file": Mistake(2, "no DuckDB file", prepare=no_duckdb),

@@ -50,6 +50,31 @@ def test_no_command_touches_a_file_that_is_not_its_own(
     assert_one_sentence(done, 4 if prepare is held else 2, "")
 
 
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("postgresql://loader:can@ary@db/x", "more than one @"),
+        ("postgresql://loader:canary@db/x?sslmod=require", "unknown option, sslmod"),
+        ("postgresql://loader:canary@db/x?schema=sales", "unknown option, schema"),
+        ("postgresql://loader:canary@db:port/x", "no port from 1 to 65535"),
+        ("postgresql://loader:canary@[::1/x", "no name and no address"),
+        ("mysql://loader:canary@db/x", "must begin with duckdb:/// or postgresql://"),
+    ],
+)
+def test_a_wrong_url_of_postgres_is_one_sentence_without_its_password(
+    program: Program, url: str, says: str
+) -> None:
+    (program.folder / "connector.yml").write_text(f"destination: {{url: '{url}'}}")
+    in_the_environment = program.with_(CONNECTOR_DESTINATION__URL=url)
+    for done in (
+        program("sync", ORDERS, "--to", url),
+        in_the_environment("status"),
+        program("query", "select 1"),
+    ):
+        assert_one_sentence(done, 2, says)
+        assert "ary" not in done.stderr
+
+
 ON_A_SMALL_DISK = """
 mount -t tmpfs -o size=8k none spool || exit 99
 "$@"
