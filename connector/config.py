@@ -269,13 +269,15 @@ def load(
     tables: Sequence[str] = (),
     environment: Mapping[str, str] = os.environ,
     overrides: Mapping[str, object] = MappingProxyType({}),
+    said_by: str | None = None,
 ) -> Config:
     """Reads the configuration: flags win over the environment, that over the file, over defaults.
 
     `overrides` are further flags, by dotted key or nested: `{"scan.segments": 8}`,
-    `{"tables": {"orders": {"segments": 8}}}`; None is a flag not given.
+    `{"tables": {"orders": {"segments": 8}}}`; None is a flag not given. `said_by` is who gave them,
+    for the errors.
     """
-    return _validated(gather(path, to, tables, environment, overrides))
+    return _validated(gather(path, to, tables, environment, overrides, said_by))
 
 
 def _validated(settings: Settings) -> Config:

@@ -26,6 +26,7 @@ _ESCAPES = (
     f"{_WRITE}, with %40 for an @ in the user or the password, and %3A, %2F, %3F and %23 for "
     ": / ? and #."
 )
+_NAME = re.compile(r"[^\s:/?#@\[\]]+")
 _BRACKETS = "An IPv6 address stands in brackets: [::1]."
 
 
@@ -73,6 +74,31 @@ class PostgresUrl:
             _plain(password) if colon else None,
             _plain(database) if database else None,
         ).with_options(_options(query))
+
+    @classmethod
+    def of_parts(
+        cls,
+        host: str | None,
+        port: int | None,
+        user: str | None,
+        password: str | None,
+        database: str | None,
+    ) -> "PostgresUrl":
+        """The url of what a form has fields for. `host` may be a list or the folder of a socket."""
+        if port is not None and not 1 <= port <= _LAST_PORT:
+            raise ConfigError(f"The port is not one from 1 to {_LAST_PORT}.", "Correct it.")
+        number = "" if port is None else str(port)
+        options = []
+        names = host or ""
+        if names.startswith("/"):
+            options, names = [("host", names)], ""
+        hosts = tuple((_listed(each), number) for each in names.split(",")) if names else ()
+        return cls(
+            hosts or ((("", number),) if number else ()),
+            user or None,
+            password or None,
+            database or None,
+        ).with_options(options)
 
     def with_options(self, options: Iterable[tuple[str, str]]) -> "PostgresUrl":
         """The url with further options. Raises ConfigError for one that is not known or twice."""
@@ -170,6 +196,18 @@ def _address(text: str) -> str:
     if ":" not in address:
         raise _unreadable("what stands in brackets is no IPv6 address", _BRACKETS)
     return address
+
+
+def _listed(text: str) -> str:
+    name = text.strip().removeprefix("[").removesuffix("]")
+    if ":" in name:
+        return _address(name)
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            "The host is no name and no address.",
+            "It is a name such as db.example.com, without a scheme, a user or a port.",
+        )
+    return name
 
 
 def _host_text(host: str, port: str) -> str:

@@ -114,9 +114,13 @@ def gather(
     tables: Sequence[str],
     environment: Mapping[str, str],
     overrides: Mapping[str, object],
+    said_by: str | None = None,
 ) -> Settings:
-    """Merges the file, the environment and the command line, the last one on top."""
-    line = Origin("the command line", Path.cwd())
+    """Merges the file, the environment and the command line, the last one on top.
+
+    `said_by` is who has given `to` and `overrides`, where it is not the command line.
+    """
+    line = Origin(said_by or "the command line", Path.cwd())
     settings = Settings()
     file = path or find_file(environment)
     settings.file = file
@@ -132,7 +136,7 @@ def gather(
     for key, value in overrides.items():
         settings.merge(_nested(key, value), line)
     if to is not None:
-        settings.merge({"destination": {"url": to}}, Origin("--to", Path.cwd()))
+        settings.merge({"destination": {"url": to}}, Origin(said_by or "--to", Path.cwd()))
     settings.interpolate(environment)
     return settings
 

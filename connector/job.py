@@ -1,7 +1,8 @@
 """The composition root: a configuration and a table become a ready job."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from connector.config import Config
 from connector.core import wire
 from connector.core.state import ScanPlan, TableState
 from connector.destinations.duckdb import DuckDBDestination
+from connector.dynamodb.host_session import of_a_session
 from connector.dynamodb.source import DynamoDBSource
 from connector.errors import ConfigError
 from connector.pipeline.scan import SegmentScan
@@ -91,6 +93,23 @@ def open_source(
     )
 
 
+@contextmanager
+def source_errors() -> Iterator[None]:
+    """Turns what AWS and its library raise in the block into errors of ours.
+
+    For host programs, which open sessions of their own. Other exceptions pass as they are.
+    """
+    try:
+        yield
+        return
+    except Exception as error:
+        problem = of_a_session(error)
+        if problem is error:
+            raise
+    # Outside of the handler: what AWS answers may hold more than should be shown.
+    raise problem
+
+
 def open_run(
     config: Config,
     table: str,
@@ -103,8 +122,8 @@ def open_run(
 ) -> Run:
     """Everything one run of one table needs.
 
-    `credentials` are botocore's, of a session that a host program has opened; a scan in processes
-    of its own does not get them. `processes` may wait for it already.
+    `credentials` are botocore's, of a session that a host program has opened. They cannot be sent
+    to another process, so a scan with them runs in this one. `processes` may wait for it already.
     """
     shown = progress or Quiet()
     workers = config.scan.workers or usual_workers()
@@ -117,9 +136,9 @@ def open_run(
         shown.planned(description.item_count, state.segments)
         count = min(workers, state.segments)
         small = description.size_bytes < SMALL_TABLE_BYTES and not config.scan.workers
-        if count == 1 or small:
+        if count == 1 or small or credentials is not None:
             waiting.close()
-            return ThreadScan(config, state, shown)
+            return ThreadScan(config, state, shown, credentials)
         return ProcessScan(config, state, shown, waiting.take(count))
 
     return Run(

@@ -69,11 +69,18 @@ def segment_scan(
 class ThreadScan:
     """Scans the segments one after another in a thread: for tables that one core reads quickly."""
 
-    def __init__(self, config: Config, state: TableState, progress: Progress) -> None:
+    def __init__(
+        self, config: Config, state: TableState, progress: Progress, credentials: Any = None
+    ) -> None:
         self._stopping = threading.Event()
         self._error: BaseException | None = None
         scan = segment_scan(
-            config, state, progress, self._stopping.is_set, sleep=interruptible(self._stopping.wait)
+            config,
+            state,
+            progress,
+            self._stopping.is_set,
+            sleep=interruptible(self._stopping.wait),
+            credentials=credentials,
         )
         self._thread = threading.Thread(target=self._run, args=(scan, state.segments), name="scan")
         self._thread.start()

@@ -12,6 +12,7 @@ from connector.airflow.assets import table_asset
 from connector.airflow.names import pool_of, snapshot_id, tail_id
 from connector.airflow.steps import LoadStep, PlanStep, ScanStep, StartSnapshot, TailStep
 from connector.config import Config
+from connector.errors import ConfigError
 
 _START = datetime(2025, 1, 1, tzinfo=UTC)
 _TAGS = ["connector", "dynamodb"]
@@ -36,8 +37,10 @@ def connector_dags(
     A tail ends when it has caught up, or after `every`; with `tail_for` it goes on for that long.
     `pool` is for steps that write the destination; without it, the one of the DuckDB file.
     """
-    stand_in = f"duckdb:///{destination_conn_id}" if destination_conn_id else None
-    config = configuration.load(Path(config_file), to=stand_in)
+    config = _loaded(Path(config_file), destination_conn_id)
+    if isinstance(config, ConfigError):
+        # Airflow shows the last lines that were run: the DAG file's and this one say enough.
+        raise config.with_traceback(None)
     wanted = get_parsing_context().dag_id
     dags: list[DAG] = []
     for table in sorted(config.tables):
@@ -62,6 +65,14 @@ def connector_dags(
         if wanted in (None, made.tail_id):
             dags.append(made.tail(every, tail_for))
     return dags
+
+
+def _loaded(file: Path, destination_conn_id: str | None) -> Config | ConfigError:
+    stand_in = f"duckdb:///{destination_conn_id}" if destination_conn_id else None
+    try:
+        return configuration.load(file, to=stand_in)
+    except ConfigError as error:
+        return error
 
 
 def _pool(config: Config, destination_conn_id: str | None) -> str | None:

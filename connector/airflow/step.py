@@ -105,6 +105,6 @@ def airflow_errors() -> Iterator[None]:
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise AirflowException(
-            f"Unexpected {type(error).__name__} in {place.name} ({place.filename}:{place.lineno}); "
-            "nothing of the current batch was committed."
+            f"Unexpected {type(error).__name__} in {place.name} ({place.filename}:{place.lineno}). "
+            "What is committed stays, and the next try goes on from there."
         ) from None

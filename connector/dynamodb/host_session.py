@@ -1,0 +1,27 @@
+"""Errors of a session that a host program opens itself: it gets credentials before our calls."""
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from connector.dynamodb.calls import CREDENTIAL_TRIES, error_code, translate
+from connector.errors import SourceRefused
+
+
+def of_a_session(error: Exception) -> Exception:
+    """The error for what was raised while credentials were got: what AWS refuses is final.
+
+    Exceptions that are not those of AWS's library are returned as they are.
+    """
+    problem = translate(error, CREDENTIAL_TRIES)
+    if problem is not error:
+        return problem
+    if isinstance(error, ClientError):
+        return SourceRefused(
+            f"AWS refused {error.operation_name}: {error_code(error)}.",
+            "Check the role and the other names that it was asked for, and the credentials.",
+        )
+    if isinstance(error, BotoCoreError):
+        return SourceRefused(
+            f"AWS cannot be called: {type(error).__name__}.",
+            "Check the credentials, the role and the Region.",
+        )
+    return error
