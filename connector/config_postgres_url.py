@@ -187,22 +187,21 @@ def _host(text: str) -> tuple[str, str]:
 
 
 def _address(text: str) -> str:
-    try:
-        ip_address(text)
-    except ValueError:
-        address = ""
-    else:
-        address = text
-    if ":" not in address:
+    if not _is_address(text):
         raise _unreadable("what stands in brackets is no IPv6 address", _BRACKETS)
-    return address
+    return text
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return ":" in text and bool(ip_address(text))
+    except ValueError:
+        return False
 
 
 def _listed(text: str) -> str:
     name = text.strip().removeprefix("[").removesuffix("]")
-    if ":" in name:
-        return _address(name)
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) and not _is_address(name):
         raise ConfigError(
             "The host is no name and no address.",
             "It is a name such as db.example.com, without a scheme, a user or a port.",

@@ -101,13 +101,12 @@ def source_errors() -> Iterator[None]:
     """
     try:
         yield
-        return
     except Exception as error:
         problem = of_a_session(error)
         if problem is error:
             raise
-    # Outside of the handler: what AWS answers may hold more than should be shown.
-    raise problem
+        # What AWS and its library say may hold more than should be shown.
+        raise problem from None
 
 
 def open_run(

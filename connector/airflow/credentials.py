@@ -14,6 +14,7 @@ _FEDERATIONS = ("file", "google")
 _TOKEN_FILE = "assume_role_with_web_identity_token_file"
 _TEXTS = ("region_name", "role_arn", "endpoint_url", "profile_name", "assume_role_method")
 _SECTIONS = ("assume_role_kwargs", "service_config", "session_kwargs", "config_kwargs")
+_HALF = "it has an access key id without its secret, or the other way round"
 
 
 class HostCredentials:
@@ -79,7 +80,9 @@ def open_session(conn_id: str, region: str | None) -> tuple[dict[str, object], H
         )
     opened = HostCredentials(conn_id, credentials)
     # A role that may not be assumed is found now, not at the first call.
-    opened.get_frozen_credentials()
+    frozen = opened.get_frozen_credentials()
+    if not (frozen.access_key and frozen.secret_key):
+        raise _wrong(conn_id, _HALF)
     return said, opened
 
 
@@ -91,7 +94,7 @@ def _checked(conn_id: str, connection: Connection) -> dict[str, Any]:
                 raise _wrong(conn_id, f"{name} in its extra must be {what}")
     if bool(connection.login) != bool(connection.password):
         # The hook would quietly read with the worker's own credentials.
-        raise _wrong(conn_id, "it has an access key id without its secret, or the other way round")
+        raise _wrong(conn_id, _HALF)
     if extra.get("role_arn"):
         _check_role(conn_id, extra)
     return extra

@@ -54,15 +54,12 @@ def opening(conn_id: str) -> Iterator[None]:
     try:
         with source_errors():
             yield
-        return
     except ConnectorError as error:
-        problem = error
-        if f"connection {conn_id}" not in error.message:
-            problem = type(error)(f"The connection {conn_id}: {error.message}", error.hint)
+        if f"connection {conn_id}" in error.message:
+            raise
+        raise type(error)(f"The connection {conn_id}: {error.message}", error.hint) from None
     except Exception as error:
-        problem = _of_airflow(conn_id, error)
-    # Outside of the handler, so that the foreign error is forgotten.
-    raise problem
+        raise _of_airflow(conn_id, error) from None
 
 
 def _of_airflow(conn_id: str, error: Exception) -> ConnectorError:

@@ -20,6 +20,7 @@ NEEDS_AIRFLOW = {
     "test_dags.py",
     "test_factory.py",
     "test_postgres.py",
+    "test_refused.py",
     "test_scheduler.py",
 }
 OWN_ENVIRONMENT = "test_core_alone.py"
