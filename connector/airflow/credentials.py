@@ -1,5 +1,6 @@
 """What an Airflow connection of the type `aws` says: credentials, Region and endpoints."""
 
+import logging
 import os
 from typing import Any
 
@@ -8,12 +9,15 @@ from airflow.sdk import Connection
 from connector.airflow.found import extra_of, find, opening
 from connector.errors import ConfigError, SourceRefused
 
+log = logging.getLogger("connector.airflow")
+
 _KINDS = ("aws", "")
 _METHODS = ("assume_role", "assume_role_with_saml", "assume_role_with_web_identity")
 _FEDERATIONS = ("file", "google")
 _TOKEN_FILE = "assume_role_with_web_identity_token_file"
 _TEXTS = ("region_name", "role_arn", "endpoint_url", "profile_name", "assume_role_method")
 _SECTIONS = ("assume_role_kwargs", "service_config", "session_kwargs", "config_kwargs")
+_EXTERNAL = 'put {"ExternalId": ...} into its assume_role_kwargs'
 _HALF = "it has an access key id without its secret, or the other way round"
 
 
@@ -97,6 +101,8 @@ def _checked(conn_id: str, connection: Connection) -> dict[str, Any]:
         raise _wrong(conn_id, _HALF)
     if extra.get("role_arn"):
         _check_role(conn_id, extra)
+        if extra.get("external_id") and "ExternalId" not in (extra.get(_SECTIONS[0]) or {}):
+            log.warning("external_id of the connection %s is not read: %s", conn_id, _EXTERNAL)
     return extra
 
 

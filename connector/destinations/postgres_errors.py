@@ -220,7 +220,7 @@ def of_the_connection(server: str, error: Error) -> ConnectorError:
         return Unreachable(f"{server} takes no connection now.", "Try again later.")
     if any(sign in text for sign in _NO_SERVICE):
         return DestinationRefused(
-            f"The service that says where {server} is cannot be found.",
+            f"The service that says where {server} is cannot be found, or not be read.",
             "Check the option `service` of the url, PGSERVICE, and the file that PGSERVICEFILE "
             "names (~/.pg_service.conf).",
         )

@@ -1,6 +1,7 @@
 """Who may log in to Postgres, with what password, and how what is sent is protected."""
 
 import logging
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -291,6 +292,32 @@ def test_a_variable_that_cannot_be_is_named(postgres, variable, value, said):
     assert caught.value.hint
     assert "canary" not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("more", "works"), [("", True), ("client_encoding=LATIN1\n", True), ("canary=1\n", False)]
+)
+@pytest.mark.usefixtures("impatient")
+def test_a_service_says_where(postgres, tmp_path, more, works):
+    folder = urlsplit(postgres.url).query.removeprefix("host=")
+    file = tmp_path / "services"
+    file.write_text(f"[wh]\nhost={folder}\ndbname={postgres.name}\nuser=postgres\n{more}")
+    for url, variables in (
+        ("postgresql://?service=wh", {"PGSERVICEFILE": str(file)}),
+        ("postgresql://", {"PGSERVICEFILE": str(file), "PGSERVICE": "wh"}),
+        ("postgresql://", {"PGSYSCONFDIR": str(tmp_path), "PGSERVICE": "wh"}),
+    ):
+        shutil.copy(file, tmp_path / "pg_service.conf")
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            destination = PostgresDestination(DestinationUrl.parse(url))
+            if works:
+                assert destination.query("SELECT 'ä€😀' AS t").to_pylist() == [{"t": "ä€😀"}]
+                continue
+            with pytest.raises(DestinationRefused, match="The service that says where") as caught:
+                destination.tables()
+            assert "canary" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", sorted(OPTIONS))
