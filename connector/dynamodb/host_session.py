@@ -1,6 +1,6 @@
 """Errors of a session that a host program opens itself: it gets credentials before our calls."""
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 
 from connector.dynamodb.calls import CREDENTIAL_TRIES, error_code, translate
 from connector.errors import SourceRefused
@@ -11,6 +11,11 @@ def of_a_session(error: Exception) -> Exception:
 
     Exceptions that are not those of AWS's library are returned as they are.
     """
+    if isinstance(error, ProfileNotFound):
+        return SourceRefused(
+            f"There is no profile {error.kwargs.get('profile')} in AWS's files on this machine.",
+            "Correct its name, or add it to ~/.aws/config.",
+        )
     problem = translate(error, CREDENTIAL_TRIES)
     if problem is not error:
         return problem

@@ -359,7 +359,7 @@ def test_credentials_that_cannot_be_renewed_name_the_connection(
 
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setenv("CONNECTOR_SOURCE__RETRY_SECONDS", "0.2")
-    # At the first look they are valid; five minutes before their end they must be renewed.
+    # At the first look they are valid; shortly before their end they must be renewed.
     given = with_role(sts.url)
     given["extra"]["endpoint_url"] = rig.url
     connect(monkeypatch, "source", **given)
@@ -367,7 +367,7 @@ def test_credentials_that_cannot_be_renewed_name_the_connection(
     source = job.open_source(opened.config, "orders", credentials=opened.credentials)
     assert source.describe().identity
     inner = opened.credentials._credentials
-    inner._expiry_time = inner._time_fetcher() + timedelta(seconds=5)
+    inner._expiry_time = inner._time_fetcher() + timedelta(seconds=1)
     sts.refusal, sts.lifetime = refusal, timedelta(minutes=-5)
     with pytest.raises(ConnectorError) as raised:
         source.describe()

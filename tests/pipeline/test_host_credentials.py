@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from botocore.credentials import Credentials
-from botocore.exceptions import ClientError, NoRegionError, ParamValidationError
+from botocore.exceptions import ClientError, NoRegionError, ParamValidationError, ProfileNotFound
 
 from connector import config as configuration
 from connector import job
@@ -72,6 +72,7 @@ def answered(code: str, operation: str = "AssumeRole", status: int = 400) -> Cli
         (answered("Throttling"), 4, "AssumeRole"),
         (answered("InternalFailure", status=500), 4, "AssumeRole"),
         (NoRegionError(), 2, "egion"),
+        (ProfileNotFound(profile="nobody"), 2, "no profile nobody"),
         (ParamValidationError(report="canary"), 2, "AWS"),
         (Throttled("Later."), 4, "Later."),
     ],
