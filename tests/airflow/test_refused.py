@@ -151,6 +151,18 @@ def test_a_role_is_assumed_and_its_table_read(
     assert {each["ExternalId"] for each in sts.asked} == {"example"}
 
 
+def test_an_external_id_that_airflow_does_not_read_is_told(
+    file: str, sts: Sts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = with_role(sts.url)
+    given["extra"]["external_id"] = SECRET
+    connect(monkeypatch, "source", **given)
+    assert access(file, aws_conn_id="source").credentials
+    assert "external_id of the connection source is not read" in caplog.text
+    assert "assume_role_kwargs" in caplog.text
+    assert SECRET not in "".join(each.getMessage() for each in caplog.records)
+
+
 @pytest.mark.parametrize("broken", ["not there", "another type", "no JSON", "nothing listens"])
 def test_a_connection_that_is_wrong_fails_the_task_at_once(
     home: Home,
