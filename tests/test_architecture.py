@@ -52,7 +52,7 @@ ONLY_IN = {
     "duckdb": ["destinations/*"],
     "adbc_driver_manager": ["destinations/*"],
     "adbc_driver_postgresql": ["destinations/*"],
-    "sqlalchemy": ["destinations/*"],
+    "sqlalchemy": ["destinations/*", "airflow/plugin.py"],
     "airflow": ["airflow/*"],
     "moto": ["demo*.py", "demo/*"],
     "typer": ["cli/*"],

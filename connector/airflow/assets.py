@@ -4,6 +4,7 @@ from urllib.parse import quote
 
 from airflow.sdk import Asset
 
+from connector.airflow.names import digest
 from connector.config import Config
 
 
@@ -11,7 +12,15 @@ def table_asset(config: Config, table: str, destination_conn_id: str | None = No
     """The asset of a configured table: the same in every DAG that names the same table."""
     url = config.destination.url
     place = str(url.path) if url.path else url.shown.rpartition("://")[2].rpartition("@")[2]
-    parts = (destination_conn_id or place, config.destination.schema_name, config.target(table))
-    path = "/".join(quote(part.strip("/"), safe="/:,") for part in parts)
-    # Airflow refuses two assets with one name or one URI, so both come from the same three parts.
-    return Asset(name=f"connector/{path}", uri=f"x-connector://{path}", group="connector")
+    short = f"{url.path.stem}-{digest(place)[:4]}" if url.path else place
+    table_of = (config.destination.schema_name, config.target(table))
+    # Airflow refuses two assets with one name or one URI, so files of one name are told apart.
+    return Asset(
+        name=_path(destination_conn_id or short, *table_of),
+        uri=f"x-connector://{_path(destination_conn_id or place, *table_of)}",
+        group="connector",
+    )
+
+
+def _path(*parts: str) -> str:
+    return "/".join(quote(part.strip("/"), safe="/:,") for part in parts)

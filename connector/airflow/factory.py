@@ -9,13 +9,13 @@ from airflow.sdk import DAG, Asset, Param, get_parsing_context
 
 from connector import config as configuration
 from connector.airflow.assets import table_asset
-from connector.airflow.names import pool_of, snapshot_id, tail_id
-from connector.airflow.steps import LoadStep, PlanStep, ScanStep, StartSnapshot, TailStep
+from connector.airflow.names import TAG, pool_command, pool_of, snapshot_id, tail_id
+from connector.airflow.steps import CheckPool, LoadStep, PlanStep, ScanStep, StartSnapshot, TailStep
 from connector.config import Config
 from connector.errors import ConfigError
 
 _START = datetime(2025, 1, 1, tzinfo=UTC)
-_TAGS = ["connector", "dynamodb"]
+_TAGS = [TAG, "dynamodb"]
 _LOAD_FIRST = 100
 _GIVE_UP = timedelta(hours=1)
 
@@ -122,7 +122,7 @@ class _TableDags:
             tags=_TAGS,
             doc_md=self._about(),
         ) as dag:
-            plan = PlanStep(task_id="plan", **self._writes)
+            plan = self._planned()
             scan = ScanStep.partial(
                 task_id="scan",
                 max_active_tis_per_dagrun=scans_at_once,
@@ -151,7 +151,7 @@ class _TableDags:
             tags=_TAGS,
             doc_md=self._about(),
         ) as dag:
-            plan = PlanStep(task_id="plan", **self._writes)
+            plan = self._planned()
             start = StartSnapshot(
                 task_id="start_snapshot",
                 trigger_dag_id=self.snapshot_id,
@@ -167,13 +167,20 @@ class _TableDags:
             plan >> [start, follow]
         return dag
 
+    def _planned(self) -> PlanStep:
+        """The plan, and before it a look whether its pool exists, which itself needs none."""
+        plan = PlanStep(task_id="plan", **self._writes)
+        if self.pool:
+            CheckPool(task_id="pool", retries=0) >> plan
+        return plan
+
     def _about(self) -> str:
         about = f"Made by connector for the DynamoDB table `{self.table}`."
         if not self.pool:
             return about
         return (
             f"{about} Its steps wait for a slot of the pool `{self.pool}`; if there is none: "
-            f'`airflow pools set {self.pool} 1 "One writer"`.'
+            f"`{pool_command(self.pool)}`."
         )
 
 

@@ -4,6 +4,12 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
+TAG = "connector"
+"""The tag of every DAG that is made here."""
+
+MISSING_POOLS = "missing_pools"
+"""Under this name a run's conf lists its pools that do not exist."""
+
 _ARN = re.compile(r"arn:[^:]+:dynamodb:([^:]+):(\d+):table/(.+)")
 # A log's folder is named `dag_id=…`, and a name in a file system has at most 255 bytes.
 _LONGEST = 200
@@ -23,8 +29,8 @@ def _dag_name(table: str) -> str:
     arn = _ARN.fullmatch(table)
     # Tables of two accounts may have one name; `:` is none of a plain table's characters, so the
     # hash keeps an ARN apart from a table that is called like its readable form.
-    name = f"{arn[3]}.{arn[1]}.{arn[2]}.{_digest(table)}" if arn else table
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 9]}.{_digest(table)}"
+    name = f"{arn[3]}.{arn[1]}.{arn[2]}.{digest(table)}" if arn else table
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 9]}.{digest(table)}"
 
 
 def pool_of(file: Path) -> str:
@@ -32,5 +38,11 @@ def pool_of(file: Path) -> str:
     return f"duckdb_{re.sub(r'[^A-Za-z0-9_.-]', '_', file.stem)}"
 
 
-def _digest(text: str) -> str:
+def pool_command(pool: str) -> str:
+    """The command that makes a pool for one writer."""
+    return f'airflow pools set {pool} 1 "One writer"'
+
+
+def digest(text: str) -> str:
+    """Eight characters that tell texts apart."""
     return sha256(text.encode()).hexdigest()[:8]

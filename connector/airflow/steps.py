@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import Asset
+from airflow.sdk import Asset, BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from connector.airflow.step import Context, Step
-from connector.errors import HistoryLost, Interrupted
+from connector.airflow.names import MISSING_POOLS, pool_command
+from connector.airflow.step import Context, Step, airflow_errors
+from connector.errors import ConfigError, HistoryLost, Interrupted
 from connector.progress import Logged, Tally
 
 if TYPE_CHECKING:
@@ -22,6 +23,24 @@ if TYPE_CHECKING:
     from connector.pipeline.sync import Run
 
 log = logging.getLogger("connector.airflow")
+
+
+class CheckPool(BaseOperator):
+    """Fails the run if its pool does not exist; Airflow would let the other steps wait for ever.
+
+    The scheduler has looked for the pool as the run started: see `connector.airflow.plugin`.
+    """
+
+    def execute(self, context: Any) -> None:
+        """Raises AirflowFailException with the command that makes the pool."""
+        missing = (context["dag_run"].conf or {}).get(MISSING_POOLS)
+        with airflow_errors():
+            if missing:
+                raise ConfigError(
+                    f"The pool {missing[0]} does not exist, so the steps that write would wait for "
+                    "ever.",
+                    f"Run `{pool_command(missing[0])}`, then clear this task.",
+                )
 
 
 class PlanStep(Step):
