@@ -169,10 +169,11 @@ def open_segment_scan(
 
     That the table is still the planned one is checked before the load.
     """
-    identity = open_source(config, table, stop, credentials).describe().identity
+    description = open_source(config, table, stop, credentials).describe()
+    progress.planned(description.item_count, segments)
     return segment_scan(
         config,
-        ScanPlan(table, identity, plan_id, segments),
+        ScanPlan(table, description.identity, plan_id, segments),
         progress,
         lambda: stop(0),
         workers=segments,

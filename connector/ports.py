@@ -187,6 +187,11 @@ class Link(Protocol):
         ...
 
     @property
+    def count(self) -> int:
+        """How many rows there are, known without reading them."""
+        ...
+
+    @property
     def quarantined(self) -> Sequence[Quarantined]:
         """Items of this stretch that cannot be stored."""
         ...

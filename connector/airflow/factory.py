@@ -10,12 +10,22 @@ from airflow.sdk import DAG, Asset, Param, get_parsing_context
 from connector import config as configuration
 from connector.airflow.assets import table_asset
 from connector.airflow.names import TAG, pool_command, pool_of, snapshot_id, tail_id
-from connector.airflow.steps import CheckPool, LoadStep, PlanStep, ScanStep, StartSnapshot, TailStep
+from connector.airflow.steps import (
+    LABEL,
+    CheckPool,
+    LoadStep,
+    PlanStep,
+    ScanStep,
+    StartSnapshot,
+    TailStep,
+)
 from connector.config import Config
 from connector.errors import ConfigError
 
 _START = datetime(2025, 1, 1, tzinfo=UTC)
 _TAGS = [TAG, "dynamodb"]
+_LABEL = "segment {{ task.segment }}{% if " + LABEL + " %}: {{ " + LABEL + " }}{% endif %}"
+_ALWAYS_THERE = "default_pool"
 _LOAD_FIRST = 100
 _GIVE_UP = timedelta(hours=1)
 
@@ -126,7 +136,7 @@ class _TableDags:
             scan = ScanStep.partial(
                 task_id="scan",
                 max_active_tis_per_dagrun=scans_at_once,
-                map_index_template="segment {{ task.segment }}",
+                map_index_template=_LABEL,
                 **self._step,
             ).expand_kwargs(plan.output)
             load = LoadStep(
@@ -170,7 +180,7 @@ class _TableDags:
     def _planned(self) -> PlanStep:
         """The plan, and before it a look whether its pool exists, which itself needs none."""
         plan = PlanStep(task_id="plan", **self._writes)
-        if self.pool:
+        if self.pool not in (None, _ALWAYS_THERE):
             CheckPool(task_id="pool", retries=0) >> plan
         return plan
 

@@ -3,15 +3,16 @@
 import os
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 
 from connector.airflow.connections import Access, open_access
-from connector.errors import ConnectorError, Fatal, Interrupted
+from connector.airflow.reported import reported
+from connector.errors import ConnectorError, Interrupted
 from connector.progress import Logged, Tally
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 LEAVE_SECONDS = 27.0
 """A worker that shuts down kills what has not left 30 seconds after it was asked to."""
 
-Context = Mapping[str, Any]
+Context = MutableMapping[str, Any]
 
 
 class Step(BaseOperator):
@@ -96,10 +97,8 @@ def airflow_errors() -> Iterator[None]:
     """
     try:
         yield
-    except Fatal as error:
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from None
     except ConnectorError as error:
-        raise AirflowException(f"{type(error).__name__}: {error}") from None
+        raise reported(error) from None
     except AirflowException:
         raise
     except Exception as error:

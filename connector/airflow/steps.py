@@ -14,15 +14,19 @@ from airflow.sdk import Asset, BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from connector.airflow.names import MISSING_POOLS, pool_command
+from connector.airflow.segment_log import SegmentLog
 from connector.airflow.step import Context, Step, airflow_errors
 from connector.errors import ConfigError, HistoryLost, Interrupted
-from connector.progress import Logged, Tally
+from connector.progress import Tally
 
 if TYPE_CHECKING:
     from connector.core.state import TableState
     from connector.pipeline.sync import Run
 
 log = logging.getLogger("connector.airflow")
+
+LABEL = "scanned"
+"""What a mapped scan's label shows beside the segment's number, once there is something."""
 
 
 class CheckPool(BaseOperator):
@@ -77,26 +81,28 @@ class ScanStep(Step):
         self.segment = segment
 
     def step(self, context: Context, stop: threading.Event) -> dict[str, int]:
-        """Counts of what this try has scanned."""
+        """Counts of what this try has scanned; the label of the mapped task has that of all."""
         from connector import job
 
         access = self.access()
-        tally = Tally(self.table)
+        progress = SegmentLog(self.table, self.segment)
         scan = job.open_segment_scan(
             access.config,
             self.table,
             plan_id=self.plan_id,
             segments=self.segments,
-            progress=Logged(tally),
+            progress=progress,
             stop=job.Stop(stop),
             credentials=access.credentials,
         )
+        progress.goes_on_after(scan.spooled(self.segment))
         with without_gc():
             finished = scan.run(self.segment)
-        log.info("%s: segment %d, scanned %s", self.table, self.segment, tally.scanned_text())
+        progress.log()
+        context[LABEL] = f"{progress.items:,} items"
         if not finished:
             raise Interrupted("The scan was asked to end.", "Its next try goes on from here.")
-        return {"segment": self.segment, "items": tally.items, "bytes": tally.size}
+        return {"segment": self.segment, "items": progress.read, "bytes": progress.size}
 
 
 class LoadStep(Step):
@@ -173,14 +179,19 @@ def resynced(run: "Run", step: Callable[[], "TableState"]) -> "TableState":
 
 def tell(context: Context, asset: Asset, run: "Run", changed: int) -> dict[str, Any]:
     """Gives the asset's event its counters, which are the step's result as well."""
+    from connector.core.status import Lag
+
     state = run.destination.read(run.table)
     since = state.consistent_since if state else None
+    lag = Lag.of(state, run.source.now()) if state else None
     told = {
         "phase": state.phase.value if state else None,
         "rows": run.destination.count(run.table),
         "changed": changed,
         "commit": state.commit if state else None,
         "consistent_since": since.isoformat() if since else None,
+        "lag_seconds": lag.seconds if lag else None,
+        "seconds_to_data_loss": lag.to_data_loss if lag else None,
     }
     log.info("%s: %s rows in commit %s", run.table, told["rows"], told["commit"])
     context["outlet_events"][asset].extra = told

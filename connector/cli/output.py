@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from connector.cli.flags import Output
-from connector.core.shards import RETENTION, read_through
 from connector.core.state import TableState
+from connector.core.status import Lag
 
 
 class Printer:
@@ -105,8 +105,7 @@ def state_row(state: TableState, rows: int) -> dict[str, Any]:
 def status_row(state: TableState, rows: int, now: datetime) -> dict[str, Any]:
     """Where a table stands; lag and time to data loss are those of the slowest shard."""
     unfinished = [cursor for cursor in state.shards.values() if not cursor.done]
-    seen = read_through(state.shards)
-    lag = max((now - seen).total_seconds(), 0.0) if seen else None
+    lag = Lag.of(state, now)
     return {
         "table": state.table,
         "into": state.target,
@@ -116,10 +115,8 @@ def status_row(state: TableState, rows: int, now: datetime) -> dict[str, Any]:
         "consistent_since": state.consistent_since,
         "open_shards": len(unfinished),
         "finished_shards": len(state.shards) - len(unfinished),
-        "lag_seconds": None if lag is None else round(lag, 1),
-        "seconds_to_data_loss": (
-            None if lag is None else round(RETENTION.total_seconds() - lag, 1)
-        ),
+        "lag_seconds": lag.seconds if lag else None,
+        "seconds_to_data_loss": lag.to_data_loss if lag else None,
         "last_commit": state.commit,
         "committed_at": state.committed_at,
         "quarantined": state.quarantined,

@@ -50,6 +50,11 @@ class SegmentScan:
     quarantine_limit: int
     stopped: Callable[[], bool] = lambda: False
 
+    def spooled(self, number: int) -> int:
+        """How many rows of a segment earlier tries have left in the spool."""
+        partition = segment_partition(number, self.state.segments)
+        return sum(link.count for link in self.spool.links(partition))
+
     def run(self, number: int) -> bool:
         """Scans until the segment ends; False where it was stopped before."""
         total = self.state.segments

@@ -94,7 +94,7 @@ class Stack:
         """The AIRFLOW_HOME."""
         return Path(self.environment["AIRFLOW_HOME"])
 
-    def shell(self, script: str, seconds: float = 120) -> str:
+    def shell(self, script: str, seconds: float = 300) -> str:
         """Runs commands as one shell would, and keeps what they export."""
         exported = self.folder / "exported"
         done = subprocess.run(

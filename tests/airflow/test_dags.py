@@ -1,6 +1,7 @@
 """The DAGs as a user has them, run one after another in this process."""
 
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ def test_what_changes_while_the_snapshot_is_under_way_is_not_lost(home, rig, cou
     run(home, f"{COURSES}__tail")
     snapshot = run(home, f"{COURSES}__snapshot")
     assert states(snapshot) == {
+        "pool": ["success"],
         "plan": ["success"],
         "scan": ["success", "success"],
         "load": ["success"],
@@ -99,6 +101,8 @@ def test_every_load_and_every_tail_tells_the_asset_what_it_did(home, rig, course
     assert tail["changed"] >= 1
     assert tail["commit"] > load["commit"]
     assert tail["consistent_since"]
+    assert 0 <= tail["lag_seconds"] < 3600
+    assert tail["seconds_to_data_loss"] == pytest.approx(86_400 - tail["lag_seconds"], abs=0.2)
 
 
 def test_a_full_refresh_reads_the_whole_table_again(home, rig, courses):
@@ -107,7 +111,12 @@ def test_a_full_refresh_reads_the_whole_table_again(home, rig, courses):
     run(home, f"{COURSES}__snapshot")
     asked = rig.calls.count("Scan")
     again = run(home, f"{COURSES}__snapshot")
-    assert states(again) == {"plan": ["success"], "scan": ["skipped"], "load": ["skipped"]}
+    assert states(again) == {
+        "pool": ["success"],
+        "plan": ["success"],
+        "scan": ["skipped"],
+        "load": ["skipped"],
+    }
     assert rig.calls.count("Scan") == asked
     refreshed = run(home, f"{COURSES}__snapshot", full_refresh=True)
     assert refreshed.state == "success"
@@ -149,6 +158,31 @@ def test_the_log_of_a_task_has_the_lines_of_the_command_line(home, rig, orders, 
     assert CANARY not in caplog.text
 
 
+def test_the_label_of_a_scan_carries_its_count(home, rig, courses):
+    for course in demo_source.FIRST:
+        courses.put(course)
+    done = run(home, f"{COURSES}__snapshot")
+    labels = [
+        each.rendered_map_index for each in done.get_task_instances() if each.task_id == "scan"
+    ]
+    counts = [re.fullmatch(r"segment [01]: (\d) items", label)[1] for label in labels]
+    assert sum(map(int, counts)) == len(demo_source.FIRST)
+
+
+def test_an_error_is_two_lines_and_no_traceback(home, rig, caplog, capfd):
+    from tests.rigs.scripted import Key, KeySchema
+
+    rig.create_table("orders", KeySchema(Key("id")), view=None)
+    run(home, "orders__tail")
+    lines = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert lines[0].startswith("SourceRefused: The stream of orders is not switched on")
+    assert lines[1].startswith("Hint: Enable it: aws dynamodb update-table")
+    shown = "".join(capfd.readouterr())
+    assert "Task failed with exception" in shown
+    assert "Traceback" not in shown
+    assert "airflow_errors" not in shown
+
+
 def test_a_source_that_cannot_be_replicated_fails_at_once(home, rig):
     from tests.rigs.scripted import Key, KeySchema
 
@@ -170,7 +204,8 @@ def test_a_source_that_throttles_is_asked_again_by_the_next_try(home, rig, order
     assert is_equal(home, rig, "orders", "orders.yaml")
 
 
-def test_a_task_that_is_asked_to_end_goes_on_in_its_next_try(home, rig, orders):
+def test_a_task_that_is_asked_to_end_goes_on_in_its_next_try(home, rig, orders, caplog):
+    caplog.set_level("INFO")
     for number in range(24):
         orders.put({"id": {"S": str(number)}, "note": {"S": "x" * 300_000}})
     rig.faults.add(faults.run(lambda: os.kill(os.getpid(), signal.SIGTERM)), on="Scan", segment=1)
@@ -181,6 +216,9 @@ def test_a_task_that_is_asked_to_end_goes_on_in_its_next_try(home, rig, orders):
     assert len(asked) > 2
     assert all(asked.count(key) == 1 for key in asked)
     assert is_equal(home, rig, "orders", "orders.yaml")
+    (second,) = [each for each in caplog.messages if "goes on after" in each]
+    assert re.match(r"orders: segment 1 of 2 goes on after \d+ items that are in the spool", second)
+    assert [each for each in caplog.messages if re.search(r"of about 12, [\d.]+ MB", each)]
 
 
 def test_lost_history_fails_the_tail_and_resync_reads_the_table_again(home, rig, monkeypatch):

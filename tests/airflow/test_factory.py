@@ -2,6 +2,7 @@
 
 import builtins
 import io
+import re
 import socket
 import subprocess
 import sys
@@ -82,7 +83,29 @@ def test_steps_that_write_wait_for_the_pool_and_scans_do_not(url, more, pool, tm
         ("orders__tail", "plan"): pool,
         ("orders__tail", "tail"): pool,
         ("orders__tail", "start_snapshot"): "default_pool",
+        **{(dag, "pool"): "default_pool" for dag in dags if pool != "default_pool"},
     }
+
+
+def test_the_first_task_looks_for_the_pool_and_needs_none(tmp_path):
+    for dag in made(write(tmp_path, "  orders: {}\n")).values():
+        (first,) = dag.roots
+        assert (first.task_id, first.pool, first.retries) == ("pool", "default_pool", 0)
+
+
+def test_an_asset_has_a_short_name_that_tells_files_of_one_name_apart(tmp_path):
+    from connector.airflow.assets import table_asset
+    from connector.config import load
+
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    names = [
+        table_asset(load(write(tmp_path / name, "  orders: {}\n")), "orders").name
+        for name in ("a", "b")
+    ]
+    assert len(set(names)) == 2
+    for name in names:
+        assert re.fullmatch(r"warehouse-[0-9a-f]{4}/main/orders", name)
 
 
 def test_a_pool_that_does_not_exist_is_a_warning_of_the_dag(home):
