@@ -1,5 +1,6 @@
 """What the documentation says is so: commands, flags, codes, errors, examples and links."""
 
+import configparser
 import inspect
 import json
 import re
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 import connector.errors as errors
 from connector.cli.app import app
+from connector.cli.leaving import LEAVE_SECONDS
 from connector.config import load
 from connector.destinations import duckdb_errors, postgres_errors
 from connector.dynamodb.client import READ_ONLY
@@ -220,3 +222,25 @@ def test_the_commands_of_the_operations_page_run_as_they_stand(flow):
     for text in blocks(OPERATIONS, "sh"):
         for line in text.splitlines():
             flow(line)
+
+
+def test_the_recipes_for_cron_and_systemd_run_the_command():
+    page = PAGES["docs/scheduling.md"]
+    service, timer = (configparser.ConfigParser(), configparser.ConfigParser())
+    for unit, text in zip((service, timer), blocks(page, "ini"), strict=True):
+        unit.optionxform = str
+        unit.read_string(text)
+    cron = blocks(page, "cron")[0].splitlines()[-1].split(maxsplit=6)
+    assert cron[:6] == ["*/5", "*", "*", "*", "*", "connector"]
+    for line in (cron[6], service["Service"]["ExecStart"]):
+        program, *words = shlex.split(line)
+        assert Path(program).name == "connector"
+        command = COMMANDS[words[0]]
+        assert command.make_context(words[0], words[1:], resilient_parsing=True)
+    # Those of a person: a service that is started again would only say the same once more.
+    needs_person = {errors.Fatal.exit_code, errors.NeedsPerson.exit_code}
+    codes = service["Service"]["RestartPreventExitStatus"].split()
+    assert set(map(int, codes)) == needs_person
+    assert int(service["Service"]["SuccessExitStatus"]) == errors.Interrupted.exit_code
+    assert int(service["Service"]["TimeoutStopSec"]) > LEAVE_SECONDS
+    assert timer["Timer"]["OnUnitInactiveSec"] == "5min"

@@ -27,6 +27,22 @@ DAGS = connector_dags(
 )
 globals().update({dag.dag_id: dag for dag in DAGS})
 '''
+# Nobody makes this pool, until a test does.
+POOLLESS = '''"""DAGs of Airflow whose pool does not exist."""
+
+from pathlib import Path
+
+from connector.airflow.factory import connector_dags
+
+DAGS = connector_dags(Path(__file__).with_name("poolless.yaml"), aws_conn_id="aws_default")
+globals().update({dag.dag_id: dag for dag in DAGS})
+'''
+POOLLESS_TABLES = """
+destination:
+  url: duckdb:///${AIRFLOW_HOME}/poolless.duckdb
+tables:
+  returns: {segments: 1}
+"""
 ORDERS = """
 destination:
   url: duckdb:///${AIRFLOW_HOME}/orders.duckdb
@@ -74,6 +90,11 @@ class Home:
         """Adds the tests' own DAGs."""
         (self.dags / "orders.yaml").write_text(ORDERS)
         (self.dags / "orders_dags.py").write_text(IMPATIENT)
+
+    def add_poolless(self) -> None:
+        """Adds DAGs whose pool does not exist."""
+        (self.dags / "poolless.yaml").write_text(POOLLESS_TABLES)
+        (self.dags / "poolless_dags.py").write_text(POOLLESS)
 
     def forget(self) -> None:
         """Removes everything that was replicated."""

@@ -1,11 +1,13 @@
 """Airflow as processes of its own, in a home that the documentation's commands have made."""
 
+import html
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +23,20 @@ STOP_SECONDS = 5
 HEALTHCHECKS = (
     "airflow jobs check --job-type SchedulerJob --local",
     "airflow jobs check --job-type DagProcessorJob --local",
+)
+# Without the last of these flags it looks for its maker's servers.
+BROWSER = (
+    "chromium",
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--virtual-time-budget=20000",
+    "--window-size=1500,900",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
 )
 FOREIGN = ("AIRFLOW", "CONNECTOR_", "AWS_", "_AIRFLOW", "PYTEST")
 
@@ -141,6 +157,20 @@ class Stack:
         with suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:
             return bool(answer.status == 200)
         return False
+
+    def page(self, path: str, seconds: float = 60) -> str:
+        """The text of a page of the user interface, as a browser shows it once it is there."""
+        address = self.environment["AIRFLOW__API__BASE_URL"] + path
+        with tempfile.TemporaryDirectory() as profile:
+            done = subprocess.run(
+                [*BROWSER, f"--user-data-dir={profile}", "--dump-dom", address],
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+                check=True,
+            )
+        text = re.sub(r"<(script|style).*?</\1>", "", done.stdout, flags=re.DOTALL)
+        return html.unescape(re.sub(r"<[^>]+>", "", text))
 
     def ask(self, sql: str) -> list[tuple[object, ...]]:
         """Rows of Airflow's own database."""

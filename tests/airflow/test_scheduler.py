@@ -30,6 +30,9 @@ RUN_ORDERS = """
 airflow dags unpause --yes orders__snapshot
 airflow dags trigger orders__snapshot
 """
+# The page of the user interface asks nobody for a password, so that a browser can look at it.
+OPEN_TO_ALL = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True"}
+MAKE_POOL = 'airflow pools set duckdb_poolless 1 "One writer"'
 
 
 class Killer:
@@ -62,6 +65,7 @@ def rig() -> Iterator[ScriptedDynamoDB]:
         for course in (*demo_source.FIRST, *demo_source.SECOND):
             courses.put(course)
         running.add_prerendered(PrerenderedTable("orders", ROWS, prerendered.flat))
+        running.create_table("returns", KeySchema(Key("id"))).put({"id": {"S": "1"}})
         yield running
 
 
@@ -80,9 +84,10 @@ def stack(
     """Everything that the page says, up to the point where one waits."""
     folder = tmp_path_factory.mktemp("scheduler")
     make, name, start, _ = page_blocks()
-    with shell(folder, rig.url, {}) as stack:
+    with shell(folder, rig.url, OPEN_TO_ALL) as stack:
         stack.shell(make)
         Home(stack.home).add_orders()
+        Home(stack.home).add_poolless()
         stack.shell(name + RUN_ORDERS)
         for command in start.splitlines():
             stack.start(command)
@@ -128,6 +133,21 @@ def test_a_scan_that_is_killed_goes_on_from_the_page_where_it_stopped(stack, rig
     assert tries == [(0, 2), (1, 1)]
     query = 'connector query --output json "select count(*) as n from orders" --config '
     assert json.loads(stack.shell(f"{query} {stack.home}/dags/orders.yaml")) == [{"n": ROWS}]
+
+
+def test_a_pool_that_does_not_exist_fails_the_run_and_the_page_says_how_to_make_it(stack):
+    tail = "returns__tail"
+    wait("the end of the tail", lambda: stack.states(tail) == ["failed"], 90)
+    tries = dict(stack.ask(f"select task_id, state from task_instance where dag_id = '{tail}'"))
+    assert tries["pool"] == "failed"
+    assert tries["plan"] == "upstream_failed"
+    ((run,),) = stack.ask(f"select run_id from dag_run where dag_id = '{tail}'")
+    shown = stack.page(f"/dags/{tail}/runs/{run}/tasks/pool")
+    assert "ConfigError: The pool duckdb_poolless does not exist" in shown
+    assert f"Hint: Run `{MAKE_POOL}`" in shown
+    assert "airflow_errors" not in shown
+    stack.shell(f"{MAKE_POOL}\nairflow tasks clear --yes {tail}")
+    wait("the snapshot", lambda: stack.states("returns__snapshot") == ["success"], 90)
 
 
 @pytest.mark.parametrize("command", HEALTHCHECKS)
