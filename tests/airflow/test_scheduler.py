@@ -28,6 +28,8 @@ from .stack import HEALTHCHECKS, Stack, page_blocks, shell, wait
 ROWS = 130_000
 # Seconds that any of them may take on a machine that is busy with other work.
 PATIENCE = 300
+
+pytestmark = pytest.mark.timeout(4 * PATIENCE)
 RUN_ORDERS = """
 airflow dags unpause --yes orders__snapshot
 airflow dags trigger orders__snapshot
