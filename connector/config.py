@@ -277,10 +277,13 @@ def load(
     `{"tables": {"orders": {"segments": 8}}}`; None is a flag not given. `said_by` is who gave them,
     for the errors.
     """
-    return _validated(gather(path, to, tables, environment, overrides, said_by))
+    settings = gather(path, to, tables, environment, overrides, said_by)
+    return validated(settings, environment)
 
 
-def _validated(settings: Settings) -> Config:
+def validated(settings: Settings, environment: Mapping[str, str]) -> Config:
+    """The gathered settings as a configuration. Raises ConfigError for the first mistake."""
+    settings.interpolate(environment)
     folders = {
         key: origin.folder
         for key in ("destination.url", "spool")

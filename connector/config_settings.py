@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -62,6 +63,16 @@ class Settings:
                 return found
         return None
 
+    def with_tables(self, tables: Iterable[str]) -> "Settings":
+        """A copy that has of all tables only these."""
+        only = Settings()
+        only.file = self.file
+        only._origins = self._origins
+        only.values = deepcopy(self.values)
+        listed = only.values.get("tables") or {}
+        only.values["tables"] = {name: listed[name] for name in tables}
+        return only
+
     def interpolate(self, environment: Mapping[str, str]) -> None:
         """Replaces ${NAME} in what a file says, where nothing else has overridden it."""
         self._interpolate(self.values, environment, ())
@@ -118,6 +129,8 @@ def gather(
 ) -> Settings:
     """Merges the file, the environment and the command line, the last one on top.
 
+    References to variables stand as they were written: see `Settings.interpolate`.
+
     `said_by` is who has given `to` and `overrides`, where it is not the command line.
     """
     line = Origin(said_by or "the command line", Path.cwd())
@@ -137,7 +150,6 @@ def gather(
         settings.merge(_nested(key, value), line)
     if to is not None:
         settings.merge({"destination": {"url": to}}, Origin(said_by or "--to", Path.cwd()))
-    settings.interpolate(environment)
     return settings
 
 

@@ -1,14 +1,16 @@
 """Airflow connections as the connector's own configuration: `aws`, `duckdb` and `postgres`."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from connector import config as configuration
 from connector.airflow.credentials import open_session
 from connector.airflow.found import extra_of, find, opening
 from connector.config import Config
+from connector.config_each import load_each
 from connector.config_postgres_options import OPTIONS
 from connector.config_postgres_url import PostgresUrl
 from connector.config_url import DestinationUrl
@@ -29,24 +31,40 @@ class Access:
 
 
 def open_access(
-    config_file: str, aws_conn_id: str | None = None, destination_conn_id: str | None = None
+    config_file: str,
+    aws_conn_id: str | None = None,
+    destination_conn_id: str | None = None,
+    table: str | None = None,
 ) -> Access:
     """Reads the file and the connections; a connection wins over what the file says.
 
-    Raises the errors of the command line: ConfigError, SourceRefused and Unreachable.
+    A mistake in the section of another table than `table` is passed over. Raises the errors of the
+    command line: ConfigError, SourceRefused and Unreachable.
     """
     to = destination_url(destination_conn_id) if destination_conn_id else None
     said_by = f"The connection {destination_conn_id}" if destination_conn_id else None
-    config = configuration.load(Path(config_file), to=to, said_by=said_by)
+    config = _config_for(table, config_file, to, said_by)
     if not aws_conn_id:
         return Access(config)
     said, credentials = open_session(aws_conn_id, config.source.region)
     _tell_unused(aws_conn_id, config)
     # As flags, so that an endpoint of a connection must be as safe as one of the file.
-    config = configuration.load(
-        Path(config_file), to=to, overrides=said, said_by=f"The connection {aws_conn_id}"
-    )
+    config = _config_for(table, config_file, to, f"The connection {aws_conn_id}", said)
     return Access(config, credentials)
+
+
+def _config_for(
+    table: str | None,
+    file: str,
+    to: str | None,
+    said_by: str | None,
+    said: Mapping[str, object] = MappingProxyType({}),
+) -> Config:
+    config, wrong = load_each(Path(file), to=to, overrides=said, said_by=said_by)
+    for name in wrong:
+        if table in (None, name):
+            raise wrong[name]
+    return config
 
 
 def _tell_unused(conn_id: str, config: Config) -> None:

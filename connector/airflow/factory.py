@@ -1,5 +1,6 @@
 """Two DAGs for each table of a connector.yaml: one reads the whole table, one its stream."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,7 +8,6 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, Param, get_parsing_context
 
-from connector import config as configuration
 from connector.airflow.assets import table_asset
 from connector.airflow.names import TAG, pool_command, pool_of, snapshot_id, tail_id
 from connector.airflow.steps import (
@@ -20,6 +20,7 @@ from connector.airflow.steps import (
     TailStep,
 )
 from connector.config import Config
+from connector.config_each import load_each
 from connector.errors import ConfigError
 
 _START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -47,10 +48,11 @@ def connector_dags(
     A tail ends when it has caught up, or after `every`; with `tail_for` it goes on for that long.
     `pool` is for steps that write the destination; without it, the one of the DuckDB file.
     """
-    config = _loaded(Path(config_file), destination_conn_id)
-    if isinstance(config, ConfigError):
+    loaded = _loaded(Path(config_file), destination_conn_id)
+    if isinstance(loaded, ConfigError):
         # Airflow shows the last lines that were run: the DAG file's and this one say enough.
-        raise config.with_traceback(None)
+        raise loaded.with_traceback(None)
+    config, wrong = loaded
     wanted = get_parsing_context().dag_id
     dags: list[DAG] = []
     for table in sorted(config.tables):
@@ -74,15 +76,36 @@ def connector_dags(
             dags.append(made.snapshot(scans_at_once))
         if wanted in (None, made.tail_id):
             dags.append(made.tail(every, tail_for))
+    if wrong and wanted is None:
+        dags.append(_Mistakes.of(Path(config_file), wrong.values()))
     return dags
 
 
-def _loaded(file: Path, destination_conn_id: str | None) -> Config | ConfigError:
+def _loaded(
+    file: Path, destination_conn_id: str | None
+) -> tuple[Config, dict[str, ConfigError]] | ConfigError:
     stand_in = f"duckdb:///{destination_conn_id}" if destination_conn_id else None
     try:
-        return configuration.load(file, to=stand_in)
+        return load_each(file, to=stand_in)
     except ConfigError as error:
         return error
+
+
+class _Mistakes(DAG):  # type: ignore[misc, unused-ignore]
+    """Never runs: Airflow finds it beside the DAGs and shows its error as one of the file.
+
+    To raise the error while the file is read would take the other tables' DAGs away.
+    """
+
+    @classmethod
+    def of(cls, file: Path, errors: Iterable[ConfigError]) -> "_Mistakes":
+        made = cls(f"{file.stem}__mistakes", schedule=None)
+        made.doc_md = "\n".join(map(str, errors))
+        return made
+
+    def validate(self) -> None:
+        """Raises what is wrong; Airflow asks this of each DAG that it finds."""
+        raise ConfigError(self.doc_md or "")
 
 
 def _pool(config: Config, destination_conn_id: str | None) -> str | None:

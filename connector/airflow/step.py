@@ -72,7 +72,7 @@ class Step(BaseOperator):
 
     def access(self) -> Access:
         """The configuration and the connections."""
-        return open_access(self.config_file, self.aws_conn_id, self.destination_conn_id)
+        return open_access(self.config_file, self.aws_conn_id, self.destination_conn_id, self.table)
 
     def open_run(self, stop: threading.Event, tally: Tally) -> "Run":
         """The table's run, with both of its sides."""

@@ -119,6 +119,34 @@ def test_a_pool_that_does_not_exist_is_a_warning_of_the_dag(home):
     assert "airflow pools set duckdb_warehouse 1" in bag.dags[f"{COURSES}__tail"].doc_md
 
 
+def test_a_mistake_in_one_table_leaves_the_others_and_is_an_import_error(tmp_path):
+    from airflow.dag_processing.dagbag import DagBag
+
+    tables = "  orders: {layuot: packed}\n  users: {}\n  returns: {on_gap: x}\n"
+    file = write(tmp_path, tables)
+    (tmp_path / "tables.py").write_text(
+        "from connector.airflow.factory import connector_dags\n"
+        f"globals().update({{dag.dag_id: dag for dag in connector_dags({str(file)!r})}})\n"
+    )
+    bag = DagBag(dag_folder=str(tmp_path))
+    assert set(bag.dags) == {"users__snapshot", "users__tail"}
+    (shown,) = bag.import_errors.values()
+    assert "tables.orders.layuot is not a known key. Did you mean layout?" in shown
+    assert "tables.returns.on_gap must be" in shown
+    assert "Traceback" not in shown
+
+
+def test_a_step_passes_over_the_mistakes_of_other_tables(tmp_path):
+    from connector.airflow.connections import open_access
+    from connector.errors import ConfigError
+
+    file = str(write(tmp_path, "  orders: {layuot: packed}\n  users: {}\n"))
+    assert "users" in open_access(file, table="users").config.tables
+    for table in ("orders", None):
+        with pytest.raises(ConfigError, match="layuot"):
+            open_access(file, table=table)
+
+
 def test_assets_are_named_by_where_the_table_is(tmp_path):
     from connector.airflow.assets import table_asset
     from connector.config import load
