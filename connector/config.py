@@ -68,7 +68,8 @@ class Source(Section):
     )
     max_read_units: Positive | None = Field(
         default=None,
-        description="Read units per second that a scan may use; without it there is no cap.",
+        description="Read units per second that the scans of a run may use together; without it "
+        "there is no cap.",
     )
     retry_seconds: Seconds = Field(
         default=300.0, description="Seconds to keep trying through throttling and network failures."
@@ -129,7 +130,8 @@ class Scan(Section):
         description="Parts to divide a scan into; without it, the table's size decides.",
     )
     workers: Count | None = Field(
-        default=None, description="Segments to scan at once; without it, the processors decide."
+        default=None,
+        description="Segments to scan at once, over all tables; without it, the processors decide.",
     )
 
 

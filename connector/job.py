@@ -10,6 +10,7 @@ from connector.config import Config
 from connector.core import wire
 from connector.core.state import ScanPlan, TableState
 from connector.destinations.duckdb import DuckDBDestination
+from connector.dynamodb.calls import Spending
 from connector.dynamodb.host_session import of_a_session
 from connector.dynamodb.source import DynamoDBSource
 from connector.errors import ConfigError
@@ -18,6 +19,7 @@ from connector.pipeline.sync import Run, Scanning
 from connector.ports import Destination, Progress, Quiet
 from connector.spool import ArrowSpool
 from connector.worker_processes import WorkerProcesses, usual_workers
+from connector.worker_turns import ScanTurns, TurnedScan
 from connector.workers import ProcessScan, ThreadScan, interruptible, segment_scan
 
 if TYPE_CHECKING:
@@ -36,6 +38,22 @@ class Stop:
     def __call__(self, seconds: float) -> bool:
         """Waits so long; true where the run was asked to end."""
         return self.event.wait(seconds) if seconds else self.event.is_set()
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the runs of several tables in one program have in common."""
+
+    processes: WorkerProcesses = field(default_factory=WorkerProcesses)
+    """Those that wait for a scan already."""
+    turns: ScanTurns = field(default_factory=ScanTurns)
+    spending: Spending = field(default_factory=Spending)
+
+    @classmethod
+    def by(cls, config: Config, tables: int, processes: WorkerProcesses | None = None) -> "Shared":
+        """For runs of so many tables at once."""
+        turns = ScanTurns.of(tables, capped=config.source.max_read_units is not None)
+        return cls(processes or WorkerProcesses(), turns)
 
 
 def open_destination(config: Config, table: str | None = None, command: str = "") -> Destination:
@@ -81,6 +99,7 @@ def open_source(
     table: str,
     pause: Callable[[float], bool] | None = None,
     credentials: Any = None,
+    spending: Spending | None = None,
 ) -> DynamoDBSource:
     """The source table; its waits end early where `pause` says so."""
     return DynamoDBSource(
@@ -90,6 +109,7 @@ def open_source(
         max_read_units=config.source.max_read_units,
         sleep=interruptible(pause or Stop()),
         credentials=credentials,
+        spending=spending,
     )
 
 
@@ -117,18 +137,19 @@ def open_run(
     stop: Callable[[float], bool] | None = None,
     command: str = "",
     credentials: Any = None,
-    processes: WorkerProcesses | None = None,
+    shared: Shared | None = None,
 ) -> Run:
     """Everything one run of one table needs.
 
     `credentials` are botocore's, of a session that a host program has opened. They cannot be sent
-    to another process, so a scan with them runs in this one. `processes` may wait for it already.
+    to another process, so a scan with them runs in this one. `shared` is what it has in common with
+    runs beside it.
     """
     shown = progress or Quiet()
     workers = config.scan.workers or usual_workers()
     pause = stop or Stop()
-    source = open_source(config, table, pause, credentials)
-    waiting = processes or WorkerProcesses()
+    common = shared or Shared()
+    source = open_source(config, table, pause, credentials, common.spending)
 
     def start_scan(state: TableState) -> Scanning:
         description = source.describe()
@@ -136,9 +157,17 @@ def open_run(
         count = min(workers, state.segments)
         small = description.size_bytes < SMALL_TABLE_BYTES and not config.scan.workers
         if count == 1 or small or credentials is not None:
-            waiting.close()
-            return ThreadScan(config, state, shown, credentials)
-        return ProcessScan(config, state, shown, waiting.take(count))
+            common.processes.close()
+            return TurnedScan(
+                table,
+                common.turns.threads,
+                lambda: ThreadScan(config, state, shown, common.spending, credentials),
+            )
+        return TurnedScan(
+            table,
+            common.turns.processes,
+            lambda: ProcessScan(config, state, shown, common.processes.take(count)),
+        )
 
     return Run(
         table=table,

@@ -12,6 +12,7 @@ from typing import Any
 
 from connector.config import Config
 from connector.core.state import Scannable, TableState
+from connector.dynamodb.calls import Spending
 from connector.dynamodb.source import DynamoDBSource
 from connector.errors import ConnectorError, Interrupted
 from connector.pipeline.scan import SegmentScan
@@ -43,10 +44,12 @@ def segment_scan(
     workers: int = 1,
     sleep: Callable[[float], None] = time.sleep,
     credentials: Any = None,
+    spending: Spending | None = None,
 ) -> SegmentScan:
     """A scan of single segments of one table, with a source and a spool of its own.
 
-    The configured read units are shared out between `workers`.
+    The configured read units are shared out between `workers`, and with what else is read on one
+    `spending`.
     """
     units = config.source.max_read_units
     return SegmentScan(
@@ -56,6 +59,7 @@ def segment_scan(
             max_read_units=units / workers if units else None,
             sleep=sleep,
             credentials=credentials,
+            spending=spending,
         ),
         spool=ArrowSpool(config.spool_location(), state.table, state.plan_id),
         state=state,
@@ -70,7 +74,12 @@ class ThreadScan:
     """Scans the segments one after another in a thread: for tables that one core reads quickly."""
 
     def __init__(
-        self, config: Config, state: TableState, progress: Progress, credentials: Any = None
+        self,
+        config: Config,
+        state: TableState,
+        progress: Progress,
+        spending: Spending,
+        credentials: Any = None,
     ) -> None:
         self._stopping = threading.Event()
         self._error: BaseException | None = None
@@ -81,6 +90,7 @@ class ThreadScan:
             self._stopping.is_set,
             sleep=interruptible(self._stopping.wait),
             credentials=credentials,
+            spending=spending,
         )
         self._thread = threading.Thread(target=self._run, args=(scan, state.segments), name="scan")
         self._thread.start()

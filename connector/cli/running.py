@@ -41,7 +41,12 @@ def opened(
     with shown_progress(table, flags.quiet) as progress:
         pause = job.Stop(stop)
         yield job.open_run(
-            config, table, progress=progress, stop=pause, command=name, processes=processes
+            config,
+            table,
+            progress=progress,
+            stop=pause,
+            command=name,
+            shared=job.Shared.by(config, 1, processes),
         )
 
 

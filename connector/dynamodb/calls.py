@@ -1,7 +1,9 @@
 """One call to AWS: retried while that helps, and every failure in the project's own words."""
 
 import logging
+import math
 import random
+import threading
 import time
 import zlib
 from collections.abc import Callable
@@ -218,19 +220,36 @@ def error_code(error: Exception) -> str:
     return ""
 
 
+class Spending:
+    """What several readers have spent together: when all of it is paid for."""
+
+    def __init__(self) -> None:
+        self.free_at = -math.inf
+        self._lock = threading.Lock()
+
+    def add(self, seconds: float, now: float) -> None:
+        """Takes what costs so many seconds, from now or from when the rest is paid for."""
+        with self._lock:
+            self.free_at = max(self.free_at, now) + seconds
+
+
 class Pace:
-    """Keeps read units below a rate: a page's units are paid for before the next is asked."""
+    """Keeps read units below a rate: a page's units are paid for before the next is asked.
+
+    Those who share a `spending` stay below the rate together.
+    """
 
     def __init__(
         self,
         units_per_second: float | None,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
+        spending: Spending | None = None,
     ) -> None:
         self._rate = units_per_second
         self._sleep = sleep
         self._monotonic = monotonic
-        self._free_at = monotonic()
+        self._spending = spending or Spending()
 
     @property
     def counts(self) -> bool:
@@ -239,11 +258,11 @@ class Pace:
 
     def wait(self) -> None:
         """Waits until what was spent is paid for."""
-        pause = self._free_at - self._monotonic()
+        pause = self._spending.free_at - self._monotonic()
         if pause > 0:
             self._sleep(pause)
 
     def spend(self, units: float) -> None:
         """Takes the units of one page."""
         if self._rate is not None:
-            self._free_at = max(self._free_at, self._monotonic()) + units / self._rate
+            self._spending.add(units / self._rate, self._monotonic())

@@ -9,7 +9,7 @@ from connector.config import Source as SourceConfig
 from connector.core.cursors import Cursor
 from connector.core.shards import Listing, Shard
 from connector.core.state import Identity
-from connector.dynamodb.calls import Caller, Clock, Pace
+from connector.dynamodb.calls import Caller, Clock, Pace, Spending
 from connector.dynamodb.client import open_clients
 from connector.dynamodb.scan import Scanner
 from connector.dynamodb.streams import Stream
@@ -18,7 +18,10 @@ from connector.ports import Decoded, Description, StreamPage
 
 
 class DynamoDBSource:
-    """Reads one table. Safe to use from several threads, each on shards of its own."""
+    """Reads one table. Safe to use from several threads, each on shards of its own.
+
+    Sources that share a `spending` stay below `max_read_units` together.
+    """
 
     def __init__(
         self,
@@ -29,12 +32,13 @@ class DynamoDBSource:
         max_read_units: float | None = None,
         sleep: Callable[[float], None] = time.sleep,
         credentials: Any = None,
+        spending: Spending | None = None,
     ) -> None:
         self.table = table
         self._clock = Clock()
         self._clients = open_clients(config, readers, credentials)
         self._call = Caller(config.retry_seconds, self._clock, sleep)
-        pace = Pace(max_read_units, sleep)
+        pace = Pace(max_read_units, sleep, spending=spending)
         self._scanner = Scanner(
             self._call, self._clients.dynamodb, table, config.consistent_read, pace
         )

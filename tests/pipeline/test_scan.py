@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from connector.dynamodb.calls import Pace, Spending
 from connector.errors import BadAnswer, Interrupted, Throttled
 from tests.rigs.scripted import faults
 from tests.rigs.scripted.faults import Effect
@@ -174,6 +175,23 @@ def test_read_units_stay_below_the_configured_rate(replica: Replica) -> None:
     assert all(call.parameters["ReturnConsumedCapacity"] == "TOTAL" for call in calls)
     # A page of 10 KB read consistently is 3 units, which 50 a second pay for in 0.06 s.
     assert all(later.at - earlier.at >= 0.06 for earlier, later in pairwise(calls))
+
+
+def test_readers_that_share_what_they_spend_stay_below_the_rate_together() -> None:
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    spending = Spending()
+    paces = [Pace(10, sleep, lambda: now, spending) for _ in range(3)]
+    for _ in range(4):
+        for pace in paces:
+            pace.wait()
+            pace.spend(5)
+    # Twelve pages of five units, of which the last is not paid for yet.
+    assert now == pytest.approx(5.5)
 
 
 def test_without_a_cap_units_are_not_asked_for_and_reads_are_consistent(replica: Replica) -> None:
