@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from connector.config import Config, Table
@@ -167,7 +167,7 @@ class Run:
             else:
                 # A run that was killed between its load and this left its spool behind.
                 self.spool_of(state).drop()
-            tail.until(lambda: until(tail))
+            tail.until(self._ended(tail, until))
             self._check_stopped()
             return tail.state
 
@@ -180,9 +180,20 @@ class Run:
         if state.phase is Phase.LOADING:
             log.warning("%s: has no snapshot yet, so only items that change arrive", self.table)
         with self._tail(state) as tail:
-            tail.until(lambda: until(tail))
+            tail.until(self._ended(tail, until))
             self._check_stopped()
             return tail.state
+
+    def _ended(self, tail: Tail, until: Callable[[Tail], bool]) -> Callable[[], bool]:
+        """The condition, which also sees that a table needs a person no longer."""
+
+        def ended() -> bool:
+            if tail.state.problem and tail.caught_up():
+                self.destination.note(self.table, None)
+                tail.state = replace(tail.state, problem=None)
+            return until(tail)
+
+        return ended
 
     def _tail(self, state: TableState) -> Tail:
         return Tail(

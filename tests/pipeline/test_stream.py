@@ -2,7 +2,8 @@
 
 import pytest
 
-from connector.errors import BadAnswer, Throttled
+from connector.errors import BadAnswer, QuarantineLimit, Throttled
+from connector.pipeline.tail import Tail
 from tests.rigs.scripted import SequenceNumbers, faults
 
 from .replica import Replica, change, key, order
@@ -146,3 +147,24 @@ def test_a_delete_of_an_unknown_item_and_a_change_of_an_unknown_item_apply(
         stream.append({**changed, "eventName": event, "dynamodb": inner})
     synced.sync()
     synced.assert_equal()
+
+
+def test_a_problem_is_forgotten_while_a_run_follows_and_not_only_at_its_end(
+    replica: Replica,
+) -> None:
+    replica.settings |= {"quarantine.limit": 0}
+    replica.sync()
+    replica.model.put({**key("bad"), "n": {"N": "1e999"}})
+    with pytest.raises(QuarantineLimit):
+        replica.sync()
+    assert replica.state().problem is not None
+    replica.settings |= {"quarantine.limit": 1}
+    problems = []
+
+    def follows(tail: Tail) -> bool:
+        if tail.caught_up():
+            problems.append(replica.state().problem)
+        return bool(problems)
+
+    replica.sync(follows)
+    assert problems == [None]
