@@ -5,6 +5,8 @@ class ConnectorError(Exception):
     """An error with a hint. `exit_code` is what the command line leaves with."""
 
     exit_code = 1
+    of_every_table = False
+    """Whether the other tables of the same run would only meet it again."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -38,6 +40,12 @@ class BadAnswer(Transient):
 
 class Busy(Transient):
     """Another process holds the destination."""
+
+
+class FileHeld(Busy):
+    """Another process holds the file that all tables go to."""
+
+    of_every_table = True
 
 
 class CursorMoved(Transient):

@@ -1,6 +1,6 @@
 """The two sides of the connector: a source that is read and a destination that is kept equal."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -121,8 +121,11 @@ class Destination(Protocol):
         """Remembers why a table needs a person, or that it no longer does."""
         ...
 
-    def rows(self, table: str) -> Iterator[pa.RecordBatch]:
-        """The table's rows, with columns `item.<attribute>` and `rest` as in `core.rows`."""
+    def rows(self, table: str) -> Generator[pa.RecordBatch, None, None]:
+        """The table's rows, with columns `item.<attribute>` and `rest` as in `core.rows`.
+
+        Whoever does not read them to the end closes them: a destination may be open meanwhile.
+        """
         ...
 
     def count(self, table: str) -> int:

@@ -1,6 +1,6 @@
 """A DuckDB file as destination: one process at a time, every commit one transaction."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -157,7 +157,7 @@ class DuckDBDestination:
             commit = Commit(connection, state, load, self._run, self._max_columns)
             return commit.load(load, rows, quarantined)
 
-    def rows(self, table: str) -> Iterator[pa.RecordBatch]:
+    def rows(self, table: str) -> Generator[pa.RecordBatch, None, None]:
         """The table's rows, with columns `item.<attribute>` and `rest` as in `core.rows`.
 
         Rows that are marked as deleted are left out.

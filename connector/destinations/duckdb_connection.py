@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Condition, Lock, Timer
+from threading import Condition, Lock, Timer, get_ident
 from typing import Any
 
 import duckdb
@@ -42,13 +42,17 @@ class _Kept:
 
 @dataclass
 class _Gate:
-    """Lets many readers or one writer of this process at a file.
+    """Lets many readers or one writer of this process at a file, in the order they came.
 
     DuckDB refuses a second connection of one process where only one of the two is read-only.
+    Nobody here gives up on the others: a load may take longer than any commit should wait for
+    another process.
     """
 
-    readers: int = 0
+    readers: list[int] = field(default_factory=list)
+    """The threads that read."""
     writing: bool = False
+    waiting: list[object] = field(default_factory=list)
     changed: Condition = field(default_factory=Condition)
     setting_up: Lock = field(default_factory=Lock)
     """Readers share what they open: the first sets it up before another can see it."""
@@ -56,25 +60,39 @@ class _Gate:
     """What the last writer left open for the next one."""
     closed_at: float = -_GAP_SECONDS
     """When a connection was closed that had been kept."""
+    held_since: float | None = None
+    """Since when another process has been found to hold the file."""
 
     @contextmanager
-    def passed(self, read_only: bool, timeout: float) -> Iterator[None]:
-        """Holds the gate. Raises Busy where another part of this process keeps it."""
+    def passed(self, read_only: bool) -> Iterator[None]:
+        """Holds the gate. Raises Busy where the caller itself still reads and now would write."""
+        me = get_ident()
         with self.changed:
-            if not self.changed.wait_for(lambda: self._open(read_only), timeout):
-                raise Busy("Another part of this process still has the DuckDB file open.")
-            self.readers += read_only
+            if me in self.readers and not read_only:
+                raise Busy("The rows of this DuckDB file are still being read.")
+            if me not in self.readers:
+                self._await_turn(read_only)
+            if read_only:
+                self.readers.append(me)
             self.writing = not read_only
+            # The next one may read as well.
+            self.changed.notify_all()
         try:
             yield
         finally:
             with self.changed:
-                self.readers -= read_only
+                if read_only:
+                    self.readers.remove(me)
                 self.writing = False
                 self.changed.notify_all()
 
-    def _open(self, read_only: bool) -> bool:
-        return not self.writing and (read_only or not self.readers)
+    def _await_turn(self, read_only: bool) -> None:
+        turn = object()
+        self.waiting.append(turn)
+        self.changed.wait_for(
+            lambda: self.waiting[0] is turn and not self.writing and (read_only or not self.readers)
+        )
+        self.waiting.remove(turn)
 
     def take(self) -> _Kept | None:
         """What was left open, which is the caller's now."""
@@ -138,9 +156,10 @@ class DuckDBFile:
                 "Create it, or choose another path for the DuckDB file.",
             )
         gate = _gates.setdefault(self.path.resolve(), _Gate())
-        with gate.passed(read_only, self.lock_timeout), duckdb_errors(self.path):
+        asked = time.monotonic()
+        with gate.passed(read_only), duckdb_errors(self.path):
             kept = self._kept(gate, read_only)
-            since, connection = kept or (time.monotonic(), self._connect(read_only, gate))
+            since, connection = kept or (time.monotonic(), self._connect(read_only, gate, asked))
             try:
                 yield connection
             except BaseException:
@@ -168,19 +187,23 @@ class DuckDBFile:
         kept.connection.close()
         return None
 
-    def _connect(self, read_only: bool, gate: _Gate) -> Connection:
+    def _connect(self, read_only: bool, gate: _Gate, asked: float) -> Connection:
         if not read_only:
             # Others may have waited for long, and look only now and then.
             time.sleep(max(0.0, gate.closed_at + _GAP_SECONDS - time.monotonic()))
-        started = time.monotonic()
         while True:
             try:
                 with gate.setting_up:
-                    return self._connect_now(read_only)
+                    connection = self._connect_now(read_only)
+                gate.held_since = None
+                return connection
             except duckdb.Error as error:
-                waited = time.monotonic() - started
                 if not is_locked(error):
                     raise
+                now = time.monotonic()
+                gate.held_since = gate.held_since or now
+                # Who has waited behind another table of this process has waited for the file, too.
+                waited = now - max(asked, gate.held_since)
                 if waited >= self.lock_timeout:
                     raise held(self.path, error, waited) from error
             time.sleep(random.uniform(*_POLL_SECONDS))

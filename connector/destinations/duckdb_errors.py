@@ -8,11 +8,11 @@ from pathlib import Path
 import duckdb
 
 from connector.errors import (
-    Busy,
     ConfigError,
     ConnectorError,
     DestinationRefused,
     DiskFull,
+    FileHeld,
     StateRefused,
 )
 
@@ -32,11 +32,11 @@ def is_locked(error: duckdb.Error) -> bool:
     return "Could not set lock" in text or "different configuration" in text
 
 
-def held(path: Path, error: duckdb.Error, waited: float) -> Busy:
+def held(path: Path, error: duckdb.Error, waited: float) -> FileHeld:
     """Names who holds the file."""
     found = _HOLDER.search(str(error))
     holder = f"process {found['pid']} ({found['program']})" if found else "another connection"
-    return Busy(
+    return FileHeld(
         f"{path.name} is still held by {holder} after {waited:.0f} s.",
         "One process at a time can have a DuckDB file open for writing: "
         "end the other one, or try again later.",

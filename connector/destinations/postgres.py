@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -156,7 +156,7 @@ class PostgresDestination:
             commit = Commit(connection, state, load, self._run, self._max_columns)
             return commit.load(load, rows, quarantined)
 
-    def rows(self, table: str) -> Iterator[pa.RecordBatch]:
+    def rows(self, table: str) -> Generator[pa.RecordBatch, None, None]:
         """The table's rows, with columns `item.<attribute>` and `rest` as in `core.rows`.
 
         Rows that are marked as deleted are left out.

@@ -4,8 +4,9 @@ The comparison has its own path from an item to its canonical form, through plai
 so that an error in the columnar path cannot hide in both sides.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -150,15 +151,16 @@ def _item_digest(keys: KeySchema, item: bytes) -> tuple[str, bytes]:
 
 
 def _table_digests(
-    batches: Iterator[pa.RecordBatch], keys: KeySchema, wanted: set[str] | None
+    batches: Generator[pa.RecordBatch, None, None], keys: KeySchema, wanted: set[str] | None
 ) -> Digests:
     digests: Digests = {}
-    for batch in batches:
-        for key, value in canonical.of_rows(keys, batch):
-            text = key_text(key)
-            if wanted is None or text in wanted:
-                # Two rows of one key equal no item, not even where they equal each other.
-                digests[text] = _TWICE if text in digests else _digest(value)
+    with closing(batches):
+        for batch in batches:
+            for key, value in canonical.of_rows(keys, batch):
+                text = key_text(key)
+                if wanted is None or text in wanted:
+                    # Two rows of one key equal no item, not even where they equal each other.
+                    digests[text] = _TWICE if text in digests else _digest(value)
     return digests
 
 
