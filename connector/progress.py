@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 log = logging.getLogger("connector.progress")
 
@@ -59,25 +59,30 @@ class Tally:
 
 
 class Logged:
-    """Progress as a log line every few seconds."""
+    """Progress as a log line every few seconds.
 
-    def __init__(self, tally: Tally) -> None:
+    `aside` is what each line adds, such as the tables of the same run that have failed.
+    """
+
+    def __init__(self, tally: Tally, aside: Callable[[], str] = str) -> None:
         self.tally = tally
+        self._aside = aside
 
     def scanned(self, segment: int, items: int, size: int, done: bool) -> None:
         """Counts a page."""
         self.tally.add_scan(items, size, done)
         if self.tally.due():
-            log.info("%s: scanned %s", self.tally.table, self.tally.scanned_text())
+            self._say(f"scanned {self.tally.scanned_text()}")
 
     def planned(self, items: int, segments: int) -> None:
         """Says how much there is to scan."""
-        log.info(
-            "%s: scanning about %s items in %d segments", self.tally.table, f"{items:,}", segments
-        )
+        self._say(f"scanning about {items:,} items in {segments} segments")
 
     def tailed(self, counts: Mapping[str, int], lag: float | None) -> None:
         """Counts a round."""
         self.tally.add_tail(counts, lag)
         if self.tally.due():
-            log.info("%s: tailed %s", self.tally.table, self.tally.tailed_text())
+            self._say(f"tailed {self.tally.tailed_text()}")
+
+    def _say(self, text: str) -> None:
+        log.info("%s: %s%s", self.tally.table, text, self._aside())

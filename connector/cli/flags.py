@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -54,6 +54,15 @@ For = Annotated[
 Segments = Annotated[
     int | None, typer.Option(min=1, max=1_000_000, help="Parts to divide the scan into.")
 ]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Tables to work on at once; those that are followed all are.",
+        metavar="N",
+    ),
+]
+JOBS = 4
 Workers = Annotated[int | None, typer.Option(min=1, max=64, help="Segments to scan at once.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -99,11 +108,32 @@ class Until:
                 raise ConfigError(f"{duration} is no duration.", "Write 90s, 4m or 1h.")
             return cls(False, float(match[1]) * _SECONDS[match[2]])
 
-    def condition(self) -> "Callable[[Tail], bool]":
-        """The condition, asked after each round."""
-        if self.follow:
-            return lambda tail: False
-        if self.seconds is not None:
-            deadline = time.monotonic() + self.seconds
-            return lambda tail: time.monotonic() >= deadline
-        return lambda tail: tail.caught_up()
+    @property
+    def lasts(self) -> bool:
+        """Whether the run goes on when everything is read."""
+        return self.follow or self.seconds is not None
+
+    def begin(self) -> "Ending":
+        """When a run that begins now ends."""
+        deadline = None if self.seconds is None else time.monotonic() + self.seconds
+        return Ending(self.lasts, deadline)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end of a run, the same for all of its tables. `deadline` is of `time.monotonic`."""
+
+    lasts: bool
+    deadline: float | None
+
+    def over(self) -> bool:
+        """Whether the time that the run was given is over."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def __call__(self, tail: "Tail") -> bool:
+        """Whether a tail ends, asked after each round."""
+        return self.over() if self.lasts else tail.caught_up()
+
+
+CAUGHT_UP = Until(False, None)
+"""The end of a run that goes on until everything is read."""

@@ -13,8 +13,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from connector.cli.flags import Output
-from connector.core.state import TableState
-from connector.core.status import Lag
 
 
 class Printer:
@@ -88,37 +86,3 @@ def _plain(column: pa.ChunkedArray, output: Output) -> list[Any]:
     if output is Output.json and column.type == pa.json_():
         return [None if value is None else msgspec.Raw(value.encode()) for value in values]
     return values
-
-
-def state_row(state: TableState, rows: int) -> dict[str, Any]:
-    """What a run says at its end."""
-    return {
-        "table": state.table,
-        "into": state.target,
-        "phase": state.phase.value,
-        "rows": rows,
-        "quarantined": state.quarantined,
-        "consistent_since": state.consistent_since,
-    }
-
-
-def status_row(state: TableState, rows: int, now: datetime) -> dict[str, Any]:
-    """Where a table stands; lag and time to data loss are those of the slowest shard."""
-    unfinished = [cursor for cursor in state.shards.values() if not cursor.done]
-    lag = Lag.of(state, now)
-    return {
-        "table": state.table,
-        "into": state.target,
-        "phase": state.phase.value,
-        "generation": state.generation,
-        "rows": rows,
-        "consistent_since": state.consistent_since,
-        "open_shards": len(unfinished),
-        "finished_shards": len(state.shards) - len(unfinished),
-        "lag_seconds": lag.seconds if lag else None,
-        "seconds_to_data_loss": lag.to_data_loss if lag else None,
-        "last_commit": state.commit,
-        "committed_at": state.committed_at,
-        "quarantined": state.quarantined,
-        "problem": state.problem,
-    }

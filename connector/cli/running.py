@@ -1,19 +1,29 @@
-"""What the commands that read a table have in common: signals, a run with its progress, results."""
+"""What the commands that read tables have in common: signals, runs with progress, outcomes."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
-from connector.cli.flags import Flags
+from connector.cli.flags import CAUGHT_UP, Flags, Until
 from connector.cli.leaving import leave_with, stopped_by_signals
+from connector.errors import ConfigError, ConnectorError, Interrupted
+from connector.pipeline.side_by_side import Outcome, Result, Troubles, keep, side_by_side
+from connector.progress import Logged, Tally
 
 if TYPE_CHECKING:
     from connector.cli.output import Printer
     from connector.config import Config
-    from connector.core.state import TableState
+    from connector.job import Shared
     from connector.pipeline.sync import Run
+    from connector.pipeline.tail import Tail
+    from connector.ports import Progress
     from connector.worker_processes import WorkerProcesses
+
+Found = TypeVar("Found")
+Step = Callable[["Run", Callable[["Tail"], bool]], Found]
+"""What a command does with the run of one table; the condition ends its tail."""
 
 
 @contextmanager
@@ -25,38 +35,112 @@ def command(flags: Flags) -> "Iterator[tuple[Printer, threading.Event]]":
         yield Printer(flags.output), stop
 
 
-@contextmanager
-def opened(
-    name: str,
-    flags: Flags,
-    config: "Config",
-    table: str,
-    stop: threading.Event,
-    processes: "WorkerProcesses | None" = None,
-) -> "Iterator[Run]":
-    """A run of one table, with its progress shown as long as the block lasts."""
-    from connector import job
-    from connector.cli.live import shown_progress
+def chosen(named: Sequence[str] | None, config: "Config", verb: str) -> list[str]:
+    """The tables that were named, each once, or all that are configured."""
+    tables = list(dict.fromkeys(named or config.tables))
+    if not tables:
+        raise ConfigError(f"There is no table to {verb}.", f"Name one: `connector {verb} TABLE`.")
+    return tables
 
-    with shown_progress(table, flags.quiet) as progress:
-        pause = job.Stop(stop)
-        yield job.open_run(
-            config,
+
+@dataclass(frozen=True)
+class Work:
+    """A command and its tables."""
+
+    name: str
+    flags: Flags
+    config: "Config"
+    tables: Sequence[str]
+    stop: threading.Event
+    jobs: int
+    until: Until = CAUGHT_UP
+    processes: "WorkerProcesses | None" = None
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether a run that would have gone on was asked to end."""
+        return self.until.lasts and self.stop.is_set()
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one table."""
+        return len(self.tables) > 1
+
+    def outcomes(self, step: Step[Found]) -> list[Outcome[Found]]:
+        """What came of each table. Raises the error of a table that is alone."""
+        return self._side_by_side(step) if self.several else [self._alone(self.tables[0], step)]
+
+    def _alone(self, table: str, step: Step[Found]) -> Outcome[Found]:
+        from connector import job
+        from connector.cli.live import shown_progress
+
+        shared = job.Shared.by(self.config, 1, self.processes)
+        with shown_progress(table, self.flags.quiet) as progress:
+            run = self._opened(table, progress, shared)
+            ended = shared.processes.closed_before(self.until.begin())
+            return Outcome(table, Result.OK, step(run, ended))
+
+    def _side_by_side(self, step: Step[Found]) -> list[Outcome[Found]]:
+        from connector import job
+
+        if unusable := self._unusable():
+            return [Outcome(table, Result.NOT_TRIED, error=unusable) for table in self.tables]
+        shared = job.Shared.by(self.config, self.jobs, self.processes)
+        troubles = Troubles(self.tables)
+        followed: set[str] = set()
+        ending = self.until.begin()
+        last = shared.processes.closed_before(ending)
+
+        def attempt(table: str) -> Found:
+            def ended(tail: "Tail") -> bool:
+                followed.add(table)
+                if troubles.of(table) and tail.caught_up():
+                    troubles.mended(table)
+                return last(tail)
+
+            run = self._opened(table, Logged(Tally(table), troubles.text), shared)
+            return step(run, ended)
+
+        def kept(table: str) -> Found:
+            pause = self.stop.wait
+            return keep(table, lambda: attempt(table), troubles, ending.over, pause)
+
+        outcomes = side_by_side(
+            self.tables,
+            kept if self.until.lasts else attempt,
+            at_once=len(self.tables) if self.until.lasts else self.jobs,
+            stopped=self.stop.is_set,
+            troubles=troubles,
+        )
+        if self.until.lasts:
+            return [_at_its_end(outcome, followed) for outcome in outcomes]
+        return outcomes
+
+    def _unusable(self) -> ConnectorError | None:
+        """Why the destination can be used for no table at all."""
+        from connector import job
+
+        try:
+            job.open_destination(self.config).tables()
+        except ConnectorError as error:
+            return error
+        return None
+
+    def _opened(self, table: str, progress: "Progress", shared: "Shared") -> "Run":
+        from connector import job
+
+        return job.open_run(
+            self.config,
             table,
             progress=progress,
-            stop=pause,
-            command=name,
-            shared=job.Shared.by(config, 1, processes),
+            stop=job.Stop(self.stop),
+            command=self.name,
+            shared=shared,
         )
 
 
-def print_states(printer: "Printer", config: "Config", states: "Sequence[TableState]") -> None:
-    """What each table holds after a run."""
-    from connector import job
-    from connector.cli.output import state_row
-
-    rows = []
-    for state in states:
-        destination = job.open_destination(config, state.table)
-        rows.append(state_row(state, destination.count(state.table)))
-    printer.rows(rows)
+def _at_its_end(outcome: Outcome[Found], followed: set[str]) -> Outcome[Found]:
+    """A table that was up to date until Ctrl-C has not failed: a run that follows ends so."""
+    if isinstance(outcome.error, Interrupted) and outcome.table in followed:
+        return replace(outcome, result=Result.OK)
+    return outcome

@@ -1,25 +1,28 @@
-"""`connector snapshot`: a whole table, read once and loaded."""
+"""`connector snapshot`: whole tables, read once and loaded."""
 
 from typing import Annotated
 
 import typer
 
 from connector.cli.flags import (
+    CAUGHT_UP,
+    JOBS,
     ConfigFile,
     Flags,
     Format,
-    OneTable,
+    Jobs,
     Output,
     Quietly,
     Segments,
+    Tables,
     To,
     Workers,
 )
-from connector.cli.running import command, opened, print_states
+from connector.cli.running import Work, chosen, command
 
 
 def snapshot(
-    table: OneTable,
+    tables: Tables = None,
     config: ConfigFile = None,
     to: To = None,
     segments: Segments = None,
@@ -30,17 +33,21 @@ def snapshot(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Let a refresh delete any number of rows.")
     ] = False,
+    jobs: Jobs = JOBS,
     output: Format = Output.table,
     quiet: Quietly = False,
 ) -> None:
-    """Read a whole table once and load it; changes made meanwhile are drained as well."""
+    """Read whole tables once and load them; changes made meanwhile are drained as well."""
     from connector.worker_processes import forked_workers, usual_workers
 
     flags = Flags(config, to, output, quiet)
     scan = {"scan.segments": segments, "scan.workers": workers}
     count = workers or usual_workers()
     with forked_workers(count, segments) as processes, command(flags) as (printer, stop):
-        settings = flags.load([table], scan)
-        with opened("snapshot", flags, settings, table, stop, processes) as run:
-            state = run.snapshot(full_refresh, yes)
-        print_states(printer, settings, [state])
+        from connector.cli.results import print_states
+
+        settings = flags.load(tables or [], scan)
+        names = chosen(tables, settings, "snapshot")
+        work = Work("snapshot", flags, settings, names, stop, jobs, CAUGHT_UP, processes)
+        outcomes = work.outcomes(lambda run, ended: run.snapshot(full_refresh, yes))
+        print_states(printer, work, outcomes)

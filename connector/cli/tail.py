@@ -1,34 +1,39 @@
-"""`connector tail`: a table's changes only."""
+"""`connector tail`: the changes of tables only."""
 
 from connector.cli.flags import (
+    JOBS,
     ConfigFile,
     Flags,
     Follow,
     For,
     Format,
-    OneTable,
+    Jobs,
     Output,
     Quietly,
+    Tables,
     To,
     Until,
 )
-from connector.cli.running import command, opened, print_states
+from connector.cli.running import Work, chosen, command
 
 
 def tail(
-    table: OneTable,
+    tables: Tables = None,
     config: ConfigFile = None,
     to: To = None,
     follow: Follow = False,
     duration: For = None,
+    jobs: Jobs = JOBS,
     output: Format = Output.table,
     quiet: Quietly = False,
 ) -> None:
-    """Read a table's changes until caught up, for a time, or for ever."""
+    """Read the changes of tables until caught up, for a time, or for ever."""
     flags = Flags(config, to, output, quiet)
     until = Until.of(follow, duration)
     with command(flags) as (printer, stop):
-        settings = flags.load([table])
-        with opened("tail", flags, settings, table, stop) as run:
-            state = run.tail(until.condition())
-        print_states(printer, settings, [state])
+        from connector.cli.results import print_states
+
+        settings = flags.load(tables or [])
+        names = chosen(tables, settings, "tail")
+        work = Work("tail", flags, settings, names, stop, jobs, until)
+        print_states(printer, work, work.outcomes(lambda run, ended: run.tail(ended)))

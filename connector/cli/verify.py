@@ -1,64 +1,139 @@
 """`connector verify`: every item of the source against its row."""
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from connector.cli.flags import (
+    JOBS,
     ConfigFile,
     Flags,
     Format,
-    OneTable,
+    Jobs,
     Output,
     Quietly,
     Segments,
+    Tables,
     To,
 )
-from connector.cli.running import command, opened
-from connector.errors import ConfigError, Mismatch, Transient
+from connector.cli.running import Work, chosen, command
+from connector.errors import ConfigError, ConnectorError, Mismatch, Transient
+from connector.pipeline.side_by_side import Outcome, Result
 
 if TYPE_CHECKING:
     from connector.cli.output import Printer
     from connector.core.state import TableState
+    from connector.pipeline.sync import Run
+    from connector.pipeline.tail import Tail
     from connector.pipeline.verify import Verdict
 
 log = logging.getLogger("connector.cli")
 
 _SEGMENTS = 4
+_KINDS = ("missing", "extra", "different", "unsettled")
 
 
 def verify(
-    table: OneTable,
+    tables: Tables = None,
     config: ConfigFile = None,
     to: To = None,
     segments: Segments = None,
+    jobs: Jobs = JOBS,
     output: Format = Output.table,
     quiet: Quietly = False,
 ) -> None:
-    """Compare every item of the source with the table; leaves with 3 where they differ."""
+    """Compare every item of the source with its row; leaves with 3 where they differ."""
     flags = Flags(config, to, output, quiet)
     with command(flags) as (printer, stop):
-        from connector.pipeline.verify import verify as compare
+        settings = flags.load(tables or [])
+        work = Work("verify", flags, settings, chosen(tables, settings, "verify"), stop, jobs)
+        outcomes = work.outcomes(_comparison(segments or _SEGMENTS))
+        if work.several:
+            _report_all(printer, [_judged(outcome) for outcome in outcomes])
+            return
+        (outcome,) = outcomes
+        assert outcome.found
+        _report(printer, outcome.table, outcome.found)
 
-        settings = flags.load([table])
-        with opened("verify", flags, settings, table, stop) as run:
-            state = run.destination.read(table)
-            if state is None:
-                raise ConfigError(
-                    f"{table} was never synced here.", f"Run `connector sync {table}`."
-                )
-            verdict = compare(
-                run.source,
-                run.destination,
-                state,
-                segments=segments or _SEGMENTS,
-                tail=lambda: _discard(run.tail(lambda tail: tail.caught_up())),
-                progress=run.progress,
+
+def _comparison(segments: int) -> "Callable[[Run, Callable[[Tail], bool]], Verdict]":
+    from connector.pipeline.verify import verify as compare
+
+    def compared(run: "Run", ended: "Callable[[Tail], bool]") -> "Verdict":
+        state = run.destination.read(run.table)
+        if state is None:
+            raise ConfigError(
+                f"{run.table} was never synced here.", f"Run `connector sync {run.table}`."
             )
-        _report(printer, table, verdict)
+        return compare(
+            run.source,
+            run.destination,
+            state,
+            segments=segments,
+            tail=lambda: _discard(run.tail(ended)),
+            progress=run.progress,
+        )
+
+    return compared
 
 
 def _discard(state: "TableState") -> None:
     log.debug("tailed %s to commit %d", state.table, state.commit)
+
+
+def _problem(table: str, verdict: "Verdict") -> ConnectorError | None:
+    """What is wrong with a table by this verdict."""
+    if not verdict.equal:
+        return Mismatch(
+            f"{table} differs from its source.",
+            "Run `connector verify` again; if it stays, "
+            f"`connector snapshot {table} --full-refresh`.",
+        )
+    if verdict.unsettled.count:
+        return Transient(
+            f"{verdict.unsettled.count} keys changed too often to be compared.",
+            "Everything else is equal; run `connector verify` again.",
+        )
+    return None
+
+
+def _judged(outcome: "Outcome[Verdict]") -> "Outcome[Verdict]":
+    problem = _problem(outcome.table, outcome.found) if outcome.found else None
+    return replace(outcome, result=Result.FAILED, error=problem) if problem else outcome
+
+
+def _report_all(printer: "Printer", outcomes: "Sequence[Outcome[Verdict]]") -> None:
+    from connector.cli.results import leave
+
+    row = _document if printer.output is Output.json else _row
+    printer.rows([row(outcome) for outcome in outcomes])
+    leave(outcomes)
+
+
+def _document(outcome: "Outcome[Verdict]") -> dict[str, Any]:
+    """A table among several, as JSON: as if it were alone, and how it came out."""
+    from connector.cli.results import result_columns
+    from connector.pipeline.verify import as_dict
+
+    verdict = outcome.found
+    found = as_dict(verdict) if verdict else dict.fromkeys(("matching", *_KINDS))
+    equal = verdict.equal if verdict else None
+    return {"table": outcome.table, "equal": equal, **found, **result_columns(outcome)}
+
+
+def _row(outcome: "Outcome[Verdict]") -> dict[str, Any]:
+    """A table among several, as a row: counts, and the first keys of each difference."""
+    found = _document(outcome)
+    differing = [kind for kind in _KINDS if found[kind] and found[kind]["count"]]
+    return {
+        "table": outcome.table,
+        "matching": found["matching"],
+        **{kind: found[kind] and found[kind]["count"] for kind in _KINDS},
+        "keys": "; ".join(f"{kind}: {' '.join(found[kind]['keys'])}" for kind in differing),
+        "result": found["result"],
+        "error": found["error"],
+    }
 
 
 def _report(printer: "Printer", table: str, verdict: "Verdict") -> None:
@@ -76,17 +151,8 @@ def _report(printer: "Printer", table: str, verdict: "Verdict") -> None:
                     "count": found[name]["count"],
                     "keys": " ".join(found[name]["keys"]),
                 }
-                for name in ("missing", "extra", "different", "unsettled")
+                for name in _KINDS
             ]
         )
-    if not verdict.equal:
-        raise Mismatch(
-            f"{table} differs from its source.",
-            "Run `connector verify` again; if it stays, "
-            f"`connector snapshot {table} --full-refresh`.",
-        )
-    if verdict.unsettled.count:
-        raise Transient(
-            f"{verdict.unsettled.count} keys changed too often to be compared.",
-            "Everything else is equal; run `connector verify` again.",
-        )
+    if problem := _problem(table, verdict):
+        raise problem

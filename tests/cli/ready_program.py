@@ -3,11 +3,11 @@
 from botocore.credentials import Credentials
 
 from connector import job
-from connector.cli import app, live, output
+from connector.cli import app, live, output, results
 from connector.config import Source
 from connector.dynamodb.client import open_clients
 from connector.pipeline import verify
 
-__all__ = ["app", "job", "live", "output", "verify"]
+__all__ = ["app", "job", "live", "output", "results", "verify"]
 
 open_clients(Source(region="us-west-2"), credentials=Credentials("none", "none"))

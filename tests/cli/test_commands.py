@@ -5,14 +5,13 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from tests.pipeline.replica import ORDERS, SCHEMA, key, order
-from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
+from tests.pipeline.replica import ORDERS, key, order
+from tests.rigs.scripted import ScriptedDynamoDB
 
 from .program import (
     Done,
@@ -38,7 +37,16 @@ HEAVY = {
     "yaml",
 }
 LIGHT = {"pydantic"}
-RUN_KEYS = {"table", "into", "phase", "rows", "quarantined", "consistent_since"}
+RUN_KEYS = {
+    "table",
+    "into",
+    "phase",
+    "rows",
+    "quarantined",
+    "consistent_since",
+    "result",
+    "error",
+}
 STATUS_KEYS = {
     "table",
     "into",
@@ -103,6 +111,7 @@ def test_a_first_run_prints_its_result_on_stdout_and_its_progress_on_stderr(
     (row,) = parsed(done)
     assert set(row) == RUN_KEYS
     assert (row["table"], row["into"], row["phase"], row["rows"]) == (ORDERS, ORDERS, "tailing", 40)
+    assert (row["result"], row["error"]) == ("ok", None)
     assert "scanning about 40 items" in done.stderr
     assert rows_of(program) == [(40,)]
     assert oct(program.file.stat().st_mode & 0o777) == "0o600"
@@ -281,27 +290,6 @@ def newest(program: Program) -> int | None:
     except duckdb.IOException:
         return None
     return int(found) if found is not None else None
-
-
-def test_one_table_that_fails_ends_the_others_and_says_why(tmp_path: Path) -> None:
-    with ScriptedDynamoDB(clock=RunningClock()) as rig:
-        rig.create_table(ORDERS, SCHEMA).put(order(1))
-        rig.create_table("zebras", SCHEMA, view=None)
-        program = Program(tmp_path, rig.url)
-        done = program("sync", ORDERS, "zebras", "--follow", *program.to)
-    assert done.code == 2, done.stderr
-    (error,) = done.lines("Error: ")
-    assert "zebras" in error
-
-
-def test_two_tables_are_kept_side_by_side(tmp_path: Path) -> None:
-    with ScriptedDynamoDB(clock=RunningClock()) as rig:
-        for name in (ORDERS, "zebras"):
-            rig.create_table(name, SCHEMA).put(order(1), order(2))
-        program = Program(tmp_path, rig.url)
-        rows = parsed(program("sync", ORDERS, "zebras", "--for", "1s", "-o", "json", *program.to))
-    assert [(row["table"], row["rows"]) for row in rows] == [(ORDERS, 2), ("zebras", 2)]
-    assert rows_of(program, "SELECT count(*) FROM zebras") == [(2,)]
 
 
 def test_a_configuration_file_serves_instead_of_flags(program: Program) -> None:

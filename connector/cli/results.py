@@ -1,0 +1,166 @@
+"""What a command says at its end: a row for each table, its errors, and the exit code."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from connector.core.state import TableState
+from connector.core.status import Lag
+from connector.errors import ConnectorError, Interrupted
+from connector.pipeline.side_by_side import Outcome, Result, gravest, listed
+
+if TYPE_CHECKING:
+    from connector.cli.output import Printer
+    from connector.cli.running import Work
+    from connector.config import Config
+
+Found = TypeVar("Found")
+
+LOOK_SECONDS = 1.0
+NEVER_SYNCED = "never synced"
+STATUS = (
+    "table",
+    "into",
+    "phase",
+    "generation",
+    "rows",
+    "consistent_since",
+    "open_shards",
+    "finished_shards",
+    "lag_seconds",
+    "seconds_to_data_loss",
+    "last_commit",
+    "committed_at",
+    "quarantined",
+    "problem",
+)
+
+
+def leave(outcomes: Sequence[Outcome[Any]], cut_short: bool = False) -> None:
+    """Says what went wrong, the same error once, and leaves with the gravest exit code."""
+    errors = [(each.table, each.error) for each in outcomes if each.error]
+    if cut_short:
+        errors.append(("", Interrupted("The run was asked to end.")))
+    for (kind, message, hint), tables in _grouped(errors).items():
+        about = "" if kind == "Interrupted" else f"{listed(tables)}: "
+        typer.echo(f"{kind}: {about}{message}", err=True)
+        if hint:
+            typer.echo(f"Hint: {hint}", err=True)
+    if code := gravest(error.exit_code for _, error in errors):
+        raise typer.Exit(code)
+
+
+def _grouped(
+    errors: Iterable[tuple[str, ConnectorError]],
+) -> dict[tuple[str, str, str], list[str]]:
+    """The tables of each error: what is wrong for all of them is said once."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for table, error in errors:
+        if isinstance(error, Interrupted):
+            said = "Interrupted", "The run was asked to end.", "The same command goes on from here."
+        else:
+            said = "Error", error.message, error.hint
+        found.setdefault(said, []).append(table)
+    return found
+
+
+def print_states(printer: "Printer", work: "Work", outcomes: Sequence[Outcome[TableState]]) -> None:
+    """Where each table stands after a run, and what went wrong."""
+    asked = not any(map(_unusable, outcomes))
+    config = _impatient(work.config) if any(map(_held, outcomes)) else work.config
+    rows, ends = [], []
+    for outcome in outcomes:
+        state, count, end = outcome.found, None, outcome
+        try:
+            if asked:
+                state, count = _standing(work, config, outcome)
+        except ConnectorError as error:
+            if not work.several:
+                raise
+            asked = not error.of_every_table
+            if outcome.error is None:
+                end = replace(outcome, result=Result.FAILED, error=error)
+        rows.append(state_row(end, work.config, state, count))
+        ends.append(end)
+    printer.rows(rows)
+    leave(ends, work.cut_short)
+
+
+def _unusable(outcome: Outcome[TableState]) -> bool:
+    """Whether the destination could be used for no table."""
+    return outcome.result is Result.NOT_TRIED and not isinstance(outcome.error, Interrupted)
+
+
+def _held(outcome: Outcome[TableState]) -> bool:
+    """Whether the run has waited in vain for what all tables share."""
+    return outcome.error is not None and outcome.error.of_every_table
+
+
+def _impatient(config: "Config") -> "Config":
+    """The configuration for a last look, after long waits."""
+    destination = config.destination.model_copy(update={"lock_timeout": LOOK_SECONDS})
+    return config.model_copy(update={"destination": destination})
+
+
+def _standing(
+    work: "Work", config: "Config", outcome: Outcome[TableState]
+) -> tuple[TableState | None, int | None]:
+    from connector import job
+
+    destination = job.open_destination(config, outcome.table)
+    state = outcome.found or destination.read(outcome.table)
+    # To count may take long, and who asked a run to end does not wait for it.
+    if state is None or (work.several and work.stop.is_set()):
+        return state, None
+    return state, destination.count(outcome.table)
+
+
+def state_row(
+    outcome: Outcome[Any], config: "Config", state: TableState | None, rows: int | None
+) -> dict[str, Any]:
+    """What a run says of a table at its end."""
+    return {
+        "table": outcome.table,
+        "into": state.target if state else config.target(outcome.table),
+        "phase": state.phase.value if state else None,
+        "rows": rows,
+        "quarantined": state.quarantined if state else None,
+        "consistent_since": state.consistent_since if state else None,
+        **result_columns(outcome),
+    }
+
+
+def result_columns(outcome: Outcome[Any]) -> dict[str, Any]:
+    """How a table came out of a run, and why."""
+    error = None if outcome.result is Result.OK else outcome.error
+    return {"result": outcome.result.value, "error": error.message if error else None}
+
+
+def status_row(state: TableState, rows: int | None, now: datetime) -> dict[str, Any]:
+    """Where a table stands; lag and time to data loss are those of the slowest shard."""
+    unfinished = [cursor for cursor in state.shards.values() if not cursor.done]
+    lag = Lag.of(state, now)
+    return dict.fromkeys(STATUS) | {
+        "table": state.table,
+        "into": state.target,
+        "phase": state.phase.value,
+        "generation": state.generation,
+        "rows": rows,
+        "consistent_since": state.consistent_since,
+        "open_shards": len(unfinished),
+        "finished_shards": len(state.shards) - len(unfinished),
+        "lag_seconds": lag.seconds if lag else None,
+        "seconds_to_data_loss": lag.to_data_loss if lag else None,
+        "last_commit": state.commit,
+        "committed_at": state.committed_at,
+        "quarantined": state.quarantined,
+        "problem": state.problem,
+    }
+
+
+def unsynced_row(table: str, into: str) -> dict[str, Any]:
+    """The row of a table that is configured and has no state."""
+    return dict.fromkeys(STATUS) | {"table": table, "into": into, "phase": NEVER_SYNCED}
