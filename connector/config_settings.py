@@ -10,7 +10,7 @@ from typing import Any
 
 from connector.config_file import read_environment, read_file
 from connector.config_place import find_file
-from connector.errors import ConfigError
+from connector.errors import ConfigError, NotListed
 
 _DEEPEST = 8
 _LISTED = 12
@@ -156,7 +156,7 @@ def gather(
 def _refuse_unlisted(tables: Sequence[str], listed: Mapping[str, Any], file: Path) -> None:
     for table in tables:
         if table not in listed:
-            raise ConfigError(f"{file} does not list the table {table}.", suggest(table, listed))
+            raise NotListed(f"{file} does not list the table {table}.", suggest(table, listed))
 
 
 def _nested(key: str, value: object) -> dict[str, Any]:

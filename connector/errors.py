@@ -70,6 +70,10 @@ class ConfigError(Fatal):
     """The configuration or the command line cannot be used as it is."""
 
 
+class NotListed(ConfigError):
+    """The file lists tables, and not this one."""
+
+
 class SourceRefused(Fatal):
     """The source cannot be replicated as it is set up, or these credentials may not read it."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli.leaving import leave_with
-from connector.errors import ConfigError
+from connector.errors import ConfigError, ConnectorError, NotListed
 
 if TYPE_CHECKING:
     from connector.config import Config
@@ -70,6 +70,9 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
+_LOOK_ONLY = {"destination.lock_timeout": 1.0}
+
+
 @dataclass(frozen=True)
 class Flags:
     """What every command takes."""
@@ -82,10 +85,38 @@ class Flags:
     def load(
         self, tables: Sequence[str] = (), overrides: Mapping[str, object] | None = None
     ) -> "Config":
-        """The configuration with these flags over it."""
+        """The configuration with these flags over it.
+
+        Raises NotListed where a file lists tables, and not one of these.
+        """
         from connector import config as configuration
 
-        return configuration.load(self.config, to=self.to, tables=tables, overrides=overrides or {})
+        try:
+            return configuration.load(
+                self.config, to=self.to, tables=tables, overrides=overrides or {}
+            )
+        except NotListed as error:
+            raise self._explained(error, tables) from error
+
+    def _explained(self, error: NotListed, tables: Sequence[str]) -> NotListed:
+        """The same error, with a better hint where the table has a state from earlier."""
+        from connector import config as configuration
+        from connector import job
+
+        try:
+            config = configuration.load(self.config, to=self.to, overrides=_LOOK_ONLY)
+            known = job.open_destination(config).tables()
+        except ConnectorError:
+            # The file may be held, or be no destination at all: the refusal stands as it is.
+            return error
+        table = next((table for table in tables if table not in config.tables), "")
+        if table not in known:
+            return error
+        return NotListed(
+            error.message,
+            f"It has a state here from when it was listed. List it again, or forget it: "
+            f"`connector reset {table}`.",
+        )
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,16 @@
 """`connector reset`: what is remembered of a table, forgotten."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.cli.flags import ConfigFile, Flags, Format, OneTable, Output, Quietly, To, Yes
 from connector.cli.running import command
 from connector.errors import ConfigError
+
+if TYPE_CHECKING:
+    from connector.config import Config
 
 
 def reset(
@@ -24,16 +27,27 @@ def reset(
     with command(flags) as (printer, _):
         from connector import job
 
-        settings = flags.load([table])
+        # A table that is listed no longer has a state all the same.
+        settings = flags.load()
         destination = job.open_destination(settings, table)
         state = destination.read(table)
         if state is None:
-            raise ConfigError(f"{table} has no state here.", "There is nothing to reset.")
+            raise _nothing(table, settings, destination.tables())
         if not yes:
             _ask(table, drop)
         job.drop_spool(settings, state)
         destination.reset(table, drop)
         printer.rows([{"table": table, "reset": True, "dropped": drop}])
+
+
+def _nothing(table: str, config: "Config", known: list[str]) -> ConfigError:
+    """The error for a table without a state, with the name that may have been meant."""
+    from connector.config_settings import suggest
+
+    message = f"{table} has no state here."
+    if table in config.tables or not known:
+        return ConfigError(message, "There is nothing to reset.")
+    return ConfigError(message, suggest(table, known))
 
 
 def _ask(table: str, drop: bool) -> None:

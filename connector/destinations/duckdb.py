@@ -100,7 +100,7 @@ class DuckDBDestination:
             before = state.header(plan.table)
             if plan.replaces != (before.plan_id if before else None):
                 raise moved(plan.table)
-            refuse_shared(state, plan.table, target, duckdb_schema.same_target)
+            refuse_shared(state, plan, target, duckdb_schema.same_target)
             columns = self._columns_to_start_with(connection, state, plan, target, before)
             newest = run(connection, f"SELECT max({quoted(COMMIT)}) AS newest FROM {target.sql}")[
                 0

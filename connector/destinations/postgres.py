@@ -102,7 +102,7 @@ class PostgresDestination:
             before = state.header(plan.table)
             if plan.replaces != (before.plan_id if before else None):
                 raise moved(plan.table)
-            refuse_shared(state, plan.table, target, _same_target)
+            refuse_shared(state, plan, target, _same_target)
             columns = self._columns_to_start_with(connection, state, plan, target, before)
             sql = f"SELECT max({quoted(COMMIT)}) AS newest FROM {target.sql}"
             newest = connection.run(sql)[0]["newest"] or 0

@@ -19,15 +19,24 @@ def moved(table: str) -> CursorMoved:
 
 
 def refuse_shared(
-    state: State, table: str, target: Target, same: Callable[[Target, Target], bool]
+    state: State, plan: Plan, target: Target, same: Callable[[Target, Target], bool]
 ) -> None:
     """Raises DestinationRefused where another source table goes to the same target."""
     for other, theirs in state.targets().items():
-        if other != table and same(theirs, target):
+        if other == plan.table or not same(theirs, target):
+            continue
+        header = state.header(other)
+        if header and header.identity.table_arn == plan.identity.table_arn:
             raise DestinationRefused(
-                f"The tables {other} and {table} would both go to {target}.",
-                "Give one of them another name with `into`.",
+                f"{plan.table} has its state here under another name, {other}.",
+                f"Call it {other} as before, or forget that state and keep the rows: "
+                f"`connector reset {other}`.",
             )
+        raise DestinationRefused(
+            f"The tables {other} and {plan.table} would both go to {target}.",
+            f"Give one of them another name with `into`; if {other} is kept no longer, "
+            f"`connector reset {other}` forgets it.",
+        )
 
 
 def check_key(before: Header, plan: Plan) -> None:
