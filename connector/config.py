@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from connector.config_aws import check_external_id, check_role
 from connector.config_errors import explain
 from connector.config_settings import Key, Settings, gather
 from connector.config_url import check_endpoint
@@ -39,6 +40,7 @@ from connector.config_values import (
 _SPOOL = ".connector/spool"
 _STATE_SCHEMA = "_connector"
 _POSTGRES_NAME_BYTES = 63
+_AWS_NAMES = {"role_arn": check_role, "external_id": check_external_id}
 
 
 class Source(Section):
@@ -76,6 +78,12 @@ class Source(Section):
     )
     connect_timeout: Seconds = Field(default=5.0, description="Seconds to wait for a connection.")
     read_timeout: Seconds = Field(default=30.0, description="Seconds to wait for an answer.")
+
+    @field_validator("role_arn", "external_id")
+    @classmethod
+    def _aws_name(cls, text: str | None, info: ValidationInfo) -> str | None:
+        check = _AWS_NAMES[str(info.field_name)]
+        return None if text is None else checked(lambda: check(text))
 
     @field_validator("endpoint_url", "streams_endpoint_url")
     @classmethod

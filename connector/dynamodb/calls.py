@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
-from botocore import exceptions as aws
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
+from connector.dynamodb.refusals import of_botocore
 from connector.errors import BadAnswer, ConnectorError, SourceRefused, Throttled, Unreachable
 
 log = logging.getLogger("connector.dynamodb")
@@ -44,21 +44,6 @@ _DENIED = frozenset(
     )
 )
 _EXPIRED_CREDENTIALS = frozenset(("ExpiredTokenException", "ExpiredToken", "RequestExpired"))
-_NO_CREDENTIALS = (
-    aws.NoCredentialsError,
-    aws.PartialCredentialsError,
-    aws.CredentialRetrievalError,
-    aws.TokenRetrievalError,
-    aws.SSOError,
-    aws.ProfileNotFound,
-    aws.NoRegionError,
-)
-_NETWORK = (
-    aws.HTTPClientError,
-    aws.ConnectionError,
-    aws.ResponseStreamingError,
-    aws.IncompleteReadError,
-)
 
 FIRST_DELAY = 0.05
 LONGEST_DELAY = 20.0
@@ -112,7 +97,7 @@ class Caller:
         while True:
             try:
                 return self._once(operation, check, parameters)
-            except (ClientError, ConnectorError, aws.BotoCoreError) as error:
+            except (ClientError, ConnectorError, BotoCoreError) as error:
                 problem = translate(error, attempt)
                 if not isinstance(problem, (Throttled, Unreachable, BadAnswer)):
                     raise problem from error
@@ -146,20 +131,8 @@ def translate(error: Exception, attempt: int = 0) -> Exception:
         return error
     if isinstance(error, ClientError):
         return _of_client_error(error, attempt)
-    if isinstance(error, aws.NoRegionError):
-        return SourceRefused(
-            "AWS cannot be called: no region is set.", "Set AWS_REGION or `source.region`."
-        )
-    if isinstance(error, _NO_CREDENTIALS):
-        return SourceRefused(
-            f"AWS cannot be called: {_sentence(error)}",
-            "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_REGION.",
-        )
-    if isinstance(error, _NETWORK):
-        return Unreachable(
-            f"DynamoDB did not answer: {_sentence(error)}",
-            "Check the network and source.endpoint_url, then run the same command again.",
-        )
+    if isinstance(error, BotoCoreError):
+        return of_botocore(error)
     return error
 
 
@@ -186,11 +159,6 @@ def _of_client_error(error: ClientError, attempt: int) -> Exception:
             "policy.",
         )
     return error
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error).strip()
-    return text if text.endswith(".") else f"{text}."
 
 
 def body(answer: dict[str, Any]) -> bytes:

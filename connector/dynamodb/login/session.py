@@ -1,0 +1,174 @@
+"""A log-in for one source: its Region, and credentials by whichever way botocore finds first."""
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import botocore.session
+from botocore import exceptions as aws
+from botocore.config import Config
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    CredentialProvider,
+    CredentialResolver,
+    DeferredRefreshableCredentials,
+)
+from botocore.loaders import Loader
+
+from connector.config import Source
+from connector.config_url import check_endpoint
+from connector.dynamodb.login.answers import Heard
+from connector.dynamodb.login.chain import find
+from connector.dynamodb.login.credentials import Renewed
+from connector.dynamodb.login.files import AwsFiles
+from connector.dynamodb.login.refusal import refusal
+from connector.dynamodb.login.surroundings import check_settings, region
+from connector.dynamodb.login.ways import HOST, ROLE, Way
+from connector.errors import SourceRefused
+
+# Botocore's descriptions of services, looked for and read once: it takes most of the time of making
+# a client, and a session would do it anew. Botocore's own clients of one session share theirs, too.
+_loader = Loader()
+
+
+@dataclass(frozen=True)
+class Login:
+    """A Region, and credentials that renew themselves."""
+
+    profile: str | None
+    region: str
+    credentials: Renewed
+
+    def session(self) -> Any:
+        """A session of botocore's for clients: it has these credentials and looks for no others."""
+        session = _session(self.profile)
+        session.set_config_variable("region", self.region)
+        session.register_component(
+            "credential_provider", CredentialResolver([_Fixed(self.credentials)])
+        )
+        return session
+
+
+def log_in(source: Source, credentials: Any = None) -> Login:
+    """Finds Region and credentials; whoever gives the latter is asked when they are first used.
+
+    `credentials` of a session that a host program has opened replace those of `source`. Raises
+    SourceRefused for what cannot work, Unreachable where a later try may.
+    """
+    quiet_loggers()
+    # The host's credentials are of no profile.
+    profile = source.profile if credentials is None else None
+    session = _session(profile)
+    files = AwsFiles.of(session, profile)
+    way = partial(Way, files=files, heard=Heard(), session=session)
+    try:
+        files.check()
+        session.get_scoped_config()
+        where = region(source, session, files)
+        session.set_config_variable("region", where)
+        check_settings(session, files)
+        _watch(session, source, way.keywords["heard"])
+        if credentials is None:
+            found = _found(source, session, way)
+        else:
+            found = Renewed(credentials, way(HOST, files.name), refusal)
+    except Exception as error:
+        raise refusal(way("settings", files.name), error) from error
+    return Login(profile, where, found)
+
+
+def _found(source: Source, session: Any, way: partial[Way]) -> Renewed:
+    found = find(session, way)
+    if found is None:
+        raise _nothing(source, way.keywords["files"])
+    if not source.role_arn:
+        return found
+    # Credentials of a role expire within hours; a scan may take longer, so they renew themselves.
+    extra = {"RoleSessionName": "connector"}
+    if source.external_id:
+        extra["ExternalId"] = source.external_id
+    fetcher = AssumeRoleCredentialFetcher(
+        client_creator=session.create_client,
+        source_credentials=found,
+        role_arn=source.role_arn,
+        extra_args=extra,
+    )
+    role = DeferredRefreshableCredentials(
+        method="assume-role", refresh_using=fetcher.fetch_credentials
+    )
+    return Renewed(role, way(ROLE, ""), refusal)
+
+
+def _nothing(source: Source, files: AwsFiles) -> SourceRefused:
+    needs = "source.role_arn needs credentials to assume the role with, and there are none."
+    return SourceRefused(
+        needs if source.role_arn else "AWS cannot be called: there are no credentials.",
+        "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine, the "
+        f"task or the pod a role.{files.notes()}",
+    )
+
+
+def _watch(session: Any, source: Source, heard: Heard) -> None:
+    """Lets every client that a way of logging in makes keep the source's rules."""
+    # Retries are ours (see calls.py): they know a deadline.
+    session.set_default_client_config(
+        Config(
+            connect_timeout=source.connect_timeout,
+            read_timeout=source.read_timeout,
+            retries={"mode": "standard", "total_max_attempts": 1},
+        )
+    )
+
+    def asked(params: dict[str, Any], **_: Any) -> None:
+        heard.role = str(params.get("RoleArn", ""))
+
+    def renewed(http_response: Any, **_: Any) -> None:
+        heard.token_status = http_response.status_code
+
+    def encrypted(params: dict[str, Any], **_: Any) -> None:
+        # What is answered here are credentials.
+        scheme, _slashes, rest = str(params["url"]).partition("://")
+        check_endpoint(f"{scheme}://{rest.partition('/')[0]}", allow_http=source.allow_http)
+
+    session.register("provide-client-params.sts", asked)
+    session.register("after-call.sso-oidc.CreateToken", renewed)
+    session.register("before-call", encrypted)
+
+
+def _session(profile: str | None) -> Any:
+    session = botocore.session.Session(profile=profile)
+    try:
+        own_data = session.get_config_variable("data_path") is not None
+    except aws.BotoCoreError:
+        # A bad profile or file is refused with more words later.
+        own_data = False
+    if not own_data:
+        session.register_component("data_loader", _loader)
+    return session
+
+
+class _Fixed(CredentialProvider):  # type: ignore[misc, unused-ignore]
+    """A credential provider that always has the same, self-renewing credentials."""
+
+    METHOD = "connector-fixed"
+    CANONICAL_NAME = None
+
+    def __init__(self, credentials: Any) -> None:
+        super().__init__()
+        self._credentials = credentials
+
+    def load(self) -> Any:
+        """The credentials."""
+        return self._credentials
+
+
+def quiet_loggers() -> None:
+    """Keeps session tokens, items and what a process printed out of the log of a host program."""
+    for name in ("botocore", "boto3", "urllib3"):
+        logger = logging.getLogger(name)
+        if logger.getEffectiveLevel() < logging.INFO:
+            logger.setLevel(logging.INFO)
+    for name in ("botocore.credentials", "botocore.tokens"):
+        # They log each failure with its traceback; it is raised as well, in our own words.
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,0 +1,120 @@
+"""Errors of botocore's own, in the project's words: what may pass is Unreachable, the rest refused.
+
+No sentence here quotes what may hold a secret: only the sentences of errors known to hold none.
+"""
+
+import ssl
+from collections.abc import Iterator
+
+from botocore import exceptions as aws
+from urllib3.exceptions import HTTPError, LocationValueError, ProxySchemeUnknown
+
+from connector.errors import ConnectorError, SourceRefused, Unreachable
+
+NETWORK = (
+    aws.HTTPClientError,
+    aws.ConnectionError,
+    aws.ResponseStreamingError,
+    aws.IncompleteReadError,
+)
+_TELLING = (
+    aws.BaseEndpointResolverError,
+    aws.EndpointProviderError,
+    aws.InvalidChecksumConfigError,
+    aws.InvalidConfigError,
+    aws.InvalidDefaultsMode,
+    aws.InvalidIMDSEndpointError,
+    aws.InvalidIMDSEndpointModeError,
+    aws.InvalidRetryConfigurationError,
+    aws.InvalidSTSRegionalEndpointsConfigError,
+    aws.MetadataRetrievalError,
+    aws.MissingDependencyException,
+    aws.UnknownServiceError,
+)
+"""Errors whose sentence names a setting and, at most, a value of it that is no secret."""
+
+PREFIX = "AWS cannot be called: "
+_PROXIES = "HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+
+
+def of_botocore(error: aws.BotoCoreError, whom: str = "DynamoDB") -> ConnectorError:
+    """An error met while `whom` was called, or was about to be."""
+    if isinstance(error, NETWORK):
+        return _of_network(error, whom)
+    if isinstance(error, aws.NoRegionError):
+        return no_region()
+    if isinstance(error, _TELLING):
+        return SourceRefused(
+            f"{PREFIX}{sentence(error)}",
+            "Mend that setting in the environment or in AWS's configuration files.",
+        )
+    return SourceRefused(
+        f"{PREFIX}botocore says {type(error).__name__}.",
+        "Check the AWS_ variables and AWS's configuration files; docs/operations.md lists the "
+        "ways of logging in.",
+    )
+
+
+def no_region() -> SourceRefused:
+    """The error for a Region that is set nowhere."""
+    return SourceRefused(f"{PREFIX}no region is set.", "Set AWS_REGION or `source.region`.")
+
+
+def sentence(error: Exception) -> str:
+    """What an error says, as one line that ends in a full stop."""
+    text = " ".join(str(error).split())
+    return text if text.endswith(".") else f"{text}."
+
+
+def _of_network(error: aws.BotoCoreError, whom: str) -> ConnectorError:
+    causes = list(_causes(error))
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return SourceRefused(
+            f"The certificate that {whom} shows is signed by nobody this machine trusts.",
+            "If a proxy opens the connections, let AWS_CA_BUNDLE name the file with its "
+            "certificate.",
+        )
+    if any("407 " in str(cause) for cause in causes if isinstance(cause, OSError)):
+        return SourceRefused(
+            f"The proxy on the way to {whom} asks for a login.",
+            "Write it into HTTPS_PROXY: http://user:password@host:port.",
+        )
+    if _cannot_be_sent(error, causes):
+        return SourceRefused(
+            f"A request to {whom} cannot be sent: the address of the proxy or of the endpoint, "
+            "or a header, is malformed.",
+            f"Check {_PROXIES}, and the endpoint.",
+        )
+    return Unreachable(
+        f"{whom} did not answer: {sentence(error)}",
+        "Check the network and source.endpoint_url, then run the same command again."
+        if whom == "DynamoDB"
+        else f"Check the network and {_PROXIES}, then run the same command again.",
+    )
+
+
+def _cannot_be_sent(error: aws.BotoCoreError, causes: list[BaseException]) -> bool:
+    """Whether no second try could help: botocore wraps what fails before a byte is sent, too."""
+    if any(isinstance(cause, LocationValueError | ProxySchemeUnknown) for cause in causes):
+        return True
+    if type(error) is not aws.HTTPClientError:
+        return False
+    return any(
+        isinstance(cause, ValueError | TypeError) and not isinstance(cause, HTTPError | OSError)
+        for cause in causes
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """What an error is made of, from botocore down to the socket."""
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        cause = waiting.pop()
+        if not isinstance(cause, BaseException) or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        if isinstance(cause, aws.BotoCoreError):
+            waiting.append(cause.kwargs.get("error"))
+        waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__]
