@@ -12,7 +12,7 @@ from connector.config import Source
 from connector.config_url import check_endpoint
 from connector.dynamodb.calls import translate
 from connector.dynamodb.login.session import log_in
-from connector.dynamodb.login.surroundings import check_endpoints, known_region
+from connector.dynamodb.login.surroundings import TABLE_SERVICES, check_endpoints, known_region
 
 READ_ONLY = frozenset(
     (
@@ -74,8 +74,9 @@ def open_clients(source: Source, readers: int = 16, credentials: Any = None) -> 
     login = log_in(source, credentials)
     session = login.session()
     session.register_component("response_parser_factory", _RawParserFactory())
-    if source.endpoint_url is None:
-        check_endpoints(session, ("dynamodb", "dynamodbstreams"), source.allow_http)
+    given = (source.endpoint_url, source.streams_endpoint_url or source.endpoint_url)
+    elsewhere = [each for each, url in zip(TABLE_SERVICES, given, strict=True) if url is None]
+    check_endpoints(session, elsewhere, source.allow_http)
     try:
         clients = _clients(source, session, readers)
     except BotoCoreError as error:

@@ -67,23 +67,23 @@ def sentence(error: Exception) -> str:
 
 
 def _of_network(error: aws.BotoCoreError, whom: str) -> ConnectorError:
-    causes = list(_causes(error))
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+    reasons = list(causes(error))
+    if any(isinstance(reason, ssl.SSLCertVerificationError) for reason in reasons):
         return SourceRefused(
-            f"The certificate that {whom} shows is signed by nobody this machine trusts.",
+            f"{whom} shows a certificate that is signed by nobody whom this machine trusts.",
             "If a proxy opens the connections, let AWS_CA_BUNDLE name the file with its "
             "certificate.",
         )
-    if any("407 " in str(cause) for cause in causes if isinstance(cause, OSError)):
+    if any("407 " in str(reason) for reason in reasons if isinstance(reason, OSError)):
         return SourceRefused(
-            f"The proxy on the way to {whom} asks for a login.",
+            f"{whom} cannot be reached: the proxy on the way asks for a login.",
             "Write it into HTTPS_PROXY: http://user:password@host:port.",
         )
-    if _cannot_be_sent(error, causes):
+    if _cannot_be_sent(error, reasons):
         return SourceRefused(
-            f"A request to {whom} cannot be sent: the address of the proxy or of the endpoint, "
-            "or a header, is malformed.",
-            f"Check {_PROXIES}, and the endpoint.",
+            f"{whom} cannot be called: the address of a proxy, or of its endpoint, or a header is "
+            "malformed.",
+            f"Check {_PROXIES}, and the endpoint; a proxy is http://host:port.",
         )
     return Unreachable(
         f"{whom} did not answer: {sentence(error)}",
@@ -93,19 +93,22 @@ def _of_network(error: aws.BotoCoreError, whom: str) -> ConnectorError:
     )
 
 
-def _cannot_be_sent(error: aws.BotoCoreError, causes: list[BaseException]) -> bool:
+def _cannot_be_sent(error: aws.BotoCoreError, reasons: list[BaseException]) -> bool:
     """Whether no second try could help: botocore wraps what fails before a byte is sent, too."""
-    if any(isinstance(cause, LocationValueError | ProxySchemeUnknown) for cause in causes):
+    if any(isinstance(reason, LocationValueError | ProxySchemeUnknown) for reason in reasons):
         return True
+    if isinstance(error, aws.ProxyConnectionError):
+        # Botocore puts http:// before any other scheme.
+        return str({**error.kwargs}.get("proxy_url")).count("://") > 1
     if type(error) is not aws.HTTPClientError:
         return False
     return any(
-        isinstance(cause, ValueError | TypeError) and not isinstance(cause, HTTPError | OSError)
-        for cause in causes
+        isinstance(reason, ValueError | TypeError) and not isinstance(reason, HTTPError | OSError)
+        for reason in reasons
     )
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """What an error is made of, from botocore down to the socket."""
     seen: set[int] = set()
     waiting: list[object] = [error]

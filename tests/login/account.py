@@ -3,13 +3,22 @@
 import hashlib
 import json
 import os
+import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+from botocore.credentials import SSOProvider
+from botocore.tokens import SSOTokenProvider
+
+from connector import config as configuration
+from connector import job
+from connector.dynamodb.source import DynamoDBSource
 from tests.cli.program import COMMAND, Program
 from tests.pipeline.replica import ORDERS
 from tests.rigs.logins import Logins
@@ -78,16 +87,43 @@ class Account:
             path, json.dumps({"accessToken": token, "expiresAt": later(seconds), **more})
         )
 
+    def environment(self, **variables: str) -> dict[str, str]:
+        """The whole environment of a run."""
+        return self._program(variables).variables()
+
     def run(self, *arguments: str, **variables: str) -> Done:
         """A run of the program from nothing, without the static credentials of other tests."""
-        program = self.program.with_(
+        program = self._program(variables)
+        return program(*arguments, *program.to, command=COMMAND)
+
+    def start(self, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
+        """A run of the program that goes on."""
+        program = self._program(variables)
+        return program.start(*arguments, *program.to)
+
+    def _program(self, variables: Mapping[str, str]) -> Program:
+        return self.program.with_(
             **{**ANONYMOUS, **self.logins.variables, **self.variables, **variables}
         )
-        return program(*arguments, *program.to, command=COMMAND)
 
     def sync(self, **variables: str) -> Done:
         """A sync of the orders."""
         return self.run("sync", ORDERS, **variables)
+
+    def source(self, patch: pytest.MonkeyPatch, **variables: str) -> DynamoDBSource:
+        """The source of the orders, in this process, as the program would open it."""
+        environment = self.environment(**variables)
+        for name in os.environ.keys() - environment.keys():
+            patch.delenv(name)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.chdir(self.home)
+        # Botocore looks for it once, when it is imported.
+        cache = str(self.home / ".aws/sso/cache")
+        patch.setattr(SSOProvider, "_SSO_TOKEN_CACHE_DIR", cache)
+        patch.setattr(SSOTokenProvider, "_SSO_TOKEN_CACHE_DIR", cache)
+        config = configuration.load(to=self.program.to[1], tables=[ORDERS])
+        return job.open_source(config, ORDERS)
 
     def keys_used(self) -> set[str]:
         """The access keys that reached the table."""
@@ -104,8 +140,3 @@ class Account:
 def later(seconds: float) -> str:
     """A time from now, as AWS writes it."""
     return datetime.fromtimestamp(time.time() + seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def anybody_may_read_all() -> bool:
-    """Whether this user is the one whom no permission stops."""
-    return os.geteuid() == 0

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 
 import pytest
+from botocore.utils import ContainerMetadataFetcher
+
+from connector.core.wire import scan_page
 
 from .account import INNER_ROLE, OUTER_ROLE, SECRET, STATIC, TOKEN, Account
 
@@ -215,8 +218,55 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_the_program_reads_with_these_credentials(
+parametrized = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+
+
+@parametrized
+def test_the_table_is_read_with_these_credentials(
+    account: Account, way: Callable[[Account], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed_out_by = way(account)
+    source = account.source(monkeypatch)
+    source.describe()
+    assert source.listing().shards
+    source.scan_page(0, 1, None, scan_page)
+    assert account.ways() == {handed_out_by}
+    assert {each.region for each in account.logins.asked("AssumeRole")} <= {"us-west-2"}
+
+
+@parametrized
+def test_a_role_is_assumed_over_these_credentials(
+    account: Account, way: Callable[[Account], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed_out_by = way(account)
+    account.source(
+        monkeypatch,
+        CONNECTOR_SOURCE__ROLE_ARN=OUTER_ROLE,
+        CONNECTOR_SOURCE__EXTERNAL_ID="ours-7",
+    ).describe()
+    *_, last = account.logins.asked("AssumeRole")
+    assert last.parameters["RoleArn"] == OUTER_ROLE
+    assert last.parameters["ExternalId"] == "ours-7"
+    assert last.region == "us-west-2"
+    signed_with = account.logins.issued.get(last.key)
+    assert (signed_with.operation if signed_with else last.key) == handed_out_by
+    assert {account.logins.issued[key].role for key in account.keys_used()} == {OUTER_ROLE}
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        role_over_sso,
+        sso_session_renewed,
+        sso_of_old,
+        web_identity_by_variables,
+        eks_pod_identity,
+        instance_metadata,
+        credential_process,
+    ],
+    ids=lambda way: way.__name__,
+)
+def test_the_program_syncs_with_these_credentials(
     account: Account, way: Callable[[Account], str]
 ) -> None:
     handed_out_by = way(account)
@@ -226,19 +276,65 @@ def test_the_program_reads_with_these_credentials(
     assert {call.operation for call in account.rig.calls} > {"Scan", "GetRecords"}
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_a_role_is_assumed_over_these_credentials(
-    account: Account, way: Callable[[Account], str]
+def test_a_task_of_ecs_is_asked_at_its_own_address(
+    account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handed_out_by = way(account)
-    done = account.sync(
-        CONNECTOR_SOURCE__ROLE_ARN=OUTER_ROLE, CONNECTOR_SOURCE__EXTERNAL_ID="ours-7"
+    # It has a fixed address, which this machine does not.
+    monkeypatch.setattr(
+        ContainerMetadataFetcher, "full_url", lambda self, path: f"{account.logins.url}{path}"
     )
-    assert done.code == 0, done.stderr
-    *_, last = account.logins.asked("AssumeRole")
-    assert last.parameters["RoleArn"] == OUTER_ROLE
-    assert last.parameters["ExternalId"] == "ours-7"
-    assert last.region == "us-west-2"
-    signed_with = account.logins.issued.get(last.key)
-    assert (signed_with.operation if signed_with else last.key) == handed_out_by
-    assert {account.logins.issued[key].role for key in account.keys_used()} == {OUTER_ROLE}
+    account.source(
+        monkeypatch, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI="/v2/credentials/1"
+    ).describe()
+    assert account.ways() == {"Container"}
+    assert account.logins.asked("Container")[0].path == "/v2/credentials/1"
+
+
+@pytest.mark.parametrize(
+    ("variables", "region"),
+    [
+        ({"CONNECTOR_SOURCE__REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-3"}, "eu-west-1"),
+        ({"AWS_REGION": "eu-west-2", "AWS_DEFAULT_REGION": "eu-west-3"}, "eu-west-2"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-west-3"}, "eu-west-3"),
+        ({"AWS_REGION": ""}, "eu-west-4"),
+    ],
+)
+def test_sts_is_asked_in_the_region_of_the_source(
+    account: Account,
+    variables: dict[str, str],
+    region: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    role_over_role(account)
+    config = (account.home / ".aws/config").read_text()
+    account.config(config.replace("[profile reader]", "[profile reader]\nregion = eu-west-4"))
+    account.source(monkeypatch, CONNECTOR_SOURCE__ROLE_ARN=OUTER_ROLE, **variables).describe()
+    asked = account.logins.asked("AssumeRole")
+    assert [each.region for each in asked] == [region] * 3
+
+
+def test_the_profile_of_the_configuration_wins_over_variables(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role_over_profile(account)
+    account.variables |= {"AWS_ACCESS_KEY_ID": "AKIAOTHER", "AWS_SECRET_ACCESS_KEY": SECRET}
+    account.source(monkeypatch, CONNECTOR_SOURCE__PROFILE="reader").describe()
+    assert account.ways() == {"AssumeRole"}
+
+
+def test_keys_in_variables_win_over_a_profile_in_a_variable(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role_over_profile(account)
+    account.variables |= {"AWS_ACCESS_KEY_ID": STATIC, "AWS_SECRET_ACCESS_KEY": SECRET}
+    account.source(monkeypatch, AWS_PROFILE="reader").describe()
+    assert account.ways() == {STATIC}
+
+
+@pytest.mark.parametrize("mode", ["AWS_RETRY_MODE", "AWS_MAX_ATTEMPTS"])
+def test_retries_are_the_connector_s_whatever_a_variable_says(
+    account: Account, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role_over_profile(account)
+    account.source(monkeypatch, **{mode: "nonsense"}).describe()
+    assert account.ways() == {"AssumeRole"}

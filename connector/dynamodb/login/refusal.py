@@ -8,9 +8,9 @@ from botocore.parsers import ResponseParserError
 
 from connector.dynamodb.login.answers import of_answer
 from connector.dynamodb.login.failures import OF_METHOD
-from connector.dynamodb.login.surroundings import check_endpoints
+from connector.dynamodb.login.surroundings import LOGIN_SERVICES, check_endpoints
 from connector.dynamodb.login.ways import Way
-from connector.dynamodb.refusals import NETWORK, PREFIX, of_botocore
+from connector.dynamodb.refusals import NETWORK, PREFIX, causes, of_botocore
 from connector.errors import BadAnswer, ConfigError, ConnectorError, SourceRefused
 
 
@@ -21,7 +21,7 @@ def refusal(way: Way, error: Exception) -> ConnectorError:
     if isinstance(error, ClientError):
         return of_answer(error, way.heard)
     if isinstance(error, NETWORK):
-        return of_botocore(error, way.service)
+        return _of_header(way, error) or of_botocore(error, way.service)
     if isinstance(error, ResponseParserError) or (
         isinstance(error, KeyError) and _lacks(way, error)
     ):
@@ -33,6 +33,14 @@ def refusal(way: Way, error: Exception) -> ConnectorError:
     if problem is None and way.method in OF_METHOD:
         problem = OF_METHOD[way.method](way, error)
     return problem or _of_kind(way, error)
+
+
+def _of_header(way: Way, error: aws.BotoCoreError) -> ConnectorError | None:
+    """What is wrong with the one header that botocore takes from a file of its own."""
+    encoding = next((each for each in causes(error) if isinstance(each, UnicodeError)), None)
+    if encoding is None or way.method not in OF_METHOD:
+        return None
+    return OF_METHOD[way.method](way, encoding)
 
 
 def _lacks(way: Way, error: KeyError) -> bool:
@@ -49,9 +57,15 @@ def _of_setting(way: Way, error: Exception) -> ConnectorError | None:
         return way.files.no_profile(way.session.available_profiles)
     if isinstance(error, ValueError) and str(error).startswith("Invalid endpoint"):
         try:
-            check_endpoints(way.session, ("sts", "sso", "sso-oidc", "signin"), allow_http=True)
+            check_endpoints(way.session, LOGIN_SERVICES, allow_http=True)
         except ConfigError as problem:
             return problem
+    if isinstance(error, aws.InvalidIMDSEndpointError | aws.InvalidIMDSEndpointModeError):
+        return SourceRefused(
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT, or its mode, or what the profile says of them, "
+            "cannot be used.",
+            "The endpoint is a URL, and the mode is IPv4 or IPv6.",
+        )
     if isinstance(error, aws.InvalidRegionError):
         return SourceRefused(
             f"{way.subject}: the Region it names is none.", "A Region is written like us-west-2."

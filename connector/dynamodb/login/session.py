@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import botocore.session
-from botocore import exceptions as aws
 from botocore.config import Config
 from botocore.credentials import (
     AssumeRoleCredentialFetcher,
@@ -23,9 +22,14 @@ from connector.dynamodb.login.chain import find
 from connector.dynamodb.login.credentials import Renewed
 from connector.dynamodb.login.files import AwsFiles
 from connector.dynamodb.login.refusal import refusal
-from connector.dynamodb.login.surroundings import check_settings, region
-from connector.dynamodb.login.ways import HOST, ROLE, Way
-from connector.errors import SourceRefused
+from connector.dynamodb.login.surroundings import (
+    LOGIN_SERVICES,
+    check_endpoints,
+    check_settings,
+    region,
+)
+from connector.dynamodb.login.ways import HOST, ROLE, SETTINGS, Way
+from connector.errors import ConfigError, SourceRefused
 
 # Botocore's descriptions of services, looked for and read once: it takes most of the time of making
 # a client, and a session would do it anew. Botocore's own clients of one session share theirs, too.
@@ -42,8 +46,9 @@ class Login:
 
     def session(self) -> Any:
         """A session of botocore's for clients: it has these credentials and looks for no others."""
-        session = _session(self.profile)
+        session = botocore.session.Session(profile=self.profile)
         session.set_config_variable("region", self.region)
+        _share_descriptions(session)
         session.register_component(
             "credential_provider", CredentialResolver([_Fixed(self.credentials)])
         )
@@ -59,12 +64,14 @@ def log_in(source: Source, credentials: Any = None) -> Login:
     quiet_loggers()
     # The host's credentials are of no profile.
     profile = source.profile if credentials is None else None
-    session = _session(profile)
+    session = botocore.session.Session(profile=profile)
     files = AwsFiles.of(session, profile)
     way = partial(Way, files=files, heard=Heard(), session=session)
     try:
         files.check()
+        # Both files are read here: botocore keeps what it read before it failed, and goes on.
         session.get_scoped_config()
+        _share_descriptions(session)
         where = region(source, session, files)
         session.set_config_variable("region", where)
         check_settings(session, files)
@@ -74,7 +81,7 @@ def log_in(source: Source, credentials: Any = None) -> Login:
         else:
             found = Renewed(credentials, way(HOST, files.name), refusal)
     except Exception as error:
-        raise refusal(way("settings", files.name), error) from error
+        raise refusal(way(SETTINGS, files.name), error) from error
     return Login(profile, where, found)
 
 
@@ -129,23 +136,20 @@ def _watch(session: Any, source: Source, heard: Heard) -> None:
     def encrypted(params: dict[str, Any], **_: Any) -> None:
         # What is answered here are credentials.
         scheme, _slashes, rest = str(params["url"]).partition("://")
-        check_endpoint(f"{scheme}://{rest.partition('/')[0]}", allow_http=source.allow_http)
+        try:
+            check_endpoint(f"{scheme}://{rest.partition('/')[0]}", allow_http=source.allow_http)
+        except ConfigError:
+            check_endpoints(session, LOGIN_SERVICES, source.allow_http)
+            raise
 
     session.register("provide-client-params.sts", asked)
     session.register("after-call.sso-oidc.CreateToken", renewed)
     session.register("before-call", encrypted)
 
 
-def _session(profile: str | None) -> Any:
-    session = botocore.session.Session(profile=profile)
-    try:
-        own_data = session.get_config_variable("data_path") is not None
-    except aws.BotoCoreError:
-        # A bad profile or file is refused with more words later.
-        own_data = False
-    if not own_data:
+def _share_descriptions(session: Any) -> None:
+    if session.get_config_variable("data_path") is None:
         session.register_component("data_loader", _loader)
-    return session
 
 
 class _Fixed(CredentialProvider):  # type: ignore[misc, unused-ignore]

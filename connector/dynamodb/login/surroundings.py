@@ -2,7 +2,7 @@
 
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from botocore import exceptions as aws
@@ -18,14 +18,9 @@ _NUMBERS = {
     "metadata_service_timeout": "AWS_METADATA_SERVICE_TIMEOUT",
     "metadata_service_num_attempts": "AWS_METADATA_SERVICE_NUM_ATTEMPTS",
 }
-_SERVICE_KEYS = {
-    "dynamodb": "dynamodb",
-    "dynamodbstreams": "dynamodb_streams",
-    "sts": "sts",
-    "sso": "sso",
-    "sso-oidc": "sso_oidc",
-    "signin": "signin",
-}
+TABLE_SERVICES = ("dynamodb", "dynamodb_streams")
+LOGIN_SERVICES = ("sts", "sso", "sso_oidc", "signin")
+"""Services as the variables and files for endpoints call them."""
 
 
 def region(source: Source, session: Any, files: AwsFiles) -> str:
@@ -57,7 +52,7 @@ def known_region(session: Any, name: str, endpoint: str) -> None:
         ) from None
 
 
-def check_endpoints(session: Any, services: tuple[str, ...], allow_http: bool) -> None:
+def check_endpoints(session: Any, services: Iterable[str], allow_http: bool) -> None:
     """Refuses an endpoint that is no URL, by the name of the setting it comes from."""
     for service in services:
         for name, url in _endpoints(session, service):
@@ -71,16 +66,18 @@ def _endpoints(session: Any, service: str) -> Iterator[tuple[str, str]]:
     """The setting that gives a service's endpoint, in botocore's own order, and its value."""
     if session.get_config_variable("ignore_configured_endpoint_urls"):
         return
-    key = _SERVICE_KEYS[service]
     profile = session.get_scoped_config()
     group = profile.get("services", "")
     services = session.full_config.get("services", {}).get(group, {})
-    own = services.get(key, {})
+    own = services.get(service, {})
     for name, url in (
-        (f"AWS_ENDPOINT_URL_{key.upper()}", os.environ.get(f"AWS_ENDPOINT_URL_{key.upper()}")),
+        (
+            f"AWS_ENDPOINT_URL_{service.upper()}",
+            os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}"),
+        ),
         ("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT_URL")),
         (
-            f"endpoint_url of {key} in [services {group}]",
+            f"endpoint_url of {service} in [services {group}]",
             own.get("endpoint_url") if isinstance(own, dict) else None,
         ),
         ("endpoint_url of the AWS profile", profile.get("endpoint_url")),

@@ -8,6 +8,7 @@ from connector.dynamodb.login.files import AwsFiles
 
 ROLE = "source.role_arn"
 HOST = "host"
+SETTINGS = "settings"
 
 _SUBJECTS = {
     "env": "AWS_ACCESS_KEY_ID and its companions",
@@ -23,6 +24,7 @@ _SUBJECTS = {
     "ec2-credentials-file": "The file that AWS_CREDENTIAL_FILE names",
     "boto-config": "The file that BOTO_CONFIG names",
     ROLE: ROLE,
+    SETTINGS: "AWS cannot be called",
     HOST: "The credentials of the connection",
 }
 _SERVICES = {
