@@ -30,7 +30,7 @@ class Heard:
     token_status: int = 0
     """The HTTP status of SSO's answer to the renewal of a token."""
     metadata_status: int = 0
-    """The HTTP status of the instance metadata service; 0 where it did not answer."""
+    """The HTTP status of the instance metadata service; 0 if it did not answer at all."""
 
 
 def passing(status: int) -> bool:

@@ -102,7 +102,7 @@ class _Told(CredentialProvider):  # type: ignore[misc, unused-ignore]
 
 
 class _HeardHttp:
-    """A session of botocore's for HTTP that remembers the last status."""
+    """A session of botocore's for HTTP that remembers the status which tells most."""
 
     def __init__(self, session: Any, heard: Heard) -> None:
         self._session = session
@@ -110,9 +110,12 @@ class _HeardHttp:
 
     def send(self, request: Any) -> Any:
         """The answer."""
-        self._heard.metadata_status = 0
+        # Each retrieval begins with a token, and goes on without one.
+        if request.method == "PUT":
+            self._heard.metadata_status = 0
         response = self._session.send(request)
-        self._heard.metadata_status = response.status_code
+        if not passing(self._heard.metadata_status):
+            self._heard.metadata_status = response.status_code
         return response
 
 
