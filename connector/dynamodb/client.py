@@ -5,12 +5,10 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
 from botocore.parsers import JSONParser, ResponseParser, ResponseParserFactory
 
 from connector.config import Source
 from connector.config_url import check_endpoint
-from connector.dynamodb.calls import translate
 from connector.dynamodb.login.session import log_in
 from connector.dynamodb.login.surroundings import TABLE_SERVICES, check_endpoints, known_region
 
@@ -72,24 +70,17 @@ def open_clients(source: Source, readers: int = 16, credentials: Any = None) -> 
     `credentials` of a session that a host program has opened replace those of `source`.
     """
     login = log_in(source, credentials)
-    session = login.session()
+    try:
+        return _clients(source, login.session, login.region, readers)
+    except Exception as error:
+        raise login.refusal(error) from None
+
+
+def _clients(source: Source, session: Any, region: str, readers: int) -> Clients:
     session.register_component("response_parser_factory", _RawParserFactory())
     given = (source.endpoint_url, source.streams_endpoint_url or source.endpoint_url)
     elsewhere = [each for each, url in zip(TABLE_SERVICES, given, strict=True) if url is None]
     check_endpoints(session, elsewhere, source.allow_http)
-    try:
-        clients = _clients(source, session, readers)
-    except BotoCoreError as error:
-        raise translate(error) from error
-    for client in (clients.dynamodb, clients.streams):
-        # Bound to these clients: those that log in call other operations.
-        client.meta.events.register("before-call", _refuse_writes)
-        check_endpoint(client.meta.endpoint_url, allow_http=source.allow_http)
-        known_region(session, login.region, client.meta.endpoint_url)
-    return clients
-
-
-def _clients(source: Source, session: Any, readers: int) -> Clients:
     # Retries are ours (see calls.py): they know a deadline and what a wrong body means.
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 1},
@@ -102,14 +93,14 @@ def _clients(source: Source, session: Any, readers: int) -> Clients:
         parameter_validation=False,
     )
     boto = boto3.Session(botocore_session=session)
-    return Clients(
-        dynamodb=boto.client("dynamodb", endpoint_url=source.endpoint_url, config=config),
-        streams=boto.client(
-            "dynamodbstreams",
-            endpoint_url=source.streams_endpoint_url or source.endpoint_url,
-            config=config,
-        ),
-    )
+    dynamodb = boto.client("dynamodb", endpoint_url=given[0], config=config)
+    streams = boto.client("dynamodbstreams", endpoint_url=given[1], config=config)
+    for client in (dynamodb, streams):
+        # Bound to these clients: those that log in call other operations.
+        client.meta.events.register("before-call", _refuse_writes)
+        check_endpoint(client.meta.endpoint_url, allow_http=source.allow_http)
+        known_region(session, region, client.meta.endpoint_url)
+    return Clients(dynamodb, streams)
 
 
 def _refuse_writes(model: Any, **_: Any) -> None:

@@ -36,7 +36,7 @@ def caller(source: Source, credentials: Any = None) -> CallerIdentity:
         retries={"mode": "standard", "total_max_attempts": 3},
     )
     try:
-        answer = login.session().create_client("sts", config=config).get_caller_identity()
+        answer = login.session.create_client("sts", config=config).get_caller_identity()
     except ClientError as error:
         raise of_answer(error, Heard()) from error
     except BotoCoreError as error:

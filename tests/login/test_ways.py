@@ -1,11 +1,18 @@
 """The real program logs in by every way that botocore knows, and reads the table with that key."""
 
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from botocore.utils import ContainerMetadataFetcher
 
 from connector.core.wire import scan_page
+from tests.cli.program import COMMAND, PATIENCE
+from tests.pipeline.replica import ORDERS
 
 from .account import INNER_ROLE, OUTER_ROLE, SECRET, STATIC, TOKEN, Account
 
@@ -338,3 +345,63 @@ def test_retries_are_the_connector_s_whatever_a_variable_says(
     role_over_profile(account)
     account.source(monkeypatch, **{mode: "nonsense"}).describe()
     assert account.ways() == {"AssumeRole"}
+
+
+MFA = "arn:aws:iam::123456789012:mfa/me"
+
+
+def role_with_a_code(account: Account) -> None:
+    account.config(
+        f"[profile base]\n{KEYS}\n[profile reader]\nrole_arn = {INNER_ROLE}\n"
+        f"source_profile = base\nmfa_serial = {MFA}\n"
+    )
+    account.variables = {"AWS_PROFILE": "reader"}
+
+
+def test_a_code_is_asked_for_at_the_terminal_once_for_all_processes(account: Account) -> None:
+    role_with_a_code(account)
+    shown = at_a_terminal(account, b"123456\n", "sync", ORDERS, "--workers", "2")
+    assert f"Enter MFA code for {MFA}".encode() in shown
+    (asked,) = account.logins.asked("AssumeRole")
+    assert asked.parameters["TokenCode"] == "123456"
+    assert asked.parameters["SerialNumber"] == MFA
+    assert account.ways() == {"AssumeRole"}
+    # The session is kept where the AWS CLI keeps it, for runs without a terminal.
+    done = account.sync()
+    assert done.code == 0, done.stderr
+    assert len(account.logins.asked("AssumeRole")) == 1
+    (kept,) = (account.home / ".aws/cli/cache").iterdir()
+    assert kept.stat().st_mode & 0o077 == 0
+
+
+CONTROLLED = """
+import os, sys
+os.close(os.open(os.ttyname(0), os.O_RDWR))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Makes the terminal that is stdin the one that controls a new session."""
+
+
+def at_a_terminal(account: Account, typed: bytes, *arguments: str) -> bytes:
+    """Runs the program at a terminal of its own, and types once it is asked."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", CONTROLLED, *COMMAND, *arguments, *account.program.to],
+        cwd=account.home,
+        env=account.environment(CONNECTOR_SCAN__SEGMENTS="2"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    written = b""
+    # The other side is closed once the command has ended.
+    with suppress(OSError):
+        while chunk := os.read(ours, 65_536):
+            if b"MFA code" not in written and b"MFA code" in written + chunk:
+                os.write(ours, typed)
+            written += chunk
+    os.close(ours)
+    assert process.wait(PATIENCE) == 0, written
+    return written

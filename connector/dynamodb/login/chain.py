@@ -38,17 +38,16 @@ def find(session: Any, way: "partial[Way]") -> Renewed | None:
     metadata.listen(session)
     # An explicit profile takes the variables out of the chain, yet a profile may name them.
     variables = told.get("env") or _Told(EnvProvider(), way("env", name))
-    cache = _cache(session)
     role = AssumeRoleProvider(
         load_config=lambda: session.full_config,
         client_creator=session.create_client,
-        cache=cache,
+        cache=_sessions(session, name),
         profile_name=name,
         prompter=ask,
         credential_sourcer=CanonicalNameCredentialSourcer(
             [variables, told["container-role"], metadata]
         ),
-        profile_provider_builder=_ToldProfiles(session, way, cache),
+        profile_provider_builder=_ToldProfiles(session, way),
     )
     told[role.METHOD] = _Told(role, way(role.METHOD, name))
     found = (told[each.METHOD].load() for each in resolver.providers)
@@ -71,7 +70,8 @@ class _Told(CredentialProvider):  # type: ignore[misc, unused-ignore]
         try:
             found = self._provider.load()
         except Exception as error:
-            raise refusal(self._way, error) from error
+            # Without its cause, which may hold what a process printed.
+            raise refusal(self._way, error) from None
         if found is None and self._has_to_answer:
             self._object(self._way.heard)
         return None if found is None else Renewed(found, self._way, refusal)
@@ -122,8 +122,8 @@ class _HeardHttp:
 class _ToldProfiles(ProfileProviderBuilder):  # type: ignore[misc, unused-ignore]
     """The providers of a source profile."""
 
-    def __init__(self, session: Any, way: "partial[Way]", cache: Any) -> None:
-        super().__init__(session, cache=cache)
+    def __init__(self, session: Any, way: "partial[Way]") -> None:
+        super().__init__(session, cache={})
         self._way = way
 
     def providers(self, profile_name: str, disable_env_vars: bool = False) -> list[Any]:
@@ -141,16 +141,18 @@ class _SharedSessions(JSONFileCache):  # type: ignore[misc, unused-ignore]
             super().__setitem__(key, value)
 
 
-def _cache(session: Any) -> Any:
-    """Where sessions of roles are kept: in memory, unless a scan's processes could not have one."""
+def _sessions(session: Any, profile: str) -> Any:
+    """Where sessions of roles are kept: in memory, unless one needs a code of MFA."""
     profiles = session.full_config.get("profiles", {})
-    if not any("mfa_serial" in each for each in profiles.values()):
-        return {}
-    try:
-        return _SharedSessions(str(Path("~/.aws/cli/cache").expanduser()))
-    except RuntimeError:
-        # There is no home.
-        return {}
+    seen: list[str] = []
+    while profile in profiles and profile not in seen:
+        if "mfa_serial" in profiles[profile]:
+            # A scan's processes need the session, too, and cannot ask for a code of their own.
+            with suppress(RuntimeError):
+                return _SharedSessions(str(Path("~/.aws/cli/cache").expanduser()))
+        seen.append(profile)
+        profile = profiles[profile].get("source_profile", "")
+    return {}
 
 
 def ask(prompt: str) -> str:
@@ -159,8 +161,8 @@ def ask(prompt: str) -> str:
         raise SourceRefused(
             f"{prompt.removeprefix('Enter ').rstrip(': ')} is needed, and there is no terminal to "
             "ask for it.",
-            "Run `aws sts get-caller-identity` with this profile first: its session is used while "
-            "it lasts.",
+            "Run `aws sts get-caller-identity` with this profile first: the session that it keeps "
+            "in ~/.aws/cli/cache is used while it lasts.",
         )
     return getpass.getpass(prompt)
 

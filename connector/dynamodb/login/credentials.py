@@ -56,7 +56,8 @@ class Renewed(Credentials):  # type: ignore[misc, unused-ignore]
             if self._frozen and isinstance(problem, Transient) and not self._ending():
                 log.warning("Credentials were not renewed, and hold for a while: %s", problem)
                 return self._frozen
-            raise problem from error
+            # Without its cause, which may hold what a process printed.
+            raise problem from None
         _check(frozen, self._way)
         return frozen
 

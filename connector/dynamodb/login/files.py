@@ -4,6 +4,7 @@ import codecs
 import configparser
 import difflib
 import os
+import stat
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +37,28 @@ class AwsFile:
     def unreadable(self) -> SourceRefused | None:
         """Why botocore would go on as if the file were not there, although it is."""
         hint = f"Mend it, or let {self.variable or 'AWS_CONFIG_FILE'} name another file."
-        if self.path.is_dir():
-            return SourceRefused(f"{self} is a folder, not a file.", hint)
-        if self.path.is_file() and not os.access(self.path, os.R_OK):
-            return SourceRefused(f"{self} may not be read by this user.", hint)
-        if self.path.is_symlink() and not self.path.exists():
-            return SourceRefused(f"{self} is a link that leads nowhere.", hint)
+        try:
+            # To open anything else, a pipe for example, could wait for ever.
+            if stat.S_ISREG(self.path.stat().st_mode):
+                self.path.open("rb").close()
+            elif self.path.is_dir():
+                return SourceRefused(f"{self} is a folder, not a file.", hint)
+        except (FileNotFoundError, NotADirectoryError):
+            if self.path.is_symlink():
+                return SourceRefused(f"{self} is a link that leads nowhere.", hint)
+        except OSError as error:
+            return SourceRefused(f"{self} cannot be read: {error.strerror}.", hint)
         return None
+
+    def missing(self) -> bool:
+        """Whether a variable names it, and it is not there."""
+        try:
+            self.path.stat()
+        except FileNotFoundError:
+            return bool(self.variable)
+        except OSError:
+            return False
+        return False
 
 
 @dataclass(frozen=True)
@@ -86,7 +102,7 @@ class AwsFiles:
         missing = [
             f"{file.variable} names {file.path}, which does not exist."
             for file in (self.config, self.credentials)
-            if file.variable and not file.path.exists()
+            if file.missing()
         ]
         unread = [
             problem.message
@@ -136,8 +152,9 @@ class AwsFiles:
 
 
 def _file(session: Any, name: str, variable: str) -> AwsFile:
-    path = _expanded(session.get_config_variable(name))
-    return AwsFile(path, variable if variable in os.environ else "")
+    # An empty name stands for no file.
+    path = _expanded(session.get_config_variable(name) or os.devnull)
+    return AwsFile(path, variable if os.environ.get(variable) else "")
 
 
 def _expanded(path: str) -> Path:

@@ -29,7 +29,7 @@ from connector.dynamodb.login.surroundings import (
     region,
 )
 from connector.dynamodb.login.ways import HOST, ROLE, SETTINGS, Way
-from connector.errors import ConfigError, SourceRefused
+from connector.errors import ConfigError, ConnectorError, SourceRefused
 
 # Botocore's descriptions of services, looked for and read once: it takes most of the time of making
 # a client, and a session would do it anew. Botocore's own clients of one session share theirs, too.
@@ -38,21 +38,15 @@ _loader = Loader()
 
 @dataclass(frozen=True)
 class Login:
-    """A Region, and credentials that renew themselves."""
+    """A session of botocore's with its Region, and with credentials that renew themselves."""
 
-    profile: str | None
+    session: Any
     region: str
-    credentials: Renewed
+    settings: Way
 
-    def session(self) -> Any:
-        """A session of botocore's for clients: it has these credentials and looks for no others."""
-        session = botocore.session.Session(profile=self.profile)
-        session.set_config_variable("region", self.region)
-        _share_descriptions(session)
-        session.register_component(
-            "credential_provider", CredentialResolver([_Fixed(self.credentials)])
-        )
-        return session
+    def refusal(self, error: Exception) -> ConnectorError:
+        """The project's error for whatever keeps a client from being made."""
+        return refusal(self.settings, error)
 
 
 def log_in(source: Source, credentials: Any = None) -> Login:
@@ -67,11 +61,13 @@ def log_in(source: Source, credentials: Any = None) -> Login:
     session = botocore.session.Session(profile=profile)
     files = AwsFiles.of(session, profile)
     way = partial(Way, files=files, heard=Heard(), session=session)
+    settings = way(SETTINGS, files.name)
     try:
         files.check()
         # Both files are read here: botocore keeps what it read before it failed, and goes on.
         session.get_scoped_config()
-        _share_descriptions(session)
+        if session.get_config_variable("data_path") is None:
+            session.register_component("data_loader", _loader)
         where = region(source, session, files)
         session.set_config_variable("region", where)
         check_settings(session, files)
@@ -81,8 +77,10 @@ def log_in(source: Source, credentials: Any = None) -> Login:
         else:
             found = Renewed(credentials, way(HOST, files.name), refusal)
     except Exception as error:
-        raise refusal(way(SETTINGS, files.name), error) from error
-    return Login(profile, where, found)
+        # Without its cause: what a process printed, or a line of a file, may be in it.
+        raise refusal(settings, error) from None
+    session.register_component("credential_provider", CredentialResolver([_Fixed(found)]))
+    return Login(session, where, settings)
 
 
 def _found(source: Source, session: Any, way: partial[Way]) -> Renewed:
@@ -144,12 +142,8 @@ def _watch(session: Any, source: Source, heard: Heard) -> None:
 
     session.register("provide-client-params.sts", asked)
     session.register("after-call.sso-oidc.CreateToken", renewed)
-    session.register("before-call", encrypted)
-
-
-def _share_descriptions(session: Any) -> None:
-    if session.get_config_variable("data_path") is None:
-        session.register_component("data_loader", _loader)
+    for service in ("sts", "sso", "sso-oidc", "signin"):
+        session.register(f"before-call.{service}", encrypted)
 
 
 class _Fixed(CredentialProvider):  # type: ignore[misc, unused-ignore]

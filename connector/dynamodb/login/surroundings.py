@@ -3,6 +3,7 @@
 import os
 import ssl
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 from botocore import exceptions as aws
@@ -106,11 +107,17 @@ def check_settings(session: Any, files: AwsFiles) -> None:
 def _check_certificates(name: str, path: str) -> None:
     hint = f"Let {name} name a file of certificates in PEM, or unset it."
     try:
-        ssl.create_default_context(cafile=path)
+        _load_certificates(path)
     except ssl.SSLError:
         raise SourceRefused(f"{name}: {path} holds no certificates.", hint) from None
     except OSError as error:
         raise SourceRefused(f"{name}: {path} cannot be read: {error.strerror}.", hint) from None
+
+
+@cache
+def _load_certificates(path: str) -> None:
+    """Reads a file of certificates, which takes long, once."""
+    ssl.create_default_context(cafile=path)
 
 
 def _of_profile(key: str, files: AwsFiles) -> str:

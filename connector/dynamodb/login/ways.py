@@ -31,6 +31,7 @@ _SERVICES = {
     "assume-role": "STS",
     "assume-role-with-web-identity": "STS",
     ROLE: "STS",
+    HOST: "STS",
     "sso": "AWS SSO",
     "login": "AWS Sign-In",
 }
