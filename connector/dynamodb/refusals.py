@@ -68,12 +68,6 @@ def sentence(error: Exception) -> str:
 
 def _of_network(error: aws.BotoCoreError, whom: str) -> ConnectorError:
     reasons = list(causes(error))
-    if any(isinstance(reason, ssl.SSLCertVerificationError) for reason in reasons):
-        return SourceRefused(
-            f"{whom} shows a certificate that is signed by nobody whom this machine trusts.",
-            "If a proxy opens the connections, let AWS_CA_BUNDLE name the file with its "
-            "certificate.",
-        )
     if any("407 " in str(reason) for reason in reasons if isinstance(reason, OSError)):
         return SourceRefused(
             f"{whom} cannot be reached: the proxy on the way asks for a login.",
@@ -85,12 +79,17 @@ def _of_network(error: aws.BotoCoreError, whom: str) -> ConnectorError:
             "malformed.",
             f"Check {_PROXIES}, and the endpoint; a proxy is http://host:port.",
         )
-    return Unreachable(
-        f"{whom} did not answer: {sentence(error)}",
-        "Check the network and source.endpoint_url, then run the same command again."
-        if whom == "DynamoDB"
-        else f"Check the network and {_PROXIES}, then run the same command again.",
-    )
+    return Unreachable(f"{whom} did not answer: {sentence(error)}", _network_hint(reasons, whom))
+
+
+def _network_hint(reasons: list[BaseException], whom: str) -> str:
+    where = "source.endpoint_url" if whom == "DynamoDB" else _PROXIES
+    if any(isinstance(reason, ssl.SSLCertVerificationError) for reason in reasons):
+        return (
+            f"Check {where}; if a proxy opens the connections, let AWS_CA_BUNDLE name the file "
+            "with its certificate."
+        )
+    return f"Check the network and {where}, then run the same command again."
 
 
 def _cannot_be_sent(error: aws.BotoCoreError, reasons: list[BaseException]) -> bool:

@@ -110,14 +110,24 @@ class Account:
         """A sync of the orders."""
         return self.run("sync", ORDERS, **variables)
 
-    def source(self, patch: pytest.MonkeyPatch, **variables: str) -> DynamoDBSource:
-        """The source of the orders, in this process, as the program would open it."""
+    def source(
+        self,
+        patch: pytest.MonkeyPatch,
+        *,
+        to: Path | None = None,
+        keep: str = "",
+        **variables: str,
+    ) -> DynamoDBSource:
+        """The source of the orders, in this process, as the program would open it.
+
+        It stands in the home folder or in `to`; of this environment it keeps one variable.
+        """
         environment = self.environment(**variables)
-        for name in os.environ.keys() - environment.keys():
+        for name in os.environ.keys() - environment.keys() - {keep}:
             patch.delenv(name)
         for name, value in environment.items():
             patch.setenv(name, value)
-        patch.chdir(self.home)
+        patch.chdir(to or self.home)
         # Botocore looks for it once, when it is imported.
         cache = str(self.home / ".aws/sso/cache")
         patch.setattr(SSOProvider, "_SSO_TOKEN_CACHE_DIR", cache)

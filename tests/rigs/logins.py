@@ -12,6 +12,7 @@ It speaks STS, AWS SSO, SSO OIDC, AWS Sign-In, the container's endpoint and inst
 
 import json
 import re
+import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -71,7 +72,8 @@ class _Fault:
 class Logins:
     """Every service that gives credentials, steered by the test that started it."""
 
-    def __init__(self) -> None:
+    def __init__(self, encryption: ssl.SSLContext | None = None) -> None:
+        self._scheme = "https" if encryption else "http"
         self.lifetime = 3600.0
         """Seconds that credentials hold which are handed out from now on."""
         self.issued: dict[str, Issued] = {}
@@ -84,6 +86,8 @@ class Logins:
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
+        if encryption:
+            self._server.socket = encryption.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, name="logins")
 
     def __enter__(self) -> Self:
@@ -103,7 +107,7 @@ class Logins:
     @property
     def url(self) -> str:
         """The address of every service."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     @property
     def variables(self) -> dict[str, str]:
