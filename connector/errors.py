@@ -92,6 +92,10 @@ class NeedsPerson(Fatal):
     exit_code = 3
 
 
+class TableUnavailable(NeedsPerson):
+    """The source table is archived, being deleted, or encrypted with a key that cannot be used."""
+
+
 class HistoryLost(NeedsPerson):
     """Changes between two points of the stream can no longer be read."""
 

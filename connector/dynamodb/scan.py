@@ -76,7 +76,9 @@ class Scanner:
         asked_at = self._call.clock.now()
         try:
             decoded = self._call(self._dynamodb.scan, checked, **parameters)
-        except self._dynamodb.exceptions.ResourceNotFoundException as error:
+        except Exception as error:
+            if error_code(error) != "ResourceNotFoundException":
+                raise
             raise SourceRefused(
                 f"The table {self._table} was deleted while it was scanned.",
                 "The destination is as it was; `connector status` shows it.",

@@ -37,7 +37,7 @@ class DynamoDBSource:
         self.table = table
         self._clock = Clock()
         self._clients = open_clients(config, readers, credentials)
-        self._call = Caller(config.retry_seconds, self._clock, sleep)
+        self._call = Caller(config.retry_seconds, self._clock, sleep, table=table)
         pace = Pace(max_read_units, sleep, spending=spending)
         self._scanner = Scanner(
             self._call, self._clients.dynamodb, table, config.consistent_read, pace

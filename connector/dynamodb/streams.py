@@ -15,6 +15,7 @@ MAX_RECORDS = 1000
 MAX_LISTING_PAGES = 10_000
 ENABLING_TRIES = 60
 ITERATOR_TRIES = 5
+_SWITCHED_OFF = ("DISABLING", "DISABLED")
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Stream:
         for _ in range(ENABLING_TRIES):
             status, shards = self._pages()
             if status != "ENABLING":
-                return Listing(shards, enabled=status == "ENABLED")
+                return Listing(shards, enabled=status not in _SWITCHED_OFF)
             # No shard is listed while a stream is being enabled.
             self._call.sleep(1.0)
         raise Unreachable("The stream is still being enabled.", "Run the same command again later.")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
 
-from connector.dynamodb.calls import THROTTLES
+from connector.dynamodb.answers import THROTTLES
 from connector.errors import ConnectorError, SourceRefused, Throttled, Unreachable
 
 _PASSING = THROTTLES | {"TooManyRequestsException", "IDPCommunicationError"}
