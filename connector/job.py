@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from connector.config import Config
-from connector.core import wire
 from connector.core.state import ScanPlan, TableState
 from connector.destinations.duckdb import DuckDBDestination
 from connector.dynamodb.calls import Spending
@@ -214,17 +213,3 @@ def open_segment_scan(
 def drop_spool(config: Config, state: TableState) -> None:
     """Removes what a table's scan has spooled."""
     ArrowSpool(config.spool_location(), state.table, state.plan_id).drop()
-
-
-def check_source(config: Config, table: str) -> str:
-    """Reads the table's description, the stream's listing and one page; says what is there."""
-    source = open_source(config, table)
-    description = source.describe()
-    shards = source.listing().shards
-    # One of a million segments: a page that proves the permission and costs next to nothing.
-    source.scan_page(0, 1_000_000, None, wire.scan_page)
-    keys = ", ".join(f"{key.name} {key.tag}" for key in description.identity.keys)
-    return (
-        f"ok: keys {keys}; stream {description.identity.view_type}, {len(shards)} shards; about "
-        f"{description.item_count:,} items, {description.size_bytes / 1e6:,.1f} MB; scan allowed"
-    )

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 import pyarrow as pa
 
 from connector.core.cursors import Batch, Cursor, Quarantined
+from connector.core.needs import Need, Wanted
 from connector.core.shards import Listing, Shard
 from connector.core.state import Committed, Identity, Load, Plan, TableState
 from connector.core.wire import RecordsPage
@@ -140,8 +141,11 @@ class Destination(Protocol):
         """Forgets the state of a table, and with `drop` the table itself."""
         ...
 
-    def check(self) -> str:
-        """Proves that the destination can be opened and written; returns what it is."""
+    def check(self, tables: Sequence[Wanted] = ()) -> Iterator[Need]:
+        """Tries what every step does, for each of `tables` too, and changes nothing.
+
+        A need that is not met is among the answers, and hides no other.
+        """
         ...
 
     def tables(self) -> list[str]:

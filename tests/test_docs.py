@@ -160,6 +160,13 @@ def test_the_status_columns_are_documented(flow):
     assert set(printed) <= set(re.findall(r"`(\w+)`", first))
 
 
+def test_every_line_of_a_check_is_documented(flow):
+    checks = {each["check"] for each in json.loads(flow("connector check --output json"))}
+    table = OPERATIONS.partition("## Before the first run")[2].partition("\n## ")[0]
+    first = " ".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
+    assert set(re.findall(r"`([\w ]+)`", first)) == checks
+
+
 ORDERS = [
     {
         "id": {"S": str(number)},

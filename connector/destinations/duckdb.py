@@ -4,7 +4,6 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import duckdb
@@ -12,8 +11,10 @@ import pyarrow as pa
 
 from connector.core.cursors import Batch, Quarantined
 from connector.core.names import COMMIT
+from connector.core.needs import Need, Wanted
 from connector.core.state import Column, Committed, Load, Plan, TableState
 from connector.destinations import duckdb_schema, table_columns
+from connector.destinations.duckdb_check import DuckDBCheck
 from connector.destinations.duckdb_commit import Commit
 from connector.destinations.duckdb_connection import Connection, DuckDBFile, run, run_on_state
 from connector.destinations.duckdb_errors import query_errors
@@ -100,7 +101,8 @@ class DuckDBDestination:
             before = state.header(plan.table)
             if plan.replaces != (before.plan_id if before else None):
                 raise moved(plan.table)
-            refuse_shared(state, plan, target, duckdb_schema.same_target)
+            arn = plan.identity.table_arn
+            refuse_shared(state, plan.table, arn, target, duckdb_schema.same_target)
             columns = self._columns_to_start_with(connection, state, plan, target, before)
             newest = run(connection, f"SELECT max({quoted(COMMIT)}) AS newest FROM {target.sql}")[
                 0
@@ -219,26 +221,9 @@ class DuckDBDestination:
             if drop:
                 connection.execute(f"DROP TABLE IF EXISTS {header.target.sql}")
 
-    def check(self) -> str:
-        """Proves that the file can be opened, or made, and written; changes nothing."""
-        if self._file.exists():
-            self._try(self._file)
-        elif self._file.path.parent.is_dir():
-            with TemporaryDirectory(dir=self._file.path.parent, prefix=".connector-") as folder:
-                self._try(self._file.beside(Path(folder)))
-        else:
-            with self._file.open():
-                pass
-        return f"DuckDB {duckdb.__version__}, {self._file.path}"
-
-    def _try(self, file: DuckDBFile) -> None:
-        with file.open() as connection:
-            connection.execute("BEGIN TRANSACTION")
-            state = _state_in(connection)
-            state.exists()
-            state.create()
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(self._schema)}")
-            connection.execute("ROLLBACK")
+    def check(self, tables: Sequence[Wanted] = ()) -> Iterator[Need]:
+        """Tries what every step does, for each of `tables` too; changes nothing, makes no file."""
+        return DuckDBCheck(self._file, self._schema).needs(tables)
 
 
 def _with_json(answer: duckdb.DuckDBPyRelation) -> pa.Table:

@@ -14,8 +14,10 @@ import pyarrow as pa
 from connector.config_url import DestinationUrl
 from connector.core.cursors import Batch, Quarantined
 from connector.core.names import COMMIT
+from connector.core.needs import Need, Wanted
 from connector.core.state import Column, Committed, Load, Plan, TableState
 from connector.destinations import postgres_schema, table_columns
+from connector.destinations.postgres_check import PostgresCheck
 from connector.destinations.postgres_commit import Commit
 from connector.destinations.postgres_connection import Connection, PostgresServer
 from connector.destinations.postgres_errors import Conflict
@@ -102,7 +104,8 @@ class PostgresDestination:
             before = state.header(plan.table)
             if plan.replaces != (before.plan_id if before else None):
                 raise moved(plan.table)
-            refuse_shared(state, plan, target, _same_target)
+            arn = plan.identity.table_arn
+            refuse_shared(state, plan.table, arn, target, postgres_schema.same_target)
             columns = self._columns_to_start_with(connection, state, plan, target, before)
             sql = f"SELECT max({quoted(COMMIT)}) AS newest FROM {target.sql}"
             newest = connection.run(sql)[0]["newest"] or 0
@@ -203,24 +206,9 @@ class PostgresDestination:
             if drop:
                 connection.execute(f"DROP TABLE IF EXISTS {header.target.sql}")
 
-    def check(self) -> str:
-        """Proves that the role may do what every step needs; changes nothing."""
-        with self._server.open() as connection:
-            state = _state_in(connection)
-            state.exists()
-            create_state(connection)
-            postgres_schema.create_schema(connection, self._schema)
-            probe = Target(self._schema, f"_connector_check_{uuid4().hex[:8]}")
-            connection.execute(f"CREATE TABLE {probe.sql} (id bigint)")
-            postgres_schema.try_key(connection, probe, ["id"])
-            connection.run(f"SELECT count(*) AS n FROM {probe.sql}")
-            connection.execute("CREATE TEMPORARY TABLE _connector_check ()")
-            for target in state.targets().values():
-                if postgres_schema.describe(connection, target).columns:
-                    # Where row level security would hide rows, Postgres says so here.
-                    connection.run(f"SELECT 1 AS found FROM {target.sql} LIMIT 1")
-            found = connection.run("SELECT current_setting('server_version') AS version")
-        return f"PostgreSQL {found[0]['version']}, {self._server.shown}"
+    def check(self, tables: Sequence[Wanted] = ()) -> Iterator[Need]:
+        """Tries what every step does, for each of `tables` too; changes nothing."""
+        return PostgresCheck(self._server, self._schema).needs(tables)
 
 
 def _state_in(connection: Connection) -> State:
@@ -240,11 +228,6 @@ def _again(work: Callable[[], Result]) -> Result:
             if time.monotonic() >= deadline:
                 raise
         time.sleep(random.uniform(*_PAUSE_SECONDS))
-
-
-def _same_target(one: Target, other: Target) -> bool:
-    """Names that differ in case only are two tables here, but not wherever the data goes next."""
-    return (one.schema.lower(), one.name.lower()) == (other.schema.lower(), other.name.lower())
 
 
 def _lock_number(name: str) -> int:

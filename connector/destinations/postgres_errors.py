@@ -154,6 +154,9 @@ def _beside(work: Callable[[], Result]) -> Result:
 def translated(server: str, error: Error) -> ConnectorError:
     """Our error for a statement."""
     state = error.sqlstate
+    if not state and "permission denied" in str(error).lower():
+        # What ADBC's own statement for a temporary table failed with comes without a code.
+        state = "42501"
     if not state:
         return Unreachable(f"The connection to {server} was lost.", _AGAIN)
     for length in (5, 3, 2):

@@ -143,6 +143,11 @@ def adopt(target: Target, found: Found, keys: KeySchema) -> dict[str, Column]:
     return adopted
 
 
+def same_target(one: Target, other: Target) -> bool:
+    """Names that differ in case only are two tables here, but not wherever the data goes next."""
+    return (one.schema.lower(), one.name.lower()) == (other.schema.lower(), other.name.lower())
+
+
 def has_key(found: Found, columns: Mapping[str, Column], keys: KeySchema) -> bool:
     """Whether the source's key is the table's."""
     return found.key == tuple(columns[key.name].name for key in keys)

@@ -19,21 +19,21 @@ def moved(table: str) -> CursorMoved:
 
 
 def refuse_shared(
-    state: State, plan: Plan, target: Target, same: Callable[[Target, Target], bool]
+    state: State, table: str, arn: str, target: Target, same: Callable[[Target, Target], bool]
 ) -> None:
     """Raises DestinationRefused where another source table goes to the same target."""
     for other, theirs in state.targets().items():
-        if other == plan.table or not same(theirs, target):
+        if other == table or not same(theirs, target):
             continue
         header = state.header(other)
-        if header and header.identity.table_arn == plan.identity.table_arn:
+        if header and header.identity.table_arn == arn:
             raise DestinationRefused(
-                f"{plan.table} has its state here under another name, {other}.",
+                f"{table} has its state here under another name, {other}.",
                 f"Call it {other} as before, or forget that state and keep the rows: "
                 f"`connector reset {other}`.",
             )
         raise DestinationRefused(
-            f"The tables {other} and {plan.table} would both go to {target}.",
+            f"The tables {other} and {table} would both go to {target}.",
             f"Give one of them another name with `into`; if {other} is kept no longer, "
             f"`connector reset {other}` forgets it.",
         )

@@ -110,13 +110,16 @@ def grow(
     new = [name for name, type_ in wanted.items() if name not in columns and type_ != NULL][:room]
     names = _assign(dialect, new, actual, columns)
     grown |= {name: Column(names[name], wanted[name]) for name in new}
-    added = [
-        f"ADD COLUMN {quoted(grown[name].name)} {dialect.type_of(grown[name].type)}" for name in new
-    ]
-    for first in range(0, len(added), dialect.columns_at_once):
-        some = ", ".join(added[first : first + dialect.columns_at_once])
-        run(f"ALTER TABLE {target.sql} {some}")
+    for first in range(0, len(new), dialect.columns_at_once):
+        some = new[first : first + dialect.columns_at_once]
+        run(added(dialect, target, [grown[name] for name in some]))
     return grown
+
+
+def added(dialect: Dialect, target: Target, columns: Iterable[Column]) -> str:
+    """The statement that adds columns."""
+    each = [f"ADD COLUMN {quoted(one.name)} {dialect.type_of(one.type)}" for one in columns]
+    return f"ALTER TABLE {target.sql} {', '.join(each)}"
 
 
 def _assign(

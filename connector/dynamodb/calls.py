@@ -22,7 +22,6 @@ log = logging.getLogger("connector.dynamodb")
 
 Answer = TypeVar("Answer")
 
-
 FIRST_DELAY = 0.05
 LONGEST_DELAY = 20.0
 FIRST_CONTACT_SECONDS = 10.0
@@ -116,9 +115,12 @@ class Caller:
         return checked
 
     def _hear(self, error: Exception) -> None:
-        # A proxy's clock is nobody's business, and only AWS's answers have a request id.
-        if isinstance(error, ClientError) and "x-amzn-requestid" in _headers(error.response):
-            self.clock.hear(_headers(error.response).get("date"))
+        # Only until there is a good answer, which says it better; and a proxy has no request id.
+        if not isinstance(error, ClientError) or self.clock.ahead is not None:
+            return
+        headers = _headers(error.response)
+        if "x-amzn-requestid" in headers:
+            self.clock.hear(headers.get("date"))
 
     def _asked(self, operation: Callable[..., Any]) -> Asked:
         meta = getattr(getattr(operation, "__self__", None), "meta", None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from connector.errors import ConnectorError, SourceRefused, TableUnavailable
 
-_DENIED = frozenset(
+DENIED = frozenset(
     (
         "AccessDeniedException",
         "AccessDenied",
@@ -126,20 +126,21 @@ _OF_OTHERS = frozenset(_HINTS) - {"identity-based policy", "resource-based polic
 def of_denial(code: str, message: str, operation: str, table: str) -> ConnectorError | None:
     """Our error for an action that is denied, or nothing if the code says something else."""
     denial = _Denial.read(message)
-    if code not in _DENIED and not denial.action:
+    if code not in DENIED and not denial.action:
         return None
     return SourceRefused(denial.sentence(code, operation, table), denial.hint)
 
 
-_OF_A_KEY = ("kms", "customer master key", "encryption key")
-_UNUSABLE = ("disabled", "pending deletion", "pending import", "invalid state", "is not found")
+# A table's name may hold any of these words by itself.
+_OF_A_KEY = ("kms key", "kms:", "awskms", "kms.model", "customer master key")
+_UNUSABLE = ("disabled", "pending deletion", "pending import", "invalidstate", "not found")
 
 
 def of_key(code: str, message: str, operation: str, table: str) -> ConnectorError | None:
     """Our error for a table whose encryption key does not serve, or nothing for anything else."""
     text = f"{code} {message}".lower()
     denial = _Denial.read(message)
-    of_a_key = any(sign in text for sign in _OF_A_KEY)
+    of_a_key = code.startswith("KMS") or any(sign in text for sign in _OF_A_KEY)
     if not of_a_key or (denial.action and not denial.action.startswith("kms:")):
         return None
     whose = f"KMS key of {table}" if table else "KMS key of the table"

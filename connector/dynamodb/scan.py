@@ -100,7 +100,7 @@ class Scanner:
     def _get(self, keys: list[dict[str, Any]]) -> tuple[list[bytes], list[dict[str, Any]]]:
         request = {self._table: {"Keys": keys, "ConsistentRead": True}}
         try:
-            got = self._call(self._dynamodb.batch_get_item, _got_body, RequestItems=request)
+            got = self._call(self._dynamodb.batch_get_item, got_body, RequestItems=request)
         except Exception as error:
             if error_code(error) == "ResourceNotFoundException":
                 raise SourceRefused(f"The table {self._table} was deleted.") from error
@@ -115,7 +115,8 @@ def _units(content: bytes) -> float:
     return capacity.CapacityUnits if capacity else 0.0
 
 
-def _got_body(answer: dict[str, Any]) -> _Got:
+def got_body(answer: dict[str, Any]) -> _Got:
+    """The checked answer to BatchGetItem."""
     try:
         return _got.decode(body(answer))
     except msgspec.MsgspecError as error:

@@ -178,7 +178,7 @@ class Stream:
     def _records(self, reader: _Reader) -> RecordsPage:
         return self._call(
             self._streams.get_records,
-            _records_body,
+            records_body,
             ShardIterator=reader.iterator,
             Limit=MAX_RECORDS,
         )
@@ -209,5 +209,6 @@ def _shard(listed: dict[str, Any]) -> Shard:
     )
 
 
-def _records_body(answer: dict[str, Any]) -> RecordsPage:
+def records_body(answer: dict[str, Any]) -> RecordsPage:
+    """The checked answer to GetRecords."""
     return records_page(body(answer))

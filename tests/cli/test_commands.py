@@ -150,14 +150,6 @@ def test_status_shows_where_a_table_stands(synced: Program) -> None:
     assert fingerprints(synced.folder) == before
 
 
-def test_check_tries_both_sides_and_makes_nothing(program: Program) -> None:
-    before = fingerprints(program.folder)
-    rows = parsed(program("check", ORDERS, "--output", "json", *program.to))
-    assert [row["what"] for row in rows] == ["destination", ORDERS]
-    assert all(set(row) == {"what", "result"} for row in rows)
-    assert fingerprints(program.folder) == before
-
-
 def test_verify_finds_no_difference(synced: Program) -> None:
     found = parsed(synced("verify", ORDERS, "--output", "json", *synced.to))
     assert found["equal"] is True

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from connector.core.cursors import Batch, Cursor, Quarantined
+from connector.core.needs import Need, Wanted
 from connector.core.rows import (
     CHANGED_AT,
     DELETED,
@@ -74,9 +75,10 @@ class FakeDestination:
         """Tables with a state."""
         return sorted(self.by_name)
 
-    def check(self) -> str:
+    def check(self, tables: Sequence[Wanted] = ()) -> Iterator[Need]:
         """Always fine."""
-        return "memory"
+        yield Need("destination", "memory")
+        yield from (Need("destination table", each.target, each.table) for each in tables)
 
     def query(self, sql: str) -> pa.Table:
         """There is no SQL here."""

@@ -21,6 +21,7 @@ from connector.errors import (
 )
 
 from .items import SECRET, A, B
+from .needs import checked
 from .story import EPOCH, SHARD, Story, delete, put
 
 
@@ -59,7 +60,7 @@ def test_81_a_newer_state_is_refused_untouched(story, path):
         story.refresh,
         story.state,
         destination.tables,
-        destination.check,
+        lambda: checked(destination),
         lambda: story.tail(put(B)),
         lambda: story.load(story.page(B)),
         lambda: destination.reset("orders", drop=True),

@@ -16,6 +16,7 @@ from connector.errors import (
 from tests.rigs.postgres import Database
 
 from .items import SECRET, A, B
+from .needs import checked
 from .postgres_story import told
 from .story import EPOCH, SHARD, Story, delete, put
 
@@ -122,7 +123,7 @@ def test_81_a_newer_state_is_refused_untouched(story, postgres):
         story.refresh,
         story.state,
         destination.tables,
-        destination.check,
+        lambda: checked(destination),
         lambda: story.tail(put(B)),
         lambda: story.load(story.page(B)),
         lambda: destination.reset("orders", drop=True),

@@ -237,6 +237,13 @@ def test_a_key_that_does_not_serve_is_named_as_such(source, rig, code, text, kin
         assert "key" in error.hint
 
 
+def test_a_table_that_is_named_after_kms_is_not_taken_for_its_key(rig):
+    text = "Requested resource not found: Table: kms-disabled not found"
+    rig.faults.add(faults.error("ResourceNotFoundException", text), on="DescribeTable")
+    with pytest.raises(SourceRefused, match="There is no table kms-disabled"):
+        opened(rig, "kms-disabled").describe()
+
+
 def stamp(when: datetime) -> str:
     return when.strftime("%Y%m%dT%H%M%SZ")
 
