@@ -35,6 +35,7 @@ _UNKNOWN_OPERATION = frozenset(
 )
 # What answers with one of these and no code of AWS's own is a web server: DynamoDB never does.
 _NO_DYNAMODB = frozenset(("301", "302", "303", "307", "308", "404", "405"))
+_OF_TABLES = frozenset(("DescribeTable", "Scan", "BatchGetItem"))
 _OF_STREAMS = frozenset(("DescribeStream", "GetShardIterator", "GetRecords"))
 
 CREDENTIAL_TRIES = 3
@@ -140,10 +141,10 @@ def of_answer(error: ClientError, attempt: int = 0, asked: Asked | None = None) 
         found = meaning(answer)
         if found is not None:
             return found
-    return SourceRefused(
-        f"{answer.refused}.",
-        "Check what the endpoint is: DynamoDB itself does not answer so to a request like this.",
-    )
+    hint = "Check what the endpoint is: DynamoDB does not answer so to a request like this."
+    if answer.operation not in _OF_STREAMS | _OF_TABLES:
+        hint = "Check the role and the other names that it was asked for, and the credentials."
+    return SourceRefused(f"{answer.refused}.", hint)
 
 
 def _throttle(answer: _Answer) -> ConnectorError | None:
@@ -213,6 +214,8 @@ def shown_difference(seconds: float) -> str:
 
 
 def _unknown_operation(answer: _Answer) -> ConnectorError | None:
+    if answer.operation not in _OF_STREAMS | _OF_TABLES:
+        return None
     elsewhere = answer.code in _UNKNOWN_OPERATION or "scoped to correct service" in answer.message
     # Where the same call has been answered before, this is some gateway's bad moment.
     if not elsewhere and (answer.asked.answered or answer.code not in _NO_DYNAMODB):

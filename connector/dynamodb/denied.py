@@ -91,7 +91,7 @@ class _Denial:
     def sentence(self, code: str, operation: str, table: str) -> str:
         """The denial in one sentence; what AWS does not name, the call itself does."""
         principal = self.principal or "the caller"
-        action = self.action or f"dynamodb:{operation}"
+        action = self.action or f"{_service(operation)}:{operation}"
         resource = self.resource or (table if action.startswith("dynamodb:") else "")
         on = f" on {resource}" if resource else ""
         return (
@@ -109,14 +109,17 @@ class _Denial:
     @property
     def hint(self) -> str:
         """Who has to change what."""
-        if self.action.startswith("sts:AssumeRole"):
-            return _TRUST
         kind = self.kind.lower()
         if self.action.startswith("kms:") and kind not in _OF_OTHERS:
             return _DECRYPT
         if kind == "identity-based policy" and self.how != "because no":
             return _DENY_IN_IDENTITY
         return _HINTS.get(kind, _UNKNOWN)
+
+
+def _service(operation: str) -> str:
+    """Whose an operation is: a log-in assumes roles, and all else is DynamoDB's."""
+    return "sts" if operation.startswith("AssumeRole") else "dynamodb"
 
 
 _OF_OTHERS = frozenset(_HINTS) - {"identity-based policy", "resource-based policy"}
@@ -128,7 +131,8 @@ def of_denial(code: str, message: str, operation: str, table: str) -> ConnectorE
     denial = _Denial.read(message)
     if code not in DENIED and not denial.action:
         return None
-    return SourceRefused(denial.sentence(code, operation, table), denial.hint)
+    hint = _TRUST if _service(operation) == "sts" else denial.hint
+    return SourceRefused(denial.sentence(code, operation, table), hint)
 
 
 # A table's name may hold any of these words by itself.
