@@ -18,12 +18,14 @@ from connector.destinations.duckdb_check import DuckDBCheck
 from connector.destinations.duckdb_commit import Commit
 from connector.destinations.duckdb_connection import Connection, DuckDBFile, run, run_on_state
 from connector.destinations.duckdb_errors import query_errors
+from connector.destinations.duckdb_query import answered
 from connector.destinations.duckdb_rows import count_rows, read_rows
 from connector.destinations.duckdb_schema import DUCKDB
 from connector.destinations.sql import Target, duckdb_fold, quoted
 from connector.destinations.state import State
 from connector.destinations.state_header import Header
 from connector.destinations.state_tables import SCHEMA
+from connector.destinations.statement import one_statement
 from connector.destinations.step import check_key, moved, refuse_shared, unknown
 from connector.errors import ConfigError, DestinationRefused
 from connector.failpoints import failpoint
@@ -196,10 +198,13 @@ class DuckDBDestination:
                 f"There is no file {self._file.path} yet.", "Run `connector sync` first."
             )
         with self._file.open(read_only=True) as connection, query_errors():
-            if len(connection.extract_statements(sql)) > 1:
+            count = len(connection.extract_statements(sql))
+            if count == 0:
+                raise ConfigError("There is no statement in the query.", "Give one that reads.")
+            if count > 1:
                 raise ConfigError("One statement at a time.", "Run them one after the other.")
-            answer = connection.sql(sql)
-            return pa.table({}) if answer is None else _with_json(answer)
+            answer = connection.sql(one_statement(sql)[0])
+            return pa.table({}) if answer is None else answered(answer)
 
     def note(self, table: str, problem: str | None) -> None:
         """Remembers why a table needs a person, or that it no longer does."""
@@ -224,16 +229,6 @@ class DuckDBDestination:
     def check(self, tables: Sequence[Wanted] = ()) -> Iterator[Need]:
         """Tries what every step does, for each of `tables` too; changes nothing, makes no file."""
         return DuckDBCheck(self._file, self._schema).needs(tables)
-
-
-def _with_json(answer: duckdb.DuckDBPyRelation) -> pa.Table:
-    """An answer in Arrow, where JSON is plain text unless it is said to be JSON."""
-    table = answer.to_arrow_table()
-    for index, type_ in enumerate(answer.types):
-        if str(type_) == "JSON":
-            texts = table.column(index).cast(pa.string()).cast(pa.json_())
-            table = table.set_column(index, table.column_names[index], texts)
-    return table
 
 
 def _state_in(connection: Connection) -> State:

@@ -21,7 +21,8 @@ from connector.destinations.postgres_check import PostgresCheck
 from connector.destinations.postgres_commit import Commit
 from connector.destinations.postgres_connection import Connection, PostgresServer
 from connector.destinations.postgres_errors import Conflict
-from connector.destinations.postgres_rows import count_rows, read_rows, with_numbers
+from connector.destinations.postgres_query import answered
+from connector.destinations.postgres_rows import count_rows, read_rows
 from connector.destinations.postgres_schema import Found
 from connector.destinations.postgres_state import create_state, state_names
 from connector.destinations.postgres_types import POSTGRES
@@ -188,7 +189,7 @@ class PostgresDestination:
     def query(self, sql: str) -> pa.Table:
         """The answer to a read-only query; names without a schema are those of the tables."""
         with self._server.open(read_only=True, path=quoted(self._schema)) as connection:
-            return with_numbers(connection.query(sql))
+            return answered(connection, sql)
 
     def note(self, table: str, problem: str | None) -> None:
         """Remembers why a table needs a person, or that it no longer does."""

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
-from connector.core.columns import numbers
-from connector.core.malformed import Malformed
 from connector.core.names import DELETED, REST
 from connector.core.rows import field_of, rest_field
 from connector.core.schema import JSON, Kind, Type
@@ -39,24 +37,6 @@ def read_rows(
 def count_rows(connection: Connection, target: Target, actual: Mapping[str, str]) -> int:
     """How many items the table has."""
     return int(connection.run(f"SELECT count(*) AS n FROM {target.sql}{_live(actual)}")[0]["n"])
-
-
-def with_numbers(answer: pa.Table) -> pa.Table:
-    """A query's answer with numbers where ADBC gives the text of a numeric."""
-    for place, column in enumerate(answer.columns):
-        type_ = column.type
-        if isinstance(type_, pa.OpaqueType) and type_.type_name == "numeric":
-            answer = answer.set_column(place, answer.field(place).name, _numbers(column))
-    return answer
-
-
-def _numbers(column: pa.ChunkedArray) -> pa.Array:
-    texts = column.to_pylist()
-    try:
-        return numbers(texts)[1]
-    except Malformed:
-        # NaN, infinity, or more digits than DynamoDB has.
-        return pa.array(texts, pa.string())
 
 
 def _sent(name: str, type_: Type) -> str:
