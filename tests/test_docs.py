@@ -5,9 +5,11 @@ import inspect
 import json
 import re
 import shlex
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import typer.main
 from typer.testing import CliRunner
@@ -220,8 +222,16 @@ def test_the_readmes_example_runs_as_it_stands(flow, capsys):
     for statement in filter(None, map(str.strip, blocks(README, "sql")[0].split(";"))):
         flow(shlex.join(["connector", "query", statement]))
     (python,) = blocks(README, "python")
-    exec(compile(python, "README.md", "exec"), {})
+    made: dict[str, Any] = {}
+    exec(compile(python, "README.md", "exec"), made)
     assert "10.57" in capsys.readouterr().out
+    assert len(made["rows"]) == 3
+    with duckdb.connect("wh.duckdb", read_only=True) as warehouse:
+        for row in (*made["rows"], warehouse.execute("from orders").fetchone()):
+            (changed,) = [value for value in row if isinstance(value, datetime)]
+            assert changed.utcoffset() == timedelta(0)
+        assert len(warehouse.execute("from orders").fetchmany(2)) == 2
+        assert len(list(iter(warehouse.execute("from orders").fetchone, None))) == 3
 
 
 def test_the_commands_of_the_operations_page_run_as_they_stand(flow):
