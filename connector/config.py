@@ -16,6 +16,7 @@ from pydantic import (
 
 from connector.config_aws import check_external_id, check_role
 from connector.config_errors import explain
+from connector.config_path import absolute
 from connector.config_settings import Key, Settings, gather
 from connector.config_url import check_endpoint
 from connector.config_values import (
@@ -269,7 +270,7 @@ class Config(Section):
     def spool_location(self) -> str:
         """The absolute folder, or the s3:// URL, of the spool."""
         file = self.destination.url.path
-        return self.spool or str((file.parent if file else Path.cwd()) / _SPOOL)
+        return self.spool or str(file.parent / _SPOOL if file else absolute(_SPOOL, Path()))
 
 
 def load(

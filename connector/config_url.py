@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import SecretStr
 
+from connector.config_path import absolute
 from connector.config_postgres_url import PostgresUrl
 from connector.errors import ConfigError
 
@@ -30,7 +31,7 @@ class DestinationUrl:
     def parse(cls, text: str, folder: Path | None = None) -> "DestinationUrl":
         """Reads `duckdb:///…` (relative to `folder`), `postgresql://…` or `postgres://…`."""
         if text.startswith("duckdb:"):
-            return cls._duckdb(text, folder or Path.cwd())
+            return cls._duckdb(text, folder or Path())
         if PostgresUrl.is_one(text):
             return cls.of_postgres(PostgresUrl.parse(text))
         raise ConfigError("The url must begin with duckdb:/// or postgresql://.", _ALLOWED)
@@ -48,8 +49,10 @@ class DestinationUrl:
                 "The url of a DuckDB file begins with three slashes.",
                 "Write duckdb:///relative.duckdb or duckdb:////absolute.duckdb.",
             )
-        if "?" in name or "\0" in name:
+        if "?" in name:
             raise ConfigError("The url of a DuckDB file takes no options.", _ALLOWED)
+        if not _is_a_name(name):
+            raise ConfigError("The url of a DuckDB file holds what is not UTF-8 text.", _ALLOWED)
         path = absolute(name, folder)
         url = f"duckdb:///{path}"
         return cls("duckdb", path, SecretStr(url), url)
@@ -70,15 +73,17 @@ class DestinationUrl:
         return f"DestinationUrl({self.shown!r})"
 
 
-def absolute(name: str, folder: Path) -> Path:
-    """The path `name` means when it is written in `folder`."""
-    path = Path(name).expanduser() if name.startswith("~/") else Path(name)
-    return folder.absolute() / path
+def _is_a_name(path: str) -> bool:
+    """Whether a path can be passed on: as bytes that are UTF-8, and without an end inside."""
+    try:
+        return "\0" not in path and bool(path.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def spool_location(text: str, folder: Path) -> str:
     """An absolute folder, or an s3:// URL as it is."""
-    if not text or "\0" in text:
+    if not _is_a_name(text):
         raise ConfigError("The spool must be a folder or an s3:// URL.")
     if "://" not in text:
         return str(absolute(text, folder))

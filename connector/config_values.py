@@ -44,7 +44,7 @@ def checked(check: Callable[[], T]) -> T:
 
 def _folder(key: str, info: ValidationInfo) -> Path:
     folders: Mapping[str, Path] = info.context or {}
-    return folders.get(key, Path.cwd())
+    return folders.get(key, Path())
 
 
 def _url(value: object, info: ValidationInfo) -> DestinationUrl:

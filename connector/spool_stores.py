@@ -63,10 +63,7 @@ class LocalStore:
                     "Free some space or set `spool:` to another folder, and run the same command "
                     "again: it goes on where it stopped.",
                 ) from error
-            raise ConfigError(
-                f"The spool {self._shown} cannot be written: {error.strerror}.",
-                "Set `spool:` to a folder this program may write.",
-            ) from error
+            raise self._refused("written", error) from error
 
     @staticmethod
     def _write_synced(path: Path, content: pa.Buffer) -> None:
@@ -86,7 +83,19 @@ class LocalStore:
 
     def open(self, name: str) -> pa.NativeFile | None:
         path = self._root / name
-        return pa.memory_map(str(path)) if path.exists() else None
+        try:
+            path.stat()
+            return pa.memory_map(str(path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._refused("read", error) from error
+
+    def _refused(self, done: str, error: OSError) -> ConfigError:
+        return ConfigError(
+            f"The spool {self._shown} cannot be {done}: {error.strerror or type(error).__name__}.",
+            "Set `spool:` to a folder this program may write.",
+        )
 
     def drop(self) -> None:
         # A worker that was given up may still be writing here; its files harm nobody.

@@ -13,13 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from connector.cli.flags import Output
-<<<<<<< HEAD
-=======
 from connector.cli.plain import ENCODER, plain_values
 from connector.cli.visible import json_visible, visible
-from connector.core.state import TableState
-from connector.core.status import Lag
->>>>>>> 63ed80a (A query shows every value exactly, takes its statement from a file or standard input, and nothing in the data obeys it on a terminal)
 
 _WIDEST = 10_000
 """Characters; what is wider is one value below the other, on paper as on a terminal."""
@@ -102,53 +97,8 @@ def _cell(value: Any) -> str:
         return value.isoformat(sep=" ")
     if isinstance(value, bytes):
         return b64encode(value).decode()
-<<<<<<< HEAD
-    return escape(str(value))
-
-
-def _plain(column: pa.ChunkedArray, output: Output) -> list[Any]:
-    values: list[Any] = column.to_pylist()
-    if output is Output.json and column.type == pa.json_():
-        return [None if value is None else msgspec.Raw(value.encode()) for value in values]
-    return values
-=======
     if isinstance(value, msgspec.Raw):
         return visible(bytes(value).decode(), keep="\n")
     if isinstance(value, list | dict):
         return visible(ENCODER.encode(value).decode())
     return visible(str(value), keep="\n")
-
-
-def state_row(state: TableState, rows: int) -> dict[str, Any]:
-    """What a run says at its end."""
-    return {
-        "table": state.table,
-        "into": state.target,
-        "phase": state.phase.value,
-        "rows": rows,
-        "quarantined": state.quarantined,
-        "consistent_since": state.consistent_since,
-    }
-
-
-def status_row(state: TableState, rows: int, now: datetime) -> dict[str, Any]:
-    """Where a table stands; lag and time to data loss are those of the slowest shard."""
-    unfinished = [cursor for cursor in state.shards.values() if not cursor.done]
-    lag = Lag.of(state, now)
-    return {
-        "table": state.table,
-        "into": state.target,
-        "phase": state.phase.value,
-        "generation": state.generation,
-        "rows": rows,
-        "consistent_since": state.consistent_since,
-        "open_shards": len(unfinished),
-        "finished_shards": len(state.shards) - len(unfinished),
-        "lag_seconds": lag.seconds if lag else None,
-        "seconds_to_data_loss": lag.to_data_loss if lag else None,
-        "last_commit": state.commit,
-        "committed_at": state.committed_at,
-        "quarantined": state.quarantined,
-        "problem": state.problem,
-    }
->>>>>>> 63ed80a (A query shows every value exactly, takes its statement from a file or standard input, and nothing in the data obeys it on a terminal)

@@ -1,6 +1,8 @@
 """A DuckDB file, opened for one operation at a time so that other processes get in between."""
 
+import os
 import random
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -120,7 +122,7 @@ class _Gate:
                 self.closed_at = time.monotonic()
 
 
-_gates: dict[Path, _Gate] = {}
+_gates: dict[str, _Gate] = {}
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,22 @@ class DuckDBFile:
     lock_timeout: float
 
     def exists(self) -> bool:
-        """Whether there is a file yet."""
-        return self.path.exists()
+        """Whether there is a file yet. Raises DestinationRefused where there can be none."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError) as error:
+            raise DestinationRefused(
+                f"{self.path} cannot be opened: {_reason(error)}.",
+                "Check the path and the permissions of its folder.",
+            ) from None
+        if not stat.S_ISREG(found.st_mode):
+            raise DestinationRefused(
+                f"{self.path} is no file that can hold tables, but {_kind(found.st_mode)}.",
+                "Name a file of its own: --to duckdb:///warehouse.duckdb.",
+            )
+        return True
 
     def beside(self, folder: Path) -> "DuckDBFile":
         """A file of the same name and settings in another folder."""
@@ -150,12 +166,12 @@ class DuckDBFile:
         Raises Busy where another process holds the file for longer than `lock_timeout`, and
         DestinationRefused where it cannot be a DuckDB file.
         """
-        if not self.path.parent.is_dir():
+        if not self.exists() and not self.path.parent.is_dir():
             raise DestinationRefused(
                 f"The folder {self.path.parent} does not exist.",
                 "Create it, or choose another path for the DuckDB file.",
             )
-        gate = _gates.setdefault(self.path.resolve(), _Gate())
+        gate = _gates.setdefault(os.path.realpath(self.path), _Gate())
         asked = time.monotonic()
         with gate.passed(read_only), duckdb_errors(self.path):
             kept = self._kept(gate, read_only)
@@ -173,7 +189,7 @@ class DuckDBFile:
 
     def release(self) -> None:
         """Closes what was left open for a commit that does not come."""
-        gate = _gates.get(self.path.resolve())
+        gate = _gates.get(os.path.realpath(self.path))
         if gate is not None:
             gate.let_go()
 
@@ -233,6 +249,19 @@ class DuckDBFile:
             "enable_external_access": "false",
             "python_enable_replacements": "false",
         }
+
+
+def _reason(error: Exception) -> str:
+    """Why the system refused a path."""
+    return (isinstance(error, OSError) and error.strerror) or "it is no name of a file"
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    if stat.S_ISFIFO(mode):
+        return "a pipe"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 def _is_locked(connection: Connection) -> bool:
