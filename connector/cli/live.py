@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from connector.cli.visible import visible
 from connector.ports import Progress as Port
 from connector.progress import Logged, Tally
 
@@ -32,7 +33,7 @@ class _Shown:
         self._scan = self._add(f"{self._tally.table} scan", items or None)
 
     def _add(self, what: str, total: float | None) -> TaskID:
-        return self._display.add_task(what, total=total, counts="")
+        return self._display.add_task(visible(what), total=total, counts="")
 
     def scanned(self, segment: int, items: int, size: int, done: bool) -> None:
         """Moves a segment's line and the scan's."""
@@ -70,13 +71,14 @@ def shown_progress(table: str, quiet: bool) -> Iterator[Port]:
         return
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
-        TextColumn("{task.fields[counts]}"),
+        TextColumn("{task.fields[counts]}", markup=False),
         TimeElapsedColumn(),
     )
     try:
-        with Progress(*columns, console=Console(stderr=True), transient=True) as display:
+        console = Console(stderr=True, emoji=False)
+        with Progress(*columns, console=console, transient=True) as display:
             yield _Shown(tally, display)
     finally:
         _terminal.release()
