@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-import duckdb
 import pyarrow as pa
 
 from connector.core.cursors import Batch, Quarantined
