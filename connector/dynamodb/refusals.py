@@ -34,6 +34,11 @@ _TELLING = (
 """Errors whose sentence names a setting and, at most, a value of it that is no secret."""
 
 PREFIX = "AWS cannot be called: "
+_VARIABLES = {
+    aws.InvalidChecksumConfigError: "AWS_REQUEST_CHECKSUM_CALCULATION",
+    aws.InvalidDefaultsMode: "AWS_DEFAULTS_MODE",
+    aws.InvalidSTSRegionalEndpointsConfigError: "AWS_STS_REGIONAL_ENDPOINTS",
+}
 _PROXIES = "HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
 
 
@@ -46,7 +51,8 @@ def of_botocore(error: aws.BotoCoreError, whom: str = "DynamoDB") -> ConnectorEr
     if isinstance(error, _TELLING):
         return SourceRefused(
             f"{PREFIX}{sentence(error)}",
-            "Mend that setting in the environment or in AWS's configuration files.",
+            f"Mend {_VARIABLES.get(type(error), 'that setting')} in the environment, or its "
+            "counterpart in AWS's configuration files.",
         )
     return SourceRefused(
         f"{PREFIX}botocore says {type(error).__name__}.",

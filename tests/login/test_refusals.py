@@ -170,7 +170,7 @@ CASES = {
         )
     },
     "a key without its secret": Case(
-        ("AWS_SECRET_ACCESS_KEY", "missing"), keys, {"AWS_SECRET_ACCESS_KEY": ""}
+        ("AWS_SECRET_ACCESS_KEY is not",), keys, {"AWS_SECRET_ACCESS_KEY": ""}
     ),
     "a secret without its key": Case(("AWS_ACCESS_KEY_ID",), keys, {"AWS_ACCESS_KEY_ID": ""}),
     "a secret key missing in a profile": Case(
@@ -189,10 +189,14 @@ CASES = {
         ("expired",), keys_with_token, {"AWS_CREDENTIAL_EXPIRATION": "2020-01-01T00:00:00Z"}
     ),
     "AWS_CREDENTIAL_EXPIRATION no time": Case(
-        ("AWS_ACCESS_KEY_ID",), keys_with_token, {"AWS_CREDENTIAL_EXPIRATION": "tomorrow-ish"}
+        ("AWS_CREDENTIAL_EXPIRATION",),
+        keys_with_token,
+        {"AWS_CREDENTIAL_EXPIRATION": "tomorrow-ish"},
     ),
     "AWS_CREDENTIAL_EXPIRATION without a zone": Case(
-        ("AWS_ACCESS_KEY_ID",), keys_with_token, {"AWS_CREDENTIAL_EXPIRATION": "2999-01-01T00:00"}
+        ("AWS_CREDENTIAL_EXPIRATION",),
+        keys_with_token,
+        {"AWS_CREDENTIAL_EXPIRATION": "2999-01-01T00:00"},
     ),
     "no credentials": Case(("no credentials",)),
     "no credentials, and a file that is not there": Case(
@@ -214,7 +218,8 @@ CASES = {
         ("[profile reader]",), config("[reader]\nregion = us-west-2\n")
     ),
     "a profile without credentials": Case(
-        ("no credentials",), config("[profile reader]\nregion = us-west-2\n")
+        ("AWS_PROFILE: the profile reader gives no credentials",),
+        config("[profile reader]\nregion = us-west-2\n"),
     ),
     "a byte order mark": Case(
         (".aws/config", "byte order mark"), raw(".aws/config", b"\xef\xbb\xbf[default]\n")
@@ -246,6 +251,13 @@ CASES = {
         raw("etc/config", b"canary = 1\n", keys),
         {"AWS_CONFIG_FILE": "etc/config"},
     ),
+    **{
+        f"lines below {key}": Case(
+            (key, "reader", ".aws/config", "no value"),
+            config(f"[profile reader]\n{key} =\n  a = canary\n"),
+        )
+        for key in ("role_arn", "credential_process", "services", "sso_account_id", "mfa_serial")
+    },
     "a folder for a file": Case(
         ("AWS_CONFIG_FILE", "folder"), then(keys, folder("etc")), {"AWS_CONFIG_FILE": "etc"}
     ),
@@ -290,7 +302,7 @@ CASES = {
         ("other",), role("source_profile = other\n[profile other]\nregion = us-west-2")
     ),
     "MFA without a terminal": Case(
-        ("MFA", "arn:aws:iam::123456789012:mfa/me", "aws sts get-caller-identity"),
+        ("MFA", "arn:aws:iam::123456789012:mfa/me", "aws sts get-caller-identity --profile reader"),
         role(
             "source_profile = base\nmfa_serial = arn:aws:iam::123456789012:mfa/me\n"
             f"[profile base]\n{KEYS}"
@@ -578,6 +590,9 @@ CASES = {
     "a metadata timeout that is no number": Case(
         ("AWS_METADATA_SERVICE_TIMEOUT",), keys, {"AWS_METADATA_SERVICE_TIMEOUT": "soon"}
     ),
+    "a metadata timeout of nothing": Case(
+        ("AWS_METADATA_SERVICE_TIMEOUT",), keys, {"AWS_METADATA_SERVICE_TIMEOUT": "0"}
+    ),
     "metadata attempts that are no number": Case(
         ("metadata_service_num_attempts", "reader"),
         config(f"[profile reader]\n{KEYS}metadata_service_num_attempts = x\n"),
@@ -689,7 +704,7 @@ CASES = {
         )
         for value in ("http://proxy:port", "socks5://127.0.0.1:1", "http://[::1", "http://")
     },
-    "AWS_DEFAULTS_MODE": Case(("fast",), keys, {"AWS_DEFAULTS_MODE": "fast"}),
+    "AWS_DEFAULTS_MODE": Case(("fast", "AWS_DEFAULTS_MODE"), keys, {"AWS_DEFAULTS_MODE": "fast"}),
     "AWS_ACCOUNT_ID_ENDPOINT_MODE": Case(
         ("account_id_endpoint_mode",), keys, {"AWS_ACCOUNT_ID_ENDPOINT_MODE": "maybe"}
     ),

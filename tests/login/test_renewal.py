@@ -255,15 +255,18 @@ def test_a_metadata_service_that_is_named_must_be_there(
         account.source(monkeypatch)
 
 
+@pytest.mark.parametrize(
+    "body", [b"<html>Please log in</html>", b"", b"[]", b"null", b'{"roleCredentials": {}}']
+)
 @pytest.mark.parametrize("operation", ["AssumeRole", "GetRoleCredentials"])
-def test_a_page_of_a_proxy_is_no_answer_of_a_service(
-    account: Account, operation: str, monkeypatch: pytest.MonkeyPatch
+def test_what_is_no_answer_of_the_service_is_asked_for_again(
+    account: Account, operation: str, body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     way = role_over_profile if operation == "AssumeRole" else sso_session
     way(account)
-    account.logins.reply(operation, b"<html>Please log in</html>")
+    account.logins.reply(operation, body)
     source = account.source(monkeypatch, CONNECTOR_SOURCE__RETRY_SECONDS="0.3")
-    with pytest.raises(ConnectorError, match="answered without credentials") as caught:
+    with pytest.raises(ConnectorError, match="without credentials") as caught:
         source.describe()
     assert caught.value.exit_code == 4
 
@@ -273,3 +276,16 @@ def test_a_renewed_sso_token_is_kept(account: Account, monkeypatch: pytest.Monke
     account.source(monkeypatch).describe()
     account.source(monkeypatch).describe()
     assert len(account.logins.asked("CreateToken")) == 1
+
+
+def test_a_token_that_is_garbled_during_a_run_wants_a_new_login(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renewal, "RENEW_SECONDS", 0.0)
+    account.logins.lifetime = 300
+    sso_session(account)
+    source = account.source(monkeypatch)
+    source.describe()
+    account.sso_token("work", "x", 1).write_text("canary{")
+    with pytest.raises(SourceRefused, match="aws sso login --profile reader"):
+        source.describe()

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -29,8 +30,30 @@ class Heard:
     role: str = ""
     token_status: int = 0
     """The HTTP status of SSO's answer to the renewal of a token."""
+    token_was_read: bool = False
+    """Whether SSO was asked for credentials, with the token that was found."""
     metadata_status: int = 0
     """The HTTP status of the instance metadata service; 0 if it did not answer at all."""
+
+    def listen(self, session: Any) -> None:
+        """Hears what the clients say that a session of botocore's makes to log in."""
+        session.register("provide-client-params.sts", self._role)
+        # A client of its own is made for each renewal, before the token is read.
+        session.register("creating-client-class.sso", self._begun)
+        session.register("after-call.sso-oidc.CreateToken", self._renewed)
+        session.register("before-call.sso.GetRoleCredentials", self._presented)
+
+    def _role(self, params: dict[str, Any], **_: Any) -> None:
+        self.role = str(params.get("RoleArn", ""))
+
+    def _begun(self, **_: Any) -> None:
+        self.token_status, self.token_was_read = 0, False
+
+    def _renewed(self, http_response: Any, **_: Any) -> None:
+        self.token_status = http_response.status_code
+
+    def _presented(self, **_: Any) -> None:
+        self.token_was_read = True
 
 
 def passing(status: int) -> bool:
@@ -50,7 +73,8 @@ def of_answer(error: ClientError, heard: Heard) -> ConnectorError:
     # An error without AWS's own code is a proxy's, or was damaged on its way.
     if passing(status) or not code or code.isdecimal():
         return Unreachable(
-            f"AWS answered {operation} with {status} {code}.", "Run the same command again."
+            f"AWS answered {operation} with {status}{'' if code == str(status) else f' {code}'}.",
+            "Run the same command again.",
         )
     message = " ".join(str(error.response["Error"].get("Message", "")).split())
     if operation in ("AssumeRole", "AssumeRoleWithWebIdentity"):
@@ -74,7 +98,9 @@ def _of_sts(operation: str, code: str, message: str, role: str) -> SourceRefused
             f"AWS refused {what}: this machine's clock is wrong.", "Set the clock, best by NTP."
         )
     if code == "AccessDenied":
-        return SourceRefused(f"AWS refused {what}: {message or code}", _trust(by_web))
+        return SourceRefused(
+            f"AWS refused {what}: {message or code}".rstrip(".") + ".", _trust(by_web)
+        )
     if code in ("ExpiredToken", "ExpiredTokenException"):
         held = "web identity token" if by_web else "credentials"
         return SourceRefused(f"AWS refused {what}: the {held} for it expired.", _renew(by_web))

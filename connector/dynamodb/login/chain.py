@@ -43,7 +43,7 @@ def find(session: Any, way: "partial[Way]") -> Renewed | None:
         client_creator=session.create_client,
         cache=_sessions(session, name),
         profile_name=name,
-        prompter=ask,
+        prompter=partial(ask, name),
         credential_sourcer=CanonicalNameCredentialSourcer(
             [variables, told["container-role"], metadata]
         ),
@@ -155,14 +155,14 @@ def _sessions(session: Any, profile: str) -> Any:
     return {}
 
 
-def ask(prompt: str) -> str:
+def ask(profile: str, prompt: str) -> str:
     """A code of MFA from whoever sits at the terminal. Raises SourceRefused where nobody does."""
     if multiprocessing.parent_process() is not None or not _at_terminal():
         raise SourceRefused(
             f"{prompt.removeprefix('Enter ').rstrip(': ')} is needed, and there is no terminal to "
             "ask for it.",
-            "Run `aws sts get-caller-identity` with this profile first: the session that it keeps "
-            "in ~/.aws/cli/cache is used while it lasts.",
+            f"Run `aws sts get-caller-identity --profile {profile}` first: the session that it "
+            "keeps in ~/.aws/cli/cache is used while it lasts.",
         )
     return getpass.getpass(prompt)
 

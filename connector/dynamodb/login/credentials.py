@@ -92,12 +92,13 @@ def _check(frozen: ReadOnlyCredentials, way: Way) -> None:
     for index, value in enumerate((frozen.access_key, frozen.secret_key, frozen.token)):
         problem = None if value is None and index == 2 else _flaw(value)
         if problem:
+            place = "" if way.method == "env" else f"{way.subject}: "
             raise SourceRefused(
-                f"{way.part(index)} ({way.subject}) {problem}."
-                if way.method != "env"
-                else f"{way.part(index)} {problem}.",
+                f"{place}{way.part(index)} {problem}.",
                 "Copy it again, without quotes, spaces and line breaks.",
             )
+    if not isinstance(frozen.account_id, str | None):
+        raise SourceRefused(f"{way.subject}: the account's id is no text.", "Write its 12 digits.")
 
 
 def _flaw(value: object) -> str | None:

@@ -11,10 +11,24 @@ from botocore import exceptions as aws
 from connector.dynamodb.login.answers import passing
 from connector.dynamodb.login.ways import Way
 from connector.dynamodb.refusals import sentence
-from connector.errors import ConnectorError, SourceRefused, Unreachable
+from connector.errors import BadAnswer, ConnectorError, SourceRefused, Unreachable
 
 _SOURCES = "Environment, EcsContainer or Ec2InstanceMetadata"
 _UNREADABLE = (KeyError, ValueError, TypeError, AttributeError)
+
+
+def _of_variables(way: Way, error: Exception) -> ConnectorError | None:
+    if isinstance(error, aws.PartialCredentialsError):
+        return SourceRefused(
+            f"AWS_ACCESS_KEY_ID is set, but {error.kwargs['cred_var']} is not.",
+            "Set both, or neither.",
+        )
+    if isinstance(error, _UNREADABLE):
+        return SourceRefused(
+            "AWS_CREDENTIAL_EXPIRATION is no time with a zone.",
+            "Write it like 2030-01-31T12:00:00Z, or unset it.",
+        )
+    return None
 
 
 def _of_role(way: Way, error: Exception) -> ConnectorError | None:
@@ -65,7 +79,7 @@ def _of_process(way: Way, error: Exception) -> ConnectorError | None:
         problem = "this is no command"
         hint = "Check its quotes and backslashes."
     elif isinstance(error, _UNREADABLE):
-        problem = "what it prints is not that JSON"
+        problem = "what it prints are no credentials in JSON"
     else:
         return None
     return SourceRefused(f"{way.subject}: {problem}.", hint)
@@ -106,6 +120,11 @@ def _of_sso(way: Way, error: Exception) -> ConnectorError | None:
             "Let ~/.aws/sso/cache be writable.",
         )
     if isinstance(error, _UNREADABLE):
+        if way.heard.token_was_read:
+            return BadAnswer(
+                "AWS SSO answered GetRoleCredentials without credentials.",
+                "Try again; if it stays, look for a proxy in between.",
+            )
         return SourceRefused(f"The token of {token}, cannot be read.", again)
     return None
 
@@ -151,7 +170,7 @@ def _of_container(way: Way, error: Exception) -> ConnectorError | None:
         )
     if isinstance(error, KeyError):
         return SourceRefused(f"{subject} answered without {error.args[0]}.", f"Check {_URI}.")
-    if "legal header value" in str(error) or isinstance(error, UnicodeError):
+    if "legal header value" in str(error) or isinstance(error, UnicodeEncodeError):
         return SourceRefused(
             "The container's authorization token holds what an HTTP header cannot.",
             f"Check {_TOKEN} for a line break.",
@@ -163,7 +182,10 @@ def _of_container(way: Way, error: Exception) -> ConnectorError | None:
             "Write a whole URL, such as http://169.254.170.23/v1/credentials.",
         )
     if isinstance(error, _UNREADABLE):
-        return SourceRefused(f"{subject} answered with no credentials.", f"Check {_URI}.")
+        return SourceRefused(
+            f"{subject} answered with no credentials, or its token is no text.",
+            f"Check {_URI}, and {_TOKEN}.",
+        )
     return None
 
 
@@ -218,6 +240,7 @@ def _of_web_identity(way: Way, error: Exception) -> ConnectorError | None:
 
 
 OF_METHOD: dict[str, Callable[[Way, Exception], ConnectorError | None]] = {
+    "env": _of_variables,
     "assume-role": _of_role,
     "custom-process": _of_process,
     "sso": _of_sso,

@@ -37,7 +37,7 @@ def refusal(way: Way, error: Exception) -> ConnectorError:
 
 def _of_header(way: Way, error: aws.BotoCoreError) -> ConnectorError | None:
     """What is wrong with the one header that botocore takes from a file of its own."""
-    encoding = next((each for each in causes(error) if isinstance(each, UnicodeError)), None)
+    encoding = next((each for each in causes(error) if isinstance(each, UnicodeEncodeError)), None)
     if encoding is None or way.method not in OF_METHOD:
         return None
     return OF_METHOD[way.method](way, encoding)
@@ -45,8 +45,6 @@ def _of_header(way: Way, error: aws.BotoCoreError) -> ConnectorError | None:
 
 def _lacks(way: Way, error: KeyError) -> bool:
     """Whether an answer was of another shape, rather than a file."""
-    if way.service == "AWS SSO":
-        return "roleCredentials" in error.args
     return way.service == "STS"
 
 

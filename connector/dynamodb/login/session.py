@@ -1,6 +1,7 @@
 """A log-in for one source: its Region, and credentials by whichever way botocore finds first."""
 
 import logging
+import os
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -66,12 +67,13 @@ def log_in(source: Source, credentials: Any = None) -> Login:
         files.check()
         # Both files are read here: botocore keeps what it read before it failed, and goes on.
         session.get_scoped_config()
+        check_settings(session, files)
         if session.get_config_variable("data_path") is None:
             session.register_component("data_loader", _loader)
         where = region(source, session, files)
         session.set_config_variable("region", where)
-        check_settings(session, files)
-        _watch(session, source, way.keywords["heard"])
+        _rule(session, source)
+        settings.heard.listen(session)
         if credentials is None:
             found = _found(source, session, way)
         else:
@@ -106,16 +108,23 @@ def _found(source: Source, session: Any, way: partial[Way]) -> Renewed:
 
 
 def _nothing(source: Source, files: AwsFiles) -> SourceRefused:
-    needs = "source.role_arn needs credentials to assume the role with, and there are none."
+    if source.role_arn:
+        problem = "source.role_arn needs credentials to assume the role with, and there are none."
+    elif files.profile:
+        problem = f"{files.asked_by}: the profile {files.profile} gives no credentials."
+    elif os.environ.get("AWS_SECRET_ACCESS_KEY"):
+        problem = "AWS_SECRET_ACCESS_KEY is set, but AWS_ACCESS_KEY_ID is not."
+    else:
+        problem = "AWS cannot be called: there are no credentials."
     return SourceRefused(
-        needs if source.role_arn else "AWS cannot be called: there are no credentials.",
+        problem,
         "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine, the "
         f"task or the pod a role.{files.notes()}",
     )
 
 
-def _watch(session: Any, source: Source, heard: Heard) -> None:
-    """Lets every client that a way of logging in makes keep the source's rules."""
+def _rule(session: Any, source: Source) -> None:
+    """Lets every client that a way of logging in makes keep the rules of the source's."""
     # Retries are ours (see calls.py): they know a deadline.
     session.set_default_client_config(
         Config(
@@ -124,12 +133,6 @@ def _watch(session: Any, source: Source, heard: Heard) -> None:
             retries={"mode": "standard", "total_max_attempts": 1},
         )
     )
-
-    def asked(params: dict[str, Any], **_: Any) -> None:
-        heard.role = str(params.get("RoleArn", ""))
-
-    def renewed(http_response: Any, **_: Any) -> None:
-        heard.token_status = http_response.status_code
 
     def encrypted(params: dict[str, Any], **_: Any) -> None:
         # What is answered here are credentials.
@@ -140,8 +143,6 @@ def _watch(session: Any, source: Source, heard: Heard) -> None:
             check_endpoints(session, LOGIN_SERVICES, source.allow_http)
             raise
 
-    session.register("provide-client-params.sts", asked)
-    session.register("after-call.sso-oidc.CreateToken", renewed)
     for service in ("sts", "sso", "sso-oidc", "signin"):
         session.register(f"before-call.{service}", encrypted)
 

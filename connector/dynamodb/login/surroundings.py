@@ -19,6 +19,7 @@ _NUMBERS = {
     "metadata_service_timeout": "AWS_METADATA_SERVICE_TIMEOUT",
     "metadata_service_num_attempts": "AWS_METADATA_SERVICE_NUM_ATTEMPTS",
 }
+_SECTIONS = ("api_versions",)
 TABLE_SERVICES = ("dynamodb", "dynamodb_streams")
 LOGIN_SERVICES = ("sts", "sso", "sso_oidc", "signin")
 """Services as the variables and files for endpoints call them."""
@@ -89,13 +90,22 @@ def _endpoints(session: Any, service: str) -> Iterator[tuple[str, str]]:
 
 
 def check_settings(session: Any, files: AwsFiles) -> None:
-    """Refuses a file of certificates that cannot be used, and what should be a number."""
+    """Refuses a file of certificates that cannot be used, and what should be text or a number."""
+    for key, value in session.get_scoped_config().items():
+        if isinstance(value, dict) and key not in _SECTIONS and ("_" in key or key == "services"):
+            raise SourceRefused(
+                f"{files.of_profile(files.name)}: {key} of the profile {files.name} has lines "
+                "below it, and no value.",
+                "Write its value on its own line.",
+            )
     for logical, variable in _NUMBERS.items():
+        name = variable if variable in os.environ else _of_profile(logical, files)
         try:
-            session.get_config_variable(logical)
+            number = session.get_config_variable(logical)
         except ValueError:
-            name = variable if variable in os.environ else _of_profile(logical, files)
-            raise SourceRefused(f"{name} must be a whole number.", "Mend or unset it.") from None
+            number = 0
+        if number < 1:
+            raise SourceRefused(f"{name} must be a whole number, at least 1.", "Mend or unset it.")
     bundle = session.get_config_variable("ca_bundle")
     name = "AWS_CA_BUNDLE" if "AWS_CA_BUNDLE" in os.environ else _of_profile("ca_bundle", files)
     if bundle is None:

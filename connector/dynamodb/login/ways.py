@@ -11,7 +11,7 @@ HOST = "host"
 SETTINGS = "settings"
 
 _SUBJECTS = {
-    "env": "AWS_ACCESS_KEY_ID and its companions",
+    "env": "AWS_ACCESS_KEY_ID",
     "shared-credentials-file": "The profile {profile} in {file}",
     "config-file": "The profile {profile} in {file}",
     "custom-process": "credential_process of the profile {profile} in {file}",
