@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from connector.core.cursors import Batch, Cursor, Quarantined
 from connector.core.needs import Need, Wanted
+from connector.core.records import RecordsPage
 from connector.core.shards import Listing, Shard
 from connector.core.state import Committed, Identity, Load, Plan, TableState
-from connector.core.wire import RecordsPage
 
 
 @dataclass(frozen=True)

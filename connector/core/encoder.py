@@ -11,9 +11,10 @@ from msgspec import Raw
 from msgspec.structs import astuple
 
 from connector.core import columns, values, wire
-from connector.core.keys import KeySchema, key_of, key_text
-from connector.core.limits import EVERYTHING, Limits, Unstorable
+from connector.core.keys import KeySchema, key_of, key_text_in
+from connector.core.limits import EVERYTHING, Limits
 from connector.core.malformed import Malformed
+from connector.core.records import UNDECODABLE
 from connector.core.rows import field_of, rest_field
 from connector.core.schema import NULL, Type
 from connector.core.shapes import CONTENTS, Budget, Shape, fits_struct
@@ -32,7 +33,7 @@ class BadItem:
     raw: bytes
     reason: str
     key: str | None = None
-    """Its canonical key, where it is only this destination that cannot hold it."""
+    """Its canonical key, if that can be read."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class _Absent:
 
 
 _ABSENT = _Absent()
-_MISFITS = (msgspec.MsgspecError, Malformed, RecursionError, UnicodeDecodeError)
+_MISFITS = (Malformed, *UNDECODABLE)
 _generic = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -131,7 +132,7 @@ class Encoder:
             try:
                 learnt = self._learn(raw) or learnt
             except Malformed as error:
-                bad.append(BadItem(index, raw, str(error), self._key(raw, error)))
+                bad.append(BadItem(index, raw, str(error), key_text_in(self._keys, raw)))
             else:
                 good.append(raw)
         if not good:
@@ -156,10 +157,6 @@ class Encoder:
                 shape = self._shapes[name] = Shape(self._budget)
             learnt = shape.learn(value) or learnt
         return learnt
-
-    def _key(self, raw: bytes, error: Malformed) -> str | None:
-        legal = isinstance(error, Unstorable)
-        return key_text(key_of(self._keys, _generic.decode(raw))) if legal else None
 
     def _make_decoders(self) -> None:
         keys = {key.name for key in self._keys}

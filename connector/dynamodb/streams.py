@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from connector.core.cursors import Cursor
+from connector.core.records import RecordsPage
 from connector.core.shards import Listing, Shard, nothing_trimmed, window
-from connector.core.wire import RecordsPage, records_page
+from connector.core.wire import records_page
 from connector.dynamodb.calls import Caller, body, error_code, member
 from connector.errors import WAYS_OUT, BadAnswer, HistoryLost, ShardGone, Unreachable
 from connector.ports import StreamPage
