@@ -16,7 +16,6 @@ from connector import demo_source as source
 pytestmark = pytest.mark.xdist_group("demo")
 
 CONNECTOR = [sys.executable, "-c", "from connector.cli.app import main; main()"]
-SECONDS = 30
 KEPT = ["1111111", "3333333", "4444444", "5555555", "6666666", "7777777", "8888888", "9999999"]
 
 # The audit hook ends the run, from any thread, at whatever would leave this machine or process.
@@ -51,7 +50,6 @@ def run(
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
         capture_output=True,
         text=True,
-        timeout=SECONDS,
         start_new_session=True,
     )
 
@@ -121,7 +119,6 @@ def test_the_line_it_prints_can_be_run(first, folder):
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=SECONDS,
     )
     assert query.returncode == 0, query.stderr
     assert source.RIGHT in query.stdout

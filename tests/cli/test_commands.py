@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import sys
-import time
 from typing import Any
 
 import duckdb
@@ -253,13 +252,15 @@ def test_a_scan_in_processes_that_is_asked_to_end_leaves_none_behind(
 
 def assert_all_gone(group: int) -> None:
     """No process of a group is left, or will be in a moment."""
-    for _ in range(500):
+
+    def gone() -> bool:
         try:
             os.killpg(group, 0)
         except ProcessLookupError:
-            return
-        time.sleep(0.02)
-    raise AssertionError("a process was left behind")
+            return True
+        return False
+
+    wait_until(gone)
 
 
 def test_a_reader_gets_in_while_a_tail_follows_and_the_tail_goes_on(

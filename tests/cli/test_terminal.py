@@ -15,7 +15,7 @@ from connector.cli.leaving import leave_with
 from connector.cli.visible import visible
 from tests.pipeline.replica import ORDERS
 
-from .program import COMMAND, Program
+from .program import COMMAND, PATIENCE, Program
 
 ERASE = b"\x1b[2K"
 
@@ -42,7 +42,7 @@ def on_a_terminal(program: Program, *arguments: str) -> bytes:
         written += b""
     finally:
         os.close(ours)
-    assert process.wait(30) == 0, written
+    assert process.wait(PATIENCE) == 0, written
     return written
 
 
