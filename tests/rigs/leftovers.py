@@ -26,6 +26,7 @@ def run(arguments: Sequence[str]) -> int:
     # Ctrl-C reaches the command as well, which then ends by itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     started = subprocess.Popen([sys.executable, *arguments], preexec_fn=_hear_interrupts)
+    signal.signal(signal.SIGTERM, lambda number, frame: started.send_signal(number))
     code = _reap(started.pid)
     left = _left_after(PATIENCE_SECONDS)
     for pid, name in left.items():

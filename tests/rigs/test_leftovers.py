@@ -1,6 +1,7 @@
 """The tests are honest about what they leave behind and about what they leave out."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,18 @@ def test_a_process_that_ends_a_little_later_is_no_failure() -> None:
 @pytest.mark.parametrize(("code", "expected"), [("sys.exit(5)", 5), ("os.abort()", 134)])
 def test_the_exit_code_is_that_of_the_tests(code: str, expected: int) -> None:
     assert leftovers("-c", f"import os, sys; {code}").returncode == expected
+
+
+def test_who_ends_it_ends_the_tests() -> None:
+    code = "import time; print('begun', flush=True); time.sleep(600)"
+    command = [sys.executable, "-m", "tests.rigs.leftovers", "-c", code]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.terminate()
+        assert process.wait() == 128 + signal.SIGTERM
+        # The pipe is closed only once nobody can write into it.
+        assert process.stdout.read() == ""
 
 
 SKIPPED = """
