@@ -22,6 +22,7 @@ from connector.config_url import check_endpoint
 from connector.config_values import (
     Columns,
     Count,
+    DuckDBVersion,
     Name,
     Positive,
     Records,
@@ -116,6 +117,11 @@ class Destination(Section):
     memory_limit: Size | None = Field(
         default=None,
         description="Memory that DuckDB may use, for example 4GB; without it, 300MB.",
+    )
+    storage_version: DuckDBVersion | None = Field(
+        default=None,
+        description="The oldest DuckDB that must be able to read a new file, for example 1.4; "
+        "without it, the newest format is written.",
     )
 
     @field_validator("schema_")

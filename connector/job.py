@@ -75,6 +75,7 @@ def open_destination(config: Config, table: str | None = None, command: str = ""
         lock_timeout=destination.lock_timeout,
         threads=destination.threads,
         memory_limit=destination.memory_limit,
+        storage_version=destination.storage_version,
         max_columns=max_columns,
         command=command,
     )

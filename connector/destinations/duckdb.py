@@ -39,7 +39,8 @@ class DuckDBDestination:
     """Tables and their state in one DuckDB file. `lock_timeout` is in seconds.
 
     The file is open only while an operation runs. `max_columns` bounds the attributes with a
-    column of their own; further ones go to `_rest`.
+    column of their own; further ones go to `_rest`. `storage_version` is the oldest DuckDB, such as
+    1.4, that must be able to read the file.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class DuckDBDestination:
         lock_timeout: float = 60.0,
         threads: int | None = None,
         memory_limit: str | None = None,
+        storage_version: str | None = None,
         max_columns: int = 500,
         run_id: str = "",
         command: str = "",
@@ -59,6 +61,7 @@ class DuckDBDestination:
             threads=threads or DEFAULT_THREADS,
             memory_limit=memory_limit or DEFAULT_MEMORY_LIMIT,
             lock_timeout=lock_timeout,
+            storage_version=storage_version,
         )
         self._schema = schema
         self._max_columns = max_columns

@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 
+from connector.destinations import duckdb_format
 from connector.destinations.duckdb_errors import (
     duckdb_errors,
     held,
@@ -133,6 +134,7 @@ class DuckDBFile:
     threads: int
     memory_limit: str
     lock_timeout: float
+    storage_version: str | None = None
 
     def exists(self) -> bool:
         """Whether there is a file yet. Raises DestinationRefused where there can be none."""
@@ -235,6 +237,8 @@ class DuckDBFile:
             # It would go to standard output, among the answers.
             connection.execute("SET enable_progress_bar = false")
             connection.execute("SET lock_configuration = true")
+        if self.storage_version and not read_only:
+            duckdb_format.refuse_newer(connection, self.path, self.storage_version)
         return connection
 
     def _settings(self) -> dict[str, str | bool | int | float | list[str]]:
@@ -248,6 +252,7 @@ class DuckDBFile:
             "autoload_known_extensions": "false",
             "enable_external_access": "false",
             "python_enable_replacements": "false",
+            **duckdb_format.settings(self.storage_version),
         }
 
 
