@@ -76,10 +76,13 @@ $(VENV): constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
 	@touch $@
 
+# An environment that is there may hold the project under the name that it had before; Airflow would
+# take it for a second provider.
 INSTALL = $(UV) pip install --quiet --python $(@D)/bin/python --compile-bytecode
 define install
 	@echo "Installing what constraints.txt pins into $(@D)" >&2
 	@$(INSTALL) --require-hashes --constraint constraints.txt -r pyproject.toml --group build $(1)
+	@$(UV) pip uninstall --quiet --python $(@D)/bin/python connector
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 endef

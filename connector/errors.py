@@ -136,6 +136,15 @@ def no_stream(table: str) -> SourceRefused:
     )
 
 
+def extra_missing(who: str, extra: str, package: str) -> ConfigError:
+    """The error for an optional package that is not installed; `extra` brings it."""
+    return ConfigError(
+        f"{who} needs the extra `{extra}`, which is not installed.",
+        f"Install it: `pip install '.[{extra}]'` in the clone of the repository, or anywhere "
+        f"`pip install '{package}'`, into the environment of this command.",
+    )
+
+
 WAYS_OUT = (
     "Two ways out: run `connector snapshot TABLE --full-refresh` once, or set `on_gap: resync` for "
     "the table; either way its rows stay readable until the new ones replace them."

@@ -12,7 +12,7 @@ from connector.destinations.duckdb import DuckDBDestination
 from connector.dynamodb.calls import Spending
 from connector.dynamodb.host_session import of_a_session
 from connector.dynamodb.source import DynamoDBSource
-from connector.errors import ConfigError
+from connector.errors import extra_missing
 from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import Run, Scanning
 from connector.ports import Destination, Progress, Quiet
@@ -87,10 +87,8 @@ def _postgres() -> "type[PostgresDestination]":
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("adbc"):
             raise
-        raise ConfigError(
-            "A Postgres destination needs the extra `postgres`, which is not installed.",
-            "Install it: pip install 'connector[postgres]'.",
-        ) from None
+        package = "adbc-driver-postgresql"
+        raise extra_missing("A Postgres destination", "postgres", package) from None
     return PostgresDestination
 
 

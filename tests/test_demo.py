@@ -166,7 +166,8 @@ def test_without_moto_one_sentence_says_what_to_install(tmp_path):
     path = os.pathsep.join([str(tmp_path), *sys.path])
     done = run(tmp_path, PYTHONPATH=path)
     assert done.returncode == 2
-    assert "connector[demo]" in done.stderr
+    assert "pip install '.[demo]'" in done.stderr
+    assert "pip install 'moto[server]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

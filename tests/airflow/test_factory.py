@@ -210,7 +210,7 @@ def test_a_parse_for_one_dag_makes_that_one(tmp_path, monkeypatch):
 def test_airflow_knows_the_provider(database):
     from airflow.providers_manager import ProvidersManager
 
-    provider = ProvidersManager().providers["connector"]
+    provider = ProvidersManager().providers["dynamodb-replica"]
     assert provider.data["name"] == "connector"
     assert provider.version
     from connector.airflow.provider import get_provider_info

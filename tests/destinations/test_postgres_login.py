@@ -396,5 +396,6 @@ def test_without_the_extra_the_hint_names_it(monkeypatch):
     config = configuration.load(to="postgresql:///d", tables=["orders"], environment={})
     with pytest.raises(ConfigError) as caught:
         job.open_destination(config)
-    assert "connector[postgres]" in caught.value.hint
+    assert "pip install '.[postgres]'" in caught.value.hint
+    assert "pip install 'adbc-driver-postgresql'" in caught.value.hint
     assert caught.value.exit_code == 2
