@@ -154,6 +154,12 @@ def gather(
     return settings
 
 
+def listed_tables(path: Path | None, environment: Mapping[str, str]) -> list[str]:
+    """The tables that the file and the environment list; no other key is judged, nor a ${NAME}."""
+    tables = gather(path, None, (), environment, {}).values.get("tables")
+    return list(tables) if isinstance(tables, dict) else []
+
+
 def _refuse_unlisted(tables: Sequence[str], listed: Mapping[str, Any], file: Path) -> None:
     for table in tables:
         if table not in listed:

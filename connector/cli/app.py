@@ -8,6 +8,7 @@ import typer
 from connector import __version__
 from connector.cli import streams
 from connector.cli.check import check
+from connector.cli.completion import rejoin
 from connector.cli.demo import demo
 from connector.cli.leaving import report
 from connector.cli.query import query
@@ -50,6 +51,7 @@ def main() -> None:
     """Runs the command line and ends the process."""
     # Before any file is opened, which could take the place of a stream that was closed.
     streams.secure()
+    rejoin(os.environ)
     try:
         app()
         code = 0
