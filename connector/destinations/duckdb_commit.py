@@ -98,6 +98,15 @@ class Commit:
         table_columns.verify(DUCKDB, target, actual, columns)
         run = self._connection.execute
         grown = table_columns.grow(DUCKDB, run, target, actual, columns, wanted, self._max_columns)
+        if grown.keys() != columns.keys():
+            table_columns.ours_last(
+                DUCKDB,
+                run,
+                target,
+                actual,
+                columns,
+                lambda: duckdb_schema.unused(self._connection, target),
+            )
         if grown != columns:
             self._state.save_columns(table, grown)
         return Layout.of(

@@ -95,6 +95,21 @@ def state_names(connection: Connection) -> set[str]:
     return {row["table_name"] for row in run(connection, sql, [SCHEMA])}
 
 
+def unused(connection: Connection, target: Target) -> bool:
+    """Whether a table is empty, and has no index and no comment on a column of somebody else."""
+    if run(connection, f"SELECT 1 AS found FROM {target.sql} LIMIT 1"):
+        return False
+    here = (
+        "database_name = current_database() AND lower(schema_name) = lower($1) "
+        "AND lower(table_name) = lower($2)"
+    )
+    used = (
+        f"SELECT 1 AS found FROM duckdb_indexes() WHERE {here} UNION ALL "
+        f"SELECT 1 FROM duckdb_columns() WHERE {here} AND comment IS NOT NULL"
+    )
+    return not run(connection, used, [target.schema, target.name])
+
+
 def _folded(*names: str) -> tuple[str, ...]:
     return tuple(map(duckdb_fold, names))
 

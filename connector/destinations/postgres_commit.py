@@ -104,6 +104,15 @@ class Commit:
         grown = table_columns.grow(
             POSTGRES, run, target, actual, columns, wanted, self._max_columns
         )
+        if grown.keys() != columns.keys():
+            table_columns.ours_last(
+                POSTGRES,
+                run,
+                target,
+                actual,
+                columns,
+                lambda: postgres_schema.unused(self._connection, target),
+            )
         if grown != columns:
             self._state.save_columns(table, grown)
         layout = PostgresLayout.of(

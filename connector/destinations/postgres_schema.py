@@ -72,6 +72,27 @@ def _described(connection: Connection, oid: int) -> Found:
     )
 
 
+def unused(connection: Connection, target: Target) -> bool:
+    """Whether a table is empty, and nothing of anybody else depends on its service columns.
+
+    That may be a view, an index, a trigger, statistics, a grant, a comment or a parent's column.
+    """
+    if connection.run(f"SELECT 1 AS found FROM {target.sql} LIMIT 1"):
+        return False
+    used = connection.run(
+        "SELECT 1 AS found FROM pg_attribute a "
+        "JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = $1 AND c.relname = $2 AND a.attname = ANY (string_to_array($3, ',')) "
+        "AND (a.attacl IS NOT NULL OR a.attinhcount > 0 "
+        "OR EXISTS (SELECT 1 FROM pg_depend d WHERE d.refclassid = 'pg_class'::regclass "
+        "AND d.refobjid = c.oid AND d.refobjsubid = a.attnum) "
+        "OR EXISTS (SELECT 1 FROM pg_description t WHERE t.classoid = 'pg_class'::regclass "
+        "AND t.objoid = c.oid AND t.objsubid = a.attnum)) LIMIT 1",
+        [target.schema, target.name, ",".join(POSTGRES.service)],
+    )
+    return not used
+
+
 def create(connection: Connection, target: Target, columns: Mapping[str, Column]) -> None:
     """Makes the table with its key columns, and its schema where absent."""
     for name in (target.schema, target.name):

@@ -122,6 +122,30 @@ def added(dialect: Dialect, target: Target, columns: Iterable[Column]) -> str:
     return f"ALTER TABLE {target.sql} {', '.join(each)}"
 
 
+def ours_last(
+    dialect: Dialect,
+    run: Run,
+    target: Target,
+    actual: Mapping[str, str],
+    columns: Mapping[str, Column],
+    unused: Callable[[], bool],
+) -> None:
+    """Moves the service columns behind those that a new table has just got.
+
+    A database adds columns at the end only, so they are dropped and added again. That is done
+    where the table was as the connector made it, with `actual` for `columns`, and `unused` says
+    that it is empty and nothing of anybody else depends on them.
+    """
+    fold = dialect.rules.fold
+    ours = {*map(fold, dialect.service), *(fold(column.name) for column in columns.values())}
+    if set(map(fold, actual)) != ours or not unused():
+        return
+    for name in dialect.service:
+        run(f"ALTER TABLE {target.sql} DROP COLUMN {quoted(name)}")
+    for name, sql in dialect.service.items():
+        run(f"ALTER TABLE {target.sql} ADD COLUMN {quoted(name)} {sql}")
+
+
 def _assign(
     dialect: Dialect,
     attributes: Iterable[str],

@@ -7,6 +7,8 @@ from typing import get_args
 import duckdb
 import pytest
 
+from connector import config as configuration
+from connector import job
 from connector.config_values import DuckDBVersion
 from connector.destinations.duckdb import DuckDBDestination
 from connector.errors import DestinationRefused
@@ -74,6 +76,19 @@ def test_a_file_of_a_killed_writer_keeps_its_format(path, version):
         assert number_of(path) == before
     tell(str(path)).shows(*FINAL)
     assert number_of(path) == before
+
+
+def test_the_configuration_asks_for_the_version(path):
+    config = configuration.load(
+        to=f"duckdb:///{path}",
+        tables=["orders"],
+        environment={"CONNECTOR_DESTINATION__STORAGE_VERSION": "v1.2.2"},
+    )
+    story = Story(job.open_destination(config, "orders"))
+    assert "DuckDB" in story.destination.check()
+    story.plan()
+    story.tail(put(A))
+    assert number_of(path) == READABLE["1.2"]
 
 
 def test_without_a_version_a_file_has_the_newest_format(path):
