@@ -10,7 +10,7 @@ from connector.core.cursors import SEGMENT, SHARD, Cursor
 from connector.core.keys import KeySchema
 from connector.core.schema import Type
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 class Phase(StrEnum):

@@ -15,7 +15,7 @@ from connector.core.state import Column, Committed, Load, Plan, TableState
 from connector.destinations import duckdb_schema, table_columns
 from connector.destinations.duckdb_check import DuckDBCheck
 from connector.destinations.duckdb_commit import Commit
-from connector.destinations.duckdb_connection import Connection, DuckDBFile, run, run_on_state
+from connector.destinations.duckdb_connection import Connection, DuckDBFile, run
 from connector.destinations.duckdb_errors import query_errors
 from connector.destinations.duckdb_query import answered
 from connector.destinations.duckdb_rows import count_rows, read_rows
@@ -89,7 +89,12 @@ class DuckDBDestination:
         with self._file.open(keep=keep) as connection:
             connection.execute("BEGIN TRANSACTION")
             state = _state_in(connection)
-            state.exists()
+            if state.outdated:
+                state.migrate()
+                failpoint("migrate.before_commit")
+                connection.execute("COMMIT")
+                failpoint("migrate.after_commit")
+                connection.execute("BEGIN TRANSACTION")
             yield connection, state
             failpoint(f"{step}.before_commit")
             connection.execute("COMMIT")
@@ -234,10 +239,7 @@ class DuckDBDestination:
 
 
 def _state_in(connection: Connection) -> State:
-    return State(
-        lambda sql, parameters: run_on_state(connection, sql, parameters),
-        lambda: duckdb_schema.state_names(connection),
-    )
+    return State(duckdb_schema.state_schema(connection))
 
 
 def _now() -> datetime:

@@ -15,7 +15,7 @@ from connector.core.needs import Need, Wanted
 from connector.core.schema import Kind
 from connector.core.state import Column
 from connector.destinations import duckdb_schema, table_columns, trial
-from connector.destinations.duckdb_connection import Connection, DuckDBFile, run, run_on_state
+from connector.destinations.duckdb_connection import Connection, DuckDBFile, run
 from connector.destinations.duckdb_schema import DUCKDB
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state import State
@@ -48,8 +48,10 @@ class DuckDBCheck:
         with self._rolled_back() as connection:
             state = _state_in(connection)
             known = state.tables() if state.exists() else None
+            if state.outdated:
+                state.migrate()
             state.create()
-            trial.try_state(lambda sql, parameters: run_on_state(connection, sql, parameters))
+            trial.try_state(duckdb_schema.state_schema(connection).execute)
         return trial.of_the_state(known)
 
     def _made(self) -> str:
@@ -111,10 +113,7 @@ def _value(part: Column) -> str:
 
 
 def _state_in(connection: Connection) -> State:
-    return State(
-        lambda sql, parameters: run_on_state(connection, sql, parameters),
-        lambda: duckdb_schema.state_names(connection),
-    )
+    return State(duckdb_schema.state_schema(connection))
 
 
 def _try_folder(folder: Path) -> None:

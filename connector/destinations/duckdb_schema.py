@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 import duckdb
+from sqlalchemy.schema import CreateSchema, CreateTable
+from sqlalchemy.sql.ddl import ExecutableDDLElement
 
 from connector.core.names import CHANGED_AT, COMMIT, DELETED, REST
 from connector.core.schema import (
@@ -18,7 +20,7 @@ from connector.core.schema import (
 )
 from connector.core.state import Column
 from connector.destinations.dialect import Dialect
-from connector.destinations.duckdb_connection import Connection, run
+from connector.destinations.duckdb_connection import Connection, run, run_on_state
 from connector.destinations.sql import (
     CHANGED_AT_TYPE,
     COMMIT_TYPE,
@@ -31,7 +33,7 @@ from connector.destinations.sql import (
     duckdb_widened,
     quoted,
 )
-from connector.destinations.state_tables import NAMES, SCHEMA, tables
+from connector.destinations.state_tables import SCHEMA, Schema, all_tables, definition, tables
 
 _DECIMALS = {
     f"DECIMAL({DECIMAL_DIGITS},{scale})": Type(Kind.DECIMAL, DECIMAL_DIGITS - scale, scale)
@@ -88,7 +90,8 @@ def state_names(connection: Connection) -> set[str]:
     if not schemas:
         return set()
     database = schemas[0]["database_name"]
-    present = {name for name in NAMES if _looked_up(connection, database, Target(SCHEMA, name))}
+    names = [table.name for table in all_tables()]
+    present = {name for name in names if _looked_up(connection, database, Target(SCHEMA, name))}
     if tables.name in present:
         return present
     sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = $1"
@@ -108,6 +111,20 @@ def unused(connection: Connection, target: Target) -> bool:
         f"SELECT 1 FROM duckdb_columns() WHERE {here} AND comment IS NOT NULL"
     )
     return not run(connection, used, [target.schema, target.name])
+
+
+def state_schema(connection: Connection) -> Schema:
+    """The schema of the state, in the transaction of a connection."""
+    return Schema(
+        execute=lambda sql, parameters: run_on_state(connection, sql, parameters),
+        listed=lambda: state_names(connection),
+        create=lambda: _execute(connection, CreateSchema(SCHEMA, if_not_exists=True)),
+        create_table=lambda table: _execute(connection, CreateTable(table)),
+    )
+
+
+def _execute(connection: Connection, element: ExecutableDDLElement) -> None:
+    run_on_state(connection, definition(element), ())
 
 
 def _folded(*names: str) -> tuple[str, ...]:

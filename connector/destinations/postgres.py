@@ -24,7 +24,7 @@ from connector.destinations.postgres_errors import Conflict
 from connector.destinations.postgres_query import answered
 from connector.destinations.postgres_rows import count_rows, read_rows
 from connector.destinations.postgres_schema import Found
-from connector.destinations.postgres_state import create_state, state_names
+from connector.destinations.postgres_state import state_schema
 from connector.destinations.postgres_types import POSTGRES
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state import State
@@ -82,15 +82,27 @@ class PostgresDestination:
         Steps with a lock in common take turns; which of them may go on, their cursors decide.
         """
         with self._server.open() as connection:
-            for name in locks:
-                sql = "SELECT pg_advisory_xact_lock($1::bigint)::text AS held"
-                connection.run(sql, [_lock_number(name)])
-            state = _state_in(connection)
-            state.exists()
-            yield connection, state
+            yield connection, self._begun(connection, locks)
             failpoint(f"{step}.before_commit")
             self._server.commit(connection)
             failpoint(f"{step}.after_commit")
+
+    def _begun(self, connection: Connection, locks: Sequence[str]) -> State:
+        """The state, under some locks; one of an earlier version is migrated before."""
+        _lock(connection, locks)
+        state = _state_in(connection)
+        if not state.outdated:
+            return state
+        # A transaction of its own, which waits for no table's lock while it has the state's.
+        connection.commit()
+        _lock(connection, [SCHEMA])
+        state = _state_in(connection)
+        if state.outdated:
+            state.migrate()
+        failpoint("migrate.before_commit")
+        self._server.commit(connection)
+        failpoint("migrate.after_commit")
+        return self._begun(connection, locks)
 
     def plan(self, plan: Plan) -> TableState:
         """Starts a generation and seeds all its cursors in one transaction."""
@@ -101,7 +113,7 @@ class PostgresDestination:
         if self._schema == SCHEMA:
             raise DestinationRefused(f"The schema {SCHEMA} is for the connector's own state.")
         with self._transaction("plan", SCHEMA, plan.table) as (connection, state):
-            create_state(connection)
+            state.create()
             before = state.header(plan.table)
             if plan.replaces != (before.plan_id if before else None):
                 raise moved(plan.table)
@@ -213,7 +225,13 @@ class PostgresDestination:
 
 
 def _state_in(connection: Connection) -> State:
-    return State(connection.run_on_state, lambda: state_names(connection))
+    return State(state_schema(connection))
+
+
+def _lock(connection: Connection, names: Sequence[str]) -> None:
+    for name in names:
+        sql = "SELECT pg_advisory_xact_lock($1::bigint)::text AS held"
+        connection.run(sql, [_lock_number(name)])
 
 
 def _again(work: Callable[[], Result]) -> Result:

@@ -12,7 +12,7 @@ from connector.core.state import Column
 from connector.destinations import postgres_schema, table_columns, trial
 from connector.destinations.postgres_connection import Connection, PostgresServer
 from connector.destinations.postgres_schema import Found
-from connector.destinations.postgres_state import create_state, state_names
+from connector.destinations.postgres_state import state_schema
 from connector.destinations.postgres_types import POSTGRES
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state import State
@@ -50,7 +50,9 @@ class PostgresCheck:
         with self._server.open() as connection:
             state = _state_in(connection)
             known = state.tables() if state.exists() else None
-            create_state(connection)
+            if state.outdated:
+                state.migrate()
+            state.create()
             trial.try_state(connection.run_on_state)
         return trial.of_the_state(known)
 
@@ -117,4 +119,4 @@ def _value(part: Column) -> str:
 
 
 def _state_in(connection: Connection) -> State:
-    return State(connection.run_on_state, lambda: state_names(connection))
+    return State(state_schema(connection))

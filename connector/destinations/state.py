@@ -1,7 +1,8 @@
 """What is remembered of each table, and every statement that reads or changes it."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -14,52 +15,84 @@ from connector.destinations import state_tables as t
 from connector.destinations.journal import Journal
 from connector.destinations.sql import Target
 from connector.destinations.state_header import Header, unreadable
-from connector.destinations.state_tables import Execute, compiled, insert
+from connector.destinations.state_migrations import STEPS
+from connector.destinations.state_tables import Schema, compiled, insert
 from connector.errors import StateRefused
 
 
 class State:
-    """The schema `_connector`, inside the transaction that `execute` runs in.
+    """The schema `_connector`, inside the transaction that `schema` runs in."""
 
-    `listed` says which tables the schema has: each database has a way that is quick in it.
-    """
-
-    def __init__(self, execute: Execute, listed: Callable[[], set[str]]) -> None:
-        self._execute = execute
-        self._listed = listed
-        self._found = False
-        self.journal = Journal(execute)
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._version: int | None = None
+        self.journal = Journal(schema.execute)
 
     def _run(self, statement: sa.sql.expression.ClauseElement) -> list[dict[str, Any]]:
-        return self._execute(*compiled(statement))
+        return self._schema.execute(*compiled(statement))
 
     def exists(self) -> bool:
         """Whether there is any state. Raises StateRefused where it is not one we can read."""
-        if self._found:
+        if self._version is not None:
             return True
-        names = self._listed()
+        names = self._schema.listed()
         if not names:
             return False
         if t.tables.name not in names:
             raise unreadable("it has no list of tables")
-        newest = self._run(sa.select(sa.func.max(t.tables.c.state_version).label("newest")))
-        version = newest[0]["newest"] or 0
-        if not isinstance(version, int):
-            raise unreadable("its version is no number")
+        version = self._found_version(names)
         if version > STATE_VERSION:
             raise StateRefused(
                 f"The state here has version {version}; this program knows {STATE_VERSION}.",
                 "Use the newer connector that wrote it. Nothing was changed.",
             )
-        if missing := sorted(t.NAMES - names):
+        if missing := sorted(t.names_of(version) - names):
             raise unreadable(f"it lacks {', '.join(missing)}")
-        self._found = True
+        self._version = version
         return True
 
+    def _found_version(self, names: set[str]) -> int:
+        # Version 1 has no list of migrations, and knows a newer state by the rows of its tables.
+        newest = [sa.select(sa.func.max(t.tables.c.state_version)).scalar_subquery()]
+        if t.migrations.name in names:
+            newest.append(sa.select(sa.func.max(t.migrations.c.version)).scalar_subquery())
+        found = self._run(sa.select(*(each.label(f"v{n}") for n, each in enumerate(newest))))
+        versions = [version for version in found[0].values() if version is not None]
+        if not all(isinstance(version, int) for version in versions):
+            raise unreadable("its version is no number")
+        return max([1, *map(int, versions)])
+
+    @property
+    def outdated(self) -> bool:
+        """Whether an earlier version wrote it. It can be read; to write, it is migrated first."""
+        return self.exists() and self._version != STATE_VERSION
+
+    def migrate(self) -> None:
+        """Brings the state of an earlier version to this one. It must exist."""
+        assert self.exists() and self._version is not None
+        for version in range(self._version + 1, STATE_VERSION + 1):
+            STEPS[version](self._schema)
+            self._record(version)
+        self._version = STATE_VERSION
+
+    def _record(self, version: int) -> None:
+        row = {"version": version, "applied_at": datetime.now(UTC)}
+        self._run(sa.insert(t.migrations).values(row))
+        self._run(sa.update(t.tables).values(state_version=version))
+
     def create(self) -> None:
-        """Makes the tables that are absent."""
-        for sql in t.creation():
-            self._execute(sql, ())
+        """Makes a state where there is none."""
+        if self.exists():
+            return
+        self._schema.create()
+        for table in t.all_tables():
+            self._schema.create_table(table)
+        self._record(STATE_VERSION)
+        self._version = STATE_VERSION
+
+    def _select(self, table: sa.Table) -> sa.Select[Any]:
+        """All of a table that this state has, which may be of an earlier version."""
+        return sa.select(*t.columns_of(table, self._version or STATE_VERSION))
 
     def tables(self) -> list[str]:
         """Source tables that have a state."""
@@ -74,7 +107,7 @@ class State:
 
     def header(self, table: str) -> Header | None:
         """The row of one table."""
-        rows = self._run(sa.select(t.tables).where(t.tables.c.table_name == table))
+        rows = self._run(self._select(t.tables).where(t.tables.c.table_name == table))
         if len(rows) > 1:
             raise unreadable("it has a table twice")
         if not rows:
@@ -127,7 +160,7 @@ class State:
     def columns(self, table: str) -> dict[str, Column]:
         """Where each attribute lives, in the order they were added."""
         rows = self._run(
-            sa.select(t.columns)
+            self._select(t.columns)
             .where(t.columns.c.table_name == table)
             .order_by(t.columns.c.position)
         )
@@ -174,7 +207,7 @@ class State:
 
     def _insert_cursors(self, table: str, cursors: Mapping[str, Cursor]) -> None:
         insert(
-            self._execute,
+            self._schema.execute,
             t.cursors,
             (
                 {
@@ -225,7 +258,7 @@ class State:
         """Replaces the map from attributes to columns."""
         self._forget(table, t.columns)
         insert(
-            self._execute,
+            self._schema.execute,
             t.columns,
             (
                 {

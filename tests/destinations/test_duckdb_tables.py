@@ -52,7 +52,7 @@ def by_hand(path: Path, *statements: str) -> list[tuple]:
 
 def test_81_a_newer_state_is_refused_untouched(story, path):
     story.tail(put(A))
-    by_hand(path, "UPDATE _connector.tables SET state_version = 2")
+    by_hand(path, "UPDATE _connector.tables SET state_version = 3")
     before = by_hand(path, "FROM _connector.tables")
     destination = story.destination
     for use in (
@@ -66,7 +66,7 @@ def test_81_a_newer_state_is_refused_untouched(story, path):
         lambda: destination.reset("orders", drop=True),
         lambda: list(destination.rows("orders")),
     ):
-        with pytest.raises(StateRefused, match="version 2"):
+        with pytest.raises(StateRefused, match="version 3"):
             use()
     assert by_hand(path, "FROM _connector.tables") == before
     assert by_hand(path, "SELECT id FROM orders") == [("a",)]
