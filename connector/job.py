@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from connector.config import Config
+from connector.core.spec import TableSpec
 from connector.core.state import ScanPlan, TableState
 from connector.destinations.duckdb import DuckDBDestination
 from connector.dynamodb.calls import Spending
@@ -59,14 +60,11 @@ def open_destination(config: Config, table: str | None = None, command: str = ""
     """The configured destination, ready for one table or for questions about all."""
     destination = config.destination
     url = destination.url
-    settings = config.tables.get(table) if table else None
-    max_columns = settings.max_columns if settings else 500
     if url.path is None:
         return _postgres()(
             url,
             destination.schema_name,
             lock_timeout=destination.lock_timeout,
-            max_columns=max_columns,
             command=command,
         )
     return DuckDBDestination(
@@ -76,7 +74,6 @@ def open_destination(config: Config, table: str | None = None, command: str = ""
         threads=destination.threads,
         memory_limit=destination.memory_limit,
         storage_version=destination.storage_version,
-        max_columns=max_columns,
         command=command,
     )
 
@@ -188,6 +185,7 @@ def open_segment_scan(
     *,
     plan_id: str,
     segments: int,
+    spec: TableSpec | None = None,
     progress: Progress,
     stop: Callable[[float], bool],
     credentials: Any = None,
@@ -200,7 +198,7 @@ def open_segment_scan(
     progress.planned(description.item_count, segments)
     return segment_scan(
         config,
-        ScanPlan(table, description.identity, plan_id, segments),
+        ScanPlan(table, description.identity, plan_id, segments, spec or config.tables[table].spec),
         progress,
         lambda: stop(0),
         workers=segments,

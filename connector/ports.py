@@ -10,7 +10,9 @@ import pyarrow as pa
 from connector.core.cursors import Batch, Cursor, Quarantined
 from connector.core.needs import Need, Wanted
 from connector.core.records import RecordsPage
+from connector.core.schema import Type
 from connector.core.shards import Listing, Shard
+from connector.core.spec import TableSpec
 from connector.core.state import Committed, Identity, Load, Plan, TableState
 
 
@@ -92,6 +94,13 @@ class Destination(Protocol):
         """Starts a generation and seeds all its cursors in one transaction.
 
         Raises CursorMoved where the generation it replaces is no longer the current one.
+        """
+        ...
+
+    def reconfigure(self, table: str, target: str, spec: TableSpec) -> TableState:
+        """Gives a table another name or another spec in one transaction, where its rows allow it.
+
+        Raises ConfigError, and changes nothing, where only a full refresh can.
         """
         ...
 
@@ -186,6 +195,10 @@ class Link(Protocol):
     @property
     def rows_schema(self) -> pa.Schema:
         """The schema of the rows, known without reading them."""
+        ...
+
+    def packed(self) -> Mapping[str, Type] | None:
+        """The types of the attributes in the rows' `rest`, read now; None where nobody told."""
         ...
 
     @property

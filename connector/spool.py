@@ -7,7 +7,7 @@ so the chain from the beginning is always valid, and following it is how a scan 
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -19,6 +19,8 @@ from pyarrow import ipc
 
 from connector.core.cursors import Cursor, Quarantined
 from connector.core.needs import Need, tried
+from connector.core.rows import packed_in, without_packed
+from connector.core.schema import Type
 from connector.errors import ConfigError, ConnectorError, StateRefused
 from connector.failpoints import failpoint
 from connector.spool_stores import LocalStore, Store, open_store
@@ -40,15 +42,23 @@ class ArrowLink:
     count: int
     quarantined: Sequence[Quarantined]
 
+    def packed(self) -> Mapping[str, Type] | None:
+        """The types of the attributes in the rows' `rest`; None where version 0.1.0 spooled it."""
+        with self._opened() as file:
+            return packed_in(ipc.open_file(file).schema)
+
     def rows(self) -> pa.Table:
         """The rows of this link."""
+        with self._opened() as file:
+            return ipc.open_file(file).read_all()
+
+    def _opened(self) -> pa.NativeFile:
         file = self.store.open(self.name)
         if file is None:
             raise StateRefused(
                 f"The spool has lost its file {self.name}.", "Run `connector snapshot` again."
             )
-        with file:
-            return ipc.open_file(file).read_all()
+        return file
 
 
 class ArrowSpool:
@@ -113,7 +123,7 @@ class ArrowSpool:
         return ArrowLink(
             store=self._store,
             name=name,
-            rows_schema=schema,
+            rows_schema=without_packed(schema),
             since=since,
             until=Cursor(about["until"], about["done"]),
             count=about["count"],

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -17,6 +16,7 @@ from connector.core.keys import KeySchema, item_of_key, key_of, key_text, key_te
 from connector.core.malformed import Malformed
 from connector.core.records import UNDECODABLE, FlawedRecord, Record, RecordsPage
 from connector.core.rows import CHANGED_AT, ITEM, KEPT, combine, with_service
+from connector.core.spec import Deletes
 from connector.core.wire import REPLICATION_PREFIX
 
 _REPLICATION = f'"{REPLICATION_PREFIX}'.encode()
@@ -40,18 +40,6 @@ class Counts:
     unchanged: int = 0
     quarantined: int = 0
     applied: int = 0
-
-
-class Deletes(StrEnum):
-    """What becomes of a row whose item was deleted.
-
-    `apply` deletes it. `soft` keeps it, marked `_deleted`. `ignore-ttl` keeps, marked, what expired
-    by its time to live, and deletes what somebody deleted.
-    """
-
-    APPLY = "apply"
-    SOFT = "soft"
-    IGNORE_TTL = "ignore-ttl"
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """A DuckDB file as destination: one process at a time, every commit one transaction."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,8 @@ import pyarrow as pa
 from connector.core.cursors import Batch, Quarantined
 from connector.core.names import COMMIT
 from connector.core.needs import Need, Wanted
-from connector.core.state import Column, Committed, Load, Plan, TableState
+from connector.core.spec import TableSpec
+from connector.core.state import Committed, Load, Plan, TableState
 from connector.destinations import duckdb_schema, table_columns
 from connector.destinations.duckdb_check import DuckDBCheck
 from connector.destinations.duckdb_commit import Commit
@@ -19,13 +20,13 @@ from connector.destinations.duckdb_connection import Connection, DuckDBFile, run
 from connector.destinations.duckdb_errors import query_errors
 from connector.destinations.duckdb_query import answered
 from connector.destinations.duckdb_rows import count_rows, read_rows
-from connector.destinations.duckdb_schema import DUCKDB
+from connector.destinations.duckdb_schema import DUCKDB, DuckDBTables
+from connector.destinations.reshape import Reshape
 from connector.destinations.sql import Target, duckdb_fold, quoted
 from connector.destinations.state import State
-from connector.destinations.state_header import Header
 from connector.destinations.state_tables import SCHEMA
 from connector.destinations.statement import one_statement
-from connector.destinations.step import check_key, moved, refuse_shared, unknown
+from connector.destinations.step import moved, unknown
 from connector.errors import ConfigError, DestinationRefused
 from connector.failpoints import failpoint
 
@@ -38,8 +39,7 @@ DEFAULT_MEMORY_LIMIT = "300MB"
 class DuckDBDestination:
     """Tables and their state in one DuckDB file. `lock_timeout` is in seconds.
 
-    The file is open only while an operation runs. `max_columns` bounds the attributes with a
-    column of their own; further ones go to `_rest`. `storage_version` is the oldest DuckDB, such as
+    The file is open only while an operation runs. `storage_version` is the oldest DuckDB, such as
     1.4, that must be able to read the file.
     """
 
@@ -52,7 +52,6 @@ class DuckDBDestination:
         threads: int | None = None,
         memory_limit: str | None = None,
         storage_version: str | None = None,
-        max_columns: int = 500,
         run_id: str = "",
         command: str = "",
     ) -> None:
@@ -64,7 +63,6 @@ class DuckDBDestination:
             storage_version=storage_version,
         )
         self._schema = schema
-        self._max_columns = max_columns
         self._run = (run_id or uuid4().hex, command)
 
     def read(self, table: str) -> TableState | None:
@@ -102,56 +100,48 @@ class DuckDBDestination:
 
     def plan(self, plan: Plan) -> TableState:
         """Starts a generation and seeds all its cursors in one transaction."""
-        target = Target(self._schema, plan.target)
-        if duckdb_fold(self._schema) == SCHEMA:
-            raise DestinationRefused(f"The schema {SCHEMA} is for the connector's own state.")
+        target = self._target(plan.target)
         with self._transaction("plan") as (connection, state):
             state.create()
             before = state.header(plan.table)
             if plan.replaces != (before.plan_id if before else None):
                 raise moved(plan.table)
-            arn = plan.identity.table_arn
-            refuse_shared(state, plan.table, arn, target, duckdb_schema.same_target)
-            columns = self._columns_to_start_with(connection, state, plan, target, before)
+            Reshape(DuckDBTables(connection), state).begin(plan, target, before)
             newest = run(connection, f"SELECT max({quoted(COMMIT)}) AS newest FROM {target.sql}")[
                 0
             ]["newest"]
             commit = max(newest or 0, before.commit if before else 0) + 1
             generation = (before.generation if before else 0) + 1
             state.start(plan, target, generation, commit)
-            state.save_columns(plan.table, columns)
             state.journal.count(self._run, plan.table, _now(), (0, 0, 0))
             planned = state.read(plan.table)
         if planned is None:
             raise moved(plan.table)
         return planned
 
-    def _columns_to_start_with(
-        self,
-        connection: Connection,
-        state: State,
-        plan: Plan,
-        target: Target,
-        before: Header | None,
-    ) -> Mapping[str, Column]:
-        actual = duckdb_schema.describe(connection, target)
-        if not actual:
-            columns = table_columns.key_columns(DUCKDB, plan.identity.keys)
-            duckdb_schema.create(connection, target, columns)
-            return columns
-        if before is None or not duckdb_schema.same_target(before.target, target):
-            return table_columns.adopt(DUCKDB, target, actual, plan.identity.keys)
-        check_key(before, plan)
-        columns = state.columns(plan.table)
-        table_columns.verify(DUCKDB, target, actual, columns)
-        return columns
+    def reconfigure(self, table: str, target: str, spec: TableSpec) -> TableState:
+        """Applies a changed configuration in one transaction, where the rows allow it."""
+        wanted = self._target(target)
+        if not self._file.exists():
+            raise unknown(table)
+        with self._transaction("reconfigure") as (connection, state):
+            Reshape(DuckDBTables(connection), state).reconfigure(table, wanted, spec)
+            changed = state.read(table)
+        if changed is None:
+            raise moved(table)
+        return changed
+
+    def _target(self, name: str) -> Target:
+        if duckdb_fold(self._schema) == SCHEMA:
+            raise DestinationRefused(f"The schema {SCHEMA} is for the connector's own state.")
+        return Target(self._schema, name)
 
     def commit(self, batch: Batch) -> Committed:
         """Merges rows and moves cursors in one transaction."""
         if not self._file.exists():
             raise moved(batch.table)
         with self._transaction("commit", keep=batch.more) as (connection, state):
-            commit = Commit(connection, state, batch, self._run, self._max_columns)
+            commit = Commit(connection, state, batch, self._run)
             return commit.batch(batch)
 
     def release(self) -> None:
@@ -165,7 +155,7 @@ class DuckDBDestination:
         if not self._file.exists():
             raise moved(load.table)
         with self._transaction("load") as (connection, state):
-            commit = Commit(connection, state, load, self._run, self._max_columns)
+            commit = Commit(connection, state, load, self._run)
             return commit.load(load, rows, quarantined)
 
     def rows(self, table: str) -> Generator[pa.RecordBatch, None, None]:
@@ -174,17 +164,18 @@ class DuckDBDestination:
         Rows that are marked as deleted are left out.
         """
         with self._reading(table) as (connection, state, target):
-            columns = state.columns(table)
+            columns, retired = state.all_columns(table)
             actual = duckdb_schema.describe(connection, target)
             table_columns.verify(DUCKDB, target, actual, columns)
-            yield from read_rows(connection, target, columns, actual)
+            yield from read_rows(connection, target, columns, retired, actual)
 
     def count(self, table: str) -> int:
         """How many rows the table has, without those marked as deleted."""
         with self._reading(table) as (connection, state, target):
             actual = duckdb_schema.describe(connection, target)
-            table_columns.verify(DUCKDB, target, actual, state.columns(table))
-            return count_rows(connection, target, actual)
+            columns = state.columns(table)
+            table_columns.verify(DUCKDB, target, actual, columns)
+            return count_rows(connection, target, columns, actual)
 
     @contextmanager
     def _reading(self, table: str) -> Iterator[tuple[Connection, State, Target]]:

@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -13,6 +13,7 @@ import duckdb
 from connector.core.names import COMMIT
 from connector.core.needs import Need, Wanted
 from connector.core.schema import Kind
+from connector.core.spec import TableSpec
 from connector.core.state import Column
 from connector.destinations import duckdb_schema, table_columns, trial
 from connector.destinations.duckdb_connection import Connection, DuckDBFile, run
@@ -56,7 +57,7 @@ class DuckDBCheck:
 
     def _made(self) -> str:
         target = trial.throw_away(self._schema)
-        columns = table_columns.key_columns(DUCKDB, trial.KEY)
+        columns = table_columns.key_columns(DUCKDB, trial.KEY, TableSpec())
         with self._rolled_back() as connection:
             duckdb_schema.create(connection, target, columns)
             actual = duckdb_schema.describe(connection, target)
@@ -73,7 +74,7 @@ class DuckDBCheck:
                 table_columns.verify(DUCKDB, place.target, actual, place.columns)
             elif not actual or not place.keys:
                 return trial.not_ours_yet(place, bool(actual))
-            columns = place.columns or table_columns.adopt(DUCKDB, place.target, actual, place.keys)
+            columns = place.columns or _adopted(place, actual)
             trial.try_column(DUCKDB, connection.execute, place.target)
             _insert(connection, place.target, [columns[key.name] for key in place.keys])
         return f"{place.target} takes rows and columns ({len(actual)} so far)"
@@ -97,6 +98,11 @@ class DuckDBCheck:
             raise _of_the_folder(self._file.path.parent, error) from error
         with made as folder:
             yield self._file.beside(Path(folder))
+
+
+def _adopted(place: trial.Place, actual: Mapping[str, str]) -> Mapping[str, Column]:
+    """The columns of a table whose state was forgotten: of them only the key matters here."""
+    return table_columns.adopt(DUCKDB, place.target, actual, place.keys, marked=False)
 
 
 def _insert(connection: Connection, target: Target, key: Iterable[Column]) -> None:

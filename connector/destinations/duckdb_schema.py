@@ -1,5 +1,6 @@
 """Replicated tables in DuckDB: described and made."""
 
+import sys
 from collections.abc import Mapping
 
 import duckdb
@@ -18,7 +19,8 @@ from connector.core.schema import (
     Kind,
     Type,
 )
-from connector.core.state import Column
+from connector.core.state import Column, Plan
+from connector.destinations import table_columns
 from connector.destinations.dialect import Dialect
 from connector.destinations.duckdb_connection import Connection, run, run_on_state
 from connector.destinations.sql import (
@@ -34,6 +36,7 @@ from connector.destinations.sql import (
     quoted,
 )
 from connector.destinations.state_tables import SCHEMA, Schema, all_tables, definition, tables
+from connector.errors import ConfigError
 
 _DECIMALS = {
     f"DECIMAL({DECIMAL_DIGITS},{scale})": Type(Kind.DECIMAL, DECIMAL_DIGITS - scale, scale)
@@ -59,6 +62,7 @@ DUCKDB = Dialect(
         "N": {"BIGINT": INTEGER, "JSON": NUMBER, **_DECIMALS},
         "B": {"BLOB": BINARY},
     },
+    max_columns=sys.maxsize,
 )
 
 
@@ -143,3 +147,93 @@ def create(connection: Connection, target: Target, columns: Mapping[str, Column]
     body = ", ".join(f"{quoted(name)} {sql}" for name, sql in types.items())
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(target.schema)}")
     connection.execute(f"CREATE TABLE {target.sql} ({body})")
+
+
+class DuckDBTables:
+    """The replicated tables of a DuckDB file, in the transaction of a connection."""
+
+    dialect = DUCKDB
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def run(self, sql: str) -> object:
+        """Runs a statement that has no answer."""
+        return self._connection.execute(sql)
+
+    def actual(self, target: Target) -> Mapping[str, str]:
+        """SQL types by column; empty where there is no such table."""
+        return describe(self._connection, target)
+
+    def taken(self, target: Target) -> bool:
+        """Whether a table or a view has this name."""
+        return bool(self.actual(target))
+
+    def same(self, one: Target, other: Target) -> bool:
+        """Whether DuckDB takes both for the same table."""
+        return same_target(one, other)
+
+    def move(self, have: Target, want: Target) -> None:
+        """Renames a table; into another schema it is copied, which DuckDB has no other way for."""
+        self._refuse_indexed(have)
+        if duckdb_fold(have.schema) == duckdb_fold(want.schema):
+            if have.name != want.name:
+                self.run(f"ALTER TABLE {have.sql} RENAME TO {quoted(want.name)}")
+            return
+        self.run(f"CREATE SCHEMA IF NOT EXISTS {quoted(want.schema)}")
+        body = ", ".join(
+            f"{quoted(name)} {DELETED_TYPE if self._is_mark(have, name) else sql}"
+            for name, sql in self.actual(have).items()
+        )
+        self.run(f"CREATE TABLE {want.sql} ({body})")
+        self.run(f"INSERT INTO {want.sql} SELECT * FROM {have.sql}")
+        self.run(f"DROP TABLE {have.sql}")
+
+    def _refuse_indexed(self, target: Target) -> None:
+        found = run(
+            self._connection,
+            "SELECT count(*) AS n FROM (SELECT table_name FROM duckdb_indexes() "
+            "WHERE database_name = current_database() AND schema_name = $1 AND table_name = $2 "
+            "UNION ALL SELECT table_name FROM duckdb_constraints() "
+            "WHERE database_name = current_database() AND schema_name = $1 AND table_name = $2)",
+            [target.schema, target.name],
+        )
+        if found[0]["n"]:
+            raise ConfigError(
+                f"The table {target} has an index or a constraint, so it cannot be renamed.",
+                "Nothing was changed. Drop it and run again, or keep the old name.",
+            )
+
+    def marked(self, target: Target, since: int) -> bool:
+        """Whether a row is marked as deleted by a commit after `since`."""
+        sql = (
+            f"SELECT 1 FROM {target.sql} WHERE {quoted(DELETED)} AND {quoted(COMMIT)} > $1 LIMIT 1"
+        )
+        return bool(run(self._connection, sql, [since]))
+
+    def create(self, target: Target, columns: Mapping[str, Column]) -> None:
+        """Makes a table with its key columns."""
+        create(self._connection, target, columns)
+
+    def adopt(self, target: Target, plan: Plan) -> dict[str, Column]:
+        """The columns of a table whose state was forgotten."""
+        actual = self.actual(target)
+        marked = self._is_mark(target, DELETED)
+        return table_columns.adopt(DUCKDB, target, actual, plan.identity.keys, marked)
+
+    def _is_mark(self, target: Target, name: str) -> bool:
+        """Whether a column marks rows: an attribute's has no default."""
+        if duckdb_fold(name) != DELETED:
+            return False
+        found = run(
+            self._connection,
+            "SELECT column_default AS told FROM duckdb_columns() "
+            "WHERE database_name = current_database() AND schema_name = $1 AND table_name = $2 "
+            "AND lower(column_name) = $3",
+            [target.schema, target.name, DELETED],
+        )
+        return bool(found and found[0]["told"])
+
+    def verify(self, target: Target, columns: Mapping[str, Column], plan: Plan) -> None:
+        """Raises DestinationRefused where a table is not as the connector left it."""
+        table_columns.verify(DUCKDB, target, self.actual(target), columns)

@@ -1,6 +1,6 @@
 """Every spooled row of a generation into a DuckDB table, in bounded memory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import duckdb
@@ -11,6 +11,7 @@ from connector.destinations import table_columns
 from connector.destinations.duckdb_connection import Connection, changed, run
 from connector.destinations.duckdb_schema import DUCKDB
 from connector.destinations.feed import Feed
+from connector.destinations.growth import Growth
 from connector.destinations.layout import Layout
 from connector.destinations.merge import insert_sql, not_streamed
 from connector.destinations.sql import NEWEST, OUTER, STAGED, SURPLUS, TWICE, quoted
@@ -33,6 +34,8 @@ class Loading:
         self._layout = layout
         self._start = start_commit
         self._commit = commit
+        self.left_over = False
+        """Whether an attribute of a row had no column."""
 
     def insert(self, tables: Iterable[pa.Table], plain: bool) -> int:
         """Adds the rows; those that the stream has overtaken only where `plain` says none are."""
@@ -43,6 +46,7 @@ class Loading:
                 table_columns.add(DUCKDB, self._connection.execute, self._layout.target, REST)
                 self._layout = replace(self._layout, rest=True)
             inserted += self._insert(feed, plain)
+        self.left_over = feed.left_over
         return inserted
 
     def _insert(self, feed: Feed, plain: bool) -> int:
@@ -100,6 +104,17 @@ class Loading:
     def _count(self, condition: str) -> int:
         sql = f"SELECT count(*) AS n FROM {self._layout.target.sql} AS {OUTER} WHERE {condition}"
         return int(run(self._connection, sql, [self._start])[0]["n"])
+
+    def tidy(self, growth: Growth) -> None:
+        """Drops the columns that only rows of earlier generations had something in."""
+        target = self._layout.target
+
+        def filled(names: Sequence[str]) -> dict[str, bool]:
+            counts = ", ".join(f"count({quoted(name)}) AS c{n}" for n, name in enumerate(names))
+            found = run(self._connection, f"SELECT {counts} FROM {target.sql}")[0]
+            return dict(zip(names, map(bool, found.values()), strict=True))
+
+        growth.tidy(filled)
 
     def repair(self) -> int:
         """Keeps the newest of loaded rows that share a key; returns how many others there were.

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -15,22 +15,22 @@ from connector.config_url import DestinationUrl
 from connector.core.cursors import Batch, Quarantined
 from connector.core.names import COMMIT
 from connector.core.needs import Need, Wanted
-from connector.core.state import Column, Committed, Load, Plan, TableState
-from connector.destinations import postgres_schema, table_columns
+from connector.core.spec import TableSpec
+from connector.core.state import Committed, Load, Plan, TableState
+from connector.destinations import postgres_schema
 from connector.destinations.postgres_check import PostgresCheck
 from connector.destinations.postgres_commit import Commit
 from connector.destinations.postgres_connection import Connection, PostgresServer
 from connector.destinations.postgres_errors import Conflict
 from connector.destinations.postgres_query import answered
 from connector.destinations.postgres_rows import count_rows, read_rows
-from connector.destinations.postgres_schema import Found
+from connector.destinations.postgres_schema import Found, PostgresTables
 from connector.destinations.postgres_state import state_schema
-from connector.destinations.postgres_types import POSTGRES
+from connector.destinations.reshape import Reshape
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state import State
-from connector.destinations.state_header import Header
 from connector.destinations.state_tables import SCHEMA
-from connector.destinations.step import check_key, moved, refuse_shared, unknown
+from connector.destinations.step import moved, unknown
 from connector.errors import DestinationRefused, Unreachable
 from connector.failpoints import failpoint
 
@@ -43,10 +43,7 @@ Result = TypeVar("Result")
 
 
 class PostgresDestination:
-    """Tables and their state in one Postgres database. `lock_timeout` is in seconds.
-
-    `max_columns` bounds the attributes with a column of their own; further ones go to `_rest`.
-    """
+    """Tables and their state in one Postgres database. `lock_timeout` is in seconds."""
 
     def __init__(
         self,
@@ -54,13 +51,11 @@ class PostgresDestination:
         schema: str = "public",
         *,
         lock_timeout: float = 60.0,
-        max_columns: int = 500,
         run_id: str = "",
         command: str = "",
     ) -> None:
         self._server = PostgresServer(url, lock_timeout)
         self._schema = schema
-        self._max_columns = max_columns
         self._run = (run_id or uuid4().hex, command)
 
     def read(self, table: str) -> TableState | None:
@@ -109,48 +104,41 @@ class PostgresDestination:
         return _again(lambda: self._plan(plan))
 
     def _plan(self, plan: Plan) -> TableState:
-        target = Target(self._schema, plan.target)
-        if self._schema == SCHEMA:
-            raise DestinationRefused(f"The schema {SCHEMA} is for the connector's own state.")
+        target = self._target(plan.target)
         with self._transaction("plan", SCHEMA, plan.table) as (connection, state):
             state.create()
             before = state.header(plan.table)
             if plan.replaces != (before.plan_id if before else None):
                 raise moved(plan.table)
-            arn = plan.identity.table_arn
-            refuse_shared(state, plan.table, arn, target, postgres_schema.same_target)
-            columns = self._columns_to_start_with(connection, state, plan, target, before)
+            Reshape(PostgresTables(connection), state).begin(plan, target, before)
             sql = f"SELECT max({quoted(COMMIT)}) AS newest FROM {target.sql}"
             newest = connection.run(sql)[0]["newest"] or 0
             commit = max(newest, before.commit if before else 0) + 1
             generation = (before.generation if before else 0) + 1
             state.start(plan, target, generation, commit)
-            state.save_columns(plan.table, columns)
             state.journal.count(self._run, plan.table, datetime.now(UTC), (0, 0, 0))
             planned = state.read(plan.table)
         if planned is None:
             raise moved(plan.table)
         return planned
 
-    def _columns_to_start_with(
-        self,
-        connection: Connection,
-        state: State,
-        plan: Plan,
-        target: Target,
-        before: Header | None,
-    ) -> Mapping[str, Column]:
-        found = postgres_schema.describe(connection, target)
-        if not found.columns:
-            columns = table_columns.key_columns(POSTGRES, plan.identity.keys)
-            postgres_schema.create(connection, target, columns)
-            return columns
-        if before is None or before.target != target:
-            return postgres_schema.adopt(target, found, plan.identity.keys)
-        check_key(before, plan)
-        columns = state.columns(plan.table)
-        postgres_schema.verify(target, found, columns, plan.identity.keys)
-        return columns
+    def reconfigure(self, table: str, target: str, spec: TableSpec) -> TableState:
+        """Applies a changed configuration in one transaction, where the rows allow it."""
+        return _again(lambda: self._reconfigure(table, target, spec))
+
+    def _reconfigure(self, table: str, target: str, spec: TableSpec) -> TableState:
+        wanted = self._target(target)
+        with self._transaction("reconfigure", SCHEMA, table) as (connection, state):
+            Reshape(PostgresTables(connection), state).reconfigure(table, wanted, spec)
+            changed = state.read(table)
+        if changed is None:
+            raise moved(table)
+        return changed
+
+    def _target(self, name: str) -> Target:
+        if self._schema == SCHEMA:
+            raise DestinationRefused(f"The schema {SCHEMA} is for the connector's own state.")
+        return Target(self._schema, name)
 
     def commit(self, batch: Batch) -> Committed:
         """Merges rows and moves cursors in one transaction."""
@@ -158,7 +146,7 @@ class PostgresDestination:
 
     def _commit(self, batch: Batch) -> Committed:
         with self._transaction("commit", batch.table) as (connection, state):
-            commit = Commit(connection, state, batch, self._run, self._max_columns)
+            commit = Commit(connection, state, batch, self._run)
             return commit.batch(batch)
 
     def release(self) -> None:
@@ -169,7 +157,7 @@ class PostgresDestination:
     ) -> Committed:
         """Puts every spooled row in the table in one transaction and ends the loading phase."""
         with self._transaction("load", load.table) as (connection, state):
-            commit = Commit(connection, state, load, self._run, self._max_columns)
+            commit = Commit(connection, state, load, self._run)
             return commit.load(load, rows, quarantined)
 
     def rows(self, table: str) -> Generator[pa.RecordBatch, None, None]:
@@ -178,12 +166,13 @@ class PostgresDestination:
         Rows that are marked as deleted are left out.
         """
         with self._reading(table) as (connection, state, target, found):
-            yield from read_rows(connection, target, state.columns(table), found.columns)
+            columns, retired = state.all_columns(table)
+            yield from read_rows(connection, target, columns, retired, found.columns)
 
     def count(self, table: str) -> int:
         """How many rows the table has, without those marked as deleted."""
-        with self._reading(table) as (connection, _, target, found):
-            return count_rows(connection, target, found.columns)
+        with self._reading(table) as (connection, state, target, found):
+            return count_rows(connection, target, state.columns(table), found.columns)
 
     @contextmanager
     def _reading(self, table: str) -> Iterator[tuple[Connection, State, Target, Found]]:

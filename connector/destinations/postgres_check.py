@@ -8,6 +8,7 @@ import pyarrow as pa
 from connector.core.names import CHANGED_AT, COMMIT
 from connector.core.needs import Need, Wanted
 from connector.core.schema import Kind
+from connector.core.spec import TableSpec
 from connector.core.state import Column
 from connector.destinations import postgres_schema, table_columns, trial
 from connector.destinations.postgres_connection import Connection, PostgresServer
@@ -61,7 +62,7 @@ class PostgresCheck:
         target = trial.throw_away(self._schema)
         with self._server.open() as connection:
             postgres_schema.create(
-                connection, target, table_columns.key_columns(POSTGRES, trial.KEY)
+                connection, target, table_columns.key_columns(POSTGRES, trial.KEY, TableSpec())
             )
             found = postgres_schema.describe(connection, target)
             rows = pa.table({"id": ["a"], COMMIT: [0]})

@@ -14,7 +14,7 @@ from connector.core.state import STATE_VERSION, Column, Phase, Plan, TableState
 from connector.destinations import state_tables as t
 from connector.destinations.journal import Journal
 from connector.destinations.sql import Target
-from connector.destinations.state_header import Header, unreadable
+from connector.destinations.state_header import Header, spelled, unreadable
 from connector.destinations.state_migrations import STEPS
 from connector.destinations.state_tables import Schema, compiled, insert
 from connector.errors import StateRefused
@@ -141,6 +141,8 @@ class State:
             committed_at=header.committed_at,
             quarantined=self.journal.quarantined(header),
             problem=header.problem,
+            spec=header.made_with(),
+            target_schema=header.target_schema,
         )
 
     def cursors(self, table: str, partitions: Sequence[str] | None = None) -> dict[str, Cursor]:
@@ -159,18 +161,27 @@ class State:
 
     def columns(self, table: str) -> dict[str, Column]:
         """Where each attribute lives, in the order they were added."""
+        return self.all_columns(table)[0]
+
+    def retired(self, table: str) -> dict[str, Column]:
+        """Columns of an earlier generation's rows, for attributes that this one packs."""
+        return self.all_columns(table)[1]
+
+    def all_columns(self, table: str) -> tuple[dict[str, Column], dict[str, Column]]:
+        """The columns in use and the retired ones."""
         rows = self._run(
             self._select(t.columns)
             .where(t.columns.c.table_name == table)
             .order_by(t.columns.c.position)
         )
+        found: tuple[dict[str, Column], dict[str, Column]] = ({}, {})
         try:
-            return {
-                _read(row["attribute"]): Column(row["column_name"], parse(row["type"]))
-                for row in rows
-            }
+            for row in rows:
+                column = Column(row["column_name"], parse(row["type"]))
+                found[bool(row.get("retired"))][_read(row["attribute"])] = column
         except (ValueError, AttributeError) as error:
             raise unreadable("a column's type is damaged or unknown") from error
+        return found
 
     def start(self, plan: Plan, target: Target, generation: int, commit: int) -> None:
         """Replaces a table's row and cursors by a new generation's."""
@@ -193,6 +204,8 @@ class State:
             "commit": commit,
             "state_version": STATE_VERSION,
             "planned_at": plan.planned_at,
+            "spec": spelled(plan.spec),
+            "overflowed": False,
         }
         self._run(sa.insert(t.tables).values(row))
         self._insert_cursors(plan.table, plan.cursors)
@@ -254,9 +267,16 @@ class State:
         """Changes columns of a table's row."""
         self._run(sa.update(t.tables).where(t.tables.c.table_name == table).values(**changes))
 
-    def save_columns(self, table: str, columns: Mapping[str, Column]) -> None:
-        """Replaces the map from attributes to columns."""
+    def save_columns(
+        self,
+        table: str,
+        columns: Mapping[str, Column],
+        retired: Mapping[str, Column] | None = None,
+    ) -> None:
+        """Replaces the map from attributes to columns; retired ones stay unless they are given."""
+        retired = self.retired(table) if retired is None else retired
         self._forget(table, t.columns)
+        every = {**columns, **retired}
         insert(
             self._schema.execute,
             t.columns,
@@ -267,8 +287,9 @@ class State:
                     "column_name": column.name,
                     "type": column.type.text(),
                     "position": position,
+                    "retired": attribute in retired,
                 }
-                for position, (attribute, column) in enumerate(columns.items())
+                for position, (attribute, column) in enumerate(every.items())
             ),
         )
 

@@ -1,9 +1,10 @@
 """The next commit of a table as its state sees it: cursors compared and moved, work counted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from connector.core.cursors import Batch, Cursor, Quarantined
+from connector.core.spec import TableSpec
 from connector.core.state import Committed, Load, Phase, Plan
 from connector.destinations.sql import Target
 from connector.destinations.state import State
@@ -74,6 +75,10 @@ class Step:
             raise moved(of.table)
         if isinstance(of, Load) and header.phase is not Phase.LOADING:
             raise moved(of.table)
+        spec = header.made_with()
+        if isinstance(of, Batch) and None not in (spec, of.spec) and spec != of.spec:
+            raise moved(of.table)
+        self.spec = spec or TableSpec()
         self.header: Header = header
         self.number = header.commit + 1
         self._state = state
@@ -111,11 +116,17 @@ class Step:
             loaded_at=self._now,
         )
 
-    def end(self, written: int, deleted: int, bad: Sequence[Quarantined]) -> Committed:
+    def end(
+        self,
+        written: int,
+        deleted: int,
+        bad: Sequence[Quarantined],
+        renamed: Mapping[str, str],
+    ) -> Committed:
         """Keeps what could not be stored, and counts."""
         table = self.header.table_name
         self._state.update(table, commit=self.number, committed_at=self._now)
         kept = self._state.journal.quarantine(self.header, self.number, bad, self._now)
         counts = (written, deleted, kept)
         self._state.journal.count(self._run, table, self._now, counts)
-        return Committed(self.number, *counts)
+        return Committed(self.number, *counts, renamed)

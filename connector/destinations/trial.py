@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from connector.core.keys import KeyAttribute, KeySchema
 from connector.core.needs import Need, Wanted, tried, untried
 from connector.core.schema import INTEGER, NUMBER
+from connector.core.spec import TableSpec
 from connector.core.state import Column
 from connector.destinations import state_tables as t
 from connector.destinations import table_columns
@@ -114,9 +115,13 @@ def try_columns(
     dialect: Dialect, run: table_columns.Run, target: Target, actual: dict[str, str]
 ) -> None:
     """Adds a column to a throw-away table, and widens it, as a run does for an attribute."""
-    columns = table_columns.key_columns(dialect, KEY)
+    spec = TableSpec()
+    columns = table_columns.key_columns(dialect, KEY, spec)
     for type_ in (INTEGER, NUMBER):
-        columns = table_columns.grow(dialect, run, target, actual, columns, {"n": type_}, 10)
+        wanted = {"n": type_}
+        columns = table_columns.grow(
+            dialect, run, target, actual, columns, wanted, 10, spec.service
+        )
 
 
 def try_column(dialect: Dialect, run: table_columns.Run, target: Target) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 from connector.core.cursors import Cursor, segment_partition, shard_partition
+from connector.core.spec import TableSpec
 from connector.core.state import Identity, Plan, TableState
 from connector.errors import WAYS_OUT, HistoryLost, no_stream
 from connector.failpoints import failpoint
@@ -23,6 +24,7 @@ def plan(
     destination: Destination,
     table: str,
     target: str,
+    spec: TableSpec,
     *,
     segments: int | None,
     workers: int,
@@ -57,6 +59,7 @@ def plan(
             planned_at=now,
             cursors=cursors,
             replaces=replaces,
+            spec=spec,
         )
     )
     failpoint("plan.after_commit")

@@ -9,8 +9,9 @@ from types import TracebackType
 from connector.config import Tail as TailConfig
 from connector.core.cursors import SHARD, Batch, Cursor, Span, shard_partition
 from connector.core.encoder import Encoder
-from connector.core.fold import Counts, Deletes, Fold
+from connector.core.fold import Counts, Fold
 from connector.core.shards import OVERLAP, Shard, forgettable, read_through
+from connector.core.spec import TableSpec
 from connector.core.state import Phase, TableState
 from connector.errors import CursorMoved
 from connector.failpoints import failpoint
@@ -18,6 +19,7 @@ from connector.pipeline.alarm import LagAlarm
 from connector.pipeline.committing import Committing
 from connector.pipeline.discovery import Discovery
 from connector.pipeline.interpreter import busy
+from connector.pipeline.names import tell_renamed
 from connector.pipeline.pace import Pace
 from connector.pipeline.position import Position, Turn
 from connector.pipeline.reading import Reading
@@ -44,7 +46,6 @@ class Tail:
     quarantine_limit: int
     pause: Callable[[float], bool]
     """Waits so many seconds; true where the run was asked to end."""
-    deletes: Deletes = Deletes.APPLY
 
     def __post_init__(self) -> None:
         self._reading = Reading(self.source, self.config)
@@ -154,6 +155,12 @@ class Tail:
             raise CursorMoved(
                 f"Another run started {self.state.table} anew.", "Run the same command again."
             )
+        if state.spec != self.state.spec:
+            raise CursorMoved(
+                f"Another run keeps {self.state.table} in another way, as the configuration says "
+                "now.",
+                "Run the same command again.",
+            )
         self.restart(state)
 
     def caught_up(self) -> bool:
@@ -224,7 +231,8 @@ class Tail:
 
     def _fold(self) -> Fold:
         horizon = (self.state.planned_at - OVERLAP).timestamp()
-        return Fold(self.state.identity.keys, self.encoder, self.deletes, horizon)
+        spec = self.state.spec or TableSpec()
+        return Fold(self.state.identity.keys, self.encoder, spec.deletes, horizon)
 
     def _commit(self, fold: Fold, turns: Sequence[Turn], force: bool = False) -> None:
         """Begins the commit of a round, and awaits it unless there is more to read meanwhile."""
@@ -258,6 +266,7 @@ class Tail:
                 consistent_since=consistent,
                 forgotten=[SHARD + shard for shard in forgotten],
                 more=self._more and not force,
+                spec=self.state.spec,
             )
         )
         if force or not self._more:
@@ -276,6 +285,7 @@ class Tail:
         if settled is None:
             return
         batch, committed = settled
+        tell_renamed(self.state.table, committed.renamed)
         self._rivals, self._committed_at = 0, self.source.now()
         for span in batch.spans:
             shard = span.partition.removeprefix(SHARD)

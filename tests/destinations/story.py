@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,10 +20,11 @@ from connector.core.cursors import (
     shard_partition,
 )
 from connector.core.encoder import Encoder
-from connector.core.fold import Deletes, Fold
+from connector.core.fold import Fold
 from connector.core.keys import KeyAttribute, KeySchema, key_of, key_text
 from connector.core.rows import CHANGED_AT, ITEM, REST, convert, schema_of, with_service
 from connector.core.schema import JSON, join_all
+from connector.core.spec import Deletes, TableSpec
 from connector.core.state import Committed, Identity, Load, Plan, TableState
 from connector.core.wire import records_page
 from connector.destinations.postgres import PostgresDestination
@@ -66,6 +67,8 @@ class Story:
     sequence: int = 0
     cursor: Cursor = START
     deletes: Deletes = Deletes.APPLY
+    spec: TableSpec = field(default_factory=TableSpec)
+    """What the next generation is planned with, but for `deletes`."""
     text: Callable[[str], str] | None = None
     """What stands for a text of the story in this destination."""
     encoder: Encoder = field(init=False)
@@ -81,9 +84,18 @@ class Story:
 
     def plan(self, plan_id: str = "plan-1", replaces: str | None = None) -> TableState:
         """Starts a generation with one segment and one shard."""
-        cursors = {SEGMENT: START, SHARD: START}
         state = self.destination.plan(
-            Plan(self.table, self.target, identity(self.keys), plan_id, 1, EPOCH, cursors, replaces)
+            Plan(
+                table=self.table,
+                target=self.target,
+                identity=identity(self.keys),
+                plan_id=plan_id,
+                segments=1,
+                planned_at=EPOCH,
+                cursors={SEGMENT: START, SHARD: START},
+                replaces=replaces,
+                spec=replace(self.spec, deletes=self.deletes),
+            )
         )
         self.plan_id, self.generation, self.cursor = plan_id, state.generation, START
         return state

@@ -170,9 +170,10 @@ def test_a_plan_may_move_the_table_elsewhere(story, path):
     last = story.state().commit
     story.target = "elsewhere"
     assert story.refresh().start_commit > last
+    assert by_hand(path, "SELECT id FROM elsewhere") == [("a",)]
     story.load(story.page(B))
     story.shows(B)
-    assert by_hand(path, "SELECT id FROM orders") == [("a",)]
+    assert by_hand(path, "SHOW TABLES") == [("elsewhere",)]
 
 
 def test_service_columns_are_filled(story, path):

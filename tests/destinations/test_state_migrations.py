@@ -16,7 +16,7 @@ import pytest
 
 from connector import failpoints
 from connector.core.cursors import Cursor
-from connector.core.fold import Deletes
+from connector.core.spec import Deletes
 from connector.core.state import STATE_VERSION, Phase
 from connector.destinations.duckdb import DuckDBDestination
 from connector.destinations.postgres import PostgresDestination
