@@ -9,7 +9,7 @@ from connector.errors import ConfigError
 
 def absolute(name: str, folder: Path) -> Path:
     """The path `name` means when it is written in `folder`."""
-    path = at_home(name) if name.startswith("~/") else Path(name)
+    path = at_home(name) if name.startswith("~") and "/" in name else Path(name)
     if not path.is_absolute():
         path = folder / path
     try:
@@ -25,8 +25,12 @@ def at_home(name: str) -> Path:
     """The path `name` means, which begins with ~. Raises ConfigError where there is no home."""
     # With an empty HOME, Python would take the root of the file system for it.
     with suppress(RuntimeError):
-        if os.environ.get("HOME") != "":
+        if os.environ.get("HOME") != "" or not name.startswith("~/"):
             return Path(name).expanduser()
+    if not name.startswith("~/"):
+        raise ConfigError(
+            "There is no home folder for the ~ of this path.", "Write a path that begins with /."
+        )
     raise ConfigError(
         f"{name} is in your home folder, and HOME does not say where that is.",
         "Set HOME, or write a path that begins with /.",

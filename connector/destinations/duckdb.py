@@ -16,7 +16,7 @@ from connector.core.state import Committed, Load, Plan, TableState
 from connector.destinations import duckdb_schema, table_columns
 from connector.destinations.duckdb_check import DuckDBCheck
 from connector.destinations.duckdb_commit import Commit
-from connector.destinations.duckdb_connection import Connection, DuckDBFile, run
+from connector.destinations.duckdb_connection import Connection, DuckDBFile, database_of, run
 from connector.destinations.duckdb_errors import query_errors
 from connector.destinations.duckdb_query import answered
 from connector.destinations.duckdb_rows import count_rows, read_rows
@@ -100,8 +100,9 @@ class DuckDBDestination:
 
     def plan(self, plan: Plan) -> TableState:
         """Starts a generation and seeds all its cursors in one transaction."""
-        target = self._target(plan.target)
+        self._refuse_state_schema()
         with self._transaction("plan") as (connection, state):
+            target = self._target(connection, plan.target)
             state.create()
             before = state.header(plan.table)
             if plan.replaces != (before.plan_id if before else None):
@@ -121,20 +122,23 @@ class DuckDBDestination:
 
     def reconfigure(self, table: str, target: str, spec: TableSpec) -> TableState:
         """Applies a changed configuration in one transaction, where the rows allow it."""
-        wanted = self._target(target)
+        self._refuse_state_schema()
         if not self._file.exists():
             raise unknown(table)
         with self._transaction("reconfigure") as (connection, state):
+            wanted = self._target(connection, target)
             Reshape(DuckDBTables(connection), state).reconfigure(table, wanted, spec)
             changed = state.read(table)
         if changed is None:
             raise moved(table)
         return changed
 
-    def _target(self, name: str) -> Target:
+    def _refuse_state_schema(self) -> None:
         if duckdb_fold(self._schema) == SCHEMA:
             raise DestinationRefused(f"The schema {SCHEMA} is for the connector's own state.")
-        return Target(self._schema, name)
+
+    def _target(self, connection: Connection, name: str) -> Target:
+        return Target(self._schema, name, database_of(connection))
 
     def commit(self, batch: Batch) -> Committed:
         """Merges rows and moves cursors in one transaction."""

@@ -16,7 +16,7 @@ from connector.core.schema import Kind
 from connector.core.spec import TableSpec
 from connector.core.state import Column
 from connector.destinations import duckdb_schema, table_columns, trial
-from connector.destinations.duckdb_connection import Connection, DuckDBFile, run
+from connector.destinations.duckdb_connection import Connection, DuckDBFile, database_of, run
 from connector.destinations.duckdb_schema import DUCKDB
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state import State
@@ -56,9 +56,9 @@ class DuckDBCheck:
         return trial.of_the_state(known)
 
     def _made(self) -> str:
-        target = trial.throw_away(self._schema)
         columns = table_columns.key_columns(DUCKDB, trial.KEY, TableSpec())
         with self._rolled_back() as connection:
+            target = trial.throw_away(self._schema, database_of(connection))
             duckdb_schema.create(connection, target, columns)
             actual = duckdb_schema.describe(connection, target)
             trial.try_columns(DUCKDB, connection.execute, target, actual)

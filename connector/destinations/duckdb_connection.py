@@ -275,6 +275,11 @@ def _is_locked(connection: Connection) -> bool:
     return bool(rows[0]["locked"])
 
 
+def database_of(connection: Connection) -> str:
+    """What DuckDB calls the file: its name up to the first dot, or nearly so."""
+    return str(run(connection, "SELECT current_database() AS name")[0]["name"])
+
+
 def run(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
     """Runs one statement and returns its rows, none of which may hold a time with a zone."""
     connection.execute(sql, list(parameters))

@@ -1,11 +1,12 @@
 """Replicated tables in DuckDB: described and made."""
 
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import duckdb
 from sqlalchemy.schema import CreateSchema, CreateTable
-from sqlalchemy.sql.ddl import ExecutableDDLElement
 
 from connector.core.names import CHANGED_AT, COMMIT, DELETED, REST
 from connector.core.schema import (
@@ -22,7 +23,7 @@ from connector.core.schema import (
 from connector.core.state import Column, Plan
 from connector.destinations import table_columns
 from connector.destinations.dialect import Dialect
-from connector.destinations.duckdb_connection import Connection, run, run_on_state
+from connector.destinations.duckdb_connection import Connection, database_of, run, run_on_state
 from connector.destinations.sql import (
     CHANGED_AT_TYPE,
     COMMIT_TYPE,
@@ -72,34 +73,24 @@ def describe(connection: Connection, target: Target) -> dict[str, str]:
     A list of all columns, as in `information_schema`, takes DuckDB twenty times as long, and a
     statement that fails would end the transaction: looking a table up does neither.
     """
-    database = run(connection, "SELECT current_database() AS name")[0]["name"]
-    return _looked_up(connection, database, target)
-
-
-def _looked_up(connection: Connection, database: str, target: Target) -> dict[str, str]:
     try:
-        found = connection.table(f"{quoted(database)}.{target.sql}")
+        found = connection.table(target.sql)
     except duckdb.CatalogException:
         return {}
     return dict(zip(found.columns, map(str, found.types), strict=True))
 
 
-def state_names(connection: Connection) -> set[str]:
+def state_names(connection: Connection, database: str) -> set[str]:
     """The tables of the state that are there. Without the first of them, whatever is there."""
-    sql = (
-        "SELECT database_name FROM duckdb_schemas() "
-        "WHERE database_name = current_database() AND schema_name = $1"
-    )
-    schemas = run(connection, sql, [SCHEMA])
-    if not schemas:
+    sql = "SELECT 1 AS found FROM duckdb_schemas() WHERE database_name = $1 AND schema_name = $2"
+    if not run(connection, sql, [database, SCHEMA]):
         return set()
-    database = schemas[0]["database_name"]
     names = [table.name for table in all_tables()]
-    present = {name for name in names if _looked_up(connection, database, Target(SCHEMA, name))}
+    present = {name for name in names if describe(connection, Target(SCHEMA, name, database))}
     if tables.name in present:
         return present
-    sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = $1"
-    return {row["table_name"] for row in run(connection, sql, [SCHEMA])}
+    sql = "SELECT table_name FROM duckdb_tables() WHERE database_name = $1 AND schema_name = $2"
+    return {row["table_name"] for row in run(connection, sql, [database, SCHEMA])}
 
 
 def unused(connection: Connection, target: Target) -> bool:
@@ -119,16 +110,31 @@ def unused(connection: Connection, target: Target) -> bool:
 
 def state_schema(connection: Connection) -> Schema:
     """The schema of the state, in the transaction of a connection."""
+    database = database_of(connection)
+    qualified = quoted(database, SCHEMA)
+
+    def execute(sql: str, parameters: Sequence[Any]) -> list[dict[str, Any]]:
+        return run_on_state(connection, _STATE.sub(lambda _: qualified, sql), parameters)
+
     return Schema(
-        execute=lambda sql, parameters: run_on_state(connection, sql, parameters),
-        listed=lambda: state_names(connection),
-        create=lambda: _execute(connection, CreateSchema(SCHEMA, if_not_exists=True)),
-        create_table=lambda table: _execute(connection, CreateTable(table)),
+        execute=execute,
+        listed=lambda: state_names(connection, database),
+        create=lambda: _discard(execute(definition(CreateSchema(SCHEMA, if_not_exists=True)), ())),
+        create_table=lambda table: _discard(execute(definition(CreateTable(table)), ())),
+        database=database,
     )
 
 
-def _execute(connection: Connection, element: ExecutableDDLElement) -> None:
-    run_on_state(connection, definition(element), ())
+_IS_TARGET = (
+    "database_name = $3 AND lower(schema_name) = lower($1) AND lower(table_name) = lower($2)"
+)
+
+# Statements on the state hold no text but names of ours: whatever else there is, is a parameter.
+_STATE = re.compile(rf'"{SCHEMA}"|(?<![\w"]){SCHEMA}(?![\w"])')
+
+
+def _discard(rows: list[dict[str, Any]]) -> None:
+    """What makes something has no rows."""
 
 
 def _folded(*names: str) -> tuple[str, ...]:
@@ -145,7 +151,7 @@ def create(connection: Connection, target: Target, columns: Mapping[str, Column]
     types = {column.name: duckdb_type(column.type) for column in columns.values()}
     types.update(DUCKDB.service)
     body = ", ".join(f"{quoted(name)} {sql}" for name, sql in types.items())
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(target.schema)}")
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {target.schema_sql}")
     connection.execute(f"CREATE TABLE {target.sql} ({body})")
 
 
@@ -180,7 +186,7 @@ class DuckDBTables:
             if have.name != want.name:
                 self.run(f"ALTER TABLE {have.sql} RENAME TO {quoted(want.name)}")
             return
-        self.run(f"CREATE SCHEMA IF NOT EXISTS {quoted(want.schema)}")
+        self.run(f"CREATE SCHEMA IF NOT EXISTS {want.schema_sql}")
         body = ", ".join(
             f"{quoted(name)} {DELETED_TYPE if self._is_mark(have, name) else sql}"
             for name, sql in self.actual(have).items()
@@ -193,10 +199,10 @@ class DuckDBTables:
         found = run(
             self._connection,
             "SELECT count(*) AS n FROM (SELECT table_name FROM duckdb_indexes() "
-            "WHERE database_name = current_database() AND schema_name = $1 AND table_name = $2 "
+            f"WHERE {_IS_TARGET} "
             "UNION ALL SELECT table_name FROM duckdb_constraints() "
-            "WHERE database_name = current_database() AND schema_name = $1 AND table_name = $2)",
-            [target.schema, target.name],
+            f"WHERE {_IS_TARGET})",
+            [target.schema, target.name, target.database],
         )
         if found[0]["n"]:
             raise ConfigError(
@@ -228,9 +234,9 @@ class DuckDBTables:
         found = run(
             self._connection,
             "SELECT column_default AS told FROM duckdb_columns() "
-            "WHERE database_name = current_database() AND schema_name = $1 AND table_name = $2 "
-            "AND lower(column_name) = $3",
-            [target.schema, target.name, DELETED],
+            f"WHERE {_IS_TARGET} "
+            "AND lower(column_name) = $4",
+            [target.schema, target.name, target.database, DELETED],
         )
         return bool(found and found[0]["told"])
 

@@ -14,7 +14,7 @@ from connector.destinations.feed import Feed
 from connector.destinations.growth import Growth
 from connector.destinations.layout import Layout
 from connector.destinations.merge import insert_sql, not_streamed
-from connector.destinations.sql import NEWEST, OUTER, STAGED, SURPLUS, TWICE, quoted
+from connector.destinations.sql import NEWEST, OUTER, STAGED, SURPLUS, TWICE, quoted, temporary
 from connector.destinations.step import refuse_too_many
 
 
@@ -127,11 +127,11 @@ class Loading:
             f"FROM {target} WHERE {commit} = $1 GROUP BY {self._keys} HAVING count(*) > 1",
             [self._commit],
         )
-        found = run(self._connection, f"SELECT sum({SURPLUS})::BIGINT AS n FROM temp.{TWICE}")
+        found = run(self._connection, f"SELECT sum({SURPLUS})::BIGINT AS n FROM {temporary(TWICE)}")
         surplus = int(found[0]["n"] or 0)
         if surplus:
             self._keep_newest()
-        self._connection.execute(f"DROP TABLE temp.{TWICE}")
+        self._connection.execute(f"DROP TABLE {temporary(TWICE)}")
         return surplus
 
     @property
@@ -141,7 +141,7 @@ class Loading:
     def _keep_newest(self) -> None:
         target, commit = self._layout.target.sql, quoted(COMMIT)
         twice = (
-            f"{OUTER}.{commit} = $1 AND EXISTS (SELECT 1 FROM temp.{TWICE} AS d "
+            f"{OUTER}.{commit} = $1 AND EXISTS (SELECT 1 FROM {temporary(TWICE)} AS d "
             f"WHERE {self._layout.same_key(OUTER, 'd')})"
         )
         self._connection.execute(
@@ -151,5 +151,5 @@ class Loading:
             [self._commit],
         )
         self._connection.execute(f"DELETE FROM {target} AS {OUTER} WHERE {twice}", [self._commit])
-        self._connection.execute(f"INSERT INTO {target} SELECT * FROM temp.{NEWEST}")
-        self._connection.execute(f"DROP TABLE temp.{NEWEST}")
+        self._connection.execute(f"INSERT INTO {target} SELECT * FROM {temporary(NEWEST)}")
+        self._connection.execute(f"DROP TABLE {temporary(NEWEST)}")

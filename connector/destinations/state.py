@@ -63,6 +63,11 @@ class State:
         return max([1, *map(int, versions)])
 
     @property
+    def database(self) -> str:
+        """What a target must be qualified with."""
+        return self._schema.database
+
+    @property
     def outdated(self) -> bool:
         """Whether an earlier version wrote it. It can be read; to write, it is migrated first."""
         return self.exists() and self._version != STATE_VERSION
@@ -103,7 +108,11 @@ class State:
         """Where each source table goes."""
         chosen = (t.tables.c.table_name, t.tables.c.target_schema, t.tables.c.target_name)
         rows = self._run(sa.select(*chosen))
-        return {row["table_name"]: Target(row["target_schema"], row["target_name"]) for row in rows}
+        database = self._schema.database
+        return {
+            row["table_name"]: Target(row["target_schema"], row["target_name"], database)
+            for row in rows
+        }
 
     def header(self, table: str) -> Header | None:
         """The row of one table."""
@@ -113,7 +122,7 @@ class State:
         if not rows:
             return None
         try:
-            return msgspec.convert(rows[0], Header)
+            return msgspec.convert(rows[0] | {"database": self._schema.database}, Header)
         except msgspec.MsgspecError as error:
             raise unreadable("a table's row is damaged") from error
 

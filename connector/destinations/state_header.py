@@ -41,6 +41,8 @@ class Header(msgspec.Struct, frozen=True):
     problem: str | None = None
     spec: str | None = None
     overflowed: bool | None = None
+    database: str = ""
+    """Of the target; it is no column of the state."""
 
     def __post_init__(self) -> None:
         _keys.decode(self.keys)
@@ -49,7 +51,7 @@ class Header(msgspec.Struct, frozen=True):
     @property
     def target(self) -> Target:
         """Where the rows are."""
-        return Target(self.target_schema, self.target_name)
+        return Target(self.target_schema, self.target_name, self.database)
 
     def made_with(self) -> TableSpec | None:
         """What the generation was made with; None where version 0.1.0 planned it."""

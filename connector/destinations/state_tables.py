@@ -26,6 +26,8 @@ class Schema:
     create: Callable[[], None]
     """Makes the schema where it is absent."""
     create_table: Callable[[sa.Table], None]
+    database: str = ""
+    """What a target must be qualified with."""
 
 
 _metadata = sa.MetaData(schema=SCHEMA)

@@ -29,9 +29,9 @@ KEY = (KeyAttribute("id", "S"),)
 """The key of a throw-away table."""
 
 
-def throw_away(schema: str) -> Target:
+def throw_away(schema: str, database: str = "") -> Target:
     """A table that nobody has."""
-    return Target(schema, mark())
+    return Target(schema, mark(), database)
 
 
 def mark() -> str:
@@ -73,7 +73,7 @@ def place(
     state: State, wanted: Wanted, schema: str, same: Callable[[Target, Target], bool]
 ) -> Place:
     """Where a table goes. Raises DestinationRefused if another one goes there."""
-    target = Target(schema, wanted.target)
+    target = Target(schema, wanted.target, state.database)
     if not state.exists():
         return Place(target, wanted.keys or ())
     header = state.header(wanted.table)

@@ -317,13 +317,13 @@ def test_a_table_moves_to_another_schema(replica: Replica) -> None:
     replica.sync()
     replica.model.delete(key(9))
     replica.sync()
-    replica.settings["destination.schema"] = "warehouse"
+    replica.settings["destination.schema"] = "analytics"
     replica.model.put(order(1, 11))
     replica.sync()
-    assert total(replica, table="warehouse.orders") == 55
+    assert total(replica, table="analytics.orders") == 55
     assert replica.sql(
         "SELECT table_schema FROM information_schema.tables WHERE table_name = 'orders'"
-    ) == [("warehouse",)]
+    ) == [("analytics",)]
     keep(replica, deletes="soft", into="sales")
     replica.settings["destination.schema"] = "other"
     replica.model.delete(key(8))
