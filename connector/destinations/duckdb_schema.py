@@ -181,11 +181,13 @@ class DuckDBTables:
 
     def move(self, have: Target, want: Target) -> None:
         """Renames a table; into another schema it is copied, which DuckDB has no other way for."""
-        self._refuse_indexed(have)
         if duckdb_fold(have.schema) == duckdb_fold(want.schema):
+            self._refuse(have, "duckdb_indexes", "an index")
             if have.name != want.name:
                 self.run(f"ALTER TABLE {have.sql} RENAME TO {quoted(want.name)}")
             return
+        for where, what in (("duckdb_indexes", "an index"), ("duckdb_constraints", "a constraint")):
+            self._refuse(have, where, what)
         self.run(f"CREATE SCHEMA IF NOT EXISTS {want.schema_sql}")
         body = ", ".join(
             f"{quoted(name)} {DELETED_TYPE if self._is_mark(have, name) else sql}"
@@ -195,18 +197,12 @@ class DuckDBTables:
         self.run(f"INSERT INTO {want.sql} SELECT * FROM {have.sql}")
         self.run(f"DROP TABLE {have.sql}")
 
-    def _refuse_indexed(self, target: Target) -> None:
-        found = run(
-            self._connection,
-            "SELECT count(*) AS n FROM (SELECT table_name FROM duckdb_indexes() "
-            f"WHERE {_IS_TARGET} "
-            "UNION ALL SELECT table_name FROM duckdb_constraints() "
-            f"WHERE {_IS_TARGET})",
-            [target.schema, target.name, target.database],
-        )
-        if found[0]["n"]:
+    def _refuse(self, target: Target, where: str, what: str) -> None:
+        """Raises ConfigError where the table has what would stay behind."""
+        sql = f"SELECT 1 AS found FROM {where}() WHERE {_IS_TARGET}"
+        if run(self._connection, sql, [target.schema, target.name, target.database]):
             raise ConfigError(
-                f"The table {target} has an index or a constraint, so it cannot be renamed.",
+                f"The table {target} has {what}, so it cannot get another name.",
                 "Nothing was changed. Drop it and run again, or keep the old name.",
             )
 

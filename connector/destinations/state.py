@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -15,7 +14,7 @@ from connector.destinations import state_tables as t
 from connector.destinations.journal import Journal
 from connector.destinations.sql import Target
 from connector.destinations.state_header import Header, spelled, unreadable
-from connector.destinations.state_migrations import STEPS
+from connector.destinations.state_migrations import found_version, migrate, record
 from connector.destinations.state_tables import Schema, compiled, insert
 from connector.errors import StateRefused
 
@@ -40,7 +39,7 @@ class State:
             return False
         if t.tables.name not in names:
             raise unreadable("it has no list of tables")
-        version = self._found_version(names)
+        version = found_version(self._schema, names)
         if version > STATE_VERSION:
             raise StateRefused(
                 f"The state here has version {version}; this program knows {STATE_VERSION}.",
@@ -50,17 +49,6 @@ class State:
             raise unreadable(f"it lacks {', '.join(missing)}")
         self._version = version
         return True
-
-    def _found_version(self, names: set[str]) -> int:
-        # Version 1 has no list of migrations, and knows a newer state by the rows of its tables.
-        newest = [sa.select(sa.func.max(t.tables.c.state_version)).scalar_subquery()]
-        if t.migrations.name in names:
-            newest.append(sa.select(sa.func.max(t.migrations.c.version)).scalar_subquery())
-        found = self._run(sa.select(*(each.label(f"v{n}") for n, each in enumerate(newest))))
-        versions = [version for version in found[0].values() if version is not None]
-        if not all(isinstance(version, int) for version in versions):
-            raise unreadable("its version is no number")
-        return max([1, *map(int, versions)])
 
     @property
     def database(self) -> str:
@@ -75,15 +63,8 @@ class State:
     def migrate(self) -> None:
         """Brings the state of an earlier version to this one. It must exist."""
         assert self.exists() and self._version is not None
-        for version in range(self._version + 1, STATE_VERSION + 1):
-            STEPS[version](self._schema)
-            self._record(version)
+        migrate(self._schema, self._version)
         self._version = STATE_VERSION
-
-    def _record(self, version: int) -> None:
-        row = {"version": version, "applied_at": datetime.now(UTC)}
-        self._run(sa.insert(t.migrations).values(row))
-        self._run(sa.update(t.tables).values(state_version=version))
 
     def create(self) -> None:
         """Makes a state where there is none."""
@@ -92,7 +73,7 @@ class State:
         self._schema.create()
         for table in t.all_tables():
             self._schema.create_table(table)
-        self._record(STATE_VERSION)
+        record(self._schema, STATE_VERSION)
         self._version = STATE_VERSION
 
     def _select(self, table: sa.Table) -> sa.Select[Any]:

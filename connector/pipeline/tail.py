@@ -151,14 +151,10 @@ class Tail:
 
     def _reread(self) -> None:
         state = self.destination.read(self.state.table)
-        if state is None or state.plan_id != self.state.plan_id:
+        mine = (self.state.plan_id, self.state.spec)
+        if state is None or (state.plan_id, state.spec) != mine:
             raise CursorMoved(
-                f"Another run started {self.state.table} anew.", "Run the same command again."
-            )
-        if state.spec != self.state.spec:
-            raise CursorMoved(
-                f"Another run keeps {self.state.table} in another way, as the configuration says "
-                "now.",
+                f"Another run started {self.state.table} anew, or keeps it in another way now.",
                 "Run the same command again.",
             )
         self.restart(state)
