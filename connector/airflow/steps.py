@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -68,7 +67,7 @@ class PlanStep(Step):
                 "plan_id": state.plan_id,
                 "segments": state.segments,
                 "segment": number,
-                "spec": asdict(state.spec) if state.spec else None,
+                "spec": state.spec.plain() if state.spec else None,
             }
             for number in range(state.segments)
         ]

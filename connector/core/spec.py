@@ -53,9 +53,13 @@ class TableSpec:
         """
         return 0 if self.packed or overflowed else max(0, self.max_columns - columns)
 
+    def plain(self) -> dict[str, Any]:
+        """Its fields as plain values, for a worker that cannot ask the destination."""
+        return {**vars(self), "deletes": self.deletes.value}
+
 
 def spec_of(values: Mapping[str, Any]) -> TableSpec:
-    """A spec from its fields, as `dataclasses.asdict` gives them."""
+    """A spec from its fields, as `plain` gives them."""
     return TableSpec(**{**values, "deletes": Deletes(values["deletes"])})
 
 

@@ -35,6 +35,7 @@ class Growth:
         self.rest = self._has(REST)
         # Version 0.1.0 did not remember it; without `_rest` there was nothing to remember.
         self._overflowed = self.rest if header.overflowed is None else header.overflowed
+        self._left_over = False
 
     @property
     def room(self) -> int:
@@ -82,6 +83,7 @@ class Growth:
 
     def overflowed(self) -> None:
         """Remembers that an attribute has gone to `_rest`: from now on no column is added."""
+        self._left_over = True
         if self.step.header.overflowed is not True:
             self.state.update(self.table, overflowed=True)
 
@@ -92,7 +94,7 @@ class Growth:
         deleted may, and keeps it.
         """
         there = [column.name for column in self.retired.values() if column.name in self.actual]
-        asked = [*there, *([REST] if self.rest else [])]
+        asked = [*there, *([REST] if self.rest and not self._left_over else [])]
         empty = [name for name, full in filled(asked).items() if not full] if asked else []
         for name in empty:
             table_columns.drop(self.run, self.target, name)

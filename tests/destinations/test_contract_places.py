@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from connector.core.encoder import Encoder
-from connector.core.rows import REST, packed_in, rest_field
+from connector.core.rows import REST, rest_field
 from connector.core.spec import TableSpec
 from connector.errors import StateRefused
 
@@ -90,15 +90,10 @@ def test_segments_that_packed_others_are_loaded_into_the_same_columns(make_real)
         story.encoder = Encoder(KEYS, 2)
         items.append(item(str(number), **{name: VALUES[name] for name in turned}))
         pages.append(story.page(items[-1]))
-    types = [packed_in(page.schema) or {} for page in pages]
-    story.load(*pages, packed=lambda known, room: _joined(types, known))
+    story.load(*pages)
     story.shows(*items)
     assert len(story.state().columns) == 3
     assert in_rest(story) == set(names) - story.state().columns.keys()
-
-
-def _joined(types: list[dict[str, Any]], known: Any) -> dict[str, Any]:
-    return {name: type_ for each in types for name, type_ in each.items() if name in known}
 
 
 def test_no_column_is_added_once_something_is_packed(make_real):
