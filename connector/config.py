@@ -202,7 +202,7 @@ class Table(Section):
         "one JSON column, _rest.",
     )
     max_columns: Columns = Field(
-        default=500, description="The most columns; further attributes go to _rest."
+        500, description="The most columns; further attributes go to _rest."
     )
     deletes: Literal["apply", "soft", "ignore-ttl"] = Field(
         default="apply",
@@ -221,7 +221,7 @@ class Table(Section):
 
     @property
     def spec(self) -> TableSpec:
-        """What the table's rows are to be made with."""
+        """What rows are to be made with."""
         return TableSpec(self.layout, self.max_columns, Deletes(self.deletes))
 
 
@@ -266,10 +266,8 @@ class Config(Section):
             return
         for name in (self.destination.schema_name, *map(self.target, self.tables)):
             if len(name.encode()) > _POSTGRES_NAME_BYTES:
-                raise refuse(
-                    f"The name {name} is longer than the 63 bytes that Postgres allows.",
-                    "Give the table a shorter name with `into`.",
-                )
+                problem = f"The name {name} is longer than the 63 bytes that Postgres allows."
+                raise refuse(problem, "Give the table a shorter name with `into`.")
 
     def target(self, table: str) -> str:
         """The name of a table in the destination."""

@@ -135,10 +135,6 @@ def _of_the_file(path: Path, text: str) -> ConnectorError:
             "cannot read.",
             "Upgrade the package duckdb.",
         )
-    if path.is_dir():
-        return DestinationRefused(
-            f"{path} is a folder.", f"Name a file in it: duckdb:///{path}/warehouse.duckdb."
-        )
     if _is_unreachable(text):
         return DestinationRefused(
             f"{path} cannot be opened.", "Check the path and the permissions of its folder."

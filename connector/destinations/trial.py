@@ -101,8 +101,9 @@ def try_state(execute: Execute) -> None:
     name = mark()
     for table in t.all_tables():
         insert(execute, table, [{column.name: _filler(column, name) for column in table.columns}])
-        own = table.c.table_name == name
-        execute(*compiled(sa.update(table).where(own).values(table_name=name)))
+        first = next(iter(table.columns))
+        own = first == _filler(first, name)
+        execute(*compiled(sa.update(table).where(own).values({first: _filler(first, name)})))
         execute(*compiled(sa.delete(table).where(own)))
 
 
