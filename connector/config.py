@@ -38,7 +38,6 @@ from connector.config_values import (
     checked,
     refuse,
 )
-from connector.core.spec import Deletes, TableSpec
 
 _SPOOL = ".connector/spool"
 _STATE_SCHEMA = "_connector"
@@ -218,11 +217,6 @@ class Table(Section):
         default=0.5,
         description="The share of its rows that a full refresh may delete without --yes.",
     )
-
-    @property
-    def spec(self) -> TableSpec:
-        """What rows are to be made with."""
-        return TableSpec(self.layout, self.max_columns, Deletes(self.deletes))
 
 
 class Config(Section):

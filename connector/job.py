@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from connector.config import Config
+from connector.config_spec import configured
 from connector.core.spec import TableSpec
 from connector.core.state import ScanPlan, TableState
 from connector.destinations.duckdb import DuckDBDestination
@@ -198,7 +199,9 @@ def open_segment_scan(
     progress.planned(description.item_count, segments)
     return segment_scan(
         config,
-        ScanPlan(table, description.identity, plan_id, segments, spec or config.tables[table].spec),
+        ScanPlan(
+            table, description.identity, plan_id, segments, spec or configured(config.tables[table])
+        ),
         progress,
         lambda: stop(0),
         workers=segments,

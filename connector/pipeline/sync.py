@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from connector.config import Config, Table
+from connector.config_spec import configured
 from connector.core.encoder import Encoder
 from connector.core.limits import BY_DESTINATION
 from connector.core.spec import TableSpec
@@ -86,11 +87,11 @@ class Run:
         Raises ConfigError where that is not what the rows were made with, and only a full refresh
         can bring them to it.
         """
-        spec = self.settings.spec
+        spec = configured(self.settings)
         place = (self.config.destination.schema_name, self.target)
         if (state.spec, state.target_schema, state.target) == (spec, *place):
             return state
-        configured = self.destination.reconfigure(self.table, self.target, spec)
+        changed = self.destination.reconfigure(self.table, self.target, spec)
         if (state.target_schema, state.target) != place:
             moved = (self.table, state.target_schema, state.target, *place)
             log.info("%s: its table %s.%s is now %s.%s", *moved)
@@ -98,7 +99,7 @@ class Run:
             if state.spec and value != getattr(state.spec, key):
                 before = getattr(state.spec, key)
                 log.info("%s: %s is %s from now on; it was %s", self.table, key, value, before)
-        return configured
+        return changed
 
     def _segments(self) -> int | None:
         return self.settings.segments or self.config.scan.segments
@@ -110,7 +111,7 @@ class Run:
             self.destination,
             self.table,
             self.target,
-            self.settings.spec,
+            configured(self.settings),
             segments=self._segments(),
             workers=self.workers,
             pause=self.pause,
