@@ -214,7 +214,7 @@ def test_the_readmes_example_runs_as_it_stands(flow, capsys):
         if line.startswith("connector ")
     ]
     assert [line.split()[1] for line in lines] == [
-        "check", "sync", "sync", "tail", "status", "verify", "query",
+        "check", "sync", "query", "sync", "tail", "status", "verify", "query",
     ]  # fmt: skip
     printed = [flow(line) for line in lines]
     assert re.search(r"^matching +3 *$", printed[-2], re.MULTILINE)
