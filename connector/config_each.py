@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from connector.config import Config, validated
-from connector.config_settings import gather
+from connector.config_settings import Settings, gather
 from connector.errors import ConfigError
 
 
@@ -26,20 +26,29 @@ def load_each(
     settings = gather(path, to, (), environment, overrides, said_by)
     listed = settings.values.get("tables")
     names = list(listed) if isinstance(listed, dict) else []
-    try:
-        return validated(settings.with_tables(names) if names else settings, environment), {}
-    except ConfigError:
-        # Without its tables the rest must be right: else its own error is raised here.
-        config = validated(settings.with_tables(()), environment)
-        if not names:
-            raise
+    first = settings.with_tables(names) if names else settings
+    config = _tried(first, environment)
+    if isinstance(config, Config):
+        return config, {}
+    if not names:
+        raise config
+    # Without its tables the rest must be right: else its own error is raised here.
+    config = validated(settings.with_tables(()), environment)
     good: list[str] = []
     wrong: dict[str, ConfigError] = {}
     for name in names:
-        try:
-            config = validated(settings.with_tables([*good, name]), environment)
-        except ConfigError as error:
-            wrong[name] = error
+        found = _tried(settings.with_tables([*good, name]), environment)
+        if isinstance(found, ConfigError):
+            wrong[name] = found
         else:
             good.append(name)
+            config = found
     return config, wrong
+
+
+def _tried(settings: Settings, environment: Mapping[str, str]) -> Config | ConfigError:
+    try:
+        return validated(settings, environment)
+    except ConfigError as error:
+        # To be raised, if at all, outside of the handler: Airflow shows what is handled as well.
+        return error

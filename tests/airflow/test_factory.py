@@ -172,7 +172,9 @@ def test_parsing_reads_the_file_and_nothing_else(tmp_path, monkeypatch):
     real = io.open
 
     def noted(name: Any, *args: Any, **kwargs: Any) -> Any:
-        opened.append(str(name))
+        # A number is a descriptor that is open already, in a thread of the test's own.
+        if not isinstance(name, int):
+            opened.append(str(name))
         return real(name, *args, **kwargs)
 
     def refused(*_: Any, **__: Any) -> None:

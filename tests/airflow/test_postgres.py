@@ -89,6 +89,7 @@ def test_a_table_is_synced_to_the_postgres_that_a_connection_names(
     sales.put(*items(range(5), "changed while the snapshot waits"))
     snapshot = dags["sales__snapshot"].test()
     assert states(snapshot) == {
+        "pool": ["success"],
         "plan": ["success"],
         "scan": ["success", "success"],
         "load": ["success"],
