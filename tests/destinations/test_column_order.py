@@ -5,6 +5,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from connector.core.spec import TableSpec
 from connector.destinations.duckdb import DuckDBDestination
 from tests.rigs.postgres import Database
 
@@ -59,7 +60,7 @@ def test_a_table_of_keys_alone_waits_for_its_first_column(story):
 
 
 def test_what_is_only_sometimes_there_stands_behind_the_others(make_real):
-    story = Story(make_real(max_columns=2))
+    story = Story(make_real(), spec=TableSpec(max_columns=2))
     story.plan()
     story.load(story.page(FIRST))
     assert columns(story)[:4] == ["id", "total", *OURS]
