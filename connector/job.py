@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from connector.config import Config
 from connector.core import wire
 from connector.core.state import ScanPlan, TableState
+from connector.core.words import counted
 from connector.destinations.duckdb import DuckDBDestination
 from connector.dynamodb.calls import Spending
 from connector.dynamodb.host_session import of_a_session
@@ -138,12 +139,13 @@ def open_run(
     command: str = "",
     credentials: Any = None,
     shared: Shared | None = None,
+    destination: Destination | None = None,
 ) -> Run:
     """Everything one run of one table needs.
 
     `credentials` are botocore's, of a session that a host program has opened. They cannot be sent
     to another process, so a scan with them runs in this one. `shared` is what it has in common with
-    runs beside it.
+    runs beside it. Tries of one run that share a `destination` are counted together.
     """
     shown = progress or Quiet()
     workers = config.scan.workers or usual_workers()
@@ -175,7 +177,7 @@ def open_run(
         config=config,
         settings=config.tables[table],
         source=source,
-        destination=open_destination(config, table, command),
+        destination=destination or open_destination(config, table, command),
         spool_of=lambda state: ArrowSpool(config.spool_location(), table, state.plan_id),
         start_scan=start_scan,
         progress=shown,
@@ -224,7 +226,9 @@ def check_source(config: Config, table: str) -> str:
     # One of a million segments: a page that proves the permission and costs next to nothing.
     source.scan_page(0, 1_000_000, None, wire.scan_page)
     keys = ", ".join(f"{key.name} {key.tag}" for key in description.identity.keys)
+    key = "key" if len(description.identity.keys) == 1 else "keys"
     return (
-        f"ok: keys {keys}; stream {description.identity.view_type}, {len(shards)} shards; about "
-        f"{description.item_count:,} items, {description.size_bytes / 1e6:,.1f} MB; scan allowed"
+        f"ok: {key} {keys}; stream {description.identity.view_type}, "
+        f"{counted(len(shards), 'shard')}; about {counted(description.item_count, 'item')}, "
+        f"{description.size_bytes / 1e6:,.1f} MB; scan allowed"
     )

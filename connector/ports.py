@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from connector.core.cursors import Batch, Cursor, Quarantined
 from connector.core.shards import Listing, Shard
-from connector.core.state import Committed, Identity, Load, Plan, TableState
+from connector.core.state import Committed, Identity, Load, Plan, Ran, TableState
 from connector.core.wire import RecordsPage
 
 
@@ -146,6 +146,10 @@ class Destination(Protocol):
 
     def tables(self) -> list[str]:
         """Source tables that have a state here."""
+        ...
+
+    def ran(self, table: str) -> Ran:
+        """What was committed of a table through this object."""
         ...
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from connector.core.words import counted
 from connector.ports import Progress as Port
 from connector.progress import Logged, Tally
 
@@ -43,7 +44,7 @@ class _Shown:
             if segment not in self._segments:
                 self._segments[segment] = self._add(f"  segment {segment}", self._expected)
         task = self._segments[segment]
-        self._display.update(task, advance=items, counts=f"{self._seen(task):,.0f} items")
+        self._display.update(task, advance=items, counts=counted(int(self._seen(task)), "item"))
         self._display.update(self._scan, advance=items, counts=self._tally.scanned_text())
         if done:
             self._display.remove_task(task)

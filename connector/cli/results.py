@@ -1,13 +1,13 @@
 """What a command says at its end: a row for each table, its errors, and the exit code."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from connector.core.state import TableState
+from connector.core.state import Ran, TableState
 from connector.core.status import Lag
 from connector.errors import ConnectorError, Interrupted
 from connector.pipeline.side_by_side import Outcome, Result, gravest, listed
@@ -73,19 +73,19 @@ def print_states(printer: "Printer", work: "Work", outcomes: Sequence[Outcome[Ta
     config = _impatient(work.config) if any(map(_held, outcomes)) else work.config
     rows, ends = [], []
     for outcome in outcomes:
-        state, count, end = outcome.found, None, outcome
+        standing, end = Standing(outcome.found), outcome
         try:
             if asked:
-                state, count = _standing(work, config, outcome)
+                standing = _standing(work, config, outcome)
         except ConnectorError as error:
             if not work.several:
                 raise
             asked = not error.of_every_table
             if outcome.error is None:
                 end = replace(outcome, result=Result.FAILED, error=error)
-        rows.append(state_row(end, work.config, state, count))
+        rows.append(state_row(end, work, standing))
         ends.append(end)
-    printer.rows(rows)
+    printer.rows(list(map(brief, rows)) if printer.for_people else rows)
     leave(ends, work.cut_short)
 
 
@@ -105,31 +105,62 @@ def _impatient(config: "Config") -> "Config":
     return config.model_copy(update={"destination": destination})
 
 
-def _standing(
-    work: "Work", config: "Config", outcome: Outcome[TableState]
-) -> tuple[TableState | None, int | None]:
+@dataclass(frozen=True)
+class Standing:
+    """Where a table stands after a run, and what the run did; None is what could not be asked."""
+
+    state: TableState | None
+    rows: int | None = None
+    ran: Ran | None = None
+
+
+def _standing(work: "Work", config: "Config", outcome: Outcome[TableState]) -> Standing:
     from connector import job
 
-    destination = job.open_destination(config, outcome.table)
-    state = outcome.found or destination.read(outcome.table)
+    table, tried = outcome.table, work.tried.get(outcome.table)
+    destination = job.open_destination(config, table)
+    state = outcome.found or destination.read(table)
+    ran = tried.destination.ran(table) if tried else None
     # To count may take long, and who asked a run to end does not wait for it.
     if state is None or (work.several and work.stop.is_set()):
-        return state, None
-    return state, destination.count(outcome.table)
+        return Standing(state, None, ran)
+    return Standing(state, destination.count(table), ran)
 
 
-def state_row(
-    outcome: Outcome[Any], config: "Config", state: TableState | None, rows: int | None
-) -> dict[str, Any]:
-    """What a run says of a table at its end."""
+def state_row(outcome: Outcome[Any], work: "Work", standing: Standing) -> dict[str, Any]:
+    """What a run says of a table at its end: where it stands, and what the run itself did."""
+    state, ran, tried = standing.state, standing.ran, work.tried.get(outcome.table)
     return {
         "table": outcome.table,
-        "into": state.target if state else config.target(outcome.table),
+        "into": state.target if state else work.config.target(outcome.table),
         "phase": state.phase.value if state else None,
-        "rows": rows,
+        "rows": standing.rows,
         "quarantined": state.quarantined if state else None,
         "consistent_since": state.consistent_since if state else None,
+        "written": ran.written if ran else None,
+        "deleted": ran.deleted if ran else None,
+        "newly_quarantined": ran.quarantined if ran else None,
+        "new_columns": ran.new_columns if ran else None,
+        "commits": ran.commits if ran else None,
+        "seconds": tried.seconds if tried else None,
         **result_columns(outcome),
+    }
+
+
+def brief(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A result row for a terminal, where the error stands below it anyway."""
+    quarantined = None if row["quarantined"] is None else f"{row['quarantined']:,}"
+    if row["newly_quarantined"]:
+        quarantined = f"{quarantined} ({row['newly_quarantined']:,} new)"
+    shown = ("rows", "written", "deleted", "new_columns", "commits")
+    counts = {name: None if row[name] is None else f"{row[name]:,}" for name in shown}
+    return {
+        "table": row["table"],
+        "phase": row["phase"],
+        **counts,
+        "quarantined": quarantined,
+        "seconds": row["seconds"],
+        "result": row["result"],
     }
 
 

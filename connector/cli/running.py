@@ -1,9 +1,10 @@
 """What the commands that read tables have in common: signals, runs with progress, outcomes."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from connector.cli.flags import CAUGHT_UP, Flags, Until
@@ -18,10 +19,26 @@ if TYPE_CHECKING:
     from connector.job import Shared
     from connector.pipeline.sync import Run
     from connector.pipeline.tail import Tail
-    from connector.ports import Progress
+    from connector.ports import Destination, Progress
     from connector.worker_processes import WorkerProcesses
 
 Found = TypeVar("Found")
+
+
+@dataclass
+class Tried:
+    """A table's destination in one run, and how long it was worked on, in `time.monotonic`."""
+
+    destination: "Destination"
+    began: float = field(default_factory=time.monotonic)
+    ended: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """From its first try to the end of its last one."""
+        return round((self.ended or time.monotonic()) - self.began, 1)
+
+
 Step = Callable[["Run", Callable[["Tail"], bool]], Found]
 """What a command does with the run of one table; the condition ends its tail."""
 
@@ -55,6 +72,8 @@ class Work:
     jobs: int
     until: Until = CAUGHT_UP
     processes: "WorkerProcesses | None" = None
+    tried: dict[str, Tried] = field(default_factory=dict)
+    """Tables that the run has come to."""
 
     @property
     def cut_short(self) -> bool:
@@ -78,7 +97,7 @@ class Work:
         with shown_progress(table, self.flags.quiet) as progress:
             run = self._opened(table, progress, shared)
             ended = shared.processes.closed_before(self.until.begin())
-            return Outcome(table, Result.OK, step(run, ended))
+            return Outcome(table, Result.OK, self._timed(run, step, ended))
 
     def _side_by_side(self, step: Step[Found]) -> list[Outcome[Found]]:
         from connector import job
@@ -99,7 +118,7 @@ class Work:
                 return last(tail)
 
             run = self._opened(table, Logged(Tally(table), troubles.text), shared)
-            return step(run, ended)
+            return self._timed(run, step, ended)
 
         def kept(table: str) -> Found:
             pause = self.stop.wait
@@ -126,9 +145,17 @@ class Work:
             return error
         return None
 
+    def _timed(self, run: "Run", step: Step[Found], ended: "Callable[[Tail], bool]") -> Found:
+        try:
+            return step(run, ended)
+        finally:
+            self.tried[run.table].ended = time.monotonic()
+
     def _opened(self, table: str, progress: "Progress", shared: "Shared") -> "Run":
         from connector import job
 
+        if table not in self.tried:
+            self.tried[table] = Tried(job.open_destination(self.config, table, self.name))
         return job.open_run(
             self.config,
             table,
@@ -136,6 +163,7 @@ class Work:
             stop=job.Stop(self.stop),
             command=self.name,
             shared=shared,
+            destination=self.tried[table].destination,
         )
 
 

@@ -1,7 +1,9 @@
 """A DuckDB file as destination: one process at a time, every commit one transaction."""
 
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +14,7 @@ import pyarrow as pa
 
 from connector.core.cursors import Batch, Quarantined
 from connector.core.names import COMMIT
-from connector.core.state import Column, Committed, Load, Plan, TableState
+from connector.core.state import Column, Committed, Load, Plan, Ran, TableState
 from connector.destinations import duckdb_schema, table_columns
 from connector.destinations.duckdb_commit import Commit
 from connector.destinations.duckdb_connection import Connection, DuckDBFile, run, run_on_state
@@ -61,6 +63,7 @@ class DuckDBDestination:
         self._schema = schema
         self._max_columns = max_columns
         self._run = (run_id or uuid4().hex, command)
+        self._new_columns: Counter[str] = Counter()
 
     def read(self, table: str) -> TableState | None:
         """The state of a table, or None where it was never planned; makes no file."""
@@ -77,6 +80,15 @@ class DuckDBDestination:
         with self._file.open(read_only=True) as connection:
             state = _state_in(connection)
             return state.tables() if state.exists() else []
+
+    def ran(self, table: str) -> Ran:
+        """What was committed of a table through this object."""
+        if not self._file.exists():
+            return Ran()
+        with self._file.open(read_only=True) as connection:
+            state = _state_in(connection)
+            done = state.journal.ran(self._run[0], table) if state.exists() else Ran()
+        return replace(done, new_columns=self._new_columns[table])
 
     @contextmanager
     def _transaction(self, step: str, keep: bool = False) -> Iterator[tuple[Connection, State]]:
@@ -141,7 +153,9 @@ class DuckDBDestination:
             raise moved(batch.table)
         with self._transaction("commit", keep=batch.more) as (connection, state):
             commit = Commit(connection, state, batch, self._run, self._max_columns)
-            return commit.batch(batch)
+            committed = commit.batch(batch)
+        self._new_columns[batch.table] += committed.new_columns
+        return committed
 
     def release(self) -> None:
         """Closes what a commit has left open for one that was to follow."""
@@ -155,7 +169,9 @@ class DuckDBDestination:
             raise moved(load.table)
         with self._transaction("load") as (connection, state):
             commit = Commit(connection, state, load, self._run, self._max_columns)
-            return commit.load(load, rows, quarantined)
+            committed = commit.load(load, rows, quarantined)
+        self._new_columns[load.table] += committed.new_columns
+        return committed
 
     def rows(self, table: str) -> Generator[pa.RecordBatch, None, None]:
         """The table's rows, with columns `item.<attribute>` and `rest` as in `core.rows`.

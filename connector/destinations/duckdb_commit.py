@@ -53,11 +53,13 @@ class Commit:
         start = self._header.start_commit
         loading = Loading(self._connection, load.table, layout, start, self._step.number)
         failpoint("load.before_insert")
-        plain = not self._state.buried(load.table) and not loading.streamed()
+        streamed = loading.streamed()
+        kept = loading.count_streamed() if streamed else 0
+        plain = not streamed and not self._state.buried(load.table)
         written = loading.insert(rows, plain) - loading.repair()
         deleted = loading.delete_earlier(load.max_deleted)
         self._step.finish(load)
-        return self._step.end(written, deleted, bad)
+        return self._step.end(written, deleted, bad, kept)
 
     def _merge(self, rows: pa.Table) -> tuple[int, int]:
         if not len(rows):
@@ -98,6 +100,7 @@ class Commit:
         table_columns.verify(DUCKDB, target, actual, columns)
         run = self._connection.execute
         grown = table_columns.grow(DUCKDB, run, target, actual, columns, wanted, self._max_columns)
+        self._step.new_columns += len(grown) - len(columns)
         if grown != columns:
             self._state.save_columns(table, grown)
         return Layout.of(

@@ -2,8 +2,10 @@
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TypeVar
@@ -14,7 +16,7 @@ import pyarrow as pa
 from connector.config_url import DestinationUrl
 from connector.core.cursors import Batch, Quarantined
 from connector.core.names import COMMIT
-from connector.core.state import Column, Committed, Load, Plan, TableState
+from connector.core.state import Column, Committed, Load, Plan, Ran, TableState
 from connector.destinations import postgres_schema, table_columns
 from connector.destinations.postgres_commit import Commit
 from connector.destinations.postgres_connection import Connection, PostgresServer
@@ -59,6 +61,7 @@ class PostgresDestination:
         self._schema = schema
         self._max_columns = max_columns
         self._run = (run_id or uuid4().hex, command)
+        self._new_columns: Counter[str] = Counter()
 
     def read(self, table: str) -> TableState | None:
         """The state of a table, or None where it was never planned."""
@@ -71,6 +74,13 @@ class PostgresDestination:
         with self._server.open(read_only=True) as connection:
             state = _state_in(connection)
             return state.tables() if state.exists() else []
+
+    def ran(self, table: str) -> Ran:
+        """What was committed of a table through this object."""
+        with self._server.open(read_only=True) as connection:
+            state = _state_in(connection)
+            done = state.journal.ran(self._run[0], table) if state.exists() else Ran()
+        return replace(done, new_columns=self._new_columns[table])
 
     @contextmanager
     def _transaction(self, step: str, *locks: str) -> Iterator[tuple[Connection, State]]:
@@ -143,7 +153,9 @@ class PostgresDestination:
     def _commit(self, batch: Batch) -> Committed:
         with self._transaction("commit", batch.table) as (connection, state):
             commit = Commit(connection, state, batch, self._run, self._max_columns)
-            return commit.batch(batch)
+            committed = commit.batch(batch)
+        self._new_columns[batch.table] += committed.new_columns
+        return committed
 
     def release(self) -> None:
         """Every commit has closed its connection."""
@@ -154,7 +166,9 @@ class PostgresDestination:
         """Puts every spooled row in the table in one transaction and ends the loading phase."""
         with self._transaction("load", load.table) as (connection, state):
             commit = Commit(connection, state, load, self._run, self._max_columns)
-            return commit.load(load, rows, quarantined)
+            committed = commit.load(load, rows, quarantined)
+        self._new_columns[load.table] += committed.new_columns
+        return committed
 
     def rows(self, table: str) -> Generator[pa.RecordBatch, None, None]:
         """The table's rows, with columns `item.<attribute>` and `rest` as in `core.rows`.

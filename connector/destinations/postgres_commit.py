@@ -56,9 +56,10 @@ class Commit:
         loading = Loading(self._connection, load.table, layout, found, start, self._step.number)
         failpoint("load.before_insert")
         overtaken = self._state.buried(load.table)
+        streamed = loading.count_streamed()
         written, deleted = loading.run(rows, overtaken, load.max_deleted)
         self._step.finish(load)
-        return self._step.end(written, deleted, bad)
+        return self._step.end(written, deleted, bad, streamed)
 
     def _merge(self, rows: pa.Table) -> tuple[int, int]:
         if not len(rows):
@@ -104,6 +105,7 @@ class Commit:
         grown = table_columns.grow(
             POSTGRES, run, target, actual, columns, wanted, self._max_columns
         )
+        self._step.new_columns += len(grown) - len(columns)
         if grown != columns:
             self._state.save_columns(table, grown)
         layout = PostgresLayout.of(

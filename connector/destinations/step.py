@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from connector.core.cursors import Batch, Cursor, Quarantined
 from connector.core.state import Committed, Load, Phase, Plan
+from connector.core.words import counted
 from connector.destinations.sql import Target
 from connector.destinations.state import State
 from connector.destinations.state_header import Header
@@ -59,7 +60,8 @@ def refuse_too_many(
     """Raises TooManyDeletes where a greater share of the earlier rows than allowed would vanish."""
     if max_deleted is not None and vanishing > earlier * max_deleted:
         raise TooManyDeletes(
-            f"{vanishing} of {earlier} rows of {target} are no longer in {table}; "
+            f"{vanishing} of {counted(earlier, 'row')} of {target} "
+            f"{'is' if vanishing == 1 else 'are'} no longer in {table}; "
             f"only {max_deleted:.0%} may vanish at once.",
             "If that is right, run `connector snapshot --full-refresh --yes`.",
         )
@@ -78,6 +80,7 @@ class Step:
         self.number = header.commit + 1
         self._state = state
         self._run = run
+        self.new_columns = 0
         self._now = datetime.now(UTC)
 
     def move(self, batch: Batch) -> None:
@@ -111,11 +114,13 @@ class Step:
             loaded_at=self._now,
         )
 
-    def end(self, written: int, deleted: int, bad: Sequence[Quarantined]) -> Committed:
+    def end(
+        self, written: int, deleted: int, bad: Sequence[Quarantined], streamed: int = 0
+    ) -> Committed:
         """Keeps what could not be stored, and counts."""
         table = self.header.table_name
         self._state.update(table, commit=self.number, committed_at=self._now)
         kept = self._state.journal.quarantine(self.header, self.number, bad, self._now)
         counts = (written, deleted, kept)
         self._state.journal.count(self._run, table, self._now, counts)
-        return Committed(self.number, *counts)
+        return Committed(self.number, *counts, self.new_columns, streamed)

@@ -11,6 +11,7 @@ from connector.core.encoder import Encoder
 from connector.core.fold import Deletes
 from connector.core.limits import BY_DESTINATION
 from connector.core.state import Phase, Scannable, TableState
+from connector.core.words import counted
 from connector.errors import HistoryLost, Interrupted, NeedsPerson, Transient
 from connector.pipeline.load import load
 from connector.pipeline.plan import check_identity, plan
@@ -71,9 +72,9 @@ class Run:
         wanted = self._segments()
         if state.phase is Phase.LOADING and wanted and wanted != state.segments:
             log.warning(
-                "%s: the scan goes on in %d segments, as it began; %d are for the next one",
+                "%s: the scan goes on in %s, as it began; the next one will be in %d",
                 self.table,
-                state.segments,
+                counted(state.segments, "segment"),
                 wanted,
             )
         return state
