@@ -2,13 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from connector.core.state import Ran, TableState
-from connector.core.status import Lag
 from connector.errors import ConnectorError, Interrupted
 from connector.pipeline.side_by_side import Outcome, Result, gravest, listed
 
@@ -20,23 +18,6 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 LOOK_SECONDS = 1.0
-NEVER_SYNCED = "never synced"
-STATUS = (
-    "table",
-    "into",
-    "phase",
-    "generation",
-    "rows",
-    "consistent_since",
-    "open_shards",
-    "finished_shards",
-    "lag_seconds",
-    "seconds_to_data_loss",
-    "last_commit",
-    "committed_at",
-    "quarantined",
-    "problem",
-)
 
 
 def leave(outcomes: Sequence[Outcome[Any]], cut_short: bool = False) -> None:
@@ -168,30 +149,3 @@ def result_columns(outcome: Outcome[Any]) -> dict[str, Any]:
     """How a table came out of a run, and why."""
     error = None if outcome.result is Result.OK else outcome.error
     return {"result": outcome.result.value, "error": error.message if error else None}
-
-
-def status_row(state: TableState, rows: int | None, now: datetime) -> dict[str, Any]:
-    """Where a table stands; lag and time to data loss are those of the slowest shard."""
-    unfinished = [cursor for cursor in state.shards.values() if not cursor.done]
-    lag = Lag.of(state, now)
-    return dict.fromkeys(STATUS) | {
-        "table": state.table,
-        "into": state.target,
-        "phase": state.phase.value,
-        "generation": state.generation,
-        "rows": rows,
-        "consistent_since": state.consistent_since,
-        "open_shards": len(unfinished),
-        "finished_shards": len(state.shards) - len(unfinished),
-        "lag_seconds": lag.seconds if lag else None,
-        "seconds_to_data_loss": lag.to_data_loss if lag else None,
-        "last_commit": state.commit,
-        "committed_at": state.committed_at,
-        "quarantined": state.quarantined,
-        "problem": state.problem,
-    }
-
-
-def unsynced_row(table: str, into: str) -> dict[str, Any]:
-    """The row of a table that is configured and has no state."""
-    return dict.fromkeys(STATUS) | {"table": table, "into": into, "phase": NEVER_SYNCED}

@@ -14,7 +14,7 @@ from .program import COMMAND, Program
 ERASE = b"\x1b[2K"
 
 
-def on_a_terminal(program: Program, *arguments: str) -> bytes:
+def on_a_terminal(program: Program, *arguments: str, code: int = 0) -> bytes:
     """Runs a command whose three streams are one terminal; returns all that it wrote there."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -36,13 +36,13 @@ def on_a_terminal(program: Program, *arguments: str) -> bytes:
         written += b""
     finally:
         os.close(ours)
-    assert process.wait(30) == 0, written
+    assert process.wait(30) == code, written
     return written
 
 
 def plain(written: bytes) -> str:
-    """What was written without the colours."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", written.decode())
+    """What was written without the colours and the movements of the cursor."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode())
 
 
 @pytest.mark.parametrize(
