@@ -19,6 +19,7 @@ from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import Run, Scanning
 from connector.ports import Destination, Progress, Quiet
 from connector.spool import ArrowSpool
+from connector.waits import Waits
 from connector.worker_processes import WorkerProcesses, usual_workers
 from connector.worker_turns import ScanTurns, TurnedScan
 from connector.workers import ProcessScan, ThreadScan, interruptible, segment_scan
@@ -63,6 +64,7 @@ def open_destination(config: Config, table: str | None = None, command: str = ""
     url = destination.url
     settings = config.tables.get(table) if table else None
     max_columns = settings.max_columns if settings else 500
+    waits = Waits(table or "")
     if url.path is None:
         return _postgres()(
             url,
@@ -70,6 +72,7 @@ def open_destination(config: Config, table: str | None = None, command: str = ""
             lock_timeout=destination.lock_timeout,
             max_columns=max_columns,
             command=command,
+            waits=waits,
         )
     return DuckDBDestination(
         url.path,
@@ -79,6 +82,7 @@ def open_destination(config: Config, table: str | None = None, command: str = ""
         memory_limit=destination.memory_limit,
         max_columns=max_columns,
         command=command,
+        waits=waits,
     )
 
 
@@ -101,6 +105,7 @@ def open_source(
     pause: Callable[[float], bool] | None = None,
     credentials: Any = None,
     spending: Spending | None = None,
+    waits: Waits | None = None,
 ) -> DynamoDBSource:
     """The source table; its waits end early where `pause` says so."""
     return DynamoDBSource(
@@ -111,6 +116,7 @@ def open_source(
         sleep=interruptible(pause or Stop()),
         credentials=credentials,
         spending=spending,
+        waits=waits,
     )
 
 
@@ -151,7 +157,8 @@ def open_run(
     workers = config.scan.workers or usual_workers()
     pause = stop or Stop()
     common = shared or Shared()
-    source = open_source(config, table, pause, credentials, common.spending)
+    waits = Waits(table)
+    source = open_source(config, table, pause, credentials, common.spending, waits)
 
     def start_scan(state: TableState) -> Scanning:
         description = source.describe()
@@ -163,12 +170,14 @@ def open_run(
             return TurnedScan(
                 table,
                 common.turns.threads,
-                lambda: ThreadScan(config, state, shown, common.spending, credentials),
+                lambda: ThreadScan(config, state, shown, common.spending, credentials, waits),
+                waits,
             )
         return TurnedScan(
             table,
             common.turns.processes,
-            lambda: ProcessScan(config, state, shown, common.processes.take(count)),
+            lambda: ProcessScan(config, state, shown, common.processes.take(count), waits),
+            waits,
         )
 
     return Run(
@@ -183,6 +192,7 @@ def open_run(
         progress=shown,
         pause=pause,
         workers=workers,
+        waits=waits,
     )
 
 

@@ -28,6 +28,7 @@ from connector.destinations.state_tables import SCHEMA
 from connector.destinations.step import check_key, moved, refuse_shared, unknown
 from connector.errors import ConfigError, DestinationRefused
 from connector.failpoints import failpoint
+from connector.waits import Waits
 
 # Measured with 5 million rows of 9 columns: with more memory, or more threads than two, neither a
 # load nor a tail is faster.
@@ -53,12 +54,14 @@ class DuckDBDestination:
         max_columns: int = 500,
         run_id: str = "",
         command: str = "",
+        waits: Waits | None = None,
     ) -> None:
         self._file = DuckDBFile(
             path=path,
             threads=threads or DEFAULT_THREADS,
             memory_limit=memory_limit or DEFAULT_MEMORY_LIMIT,
             lock_timeout=lock_timeout,
+            waits=waits or Waits(),
         )
         self._schema = schema
         self._max_columns = max_columns

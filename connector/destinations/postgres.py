@@ -32,6 +32,7 @@ from connector.destinations.state_tables import SCHEMA
 from connector.destinations.step import check_key, moved, refuse_shared, unknown
 from connector.errors import DestinationRefused, Unreachable
 from connector.failpoints import failpoint
+from connector.waits import Waits
 
 AGAIN_SECONDS = 10.0
 """For how long a commit is tried again that Postgres, or the way to it, did not let through."""
@@ -56,8 +57,10 @@ class PostgresDestination:
         max_columns: int = 500,
         run_id: str = "",
         command: str = "",
+        waits: Waits | None = None,
     ) -> None:
-        self._server = PostgresServer(url, lock_timeout)
+        self._waits = waits or Waits()
+        self._server = PostgresServer(url, lock_timeout, self._waits)
         self._schema = schema
         self._max_columns = max_columns
         self._run = (run_id or uuid4().hex, command)
@@ -101,7 +104,7 @@ class PostgresDestination:
 
     def plan(self, plan: Plan) -> TableState:
         """Starts a generation and seeds all its cursors in one transaction."""
-        return _again(lambda: self._plan(plan))
+        return _again(lambda: self._plan(plan), self._waits)
 
     def _plan(self, plan: Plan) -> TableState:
         target = Target(self._schema, plan.target)
@@ -148,7 +151,7 @@ class PostgresDestination:
 
     def commit(self, batch: Batch) -> Committed:
         """Merges rows and moves cursors in one transaction."""
-        return _again(lambda: self._commit(batch))
+        return _again(lambda: self._commit(batch), self._waits)
 
     def _commit(self, batch: Batch) -> Committed:
         with self._transaction("commit", batch.table) as (connection, state):
@@ -241,18 +244,20 @@ def _state_in(connection: Connection) -> State:
     return State(connection.run_on_state, lambda: state_names(connection))
 
 
-def _again(work: Callable[[], Result]) -> Result:
+def _again(work: Callable[[], Result], waits: Waits) -> Result:
     """Does a whole transaction again that was rolled back through no fault of its own.
 
     Safe where the first one was committed after all: the second then finds its cursors moved.
     """
     deadline = time.monotonic() + AGAIN_SECONDS
+    wait = waits.begin()
     while True:
         try:
             return work()
         except (Conflict, Unreachable):
             if time.monotonic() >= deadline:
                 raise
+            wait.goes_on("Postgres to let a commit through", deadline - time.monotonic())
         time.sleep(random.uniform(*_PAUSE_SECONDS))
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from botocore import exceptions as aws
 from botocore.exceptions import ClientError
 
 from connector.errors import BadAnswer, ConnectorError, SourceRefused, Throttled, Unreachable
+from connector.waits import Waits
 
 log = logging.getLogger("connector.dynamodb")
 
@@ -102,6 +103,7 @@ class Caller:
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
     met: bool = False
+    waits: Waits = field(default_factory=Waits)
 
     def __call__(
         self, operation: Callable[..., Any], check: Callable[[Any], Answer], **parameters: Any
@@ -109,6 +111,7 @@ class Caller:
         """The checked answer. `check` raises BadAnswer where a 200 has a wrong body."""
         deadline = self.monotonic() + self._patience()
         attempt = 0
+        wait = self.waits.begin()
         while True:
             try:
                 return self._once(operation, check, parameters)
@@ -117,8 +120,10 @@ class Caller:
                 if not isinstance(problem, (Throttled, Unreachable, BadAnswer)):
                     raise problem from error
                 delay = random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2**attempt))
-                if self.monotonic() + delay > deadline:
+                left = deadline - self.monotonic()
+                if delay > left:
                     raise problem from error
+                wait.goes_on(_awaited(problem, error), left, delay)
                 log.debug("retrying after %s", type(error).__name__)
                 self.sleep(delay)
                 attempt += 1
@@ -138,6 +143,13 @@ class Caller:
         self.clock.hear(headers.get("date"))
         self.met = True
         return check(answer)
+
+
+def _awaited(problem: ConnectorError, error: Exception) -> str:
+    """What is waited for if an error may pass."""
+    if isinstance(problem, Throttled) and isinstance(error, ClientError):
+        return f"DynamoDB, which throttles {error.operation_name}"
+    return f"DynamoDB ({problem.message.rstrip('.')})"
 
 
 def translate(error: Exception, attempt: int = 0) -> Exception:
@@ -245,11 +257,13 @@ class Pace:
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         spending: Spending | None = None,
+        waits: Waits | None = None,
     ) -> None:
         self._rate = units_per_second
         self._sleep = sleep
         self._monotonic = monotonic
         self._spending = spending or Spending()
+        self._waits = waits or Waits()
 
     @property
     def counts(self) -> bool:
@@ -260,6 +274,8 @@ class Pace:
         """Waits until what was spent is paid for."""
         pause = self._spending.free_at - self._monotonic()
         if pause > 0:
+            wait = self._waits.begin(logging.INFO)
+            wait.goes_on("read units, of which source.max_read_units are spent", pause, pause)
             self._sleep(pause)
 
     def spend(self, units: float) -> None:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from connector.config import Config, Table
@@ -17,6 +17,7 @@ from connector.pipeline.load import load
 from connector.pipeline.plan import check_identity, plan
 from connector.pipeline.tail import Tail
 from connector.ports import Destination, Progress, Source, Spool
+from connector.waits import Waits
 
 log = logging.getLogger("connector.sync")
 
@@ -48,6 +49,7 @@ class Run:
     progress: Progress
     pause: Callable[[float], bool]
     workers: int
+    waits: Waits = field(default_factory=Waits)
 
     def planned(self) -> TableState:
         """The table's state, planned first where it never was."""
@@ -207,6 +209,7 @@ class Run:
             quarantine_limit=self.config.quarantine.limit,
             pause=self.pause,
             deletes=Deletes(self.settings.deletes),
+            waits=self.waits,
         )
 
     def encoder(self, state: TableState) -> Encoder:

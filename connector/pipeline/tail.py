@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import TracebackType
 
@@ -23,6 +23,7 @@ from connector.pipeline.position import Position, Turn
 from connector.pipeline.reading import Reading
 from connector.pipeline.scan import quarantine_limit
 from connector.ports import Destination, Progress, Source
+from connector.waits import Waits
 
 log = logging.getLogger("connector.tail")
 
@@ -45,6 +46,7 @@ class Tail:
     pause: Callable[[float], bool]
     """Waits so many seconds; true where the run was asked to end."""
     deletes: Deletes = Deletes.APPLY
+    waits: Waits = field(default_factory=Waits)
 
     def __post_init__(self) -> None:
         self._reading = Reading(self.source, self.config)
@@ -84,6 +86,7 @@ class Tail:
             self.pause,
             self.config.poll_seconds,
             settles_at=self._began + self._quiet,
+            waits=self.waits,
         )
 
     def loaded(self, state: TableState) -> None:
@@ -104,6 +107,7 @@ class Tail:
         Raises StreamDisabled where the stream was switched off and is read to its end.
         """
         self._rivals = 0
+        proving = self.waits.begin(logging.INFO)
         while True:
             began = self.source.now()
             try:
@@ -124,6 +128,9 @@ class Tail:
             if ended:
                 return
             self._discovery.check_complete(self._cursors())
+            if moved or self.caught_up():
+                proving = self.waits.begin(logging.INFO)
+            proving.goes_on("silence in the stream, to prove that nothing is left unread")
             wait = self._wait(moved, (self.source.now() - began).total_seconds())
             if self.pause(0) or (wait > 0 and self._rest(wait, finished)):
                 self._settle()
@@ -184,7 +191,7 @@ class Tail:
 
     def _round(self) -> bool:
         """As `round`; where there is more to read, the commit may still be under way after it."""
-        for shard in self._discovery.refresh(self._cursors()):
+        for shard in self._discovery.refresh(self._cursors(), self.state.table):
             self._welcome(shard)
         turns = self._reading.turns(self._discovery.listing, self._positions, self._began)
         self._more = any(t.more for t in turns) and any(t.found for t in turns)
@@ -229,8 +236,7 @@ class Tail:
     def _commit(self, fold: Fold, turns: Sequence[Turn], force: bool = False) -> None:
         """Begins the commit of a round, and awaits it unless there is more to read meanwhile."""
         # A record without a sequence number moves no cursor, and still must be kept.
-        found = len(fold) > 0
-        rows = fold.rows()
+        found, rows = len(fold) > 0, fold.rows()
         self._settle()
         for turn in turns:
             turn.move(self._positions[turn.shard.id])
