@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from connector.core.state import Ran, TableState
+from connector.core.state import Phase, Ran, TableState
+from connector.core.status import Lag
+from connector.core.words import lasting
 from connector.errors import ConnectorError, Interrupted
 from connector.pipeline.side_by_side import Outcome, Result, gravest, listed
 
@@ -51,7 +54,8 @@ def _grouped(
 def print_states(printer: "Printer", work: "Work", outcomes: Sequence[Outcome[TableState]]) -> None:
     """Where each table stands after a run, and what went wrong."""
     asked = not any(map(_unusable, outcomes))
-    config = _impatient(work.config) if any(map(_held, outcomes)) else work.config
+    hurried = work.stop.is_set() or any(map(_held, outcomes))
+    config = _impatient(work.config) if hurried else work.config
     rows, ends = [], []
     for outcome in outcomes:
         standing, end = Standing(outcome.found), outcome
@@ -59,13 +63,15 @@ def print_states(printer: "Printer", work: "Work", outcomes: Sequence[Outcome[Ta
             if asked:
                 standing = _standing(work, config, outcome)
         except ConnectorError as error:
-            if not work.several:
+            if not work.several and outcome.error is None:
                 raise
             asked = not error.of_every_table
             if outcome.error is None:
                 end = replace(outcome, result=Result.FAILED, error=error)
         rows.append(state_row(end, work, standing))
         ends.append(end)
+        if work.stop.is_set():
+            typer.echo(f"{outcome.table}: {became(end, standing.state)}", err=True)
     printer.rows(list(map(brief, rows)) if printer.for_people else rows)
     leave(ends, work.cut_short)
 
@@ -86,6 +92,23 @@ def _impatient(config: "Config") -> "Config":
     return config.model_copy(update={"destination": destination})
 
 
+def became(outcome: Outcome[Any], state: TableState | None) -> str:
+    """What the end of a run by Ctrl-C has left of a table."""
+    if outcome.result is Result.NOT_TRIED:
+        return "was not begun"
+    if state is None:
+        return "nothing of it is known to be committed"
+    done = f"committed up to {state.commit}"
+    if outcome.error and not isinstance(outcome.error, Interrupted):
+        return f"had failed; {done}"
+    if state.phase is Phase.LOADING:
+        return f"asked to end while scanning: the same command goes on; {done} by the stream"
+    since = state.consistent_since
+    consistent = f"consistent since {since:%Y-%m-%d %H:%M:%S %Z}" if since else "not consistent yet"
+    lag = Lag.of(state, datetime.now(UTC))
+    return f"{done}, {consistent}" + (f", lag {lasting(lag.seconds)}" if lag else "")
+
+
 @dataclass(frozen=True)
 class Standing:
     """Where a table stands after a run, and what the run did; None is what could not be asked."""
@@ -103,7 +126,7 @@ def _standing(work: "Work", config: "Config", outcome: Outcome[TableState]) -> S
     state = outcome.found or destination.read(table)
     ran = tried.destination.ran(table) if tried else None
     # To count may take long, and who asked a run to end does not wait for it.
-    if state is None or (work.several and work.stop.is_set()):
+    if state is None or work.stop.is_set():
         return Standing(state, None, ran)
     return Standing(state, destination.count(table), ran)
 

@@ -11,7 +11,6 @@ from connector.cli.flags import CAUGHT_UP, Flags, Until
 from connector.cli.leaving import leave_with, stopped_by_signals
 from connector.errors import ConfigError, ConnectorError, Interrupted
 from connector.pipeline.side_by_side import Outcome, Result, Troubles, keep, side_by_side
-from connector.progress import Logged, Tally
 
 if TYPE_CHECKING:
     from connector.cli.output import Printer
@@ -86,7 +85,10 @@ class Work:
         return len(self.tables) > 1
 
     def outcomes(self, step: Step[Found]) -> list[Outcome[Found]]:
-        """What came of each table. Raises the error of a table that is alone."""
+        """What came of each table.
+
+        Raises the error of a table that is alone, unless the run was asked to end.
+        """
         return self._side_by_side(step) if self.several else [self._alone(self.tables[0], step)]
 
     def _alone(self, table: str, step: Step[Found]) -> Outcome[Found]:
@@ -94,13 +96,24 @@ class Work:
         from connector.cli.live import shown_progress
 
         shared = job.Shared.by(self.config, 1, self.processes)
-        with shown_progress(table, self.flags.quiet) as progress:
-            run = self._opened(table, progress, shared)
-            ended = shared.processes.closed_before(self.until.begin())
-            return Outcome(table, Result.OK, self._timed(run, step, ended))
+        last = shared.processes.closed_before(self.until.begin())
+        followed: set[str] = set()
+
+        def ended(tail: "Tail") -> bool:
+            followed.add(table)
+            return last(tail)
+
+        with shown_progress(Troubles([table]), self.several, self.flags.quiet) as shown:
+            run = self._opened(table, shown(table), shared)
+            try:
+                return Outcome(table, Result.OK, self._timed(run, step, ended))
+            except Interrupted as error:
+                outcome: Outcome[Found] = Outcome(table, Result.FAILED, error=error)
+        return _at_its_end(outcome, followed) if self.until.lasts else outcome
 
     def _side_by_side(self, step: Step[Found]) -> list[Outcome[Found]]:
         from connector import job
+        from connector.cli.live import shown_progress
 
         if unusable := self._unusable():
             return [Outcome(table, Result.NOT_TRIED, error=unusable) for table in self.tables]
@@ -117,20 +130,21 @@ class Work:
                     troubles.mended(table)
                 return last(tail)
 
-            run = self._opened(table, Logged(Tally(table), troubles.text), shared)
+            run = self._opened(table, shown(table), shared)
             return self._timed(run, step, ended)
 
         def kept(table: str) -> Found:
             pause = self.stop.wait
             return keep(table, lambda: attempt(table), troubles, ending.over, pause)
 
-        outcomes = side_by_side(
-            self.tables,
-            kept if self.until.lasts else attempt,
-            at_once=len(self.tables) if self.until.lasts else self.jobs,
-            stopped=self.stop.is_set,
-            troubles=troubles,
-        )
+        with shown_progress(troubles, self.several, self.flags.quiet) as shown:
+            outcomes = side_by_side(
+                self.tables,
+                kept if self.until.lasts else attempt,
+                at_once=len(self.tables) if self.until.lasts else self.jobs,
+                stopped=self.stop.is_set,
+                troubles=troubles,
+            )
         if self.until.lasts:
             return [_at_its_end(outcome, followed) for outcome in outcomes]
         return outcomes

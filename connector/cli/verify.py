@@ -59,6 +59,8 @@ def print_verdicts(printer: "Printer", work: Work, segments: int = _SEGMENTS) ->
         _report_all(printer, [_judged(outcome) for outcome in outcomes])
         return
     (outcome,) = outcomes
+    if outcome.error:
+        raise outcome.error
     assert outcome.found
     _report(printer, outcome.table, outcome.found)
 

@@ -14,13 +14,13 @@ from .program import COMMAND, Program
 ERASE = b"\x1b[2K"
 
 
-def on_a_terminal(program: Program, *arguments: str, code: int = 0) -> bytes:
+def on_a_terminal(program: Program, *arguments: str, code: int = 0, **variables: str) -> bytes:
     """Runs a command whose three streams are one terminal; returns all that it wrote there."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, *arguments, *program.to],
         cwd=program.folder,
-        env={**program.variables(), "TERM": "xterm", "COLUMNS": "100"},
+        env={**program.variables(), "TERM": "xterm", "COLUMNS": "100", **variables},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
