@@ -196,7 +196,7 @@ EFFECTS = {
 @pytest.mark.parametrize("effect", EFFECTS)
 def test_a_source_that_does_not_answer_well(replica, said, effect):
     fault, operation, says = EFFECTS[effect]
-    replica.rig.faults.add(fault, on=operation, times=8)
+    replica.rig.faults.add(fault, on=operation, times=5)
     replica.sync()
     replica.assert_equal()
     assert [line for line in said() if says in line and line.startswith("orders: ")], said()

@@ -149,7 +149,7 @@ def _awaited(problem: ConnectorError, error: Exception) -> str:
     """What is waited for if an error may pass."""
     if isinstance(problem, Throttled) and isinstance(error, ClientError):
         return f"DynamoDB, which throttles {error.operation_name}"
-    return f"DynamoDB ({problem.message.rstrip('.')})"
+    return f"an answer that can be used ({problem.message.rstrip('.')})"
 
 
 def translate(error: Exception, attempt: int = 0) -> Exception:

@@ -30,6 +30,7 @@ from connector.waits import Wait, Waits
 
 log = logging.getLogger("connector.tail")
 
+PROOF = "silence in the stream, to prove that nothing is left unread"
 LISTING_EVERY = timedelta(seconds=30)
 LISTING_TRIES = 7
 LISTING_PATIENCE = timedelta(minutes=15)

@@ -16,7 +16,7 @@ from connector.errors import CursorMoved
 from connector.failpoints import failpoint
 from connector.pipeline.alarm import LagAlarm
 from connector.pipeline.committing import Committing
-from connector.pipeline.discovery import Discovery
+from connector.pipeline.discovery import PROOF, Discovery
 from connector.pipeline.interpreter import busy
 from connector.pipeline.pace import Pace
 from connector.pipeline.position import Position, Turn
@@ -51,9 +51,8 @@ class Tail:
     def __post_init__(self) -> None:
         self._reading = Reading(self.source, self.config)
         self._committing = Committing(self.destination)
-        self._more = False
+        self._more, self._rivals = False, 0
         self._untold = Counts()
-        self._rivals = 0
         self._committed_at: datetime | None = None
         self._alarm = LagAlarm()
         self._quiet = timedelta(seconds=self.config.quiet_seconds)
@@ -128,10 +127,11 @@ class Tail:
             if ended:
                 return
             self._discovery.check_complete(self._cursors())
+            wait = self._wait(moved, (self.source.now() - began).total_seconds())
             if moved or self.caught_up():
                 proving = self.waits.begin(logging.INFO)
-            proving.goes_on("silence in the stream, to prove that nothing is left unread")
-            wait = self._wait(moved, (self.source.now() - began).total_seconds())
+            else:
+                proving.goes_on(PROOF, ahead=wait)
             if self.pause(0) or (wait > 0 and self._rest(wait, finished)):
                 self._settle()
                 return
