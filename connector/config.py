@@ -14,12 +14,15 @@ from pydantic import (
     model_validator,
 )
 
+from connector.config_aws import check_external_id, check_role
 from connector.config_errors import explain
+from connector.config_path import absolute
 from connector.config_settings import Key, Settings, gather
 from connector.config_url import check_endpoint
 from connector.config_values import (
     Columns,
     Count,
+    DuckDBVersion,
     Name,
     Positive,
     Records,
@@ -39,6 +42,7 @@ from connector.config_values import (
 _SPOOL = ".connector/spool"
 _STATE_SCHEMA = "_connector"
 _POSTGRES_NAME_BYTES = 63
+_AWS_NAMES = {"role_arn": check_role, "external_id": check_external_id}
 
 
 class Source(Section):
@@ -77,6 +81,12 @@ class Source(Section):
     connect_timeout: Seconds = Field(default=5.0, description="Seconds to wait for a connection.")
     read_timeout: Seconds = Field(default=30.0, description="Seconds to wait for an answer.")
 
+    @field_validator("role_arn", "external_id")
+    @classmethod
+    def _aws_name(cls, text: str | None, info: ValidationInfo) -> str | None:
+        check = _AWS_NAMES[str(info.field_name)]
+        return None if text is None else checked(lambda: check(text))
+
     @field_validator("endpoint_url", "streams_endpoint_url")
     @classmethod
     def _endpoint(cls, url: str | None, info: ValidationInfo) -> str | None:
@@ -107,6 +117,11 @@ class Destination(Section):
     memory_limit: Size | None = Field(
         default=None,
         description="Memory that DuckDB may use, for example 4GB; without it, 300MB.",
+    )
+    storage_version: DuckDBVersion | None = Field(
+        default=None,
+        description="The oldest DuckDB that must be able to read a new file, for example 1.4; "
+        "without it, the newest format is written.",
     )
 
     @field_validator("schema_")
@@ -186,7 +201,7 @@ class Table(Section):
         "one JSON column, _rest.",
     )
     max_columns: Columns = Field(
-        default=500, description="The most columns; further attributes go to _rest."
+        500, description="The most columns; further attributes go to _rest."
     )
     deletes: Literal["apply", "soft", "ignore-ttl"] = Field(
         default="apply",
@@ -245,10 +260,8 @@ class Config(Section):
             return
         for name in (self.destination.schema_name, *map(self.target, self.tables)):
             if len(name.encode()) > _POSTGRES_NAME_BYTES:
-                raise refuse(
-                    f"The name {name} is longer than the 63 bytes that Postgres allows.",
-                    "Give the table a shorter name with `into`.",
-                )
+                problem = f"The name {name} is longer than the 63 bytes that Postgres allows."
+                raise refuse(problem, "Give the table a shorter name with `into`.")
 
     def target(self, table: str) -> str:
         """The name of a table in the destination."""
@@ -261,7 +274,7 @@ class Config(Section):
     def spool_location(self) -> str:
         """The absolute folder, or the s3:// URL, of the spool."""
         file = self.destination.url.path
-        return self.spool or str((file.parent if file else Path.cwd()) / _SPOOL)
+        return self.spool or str(file.parent / _SPOOL if file else absolute(_SPOOL, Path()))
 
 
 def load(

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from connector.config_place import VARIABLE, misspelt
+from connector.config_text import read_text
 from connector.errors import ConfigError
 
 PREFIX = "CONNECTOR_"
@@ -77,23 +78,9 @@ def _position(error: yaml.MarkedYAMLError) -> str:
 def read_file(path: Path) -> dict[str, Any]:
     """The settings in a YAML file. Raises ConfigError for one that is not there or not YAML."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except FileNotFoundError:
         raise _not_there(path) from None
-    except IsADirectoryError:
-        raise ConfigError(
-            f"{path} cannot be read: it is a folder.", "Name the file that is in it."
-        ) from None
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error.strerror}.",
-            "Let the user who runs this read it, or name another file with --config.",
-        ) from None
-    except UnicodeDecodeError:
-        text = None
-    # What is UTF-16 in truth may pass for UTF-8, with a NUL beside each letter.
-    if text is None or "\0" in text:
-        raise ConfigError(f"{path} is not UTF-8 text.", "Save it with the encoding UTF-8.")
     return parse_mapping(text, str(path))
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from connector.config_path import at_home
 from connector.errors import ConfigError
 
 VARIABLE = "CONNECTOR_CONFIG"
@@ -17,7 +18,7 @@ def find_file(environment: Mapping[str, str]) -> Path | None:
     Raises ConfigError where there are both spellings, since nobody can say which one holds.
     """
     if named := environment.get(VARIABLE):
-        path = Path(named).expanduser() if named.startswith("~/") else Path(named)
+        path = at_home(named) if named.startswith("~/") else Path(named)
         if not os.path.lexists(path):
             raise ConfigError(
                 f"There is no file {path}.",
@@ -25,13 +26,26 @@ def find_file(environment: Mapping[str, str]) -> Path | None:
             )
         return path
     # A link that leads nowhere is there too: it is no reason to go on without a configuration.
-    found = [Path(name) for name in (FILE, SHORT) if os.path.lexists(name)]
+    found = [Path(name) for name in (FILE, SHORT) if _is_there(name)]
     if len(found) > 1:
         raise ConfigError(
             f"There are both {FILE} and {SHORT} in {Path.cwd()}.",
             f"Keep one of them, or name one: --config {FILE}.",
         )
     return found[0] if found else None
+
+
+def _is_there(name: str) -> bool:
+    try:
+        os.lstat(name)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ConfigError(
+            f"Whether there is a {name} in the current folder cannot be seen: {error.strerror}.",
+            "Go to a folder that you may read, or name a file with --config.",
+        ) from None
+    return True
 
 
 def misspelt(path: Path) -> str:

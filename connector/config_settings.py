@@ -133,14 +133,15 @@ def gather(
 
     `said_by` is who has given `to` and `overrides`, where it is not the command line.
     """
-    line = Origin(said_by or "the command line", Path.cwd())
+    # A relative path of theirs starts from the current folder, which is asked for only then.
+    line = Origin(said_by or "the command line", Path())
     settings = Settings()
     file = path or find_file(environment)
     settings.file = file
     if file:
-        settings.merge(read_file(file), Origin(str(file), file.absolute().parent, is_file=True))
+        settings.merge(read_file(file), Origin(str(file), file.parent, is_file=True))
     for variable, values in read_environment(environment).items():
-        settings.merge(values, Origin(variable, Path.cwd()))
+        settings.merge(values, Origin(variable, Path()))
     listed = settings.values.get("tables") or {}
     if isinstance(listed, dict):
         if file and listed:
@@ -149,8 +150,14 @@ def gather(
     for key, value in overrides.items():
         settings.merge(_nested(key, value), line)
     if to is not None:
-        settings.merge({"destination": {"url": to}}, Origin(said_by or "--to", Path.cwd()))
+        settings.merge({"destination": {"url": to}}, Origin(said_by or "--to", Path()))
     return settings
+
+
+def listed_tables(path: Path | None, environment: Mapping[str, str]) -> list[str]:
+    """The tables that the file and the environment list; no other key is judged, nor a ${NAME}."""
+    tables = gather(path, None, (), environment, {}).values.get("tables")
+    return list(tables) if isinstance(tables, dict) else []
 
 
 def _refuse_unlisted(tables: Sequence[str], listed: Mapping[str, Any], file: Path) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +24,7 @@ from connector.errors import ConfigError
 
 _ARN = re.compile(r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/(?P<name>.*)", re.DOTALL)
 _SIZE = re.compile(r"[0-9]+(\.[0-9]+)? ?[KMGT]i?B", re.IGNORECASE)
+_VERSION = re.compile(r"v?(?P<major>[0-9]+)(\.(?P<minor>[0-9]+))?(\.[0-9]+)?")
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ def checked(check: Callable[[], T]) -> T:
 
 def _folder(key: str, info: ValidationInfo) -> Path:
     folders: Mapping[str, Path] = info.context or {}
-    return folders.get(key, Path.cwd())
+    return folders.get(key, Path())
 
 
 def _url(value: object, info: ValidationInfo) -> DestinationUrl:
@@ -82,6 +83,12 @@ def _storable(name: str) -> str:
     return name
 
 
+def _minor_version(value: object) -> object:
+    """`1.4` of v1.4.2, 1.4.0 and YAML's number 1.4; anything else as it is."""
+    found = _VERSION.fullmatch(str(value))
+    return f"{found['major']}.{found['minor'] or 0}" if found else value
+
+
 def _size(text: str) -> str:
     if not _SIZE.fullmatch(text):
         raise refuse("This must be a size, for example 4GB.")
@@ -94,6 +101,13 @@ Count = Annotated[int, Field(ge=1), BeforeValidator(no_switch)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(no_switch)]
 Seconds = Positive
 Size = Annotated[str, AfterValidator(_size)]
+_Version = Literal["1.0", "1.1", "1.2", "1.3", "1.4", "1.5", "2.0"]
+DuckDBVersion = Annotated[
+    _Version,
+    BeforeValidator(_minor_version),
+    # An editor accepts it without quotes too.
+    WithJsonSchema({"enum": [*get_args(_Version), *map(float, get_args(_Version))]}),
+]
 Segments = Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(no_switch)]
 Columns = Annotated[int, Field(ge=1, le=1500), BeforeValidator(no_switch)]
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(no_switch)]

@@ -15,6 +15,7 @@ from rich.markup import escape
 from connector import demo_source as source
 from connector import job
 from connector.config import Config
+from connector.config_path import absolute
 from connector.demo_source import TABLE
 from connector.errors import ConfigError, StateRefused
 
@@ -49,7 +50,7 @@ def run_demo(file: Path | None, commands: Commands) -> None:
 def _console() -> Console:
     terminal = Console(highlight=False)
     width = min(WIDTH, terminal.width) if terminal.is_terminal else WIDTH
-    return Console(width=width, highlight=False)
+    return Console(width=width, highlight=False, emoji=False)
 
 
 def _config(file: Path, endpoint: str, spool: str) -> Config:
@@ -57,7 +58,7 @@ def _config(file: Path, endpoint: str, spool: str) -> Config:
     return Config.model_validate(
         {
             "source": {"region": source.REGION, "endpoint_url": endpoint, "retry_seconds": 10},
-            "destination": {"url": f"duckdb:///{file.absolute()}", "lock_timeout": 5},
+            "destination": {"url": f"duckdb:///{absolute(str(file), Path())}", "lock_timeout": 5},
             "spool": spool,
             "tail": {"quiet_seconds": 0.5, "poll_seconds": 0.1},
             "tables": {TABLE: {}},
@@ -136,7 +137,7 @@ class Demo:
         """The rows, the file, and how to ask it."""
         self._heading("5. The rows. Nine courses were put, one of them was deleted.")
         self._run("query", ROWS)
-        self._say(f"\nThe file: {self.file.absolute()}\nAsk it:")
+        self._say(f"\nThe file: {absolute(str(self.file), Path())}\nAsk it:")
         self._command("query", f'select title, duration from "{TABLE}" order by duration')
         everything = f"'from \"{TABLE}\"'"
         self._say(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from typing import Any
 
-from connector.errors import ConfigError
+from connector.errors import extra_missing
 
 TABLE = "cloudacademy-courses"
 REGION = "us-west-2"
@@ -158,10 +158,7 @@ def served() -> Iterator[Writer]:
         try:
             from moto.server import ThreadedMotoServer
         except ImportError as error:
-            raise ConfigError(
-                "The demo needs moto, which is not installed.",
-                "Install the extra connector[demo]: run `pip install '.[demo]'` in the clone.",
-            ) from error
+            raise extra_missing("The demo", "demo", "moto[server]") from error
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()

@@ -92,6 +92,10 @@ class NeedsPerson(Fatal):
     exit_code = 3
 
 
+class TableUnavailable(NeedsPerson):
+    """The source table is archived, being deleted, or encrypted with a key that cannot be used."""
+
+
 class HistoryLost(NeedsPerson):
     """Changes between two points of the stream can no longer be read."""
 
@@ -129,6 +133,15 @@ def no_stream(table: str) -> SourceRefused:
     return SourceRefused(
         f"The stream of {table} is not switched on, so changes to it cannot be followed.",
         f"Enable it: {enable_command(table)}",
+    )
+
+
+def extra_missing(who: str, extra: str, package: str) -> ConfigError:
+    """The error for an optional package that is not installed; `extra` brings it."""
+    return ConfigError(
+        f"{who} needs the extra `{extra}`, which is not installed.",
+        f"Install it: `pip install '.[{extra}]'` in the clone of the repository, or anywhere "
+        f"`pip install '{package}'`, into the environment of this command.",
     )
 
 

@@ -22,6 +22,8 @@ NAMES = (
     "commit.before_commit",
     "commit.after_commit",
 )
+# Reached once in the life of a state, and not at all by one that this version has made.
+MIGRATION_NAMES = ("migrate.before_commit", "migrate.after_commit")
 
 _reached: Counter[str] = Counter()
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from connector.config import Config
-from connector.core import wire
+from connector.config_spec import configured
+from connector.core.spec import TableSpec
 from connector.core.state import ScanPlan, TableState
-from connector.core.words import counted
 from connector.destinations.duckdb import DuckDBDestination
 from connector.dynamodb.calls import Spending
 from connector.dynamodb.host_session import of_a_session
 from connector.dynamodb.source import DynamoDBSource
-from connector.errors import ConfigError
+from connector.errors import extra_missing
 from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import Run, Scanning
 from connector.ports import Destination, Progress, Quiet
@@ -62,15 +62,12 @@ def open_destination(config: Config, table: str | None = None, command: str = ""
     """The configured destination, ready for one table or for questions about all."""
     destination = config.destination
     url = destination.url
-    settings = config.tables.get(table) if table else None
-    max_columns = settings.max_columns if settings else 500
     waits = Waits(table or "")
     if url.path is None:
         return _postgres()(
             url,
             destination.schema_name,
             lock_timeout=destination.lock_timeout,
-            max_columns=max_columns,
             command=command,
             waits=waits,
         )
@@ -80,7 +77,7 @@ def open_destination(config: Config, table: str | None = None, command: str = ""
         lock_timeout=destination.lock_timeout,
         threads=destination.threads,
         memory_limit=destination.memory_limit,
-        max_columns=max_columns,
+        storage_version=destination.storage_version,
         command=command,
         waits=waits,
     )
@@ -92,10 +89,8 @@ def _postgres() -> "type[PostgresDestination]":
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("adbc"):
             raise
-        raise ConfigError(
-            "A Postgres destination needs the extra `postgres`, which is not installed.",
-            "Install it: pip install 'connector[postgres]'.",
-        ) from None
+        package = "adbc-driver-postgresql"
+        raise extra_missing("A Postgres destination", "postgres", package) from None
     return PostgresDestination
 
 
@@ -202,6 +197,7 @@ def open_segment_scan(
     *,
     plan_id: str,
     segments: int,
+    spec: TableSpec | None = None,
     progress: Progress,
     stop: Callable[[float], bool],
     credentials: Any = None,
@@ -214,7 +210,9 @@ def open_segment_scan(
     progress.planned(description.item_count, segments)
     return segment_scan(
         config,
-        ScanPlan(table, description.identity, plan_id, segments),
+        ScanPlan(
+            table, description.identity, plan_id, segments, spec or configured(config.tables[table])
+        ),
         progress,
         lambda: stop(0),
         workers=segments,
@@ -226,19 +224,3 @@ def open_segment_scan(
 def drop_spool(config: Config, state: TableState) -> None:
     """Removes what a table's scan has spooled."""
     ArrowSpool(config.spool_location(), state.table, state.plan_id).drop()
-
-
-def check_source(config: Config, table: str) -> str:
-    """Reads the table's description, the stream's listing and one page; says what is there."""
-    source = open_source(config, table)
-    description = source.describe()
-    shards = source.listing().shards
-    # One of a million segments: a page that proves the permission and costs next to nothing.
-    source.scan_page(0, 1_000_000, None, wire.scan_page)
-    keys = ", ".join(f"{key.name} {key.tag}" for key in description.identity.keys)
-    key = "key" if len(description.identity.keys) == 1 else "keys"
-    return (
-        f"ok: {key} {keys}; stream {description.identity.view_type}, "
-        f"{counted(len(shards), 'shard')}; about {counted(description.item_count, 'item')}, "
-        f"{description.size_bytes / 1e6:,.1f} MB; scan allowed"
-    )

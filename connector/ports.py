@@ -8,9 +8,12 @@ from typing import Protocol, TypeVar
 import pyarrow as pa
 
 from connector.core.cursors import Batch, Cursor, Quarantined
+from connector.core.needs import Need, Wanted
+from connector.core.records import RecordsPage
+from connector.core.schema import Type
 from connector.core.shards import Listing, Shard
+from connector.core.spec import TableSpec
 from connector.core.state import Committed, Identity, Load, Plan, Ran, TableState
-from connector.core.wire import RecordsPage
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,13 @@ class Destination(Protocol):
         """
         ...
 
+    def reconfigure(self, table: str, target: str, spec: TableSpec) -> TableState:
+        """Gives a table another name or another spec in one transaction, where its rows allow it.
+
+        Raises ConfigError, and changes nothing, where only a full refresh can.
+        """
+        ...
+
     def commit(self, batch: Batch) -> Committed:
         """Merges rows and moves cursors in one transaction.
 
@@ -140,8 +150,11 @@ class Destination(Protocol):
         """Forgets the state of a table, and with `drop` the table itself."""
         ...
 
-    def check(self) -> str:
-        """Proves that the destination can be opened and written; returns what it is."""
+    def check(self, tables: Sequence[Wanted] = ()) -> Iterator[Need]:
+        """Tries what every step does, for each of `tables` too, and changes nothing.
+
+        A need that is not met is among the answers, and hides no other.
+        """
         ...
 
     def tables(self) -> list[str]:
@@ -186,6 +199,10 @@ class Link(Protocol):
     @property
     def rows_schema(self) -> pa.Schema:
         """The schema of the rows, known without reading them."""
+        ...
+
+    def packed(self) -> Mapping[str, Type] | None:
+        """The types of the attributes in the rows' `rest`, read now; None where nobody told."""
         ...
 
     @property

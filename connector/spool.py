@@ -5,117 +5,36 @@ A link holds its `since` and `until` tokens in the schema's metadata and is name
 so the chain from the beginning is always valid, and following it is how a scan resumes.
 """
 
-import errno
 import json
-import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
 from uuid import uuid4
 
 import pyarrow as pa
-from pyarrow import fs, ipc
+from pyarrow import ipc
 
 from connector.core.cursors import Cursor, Quarantined
-from connector.errors import ConfigError, SpoolFull, StateRefused
+from connector.core.needs import Need, tried
+from connector.core.rows import packed_in, without_packed
+from connector.core.schema import Type
+from connector.errors import ConfigError, ConnectorError, StateRefused
 from connector.failpoints import failpoint
+from connector.spool_stores import LocalStore, Store, open_store
 
 _METADATA = b"connector.link"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_PROBE_BYTES = 64 * 1024
 ROWS_PER_BATCH = 16_384
-
-
-class _Store(Protocol):
-    """A folder of files that appear whole or not at all."""
-
-    def write(self, name: str, content: pa.Buffer) -> None: ...
-
-    def open(self, name: str) -> pa.NativeFile | None: ...
-
-    def drop(self) -> None: ...
-
-
-class _LocalStore:
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def write(self, name: str, content: pa.Buffer) -> None:
-        path = self._root / name
-        temporary = path.with_name(f".{uuid4().hex}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._write_synced(temporary, content)
-            failpoint("spool.before_rename")
-            temporary.rename(path)
-            self._sync_folder(path.parent)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            if error.errno in _FULL:
-                raise SpoolFull(
-                    f"There is no room left in the spool {self._root}.",
-                    "Free some space or set `spool:` to another folder, and run the same command "
-                    "again: it goes on where it stopped.",
-                ) from error
-            raise ConfigError(
-                f"The spool {self._root} cannot be written: {error.strerror}.",
-                "Set `spool:` to a folder this program may write.",
-            ) from error
-
-    @staticmethod
-    def _write_synced(path: Path, content: pa.Buffer) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-
-    @staticmethod
-    def _sync_folder(folder: Path) -> None:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def open(self, name: str) -> pa.NativeFile | None:
-        path = self._root / name
-        return pa.memory_map(str(path)) if path.exists() else None
-
-    def drop(self) -> None:
-        # A worker that was given up may still be writing here; its files harm nobody.
-        shutil.rmtree(self._root, ignore_errors=True)
-
-
-class _RemoteStore:
-    """An object store, where a file appears when its upload is complete."""
-
-    def __init__(self, filesystem: fs.FileSystem, root: str) -> None:
-        self._filesystem = filesystem
-        self._root = root
-
-    def write(self, name: str, content: pa.Buffer) -> None:
-        with self._filesystem.open_output_stream(f"{self._root}/{name}") as stream:
-            stream.write(content)
-
-    def open(self, name: str) -> pa.NativeFile | None:
-        path = f"{self._root}/{name}"
-        if self._filesystem.get_file_info(path).type is not fs.FileType.File:
-            return None
-        return self._filesystem.open_input_file(path)
-
-    def drop(self) -> None:
-        if self._filesystem.get_file_info(self._root).type is fs.FileType.Directory:
-            self._filesystem.delete_dir(self._root)
 
 
 @dataclass(frozen=True)
 class ArrowLink:
     """One file of a chain; its rows are read when asked for."""
 
-    store: _Store
+    store: Store
     name: str
     rows_schema: pa.Schema
     since: str | None
@@ -123,22 +42,30 @@ class ArrowLink:
     count: int
     quarantined: Sequence[Quarantined]
 
+    def packed(self) -> Mapping[str, Type] | None:
+        """The types of the attributes in the rows' `rest`; None where version 0.1.0 spooled it."""
+        with self._opened() as file:
+            return packed_in(ipc.open_file(file).schema)
+
     def rows(self) -> pa.Table:
         """The rows of this link."""
+        with self._opened() as file:
+            return ipc.open_file(file).read_all()
+
+    def _opened(self) -> pa.NativeFile:
         file = self.store.open(self.name)
         if file is None:
             raise StateRefused(
                 f"The spool has lost its file {self.name}.", "Run `connector snapshot` again."
             )
-        with file:
-            return ipc.open_file(file).read_all()
+        return file
 
 
 class ArrowSpool:
     """The spool of one plan of one table."""
 
     def __init__(self, location: str, table: str, plan_id: str) -> None:
-        self._store = _store(location, f"{_folder(table)}/{plan_id}")
+        self._store = open_store(location, f"{_folder(table)}/{plan_id}")
 
     def append(
         self,
@@ -196,7 +123,7 @@ class ArrowSpool:
         return ArrowLink(
             store=self._store,
             name=name,
-            rows_schema=schema,
+            rows_schema=without_packed(schema),
             since=since,
             until=Cursor(about["until"], about["done"]),
             count=about["count"],
@@ -218,13 +145,54 @@ def _folder(table: str) -> str:
     return table.rpartition("/")[2] if table.startswith("arn:") else table
 
 
-def _store(location: str, folder: str) -> _Store:
-    if "://" not in location:
-        return _LocalStore(Path(location) / folder)
+def check(location: str) -> Need:
+    """Writes a file as a scan does, reads it and removes it; no folder is left that was not there.
+
+    A folder that a scan would make is tried in the nearest one that is there.
+    """
+    return tried("spool", lambda: _checked(location))
+
+
+def _checked(location: str) -> str:
+    folder = f".connector-check-{uuid4().hex}"
+    if "://" in location:
+        _try_store(open_store(location, folder))
+        return f"{location} can be written"
+    there = _nearest(Path(location))
+    _try_store(LocalStore(there / folder, location))
+    free = shutil.disk_usage(there).free
+    new = "" if there == Path(location) else ", which will be made"
+    return f"{location}{new}; {free / 1e9:,.1f} GB free"
+
+
+def _try_store(store: Store) -> None:
+    name = "probe"
     try:
-        filesystem, root = fs.FileSystem.from_uri(location)
-    except (pa.ArrowException, ValueError) as error:
+        store.write(name, pa.py_buffer(bytes(_PROBE_BYTES)))
+        file = store.open(name)
+    except ConnectorError:
+        # What cannot be written may not be removable either, and is the first thing to mend.
+        with suppress(ConnectorError):
+            store.drop()
+        raise
+    if file is not None:
+        file.close()
+    store.drop()
+    if file is None:
         raise ConfigError(
-            f"The spool {location} cannot be opened.", "Use a folder or an s3:// location."
-        ) from error
-    return _RemoteStore(filesystem, f"{root.rstrip('/')}/{folder}")
+            "The spool does not show a file that was written to it.",
+            "Set `spool:` to a place that does so at once.",
+        )
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    for each in (folder, *folder.parents):
+        try:
+            each.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return each
+        return each
+    return folder

@@ -66,7 +66,7 @@ def segment_scan(
         ),
         spool=ArrowSpool(config.spool_location(), state.table, state.plan_id),
         state=state,
-        encoder=make_encoder(state, config.tables[state.table], config.destination.url.kind),
+        encoder=make_encoder(state, config.destination.url.kind),
         progress=progress,
         quarantine_limit=config.quarantine.limit,
         stopped=stopped,

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["tests.rigs.fixtures"]
+pytest_plugins = ["tests.rigs.fixtures", "tests.rigs.skips"]
 
 
 @pytest.hookimpl(tryfirst=True)

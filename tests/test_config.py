@@ -222,6 +222,19 @@ def test_empty_and_reserved_variables_say_nothing():
     assert load(to=DUCKDB, environment=environment) == load(to=DUCKDB, environment={})
 
 
+@pytest.mark.parametrize("written", ["1.4", "'1.4'", "v1.4.0", "1.4.5", "'${V}'"])
+@pytest.mark.parametrize("to", [DUCKDB, POSTGRES])
+def test_a_version_of_duckdb_is_written_in_several_ways(written, to):
+    config = read(
+        f"destination: {{storage_version: {written}}}", to=to, environment={"V": "v1.4.2"}
+    )
+    assert config.destination.storage_version == "1.4"
+
+
+def test_a_wrong_version_of_duckdb_is_refused_for_postgres_too():
+    assert "storage_version must be" in refused("destination: {storage_version: 9}", to=POSTGRES)
+
+
 def test_a_table_is_named_by_its_arn():
     arn = "arn:aws:dynamodb:us-west-2:123456789012:table/orders"
     assert load(to=DUCKDB, tables=[arn], environment={}).target(arn) == "orders"
@@ -296,6 +309,13 @@ WRONG = [
     ('tables: {orders: {into: "a\\0"}}', "tables.orders.into: A name must not hold control"),
     ("destination: {schema: _Connector}", "destination.schema: The schema _connector holds"),
     ("destination: {memory_limit: lots}", "destination.memory_limit: This must be a size"),
+    ("destination: {storage_version: 3}", "destination.storage_version must be '1.0', '1.1',"),
+    ("destination: {storage_version: latest}", "destination.storage_version must be '1.0'"),
+    ("destination: {storage_version: 0.10.2}", "destination.storage_version must be '1.0'"),
+    ("destination: {storage_version: '1.4.x'}", "destination.storage_version must be '1.0'"),
+    ("destination: {storage_version: ''}", "destination.storage_version must be '1.0'"),
+    ("destination: {storage_version: true}", "destination.storage_version must be '1.0'"),
+    ("destination: {storage_version: [1.4]}", "destination.storage_version must be '1.0'"),
     ("destination: {threads: 0}", "destination.threads must be at least 1."),
     ("spool: 's3://'", "spool: The spool's URL must be s3://bucket/prefix."),
     ("spool: 's3://key:canary@bucket'", "spool: The spool's URL must be s3://bucket/prefix."),
@@ -436,6 +456,12 @@ def test_a_file_that_is_not_there_or_not_readable(folder):
         ("duckdb:///a/b.db", "/here/a/b.db"),
         ("duckdb:////data/wh.duckdb", "/data/wh.duckdb"),
         ("duckdb:///with space #1%20.duckdb", "/here/with space #1%20.duckdb"),
+        ("duckdb:///data:2024/wh.duckdb", "/here/data:2024/wh.duckdb"),
+        ("duckdb:///wh:1.duckdb", "/here/wh:1.duckdb"),
+        ("duckdb:///./md:orders", "/here/md:orders"),
+        ("duckdb:////data/s3:x/wh.duckdb", "/data/s3:x/wh.duckdb"),
+        ("duckdb:///~wh.duckdb", "/here/~wh.duckdb"),
+        ("duckdb:///~root/wh.duckdb", str(Path("~root/wh.duckdb").expanduser())),
     ],
 )
 def test_the_url_of_a_duckdb_file(url, path):
@@ -483,6 +509,23 @@ def test_the_url_of_a_postgres_database(url, shown):
         ("duckdb://", "names no file"),
         ("duckdb:///", "names no file"),
         ("duckdb:///:memory:", "names no file"),
+        ("duckdb:///:memory:canary", "names no file"),
+        ("md:orders?motherduck_token=canary", "MotherDuck is not supported"),
+        ("motherduck:canary", "MotherDuck is not supported"),
+        ("duckdb:///md:canary", "MotherDuck is not supported"),
+        ("duckdb:///MD:", "MotherDuck is not supported"),
+        ("duckdb:///s3://canary/wh.duckdb", "another scheme"),
+        ("duckdb:///https://canary@host/wh.duckdb", "another scheme"),
+        ("duckdb:///postgres:password=canary", "another scheme"),
+        ("duckdb:///sqlite:canary.db", "another scheme"),
+        ("duckdb:///ducklake:canary", "another scheme"),
+        ("duckdb:///file:///canary", "another scheme"),
+        ("duckdb:///some+thing://canary", "another scheme"),
+        ("duckdb:///canary/", "names a folder"),
+        ("duckdb:///canary/..", "names a folder"),
+        ("duckdb:////", "names a folder"),
+        ("duckdb:///~canary-nobody/wh.duckdb", "no home folder"),
+        ("ducklake:canary", "must begin with"),
         ("duckdb://wh.duckdb", "three slashes"),
         ("duckdb:/wh.duckdb", "three slashes"),
         ("duckdb:///wh.duckdb?access_mode=read_only", "takes no options"),
@@ -685,6 +728,7 @@ SECRETS = [
     "destination: {url: '${SECRET}'}",
     "destination: {lock_timeout: '${SECRET}', url: 'duckdb:///a'}",
     "destination: {memory_limit: '${SECRET}', url: 'duckdb:///a'}",
+    "destination: {storage_version: '${SECRET}', url: 'duckdb:///a'}",
     "destination: {url: 'duckdb:///a'}\ntables: {orders: {layout: '${SECRET}'}}",
     "destination: {url: 'duckdb:///a'}\nspool: 'ftp://${SECRET}'",
     "destination: {url: 'duckdb:///a'}\nsource: {endpoint_url: 'http://${SECRET}@x'}",

@@ -112,10 +112,13 @@ ACCEPTED = [
     "destination: {url: 'duckdb:///a.duckdb'}",
     "source:\ndestination:\ntables:\n",
     "tables:\n  orders:\n  users: {}\n",
+    "destination: {storage_version: 1.4}",
+    "destination: {storage_version: '${VERSION}'}",
     "tables: {orders: {layout: '${LAYOUT}', segments: '${SEGMENTS}'}}",
     "source: {max_read_units: '${UNITS}', consistent_read: '${CONSISTENT}', region: null}",
 ]
 REFUSED = [
+    "destination: {storage_version: latest}",
     "[]",
     "sorce: {}",
     "source: {regio: x}",

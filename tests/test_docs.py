@@ -5,9 +5,11 @@ import inspect
 import json
 import re
 import shlex
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import typer.main
 from typer.testing import CliRunner
@@ -160,6 +162,13 @@ def test_the_status_columns_are_documented(flow):
     assert set(printed) <= set(re.findall(r"`(\w+)`", first))
 
 
+def test_every_line_of_a_check_is_documented(flow):
+    checks = {each["check"] for each in json.loads(flow("connector check --output json"))}
+    table = OPERATIONS.partition("## Before the first run")[2].partition("\n## ")[0]
+    first = " ".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
+    assert set(re.findall(r"`([\w ]+)`", first)) == checks
+
+
 ORDERS = [
     {
         "id": {"S": str(number)},
@@ -205,7 +214,7 @@ def test_the_readmes_example_runs_as_it_stands(flow, capsys):
         if line.startswith("connector ")
     ]
     assert [line.split()[1] for line in lines] == [
-        "check", "sync", "sync", "tail", "status", "verify", "query",
+        "check", "sync", "query", "sync", "tail", "status", "verify", "query",
     ]  # fmt: skip
     printed = [flow(line) for line in lines]
     assert re.search(r"^matching +3 *$", printed[-2], re.MULTILINE)
@@ -213,8 +222,16 @@ def test_the_readmes_example_runs_as_it_stands(flow, capsys):
     for statement in filter(None, map(str.strip, blocks(README, "sql")[0].split(";"))):
         flow(shlex.join(["connector", "query", statement]))
     (python,) = blocks(README, "python")
-    exec(compile(python, "README.md", "exec"), {})
+    made: dict[str, Any] = {}
+    exec(compile(python, "README.md", "exec"), made)
     assert "10.57" in capsys.readouterr().out
+    assert len(made["rows"]) == 3
+    with duckdb.connect("wh.duckdb", read_only=True) as warehouse:
+        for row in (*made["rows"], warehouse.execute("from orders").fetchone()):
+            (changed,) = [value for value in row if isinstance(value, datetime)]
+            assert changed.utcoffset() == timedelta(0)
+        assert len(warehouse.execute("from orders").fetchmany(2)) == 2
+        assert len(list(iter(warehouse.execute("from orders").fetchone, None))) == 3
 
 
 def test_the_commands_of_the_operations_page_run_as_they_stand(flow):

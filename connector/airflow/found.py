@@ -77,7 +77,8 @@ def _of_airflow(conn_id: str, error: Exception) -> ConnectorError:
     if isinstance(error, ImportError | AirflowOptionalProviderFeatureException):
         return ConfigError(
             f"The connection {conn_id} needs a package that is not installed{_named(error)}.",
-            "Install the connector with its extra: pip install 'connector[airflow]'.",
+            "Install the connector with its extra, in the clone of the repository: "
+            "`pip install '.[airflow]'`.",
         )
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
         return ConfigError(

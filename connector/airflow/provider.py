@@ -6,7 +6,7 @@ from typing import Any
 def get_provider_info() -> dict[str, Any]:
     """The metadata. Connections are those of the amazon, duckdb and postgres providers."""
     return {
-        "package-name": "connector",
+        "package-name": "dynamodb-replica",
         "name": "connector",
         "description": "Keeps a warehouse table equal to an Amazon DynamoDB table.",
         "integrations": [

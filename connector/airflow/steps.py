@@ -63,7 +63,12 @@ class PlanStep(Step):
         if state.phase.value != "loading":
             return []
         return [
-            {"plan_id": state.plan_id, "segments": state.segments, "segment": number}
+            {
+                "plan_id": state.plan_id,
+                "segments": state.segments,
+                "segment": number,
+                "spec": state.spec.plain() if state.spec else None,
+            }
             for number in range(state.segments)
         ]
 
@@ -74,8 +79,17 @@ class ScanStep(Step):
     It does not open the destination, so any number of workers may run it at once.
     """
 
-    def __init__(self, *, plan_id: str, segments: int, segment: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        plan_id: str,
+        segments: int,
+        segment: int,
+        spec: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.spec = spec
         self.plan_id = plan_id
         self.segments = segments
         self.segment = segment
@@ -83,6 +97,7 @@ class ScanStep(Step):
     def step(self, context: Context, stop: threading.Event) -> dict[str, int]:
         """Counts of what this try has scanned; the label of the mapped task has that of all."""
         from connector import job
+        from connector.core.spec import spec_of
 
         access = self.access()
         progress = SegmentLog(self.table, self.segment)
@@ -91,6 +106,8 @@ class ScanStep(Step):
             self.table,
             plan_id=self.plan_id,
             segments=self.segments,
+            # Of the plan, which the configuration may have overtaken.
+            spec=spec_of(self.spec) if self.spec else None,
             progress=progress,
             stop=job.Stop(stop),
             credentials=access.credentials,

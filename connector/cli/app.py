@@ -1,15 +1,16 @@
 """The command line's root: which verbs there are, and how the process ends."""
 
 import os
-import sys
-from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from connector import __version__
+from connector.cli import streams
 from connector.cli.check import check
+from connector.cli.completion import rejoin
 from connector.cli.demo import demo
+from connector.cli.leaving import report
 from connector.cli.query import query
 from connector.cli.reset import reset
 from connector.cli.snapshot import snapshot
@@ -48,14 +49,17 @@ for verb in (sync, snapshot, tail, status, check, verify, query, reset, demo):
 
 def main() -> None:
     """Runs the command line and ends the process."""
+    # Before any file is opened, which could take the place of a stream that was closed.
+    streams.secure()
+    rejoin(os.environ)
     try:
         app()
+        code = 0
     except SystemExit as end:
-        # Everything is committed and closed by now. To take the interpreter apart, piece by piece,
-        # would only let a shell or a scheduler wait for another fifth of a second.
-        # A stream is None where the caller closed it.
-        for stream in filter(None, (sys.stdout, sys.stderr)):
-            # Whoever read it may have gone; there is nobody to tell.
-            with suppress(BrokenPipeError):
-                stream.flush()
-        os._exit(end.code if isinstance(end.code, int) else bool(end.code))
+        code = end.code if isinstance(end.code, int) else int(bool(end.code))
+    except Exception as error:
+        # Typer's own, such as a home in which completion cannot be installed.
+        code = report(error)
+    # Everything is committed and closed by now. To take the interpreter apart, piece by piece,
+    # would only let a shell or a scheduler wait for another fifth of a second.
+    os._exit(streams.ended(code))

@@ -1,10 +1,16 @@
 """`connector check`: everything a run needs, tried, and nothing changed."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from connector.cli.flags import ConfigFile, Flags, Format, Output, Quietly, Tables, To
 from connector.cli.running import command
-from connector.errors import ConnectorError
+from connector.errors import ConfigError
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
+    from connector.core.needs import Need
 
 
 def check(
@@ -16,24 +22,22 @@ def check(
 ) -> None:
     """Try everything a run needs, and change nothing."""
     flags = Flags(config, to, output, quiet)
-    with command(flags) as (printer, _):
-        from connector import job
+    with command(flags) as (printer, stop):
+        from connector.core.needs import unmet
 
+        needs = _needs(flags, tables, stop)
+        printer.rows([need.row() for need in needs])
+        error = unmet(needs)
+        if error is not None:
+            raise error
+
+
+def _needs(flags: Flags, tables: list[str] | None, stop: "threading.Event") -> "Sequence[Need]":
+    from connector import checking, job
+    from connector.core.needs import Need
+
+    try:
         settings = flags.load(tables or [])
-        rows: list[dict[str, Any]] = [
-            {"what": "destination", "result": job.open_destination(settings).check()}
-        ]
-        names = tables or list(settings.tables)
-        errors: list[ConnectorError] = []
-        for table in names:
-            try:
-                found = job.check_source(settings, table)
-            except ConnectorError as error:
-                if len(names) == 1:
-                    raise
-                errors.append(error)
-                found = f"failed: {error}"
-            rows.append({"what": table, "result": found})
-        printer.rows(rows)
-        if errors:
-            raise errors[0]
+    except ConfigError as error:
+        return [Need("configuration", error.message, error=error)]
+    return checking.check(settings, tables or list(settings.tables), job.Stop(stop))

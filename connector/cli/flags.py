@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from connector.cli import completion
 from connector.cli.leaving import leave_with
 from connector.errors import ConfigError, ConnectorError, NotListed
 
@@ -42,9 +43,15 @@ Quietly = Annotated[
     bool, typer.Option("--quiet", "-q", help="Show no progress, and of the log only warnings.")
 ]
 Format = Annotated[Output, typer.Option("--output", "-o", help="Print results as table or JSON.")]
-OneTable = Annotated[str, typer.Argument(help="The table's name or ARN in DynamoDB.")]
+OneTable = Annotated[
+    str,
+    typer.Argument(help="The table's name or ARN in DynamoDB.", autocompletion=completion.tables),
+]
 Tables = Annotated[
-    list[str] | None, typer.Argument(help="Tables; without any, all that are configured.")
+    list[str] | None,
+    typer.Argument(
+        help="Tables; without any, all that are configured.", autocompletion=completion.tables
+    ),
 ]
 Follow = Annotated[bool, typer.Option("--follow", help="Go on until interrupted.")]
 For = Annotated[

@@ -1,5 +1,6 @@
 """How a run begins and ends: logging, signals, and the exit code of every error."""
 
+import errno
 import logging
 import os
 import signal
@@ -12,12 +13,18 @@ from types import FrameType
 
 import typer
 
-from connector.errors import ConnectorError, Interrupted
+from connector.cli.visible import visible
+from connector.errors import ConfigError, ConnectorError, Interrupted, Transient
 
 LEAVE_SECONDS = 27.0
 """A scheduler kills what has not left 30 seconds after it was asked to."""
 
 _UNEXPECTED = 1
+_LATER = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO)
+)
+"""What the system may refuse now and allow later."""
+_INTACT = "What was committed before is intact: run the same command again"
 
 
 @contextmanager
@@ -27,31 +34,58 @@ def leave_with(quiet: bool = False) -> Iterator[None]:
     try:
         yield
     except ConnectorError as error:
-        kind = "Interrupted" if isinstance(error, Interrupted) else "Error"
-        typer.echo(f"{kind}: {error.message}", err=True)
-        if error.hint:
-            typer.echo(f"Hint: {error.hint}", err=True)
-        raise typer.Exit(error.exit_code) from error
+        raise _said(error) from error
     except (typer.Exit, typer.Abort):
         raise
     except KeyboardInterrupt as error:
         raise typer.Exit(Interrupted.exit_code) from error
-    except BrokenPipeError as error:
-        # Whoever read stdout has gone; there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(_UNEXPECTED) from error
     except Exception as error:
-        # The message of an unknown error may quote an item, so only its kind and place are shown.
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        typer.echo(
-            f"Error: unexpected {type(error).__name__} in {place.name} ({place.filename}:"
-            f"{place.lineno}); nothing of the current batch was committed.",
-            err=True,
+        raise typer.Exit(report(error)) from error
+
+
+def report(error: Exception) -> int:
+    """Says what nobody has caught, and returns its exit code."""
+    if known := _of_the_system(error):
+        return _said(known).exit_code
+    # The message of an unknown error may quote an item, so only its kind and place are shown.
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    _say(
+        f"Error: unexpected {type(error).__name__} in {place.name} "
+        f"({place.filename}:{place.lineno})."
+    )
+    _say(f"Hint: {_INTACT}; if it stays, please report this line.")
+    return _UNEXPECTED
+
+
+def _said(error: ConnectorError) -> typer.Exit:
+    _say(f"{'Interrupted' if isinstance(error, Interrupted) else 'Error'}: {error.message}")
+    if error.hint:
+        _say(f"Hint: {error.hint}")
+    return typer.Exit(error.exit_code)
+
+
+def _say(text: str) -> None:
+    """One line: names from data and from the command line are in it."""
+    print(visible(text), file=sys.stderr)
+
+
+def _of_the_system(error: Exception) -> ConnectorError | None:
+    """What this machine refused, wherever that was; None where the program is to blame."""
+    if isinstance(error, MemoryError):
+        return Transient("There is not enough memory.", f"{_INTACT} once there is more.")
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    # Only a file is named by a text; what else an error of the system holds may come from data.
+    named = isinstance(error.filename, str | os.PathLike)
+    what = f"{os.fspath(error.filename)}: " if named else ""
+    if error.errno in _LATER:
+        return Transient(f"The system refused it: {what}{error.strerror}.", f"{_INTACT} later.")
+    if named:
+        return ConfigError(
+            f"{os.fspath(error.filename)} cannot be used: {error.strerror}.",
+            "Check its path and its permissions.",
         )
-        typer.echo(
-            "Hint: run the same command again; if it stays, please report this line.", err=True
-        )
-        raise typer.Exit(_UNEXPECTED) from error
+    return None
 
 
 class _ToStderr(logging.Handler):
@@ -59,7 +93,7 @@ class _ToStderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes one line."""
-        print(self.format(record), file=sys.stderr)
+        _say(self.format(record))
 
 
 def _log_to_stderr(level: int) -> None:

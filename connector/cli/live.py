@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from connector.cli.visible import visible
 from connector.core.words import counted
 from connector.pipeline.side_by_side import Troubles
 from connector.ports import Progress as Port
@@ -63,7 +64,9 @@ class _Lines:
         self._lock = threading.Lock()
 
     def _add(self, what: str, total: float | None) -> TaskID:
-        return self._display.add_task(what, total=total, counts="", table=self._tally.table)
+        return self._display.add_task(
+            visible(what), total=total, counts="", table=self._tally.table
+        )
 
     def clear(self) -> None:
         """Takes every line away."""
@@ -82,7 +85,9 @@ class _Lines:
         if self._tail == self._first:
             self._tail = self._add(f"{self._tally.table} tail", None)
         self._scan = self._first
-        self._display.update(self._first, description=f"{self._tally.table} scan", total=total)
+        self._display.update(
+            self._first, description=visible(f"{self._tally.table} scan"), total=total
+        )
         return self._first
 
     def scanned(self, segment: int, items: int, size: int, done: bool) -> None:
@@ -110,7 +115,7 @@ class _Lines:
             if self._tail is None:
                 alone = self._scan is None
                 self._tail = self._first if alone else self._add("", None)
-                self._display.update(self._tail, description=f"{self._tally.table} tail")
+                self._display.update(self._tail, description=visible(f"{self._tally.table} tail"))
         self._display.update(self._tail, counts=self._tally.tailed_text())
 
 
@@ -146,8 +151,9 @@ def shown_progress(troubles: Troubles, several: bool, quiet: bool) -> Iterator[S
         SpinnerColumn(),
         _Name(lambda table: troubles.of(table) is not None),
         BarColumn(bar_width=20),
-        TextColumn("{task.fields[counts]}"),
+        TextColumn("{task.fields[counts]}", markup=False),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as display:
+    console = Console(stderr=True, emoji=False)
+    with Progress(*columns, console=console, transient=True) as display:
         yield _Live(display, segments=not several)

@@ -9,14 +9,22 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from connector.cli.flags import Output
+from connector.cli.plain import ENCODER, plain_values
+from connector.cli.visible import json_visible, visible
+
+_WIDEST = 10_000
+"""Characters; what is wider is one value below the other, on paper as on a terminal."""
+
+_NARROWEST = 20
+"""Where a terminal is narrower, or says so, it breaks the lines itself, and nothing is left out."""
 
 
 class Printer:
-    """Prints rows in the chosen form."""
+    """Prints rows in the chosen form; nothing in them moves or colours what a person sees."""
 
     def __init__(self, output: Output) -> None:
         self.output = output
@@ -31,63 +39,71 @@ class Printer:
         if self.output is Output.json:
             self.json(list(rows))
         elif rows:
-            self._table(list(rows[0]), [list(row.values()) for row in rows])
+            self._table(list(rows[0]), [[_text(each) for each in row.values()] for row in rows])
 
     def arrow(self, table: pa.Table) -> None:
-        """The answer to a query."""
+        """The answer to a query; a table shows its columns also where there is no row."""
         names = table.column_names
-        columns = [_plain(column, self.output) for column in table.columns]
+        rows = list(zip(*map(plain_values, table.columns), strict=True))
         if self.output is Output.json:
-            self.json([dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)])
-        else:
-            self._table(names, [list(row) for row in zip(*columns, strict=True)])
+            self.json([dict(zip(names, row, strict=True)) for row in rows])
+        elif names:
+            self._table(names, [[_cell(value) for value in row] for row in rows])
 
     def json(self, value: Any) -> None:
         """One JSON document; numbers keep their digits."""
-        text = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode(value)
-        sys.stdout.write(msgspec.json.format(text, indent=2).decode() + "\n")
+        text = msgspec.json.format(ENCODER.encode(value), indent=2).decode()
+        sys.stdout.write(json_visible(text, sys.stdout.encoding or "utf-8") + "\n")
 
-    def _table(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def _table(self, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         # Where stdout is no terminal a table is as wide as it needs to be.
-        console = Console(width=None if sys.stdout.isatty() else 10_000, highlight=False)
+        width = max(Console().width, _NARROWEST) if sys.stdout.isatty() else _WIDEST
+        console = Console(width=width, highlight=False, emoji=False)
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in names:
-            table.add_column(escape(name), overflow="fold")
+            table.add_column(Text(visible(name)), overflow="fold")
         for row in rows:
-            table.add_row(*(_text(value) for value in row))
-        unlimited = console.options.update(max_width=10_000)
-        if len(names) > 1 and console.measure(table, options=unlimited).maximum > console.width:
-            self._one_below_the_other(console, names, rows)
-        else:
+            table.add_row(*map(Text, row))
+        unlimited = console.options.update(max_width=_WIDEST + 1)
+        if len(names) == 1 or console.measure(table, options=unlimited).maximum <= console.width:
             console.print(table)
+        else:
+            self._one_below_the_other(console, names, rows)
 
     def _one_below_the_other(
-        self, console: Console, names: Sequence[str], rows: Sequence[Sequence[Any]]
+        self, console: Console, names: Sequence[str], rows: Sequence[Sequence[str]]
     ) -> None:
         """Rows that are wider than the terminal: a line for each value."""
-        for number, row in enumerate(rows):
+        for number, row in enumerate(rows or [[""] * len(names)]):
             if number:
                 console.print()
             lines = Table(box=None, pad_edge=False, show_header=False)
-            lines.add_column(style="bold")
+            lines.add_column(style="bold", overflow="fold")
             lines.add_column(overflow="fold")
             for name, value in zip(names, row, strict=True):
-                lines.add_row(escape(name), _text(value))
+                lines.add_row(Text(visible(name)), Text(value))
             console.print(lines)
 
 
 def _text(value: Any) -> str:
+    """What a command says in a cell."""
     if value is None:
         return ""
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
+    return visible(str(value))
+
+
+def _cell(value: Any) -> str:
+    """What a cell of an answer holds; lines stay lines."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
     if isinstance(value, bytes):
         return b64encode(value).decode()
-    return escape(str(value))
-
-
-def _plain(column: pa.ChunkedArray, output: Output) -> list[Any]:
-    values: list[Any] = column.to_pylist()
-    if output is Output.json and column.type == pa.json_():
-        return [None if value is None else msgspec.Raw(value.encode()) for value in values]
-    return values
+    if isinstance(value, msgspec.Raw):
+        return visible(bytes(value).decode(), keep="\n")
+    if isinstance(value, list | dict):
+        return visible(ENCODER.encode(value).decode())
+    return visible(str(value), keep="\n")

@@ -7,7 +7,8 @@ import typer
 
 from connector.cli.flags import ConfigFile, Flags, Format, OneTable, Output, Quietly, To, Yes
 from connector.cli.running import command
-from connector.errors import ConfigError
+from connector.cli.visible import visible
+from connector.errors import ConfigError, Interrupted
 
 if TYPE_CHECKING:
     from connector.config import Config
@@ -56,5 +57,9 @@ def _ask(table: str, drop: bool) -> None:
             "A reset asks first, and there is no terminal to answer on.", "Give --yes."
         )
     what = "state and its rows" if drop else "state"
-    if not typer.confirm(f"Forget the {what} of {table}?", err=True):
+    try:
+        agreed = typer.confirm(f"Forget the {what} of {visible(table)}?", err=True)
+    except typer.Abort:
+        raise Interrupted("Nothing was changed.", "Answer y, or give --yes.") from None
+    if not agreed:
         raise ConfigError("Nothing was changed.", "Answer y, or give --yes.")

@@ -19,7 +19,7 @@ from connector.core import values
 from connector.core.keys import KeySchema, key_of, part_text
 from connector.core.malformed import Malformed
 from connector.core.numbers import canonical, canonical_decimal
-from connector.core.rows import ITEM, REST, schema_of
+from connector.core.rows import ITEM, REST, beside, schema_of
 from connector.core.schema import Kind
 from connector.core.wire import REPLICATION_PREFIX
 
@@ -51,13 +51,17 @@ def of_rows(keys: KeySchema, batch: pa.RecordBatch) -> Iterator[tuple[Key, bytes
     cells = {
         name: _cells(_TO_PLAIN[kind], batch.column(ITEM + name)) for name, kind in kinds.items()
     }
-    rest = batch.column(REST).to_pylist() if REST in batch.schema.names else [None] * len(batch)
-    for index, packed in enumerate(rest):
+    misplaceable = kinds.keys() - beside(batch.schema)
+    packed_of = (
+        batch.column(REST).to_pylist() if REST in batch.schema.names else [None] * len(batch)
+    )
+    for index, packed in enumerate(packed_of):
         members = {name: c[index] for name, c in cells.items() if c[index] is not None}
-        if packed is not None:
-            members.update(_reread(packed))
         key = tuple(_part(key.tag, members.get(key.name)) for key in keys)
-        yield key, _encode(members)
+        rest = {} if packed is None else _reread(packed)
+        # Who reads the column of an attribute misses what is elsewhere: no item is like that.
+        misplaced = rest.keys() & misplaceable
+        yield key, _encode(members | rest) + (b" misplaced" if misplaced else b"")
 
 
 def _part(tag: str, plain: Any) -> str:

@@ -44,6 +44,20 @@ def of_cells(cells: Sequence[Cell | None]) -> tuple[Type, pa.Array]:
     return JSON, _json([None if cell is None else values.plain_content(*cell) for cell in cells])
 
 
+def type_of(tag: str, content: Any) -> Type:
+    """The narrowest type that holds one legal value, which is not NULL."""
+    if tag != "N":
+        return _TYPE_OF_TAG.get(tag, JSON)
+    text = canonical(content)
+    whole, _, fraction = text.removeprefix("-").partition(".")
+    if not fraction and -(2**63) <= int(text) < 2**63:
+        return INTEGER
+    return decimal_type(len(whole), len(fraction)) or NUMBER
+
+
+_TYPE_OF_TAG = {"S": STRING, "B": BINARY, "BOOL": BOOLEAN, "NULL": NULL}
+
+
 def of_plain(plain: Sequence[Any], present: Sequence[bool]) -> tuple[Type, pa.Array]:
     """An array of plain values of any kinds, one for each place where there is one."""
     return JSON, _json(plain, present)

@@ -6,6 +6,8 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from connector.core.spec import TableSpec
+
 
 @dataclass(frozen=True)
 class Cursor:
@@ -63,6 +65,8 @@ class Batch:
     """Finished partitions whose cursors are no longer needed."""
     more: bool = False
     """Another batch follows at once, so what is dear to open may stay open for it."""
+    spec: TableSpec | None = None
+    """What the rows were made with."""
 
 
 SEGMENT = "segment/"

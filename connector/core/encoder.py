@@ -1,6 +1,6 @@
 """Items → rows, a page at a time: no Python object per item outlives its page."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any
@@ -11,15 +11,16 @@ from msgspec import Raw
 from msgspec.structs import astuple
 
 from connector.core import columns, values, wire
-from connector.core.keys import KeySchema, key_of, key_text
-from connector.core.limits import EVERYTHING, Limits, Unstorable
+from connector.core.keys import KeySchema, key_of, key_text_in
+from connector.core.limits import EVERYTHING, Limits
 from connector.core.malformed import Malformed
+from connector.core.records import UNDECODABLE
 from connector.core.rows import field_of, rest_field
-from connector.core.schema import NULL, Type
+from connector.core.schema import NULL, Type, join
 from connector.core.shapes import CONTENTS, Budget, Shape, fits_struct
+from connector.core.spec import DEFAULT_MAX_COLUMNS
 from connector.core.wire import REPLICATION_PREFIX
 
-DEFAULT_MAX_COLUMNS = 500
 SAMPLE = 16
 """Of how many items, times the ones before, the next attempt learns."""
 
@@ -32,7 +33,7 @@ class BadItem:
     raw: bytes
     reason: str
     key: str | None = None
-    """Its canonical key, where it is only this destination that cannot hold it."""
+    """Its canonical key, if that can be read."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class _Absent:
 
 
 _ABSENT = _Absent()
-_MISFITS = (msgspec.MsgspecError, Malformed, RecursionError, UnicodeDecodeError)
+_MISFITS = (Malformed, *UNDECODABLE)
 _generic = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -68,10 +69,13 @@ class Encoder:
         max_columns: int = DEFAULT_MAX_COLUMNS,
         packed: bool = False,
         limits: Limits = EVERYTHING,
+        known: Collection[str] = (),
     ) -> None:
+        """`known` attributes have a column already, and get one in every row."""
         self._keys = keys
         self._limits = limits
-        self._limit = len(keys) if packed else max(max_columns, len(keys))
+        self._known = frozenset((*known, *(key.name for key in keys)))
+        self._room = 0 if packed else max(0, max_columns - len(self._known))
         self._budget = Budget()
         self._shapes = {key.name: Shape(self._budget, tags=(key.tag,)) for key in keys}
         self._by_item = packed or not all(map(fits_struct, self._shapes))
@@ -131,7 +135,7 @@ class Encoder:
             try:
                 learnt = self._learn(raw) or learnt
             except Malformed as error:
-                bad.append(BadItem(index, raw, str(error), self._key(raw, error)))
+                bad.append(BadItem(index, raw, str(error), key_text_in(self._keys, raw)))
             else:
                 good.append(raw)
         if not good:
@@ -149,17 +153,15 @@ class Encoder:
         for name, value in item.items():
             shape = self._shapes.get(name)
             if shape is None:
-                if len(self._shapes) >= self._limit:
-                    self._by_item = True
-                    continue
+                if name not in self._known:
+                    if not self._room:
+                        self._by_item = True
+                        continue
+                    self._room -= 1
                 self._by_item = self._by_item or not fits_struct(name)
                 shape = self._shapes[name] = Shape(self._budget)
             learnt = shape.learn(value) or learnt
         return learnt
-
-    def _key(self, raw: bytes, error: Malformed) -> str | None:
-        legal = isinstance(error, Unstorable)
-        return key_text(key_of(self._keys, _generic.decode(raw))) if legal else None
 
     def _make_decoders(self) -> None:
         keys = {key.name for key in self._keys}
@@ -214,6 +216,7 @@ class Encoder:
             name: [None] * len(items) for name in self._shapes
         }
         rest: list[str | None] = []
+        packed: dict[str, Type] = {}
         for index, raw in enumerate(items):
             leftover: dict[str, Any] = {}
             for name, value in _generic.decode(raw).items():
@@ -223,6 +226,7 @@ class Encoder:
                 elif tag != "NULL" and not name.startswith(REPLICATION_PREFIX):
                     # NULL is no value, in `rest` as in a column.
                     leftover[name] = values.plain_content(tag, content)
+                    packed[name] = join(packed.get(name, NULL), columns.type_of(tag, content))
             rest.append(values.encode(leftover) if leftover else None)
         made = {
             name: columns.of_cells(column)
@@ -232,7 +236,7 @@ class Encoder:
         fields = [field_of(name, type_) for name, (type_, _) in made.items() if type_ is not NULL]
         arrays = [array for type_, array in made.values() if type_ is not NULL]
         if any(rest):
-            fields.append(rest_field())
+            fields.append(rest_field(packed))
             arrays.append(pa.array(rest, pa.string()).cast(pa.json_()))
         return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 

@@ -2,24 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from connector.core import columns
 from connector.core.cursors import Quarantined
-from connector.core.encoder import Encoder
-from connector.core.keys import KeySchema, key_of, key_text, keys_of
+from connector.core.encoder import Encoded, Encoder
+from connector.core.keys import KeySchema, item_of_key, key_of, key_text, key_text_in, keys_of
 from connector.core.malformed import Malformed
+from connector.core.records import UNDECODABLE, FlawedRecord, Record, RecordsPage
 from connector.core.rows import CHANGED_AT, ITEM, KEPT, combine, with_service
-from connector.core.wire import REPLICATION_PREFIX, Record, RecordsPage
+from connector.core.spec import Deletes
+from connector.core.wire import REPLICATION_PREFIX
 
 _REPLICATION = f'"{REPLICATION_PREFIX}'.encode()
-_keys = msgspec.json.Decoder(dict[str, dict[str, str]])
+_item = msgspec.json.Decoder(dict[str, Any])
+_NO_IMAGE = b"null"
 
 ROWS_AT_ONCE = 5000
 """Decoded items take ten times the memory of their rows, so there are never many of them."""
@@ -38,18 +40,6 @@ class Counts:
     unchanged: int = 0
     quarantined: int = 0
     applied: int = 0
-
-
-class Deletes(StrEnum):
-    """What becomes of a row whose item was deleted.
-
-    `apply` deletes it. `soft` keeps it, marked `_deleted`. `ignore-ttl` keeps, marked, what expired
-    by its time to live, and deletes what somebody deleted.
-    """
-
-    APPLY = "apply"
-    SOFT = "soft"
-    IGNORE_TTL = "ignore-ttl"
 
 
 @dataclass
@@ -87,10 +77,8 @@ class Fold:
             for record in records:
                 self._keep(partition, record)
         for bad in page.bad:
-            if bad.sequence and int(bad.sequence) <= start:
-                self.counts.duplicate += 1
-            else:
-                self._refuse(Quarantined(partition, bad.reason, bad.raw, None, bad.sequence))
+            key = key_text_in(self.keys, bad.keys)
+            self._refuse(Quarantined(partition, bad.reason, bad.raw, key))
         return page.token(since)
 
     def _keep_all(self, partition: str, records: Sequence[Record], replicated: bool) -> bool:
@@ -100,7 +88,7 @@ class Fold:
             return False
         try:
             keys = keys_of(self.keys, [record.dynamodb.Keys for record in records])
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
         for key, record in zip(keys, records, strict=True):
             self._fold(key, partition, record)
@@ -111,8 +99,8 @@ class Fold:
             self.counts.superseded += 1
             return
         try:
-            key = key_of(self.keys, _keys.decode(record.dynamodb.Keys))
-        except (msgspec.MsgspecError, Malformed) as error:
+            key = key_of(self.keys, _item.decode(record.dynamodb.Keys))
+        except (*UNDECODABLE, Malformed) as error:
             reason = str(error) if isinstance(error, Malformed) else "a record without its keys"
             self._refuse(_quarantined(partition, record, None, reason))
             return
@@ -137,9 +125,8 @@ class Fold:
     def rows(self) -> pa.Table:
         """Takes out one row per key, with `changed_at` and `deleted`.
 
-        A delete has only its key. An item that DynamoDB can hold and the destination cannot
-        deletes the older row of its key: a row is right, or it is not there. What cannot be stored
-        is quarantined.
+        A delete has only its key. A put that cannot be stored is quarantined and deletes the older
+        row of its key: a row is right, or it is not there.
         """
         kept = list(self._newest.items())
         self._newest = {}
@@ -153,23 +140,26 @@ class Fold:
     def _rows(self, kept: Sequence[_Kept]) -> pa.Table:
         images = [_image(record) for _, (_, record) in kept]
         encoded = self.encoder.encode(images)
-        bad = {each.index: each for each in encoded.bad}
-        replaced = {index for index, each in bad.items() if each.key}
-        if replaced:
+        reasons = {bad.index: bad.reason for bad in encoded.bad}
+        reasons |= self._of_other_keys(encoded, images, kept)
+        if reasons:
             images = [
-                bytes(record.dynamodb.Keys) if index in replaced else images[index]
-                for index, (_, (_, record)) in enumerate(kept)
+                item_of_key(self.keys, key) if index in reasons else images[index]
+                for index, (key, _) in enumerate(kept)
             ]
             encoded = self.encoder.encode(images)
-        left_out = {each.index for each in encoded.bad}
-        for index, each in bad.items():
+        for index, reason in list(reasons.items()):
             key, (partition, record) = kept[index]
-            self._refuse(_quarantined(partition, record, key, each.reason))
-        good = [index for index in range(len(kept)) if index not in left_out]
+            if record.eventName == "REMOVE":
+                # A delete needs its key alone.
+                del reasons[index]
+            else:
+                self._refuse(_quarantined(partition, record, key, reason))
+        self.counts.applied += len(kept) - len(reasons)
+        # No row can have a key that the destination cannot hold, so there is none to delete.
+        good = _good(encoded, len(kept))
         records = [kept[index][1][1] for index in good]
-        rows = self._with_deletes(encoded.rows, records, [index in replaced for index in good])
-        self.counts.applied -= len(replaced - left_out)
-        return self._of_their_keys(rows, [kept[index] for index in good])
+        return self._with_deletes(encoded.rows, records, [index in reasons for index in good])
 
     def _with_deletes(
         self, rows: pa.Table, records: Sequence[Record], replaced: Sequence[bool]
@@ -195,57 +185,65 @@ class Fold:
             self.deletes is Deletes.IGNORE_TTL and record.expired
         )
 
-    def _of_their_keys(self, rows: pa.Table, good: Sequence[_Kept]) -> pa.Table:
-        """Refuses rows whose image has another key than the record says."""
-        matches = None
-        for index, attribute in enumerate(self.keys):
-            if not good:
-                break
-            _, expected = columns.of_one_tag(attribute.tag, [key[index] for key, _ in good])
-            actual = rows.column(ITEM + attribute.name).combine_chunks()
-            if actual.equals(expected):
-                continue
-            same = pc.equal(actual.cast(pa.string()), expected.cast(pa.string()))
-            matches = same if matches is None else pc.and_(matches, same)
-        if matches is not None:
-            for (key, (partition, record)), same in zip(good, matches.to_pylist(), strict=True):
-                if not same:
-                    reason = "a record whose image has another key"
-                    self._refuse(_quarantined(partition, record, key, reason))
-            rows = rows.filter(matches)
-        self.counts.applied += len(rows)
-        return rows
+    def _of_other_keys(
+        self, encoded: Encoded, images: Sequence[bytes], kept: Sequence[_Kept]
+    ) -> dict[int, str]:
+        """Why those are no good whose image has another key than the record says."""
+        good = _good(encoded, len(kept))
+        parts = range(len(self.keys))
+        if not good or all(self._is_key(part, encoded.rows, good, kept) for part in parts):
+            return {}
+        return {
+            index: "a record whose image has another key"
+            for index in good
+            if key_of(self.keys, _item.decode(images[index])) != kept[index][0]
+        }
+
+    def _is_key(
+        self, part: int, rows: pa.Table, good: Sequence[int], kept: Sequence[_Kept]
+    ) -> bool:
+        attribute = self.keys[part]
+        _, expected = columns.of_one_tag(attribute.tag, [kept[index][0][part] for index in good])
+        return bool(rows.column(ITEM + attribute.name).combine_chunks().equals(expected))
+
+
+def _good(encoded: Encoded, count: int) -> list[int]:
+    """The places of the items that have a row, in the order of the rows."""
+    bad = {each.index for each in encoded.bad}
+    return [index for index in range(count) if index not in bad]
 
 
 def _replication_only(record: Record) -> bool:
     """Whether only what global tables of 2017 add to items has changed (their second record)."""
     new, old = record.dynamodb.NewImage, record.dynamodb.OldImage
-    if isinstance(new, msgspec.UnsetType) or isinstance(old, msgspec.UnsetType):
+    if isinstance(new, UnsetType) or isinstance(old, UnsetType):
         return False
     if _REPLICATION not in bytes(new) and _REPLICATION not in bytes(old):
         return False
-    return bool(_without_replication(new) == _without_replication(old))
-
-
-def _without_replication(image: Raw) -> Any:
     try:
-        item = msgspec.json.decode(image)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return object()
+        return _without_replication(new) == _without_replication(old)
+    except UNDECODABLE:
+        # What cannot be compared may have changed.
+        return False
+
+
+def _without_replication(image: Raw) -> dict[str, Any]:
+    item = _item.decode(image)
     return {n: v for n, v in item.items() if not n.startswith(REPLICATION_PREFIX)}
 
 
 def _image(record: Record) -> bytes:
     change = record.dynamodb
-    image = change.NewImage
-    if image is msgspec.UNSET or record.eventName == "REMOVE":
+    if record.eventName == "REMOVE":
         return bytes(change.Keys)
-    return bytes(image)
+    return _NO_IMAGE if change.NewImage is UNSET else bytes(change.NewImage)
 
 
 def _times(records: Sequence[Record]) -> pa.Array:
     seconds = pa.array([r.dynamodb.ApproximateCreationDateTime for r in records], pa.float64())
-    micros = pc.round(pc.multiply(seconds, 1_000_000.0))
+    # A record without a time has no row, so it needs none.
+    known = pc.if_else(pc.is_finite(seconds), seconds, 0.0)
+    micros = pc.round(pc.multiply(known, 1_000_000.0))
     return micros.cast(pa.int64()).cast(CHANGED_AT.type)
 
 
@@ -254,8 +252,8 @@ def _quarantined(
 ) -> Quarantined:
     return Quarantined(
         partition=partition,
-        reason=reason,
-        raw=msgspec.json.encode(record).decode(),
+        reason=record.reason if isinstance(record, FlawedRecord) else reason,
+        raw=record.raw,
         key=key_text(key) if key else None,
         sequence=record.dynamodb.SequenceNumber,
     )

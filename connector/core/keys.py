@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import astuple
 
-from connector.core import values
+from connector.core import parts, values
 from connector.core.malformed import Malformed
 from connector.core.numbers import canonical
 
@@ -41,9 +41,9 @@ def keys_of(schema: KeySchema, raws: Sequence[Raw]) -> list[tuple[str, ...]]:
     if not raws:
         return []
     decoder = _decoder(schema)
-    parts = zip(*map(astuple, decoder.decode(b"[" + b",".join(raws) + b"]")), strict=True)
+    columns = zip(*map(astuple, decoder.decode(b"[" + b",".join(raws) + b"]")), strict=True)
     texts = (
-        _part_texts(attribute.tag, found) for attribute, found in zip(schema, parts, strict=True)
+        _part_texts(attribute.tag, found) for attribute, found in zip(schema, columns, strict=True)
     )
     return list(zip(*texts, strict=True))
 
@@ -97,8 +97,22 @@ def key_text(key: Sequence[str]) -> str:
     return msgspec.json.encode(key).decode()
 
 
+def key_text_in(schema: KeySchema, raw: bytes) -> str | None:
+    """As `key_text`, of an item whose other members may be anything; None where it has no key."""
+    try:
+        members = parts.members(raw)
+        item = {a.name: msgspec.json.decode(members[a.name]) for a in schema}
+        return key_text(key_of(schema, item))
+    except (KeyError, ValueError, RecursionError):
+        return None
+
+
+def item_of_key(schema: KeySchema, key: Sequence[str]) -> bytes:
+    """The wire form of a canonical key."""
+    item = {a.name: {a.tag: part} for a, part in zip(schema, key, strict=True)}
+    return msgspec.json.encode(item)
+
+
 def key_item(schema: KeySchema, text: str) -> bytes:
     """The wire form of a key written by `key_text`."""
-    parts: list[str] = msgspec.json.decode(text)
-    item = {a.name: {a.tag: part} for a, part in zip(schema, parts, strict=True)}
-    return msgspec.json.encode(item)
+    return item_of_key(schema, msgspec.json.decode(text, type=list[str]))

@@ -28,13 +28,20 @@ class Rules:
     """Characters no name may hold."""
 
 
-def assign(attributes: Iterable[str], taken: Mapping[str, str], rules: Rules) -> dict[str, str]:
+def assign(
+    attributes: Iterable[str],
+    taken: Mapping[str, str],
+    rules: Rules,
+    service: Iterable[str] = SERVICE,
+) -> dict[str, str]:
     """Column names for new attributes, given the names already `taken` (attribute → column).
+
+    `service` are the names of columns that the table has, or may get, besides its attributes'.
 
     The attribute's own name where the destination can hold it and no other has it; else a readable
     name with a hash of the attribute's name, the same on every machine.
     """
-    used = {rules.fold(name) for name in (*taken.values(), *SERVICE)}
+    used = {rules.fold(name) for name in (*taken.values(), *service)}
     assigned: dict[str, str] = {}
     for attribute in sorted(set(attributes) - set(taken)):
         name = attribute if _holds(attribute, rules) else _hashed(attribute, rules, _DIGITS)

@@ -5,7 +5,9 @@ field's metadata; then `changed_at`, perhaps `rest` (plain JSON of the attribute
 column of their own) and, from a stream, `deleted` and perhaps `kept`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from base64 import b64decode
+from collections.abc import Callable, Collection, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -13,7 +15,7 @@ import pyarrow as pa
 from msgspec import Raw
 
 from connector.core import values
-from connector.core.schema import JSON, Kind, Type, join_all, parse
+from connector.core.schema import JSON, NULL, Kind, Type, join, join_all, parse
 
 ITEM = "item."
 CHANGED_AT = pa.field("changed_at", pa.timestamp("us", "UTC"))
@@ -21,6 +23,8 @@ DELETED = pa.field("deleted", pa.bool_())
 KEPT = pa.field("kept", pa.bool_())
 """Deleted at the source, but the row stays and says so; where a table is kept that way."""
 REST = "rest"
+_PACKED = "packed"
+_BESIDE = "beside"
 
 
 def field_of(attribute: str, type_: Type) -> pa.Field:
@@ -28,9 +32,49 @@ def field_of(attribute: str, type_: Type) -> pa.Field:
     return pa.field(ITEM + attribute, type_.arrow, metadata={"type": type_.text()})
 
 
-def rest_field() -> pa.Field:
-    """The Arrow field of the attributes without a column."""
-    return pa.field(REST, JSON.arrow)
+def rest_field(packed: Mapping[str, Type] | None = None, beside: Collection[str] = ()) -> pa.Field:
+    """The Arrow field of the attributes without a column.
+
+    It may tell the types of what is `packed` in it, which JSON alone does not; and which attributes
+    may be in it `beside` a column of their own.
+    """
+    told: dict[str, bytes] = {}
+    if packed is not None:
+        types = {name: type_.text() for name, type_ in packed.items()}
+        told[_PACKED] = msgspec.json.encode(types)
+    if beside:
+        told[_BESIDE] = msgspec.json.encode(list(beside))
+    return pa.field(REST, JSON.arrow, metadata=told or None)
+
+
+def packed_in(schema: pa.Schema) -> dict[str, Type] | None:
+    """The types of the attributes in `rest`; None where nobody has told them."""
+    if REST not in schema.names:
+        return {}
+    told = _told(schema, _PACKED)
+    if told is None:
+        return None
+    return {
+        name: parse(text) for name, text in msgspec.json.decode(told, type=dict[str, str]).items()
+    }
+
+
+def without_packed(schema: pa.Schema) -> pa.Schema:
+    """The schema, less what it tells of `rest`: the names there may be as many as the values."""
+    if REST not in schema.names:
+        return schema
+    return schema.set(schema.get_field_index(REST), rest_field())
+
+
+def beside(schema: pa.Schema) -> frozenset[str]:
+    """The attributes that may be in `rest` although they have a column."""
+    told = _told(schema, _BESIDE) if REST in schema.names else None
+    return frozenset(msgspec.json.decode(told, type=list[str])) if told else frozenset()
+
+
+def _told(schema: pa.Schema, what: str) -> bytes | None:
+    told: bytes | None = (schema.field(REST).metadata or {}).get(what.encode())
+    return told
 
 
 def schema_of(schema: pa.Schema) -> dict[str, Type]:
@@ -81,12 +125,19 @@ def conform(rows: pa.Table, schema: Mapping[str, Type], service: Sequence[pa.Fie
 def combine(tables: Sequence[pa.Table]) -> pa.Table:
     """One table of several, in the join of their schemas; it has every service column of theirs."""
     schema = join_all(schema_of(table.schema) for table in tables)
+    rest = rest_field(_packed_in_all(tables))
     service = [
         field
-        for field in (CHANGED_AT, DELETED, KEPT, rest_field())
+        for field in (CHANGED_AT, DELETED, KEPT, rest)
         if any(field.name in table.column_names for table in tables)
     ]
     return pa.concat_tables([conform(table, schema, service) for table in tables])
+
+
+def _packed_in_all(tables: Sequence[pa.Table]) -> dict[str, Type] | None:
+    each = [packed_in(table.schema) for table in tables]
+    told = [packed for packed in each if packed is not None]
+    return join_all(told) if len(told) == len(each) else None
 
 
 def _missing(field: pa.Field, length: int) -> pa.Array:
@@ -114,6 +165,51 @@ def pack(rows: pa.Table, attributes: Sequence[str]) -> pa.Table:
     dropped = [name for name in (*map(ITEM.__add__, attributes), REST) if name in rows.column_names]
     packed = pa.array(rest, pa.string()).cast(pa.json_())
     return rows.drop_columns(dropped).append_column(rest_field(), packed)
+
+
+def unpack(rows: pa.Table, attributes: Mapping[str, Type]) -> pa.Table:
+    """Moves attributes of these types from `rest` to columns of their own."""
+    have = schema_of(rows.schema)
+    # What is in both places, in different rows, is in one column afterwards.
+    both = [name for name in attributes if name in have]
+    wanted = {name: join(type_, have.get(name, NULL)) for name, type_ in attributes.items()}
+    told = packed_in(rows.schema)
+    rows = pack(rows, both) if both else rows
+    cells: dict[str, list[Raw | None]] = {name: [] for name in wanted}
+    rest: list[str | None] = []
+    for text in _texts(rows.column(REST)):
+        members: dict[str, Raw] = msgspec.json.decode(text, type=dict[str, Raw]) if text else {}
+        for name, column in cells.items():
+            column.append(members.pop(name, None))
+        rest.append(values.encode(members) if members else None)
+    left = None if told is None else {n: t for n, t in told.items() if n not in wanted}
+    position = rows.column_names.index(REST)
+    packed = pa.array(rest, pa.string()).cast(pa.json_())
+    rows = rows.set_column(position, rest_field(left), packed)
+    for name, type_ in wanted.items():
+        found = [None if raw is None else _FROM_JSON[type_.kind](raw) for raw in cells[name]]
+        array = pa.array(found, _storage(type_)).cast(type_.arrow)
+        rows = rows.append_column(field_of(name, type_), array)
+    return rows
+
+
+def _storage(type_: Type) -> pa.DataType:
+    return pa.string() if type_.arrow == pa.json_() else type_.arrow
+
+
+def _text(raw: Raw) -> str:
+    return bytes(raw).decode()
+
+
+_FROM_JSON: dict[Kind, Callable[[Raw], Any]] = {
+    Kind.STRING: msgspec.json.decode,
+    Kind.BOOLEAN: msgspec.json.decode,
+    Kind.BINARY: lambda raw: b64decode(msgspec.json.decode(raw, type=str)),
+    Kind.INTEGER: lambda raw: int(_text(raw)),
+    Kind.DECIMAL: lambda raw: Decimal(_text(raw)),
+    Kind.NUMBER: _text,
+    Kind.JSON: _text,
+}
 
 
 def _texts(array: pa.ChunkedArray) -> list[str | None]:

@@ -1,7 +1,7 @@
 """What a destination remembers of one table."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -9,8 +9,9 @@ from typing import Protocol
 from connector.core.cursors import SEGMENT, SHARD, Cursor
 from connector.core.keys import KeySchema
 from connector.core.schema import Type
+from connector.core.spec import TableSpec
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 class Phase(StrEnum):
@@ -39,6 +40,16 @@ class Column:
     type: Type
 
 
+def renamed(columns: Mapping[str, Column], before: Mapping[str, Column]) -> dict[str, str]:
+    """Columns that `before` did not have, and that have another name than their attribute."""
+    return {
+        attribute: column.name
+        for attribute, column in columns.items()
+        if column.name != attribute
+        and (attribute not in before or before[attribute].name != column.name)
+    }
+
+
 @dataclass(frozen=True)
 class Plan:
     """A new generation: its identity and every partition that must be read, before any is."""
@@ -53,6 +64,7 @@ class Plan:
     cursors: Mapping[str, Cursor]
     replaces: str | None
     """The plan id of the generation this one follows; None for the first."""
+    spec: TableSpec = field(default_factory=TableSpec)
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,9 @@ class TableState:
     quarantined: int = 0
     problem: str | None = None
     """Why a person is needed, where the last run ended so."""
+    spec: TableSpec | None = None
+    """What the generation was made with; version 0.1.0 did not remember it."""
+    target_schema: str = ""
 
     @property
     def shards(self) -> dict[str, Cursor]:
@@ -105,6 +120,12 @@ class Scannable(Protocol):
     @property
     def segments(self) -> int: ...
 
+    @property
+    def spec(self) -> TableSpec | None: ...
+
+    @property
+    def columns(self) -> Mapping[str, Column]: ...
+
 
 @dataclass(frozen=True)
 class ScanPlan:
@@ -114,6 +135,8 @@ class ScanPlan:
     identity: Identity
     plan_id: str
     segments: int
+    spec: TableSpec | None
+    columns: Mapping[str, Column] = field(default_factory=dict)
 
 
 def _of(prefix: str, cursors: Mapping[str, Cursor]) -> dict[str, Cursor]:
@@ -136,6 +159,8 @@ class Committed:
     """Columns that the table did not have before; those it was made with are not counted."""
     streamed: int = 0
     """After a load, rows that the stream has written since the plan, and which it left alone."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """New columns that have another name than their attribute."""
 
 
 @dataclass(frozen=True)
@@ -161,3 +186,5 @@ class Load:
     scanned_until: datetime
     max_deleted: float | None = None
     """The share of the earlier generation's rows that may vanish; None is any."""
+    packed: Callable[[Collection[str], int], Mapping[str, Type]] = lambda known, room: {}
+    """The types of what rows keep in `rest`: of the known attributes and of `room` others."""

@@ -1,18 +1,24 @@
 """Bodies of Scan and GetRecords answers → items and records, nested values left as raw bytes."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from datetime import UTC, datetime
+from math import inf
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
+from connector.core import parts
 from connector.core.malformed import Malformed
+from connector.core.records import (
+    UNDECODABLE,
+    BadRecord,
+    Change,
+    FlawedRecord,
+    Record,
+    RecordsPage,
+)
 from connector.errors import BadAnswer
 
-TTL_PRINCIPAL = "dynamodb.amazonaws.com"
 REPLICATION_PREFIX = "aws:rep:"
 _REPLICATION = f'"{REPLICATION_PREFIX}'.encode()
 
@@ -22,42 +28,6 @@ class _ScanHead(Struct, gc=False):
     Count: int
     ScannedCount: int
     LastEvaluatedKey: Raw = Raw()
-
-
-class UserIdentity(Struct, gc=False):
-    """Who made a change, where that was not a user: DynamoDB itself deletes expired items."""
-
-    PrincipalId: str = ""
-    Type: str = ""
-
-
-class Change(Struct, gc=False):
-    """The `dynamodb` member of a stream record. Images stay raw: most are never decoded."""
-
-    Keys: Raw
-    SequenceNumber: str
-    ApproximateCreationDateTime: float
-    NewImage: Raw | msgspec.UnsetType = msgspec.UNSET
-    OldImage: Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-class Record(Struct, gc=False):
-    """One stream record."""
-
-    eventName: str
-    dynamodb: Change
-    eventID: str = ""
-    userIdentity: UserIdentity | None = None
-
-    @property
-    def sequence(self) -> int:
-        """Sequence numbers vary in length, so only their value orders them."""
-        return int(self.dynamodb.SequenceNumber)
-
-    @property
-    def expired(self) -> bool:
-        """The item was deleted by its time to live."""
-        return self.userIdentity is not None and self.userIdentity.PrincipalId == TTL_PRINCIPAL
 
 
 class _RecordsHead(Struct, gc=False):
@@ -70,42 +40,17 @@ class _RecordsPage(Struct, gc=False):
     NextShardIterator: str | None = None
 
 
-@dataclass(frozen=True)
-class BadRecord:
-    """A stream record that has not the shape of one."""
-
-    raw: str
-    reason: str
-    sequence: str | None = None
-
-
-@dataclass(frozen=True)
-class RecordsPage:
-    """One GetRecords answer; `next_iterator` None means the shard may have ended."""
-
-    records: Sequence[Record]
-    bad: Sequence[BadRecord]
-    next_iterator: str | None
-    replicated: bool = True
-    """Whether it may have attributes that global tables of 2017 add to items."""
-
-    @cached_property
-    def _newest(self) -> str | None:
-        numbers = [record.dynamodb.SequenceNumber for record in self.records]
-        numbers += [bad.sequence for bad in self.bad if bad.sequence]
-        return max(numbers, key=int, default=None)
-
-    def token(self, since: str | None) -> str | None:
-        """The sequence number to go on after, in the stream's own spelling."""
-        return max(filter(None, (since, self._newest)), key=int, default=None)
-
-
 _scan_head = msgspec.json.Decoder(_ScanHead)
 _records = msgspec.json.Decoder(_RecordsPage)
 _records_head = msgspec.json.Decoder(_RecordsHead)
 _record = msgspec.json.Decoder(Record)
+_text = msgspec.json.Decoder(str)
+_time = msgspec.json.Decoder(float)
 
 _EVENTS = ("INSERT", "MODIFY", "REMOVE")
+_LATEST = datetime.max.replace(tzinfo=UTC).timestamp()
+# AWS documents 21 to 40 digits; an int() of thousands is refused by Python itself.
+_MOST_DIGITS = 128
 
 
 def scan_page(body: bytes) -> tuple[list[bytes], str | None]:
@@ -115,20 +60,19 @@ def scan_page(body: bytes) -> tuple[list[bytes], str | None]:
     """
     try:
         head = _scan_head.decode(body)
-        items, last = [bytes(item) for item in head.Items], bytes(head.LastEvaluatedKey)
-    except msgspec.MsgspecError as error:
-        page = _loose(body, "Scan", ("Items", "Count", "ScannedCount"), error)
-        items = [json.dumps(item).encode() for item in page["Items"]]
-        last = json.dumps(page["LastEvaluatedKey"]).encode() if "LastEvaluatedKey" in page else b""
-    except RecursionError as error:
-        raise BadAnswer("A Scan answer is nested too deeply to be DynamoDB's.") from error
-    return items, token(last)
+        return [bytes(item) for item in head.Items], token(head.LastEvaluatedKey)
+    except UNDECODABLE as error:
+        page = _parts(body, "Scan", ("Items", "Count", "ScannedCount"), error)
+        return _elements(page, "Items", "Scan"), token(page.get("LastEvaluatedKey", b""))
 
 
 def token(last_evaluated_key: bytes | Raw) -> str | None:
     """The token of a LastEvaluatedKey: its own JSON text."""
     text = bytes(last_evaluated_key)
-    return text.decode() if text and text != b"null" else None
+    try:
+        return text.decode() if text and text != b"null" else None
+    except UnicodeDecodeError as error:
+        raise BadAnswer("A Scan answer ends at a key that is not Unicode.", "Try again.") from error
 
 
 def records_page(body: bytes) -> RecordsPage:
@@ -137,16 +81,20 @@ def records_page(body: bytes) -> RecordsPage:
         page = _records.decode(body)
         if all(map(_sound, page.Records)):
             return RecordsPage(page.Records, (), page.NextShardIterator, _REPLICATION in body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+    except UNDECODABLE:
         return _split(body)
     return _split(body)
 
 
 def _sound(record: Record) -> bool:
+    change = record.dynamodb
+    number = change.SequenceNumber
     return (
         record.eventName in _EVENTS
-        and record.dynamodb.SequenceNumber.isdecimal()
-        and (record.eventName == "REMOVE" or record.dynamodb.NewImage is not msgspec.UNSET)
+        and number.isdecimal()
+        and len(number) <= _MOST_DIGITS
+        and 0 <= change.ApproximateCreationDateTime <= _LATEST
+        and (record.eventName == "REMOVE" or change.NewImage is not UNSET)
     )
 
 
@@ -154,53 +102,110 @@ def _split(body: bytes) -> RecordsPage:
     try:
         head = _records_head.decode(body)
         raws, following = [bytes(raw) for raw in head.Records], head.NextShardIterator
-    except msgspec.MsgspecError as error:
-        page = _loose(body, "GetRecords", ("Records",), error)
-        raws = [json.dumps(record).encode() for record in page["Records"]]
-        following = page.get("NextShardIterator")
-    except RecursionError as error:
-        raise BadAnswer("A GetRecords answer is nested too deeply to be DynamoDB's.") from error
-    records, bad = [], []
-    for raw in raws:
-        try:
-            records.append(_one(raw))
-        except Malformed as error:
-            text = raw.decode(errors="backslashreplace")
-            bad.append(BadRecord(text, str(error), _sequence_in(text)))
+    except UNDECODABLE as error:
+        page = _parts(body, "GetRecords", ("Records",), error)
+        raws, following = _elements(page, "Records", "GetRecords"), _iterator(page)
+    found = [_one(raw) for raw in raws]
+    records = [record for record in found if isinstance(record, Record)]
+    bad = [record for record in found if isinstance(record, BadRecord)]
     return RecordsPage(records, bad, following)
 
 
-def _one(raw: bytes) -> Record:
+def _iterator(page: dict[str, bytes]) -> str | None:
+    raw = page.get("NextShardIterator", b"null")
+    if raw == b"null":
+        return None
+    try:
+        return _text.decode(raw)
+    except UNDECODABLE as error:
+        raise BadAnswer("The answer to GetRecords has no legal NextShardIterator.") from error
+
+
+def _one(raw: bytes) -> Record | BadRecord:
     try:
         record = _record.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed("a record without its keys, sequence number or time") from error
-    if record.eventName not in _EVENTS:
-        raise Malformed("a record of an unknown event")
-    if not record.dynamodb.SequenceNumber.isdecimal():
-        raise Malformed("a record whose sequence number is no number")
-    if not _sound(record):
-        raise Malformed("a record of a put without its new image")
-    return record
+        if _sound(record):
+            return record
+    except UNDECODABLE:
+        return _of_parts(raw)
+    return _of_parts(raw)
 
 
-def _sequence_in(text: str) -> str | None:
-    """The sequence number of a record that is otherwise no record, if it has one."""
+def _of_parts(raw: bytes) -> Record | BadRecord:
+    """A record of which some part is not as it should be; only what is needed is judged."""
+    text = raw.decode(errors="backslashreplace")
+    record = _members(raw)
+    change = _members(record.get("dynamodb", b""))
+    event, number = _word(record.get("eventName")), _word(change.get("SequenceNumber"))
+    keys, image = change.get("Keys", b"null"), change.get("NewImage")
+    at = _moment(change.get("ApproximateCreationDateTime"))
+    if not number.isdecimal() or len(number) > _MOST_DIGITS:
+        return BadRecord(text, "a record without a legal sequence number", keys)
+    reason = _flaw(event, at, image)
+    if reason:
+        about = Change(Raw(keys), number, inf if at is None else at)
+        return FlawedRecord("", about, reason=reason, text=text)
+    assert at is not None
+    return Record(
+        event,
+        Change(Raw(keys), number, at, _raw(image), _raw(change.get("OldImage"))),
+        _raw(record.get("eventID")),
+        _raw(record.get("userIdentity")),
+    )
+
+
+def _flaw(event: str, at: float | None, image: bytes | None) -> str:
+    """Why nothing can be made of a record, or no text."""
+    if event not in _EVENTS:
+        return "a record of an unknown event"
+    if at is None:
+        return "a record without a legal time"
+    if event != "REMOVE" and image is None:
+        return "a record of a put without its new image"
+    return ""
+
+
+def _members(text: bytes) -> dict[str, bytes]:
     try:
-        sequence = json.loads(text)["dynamodb"]["SequenceNumber"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return parts.members(text)
+    except Malformed:
+        return {}
+
+
+def _word(raw: bytes | None) -> str:
+    try:
+        return _text.decode(raw or b"null")
+    except UNDECODABLE:
+        return ""
+
+
+def _moment(raw: bytes | None) -> float | None:
+    try:
+        at = _time.decode(raw or b"null")
+    except UNDECODABLE:
         return None
-    return sequence if isinstance(sequence, str) and sequence.isdecimal() else None
+    return at if 0 <= at <= _LATEST else None
 
 
-def _loose(body: bytes, operation: str, members: Sequence[str], cause: Exception) -> dict[str, Any]:
-    """A page with a lone surrogate is valid for Python's own parser only; anything else is bad."""
+def _raw(text: bytes | None) -> Raw | UnsetType:
+    return UNSET if text is None else Raw(text)
+
+
+def _parts(
+    body: bytes, operation: str, needed: Sequence[str], cause: Exception
+) -> dict[str, bytes]:
+    """The members of a page of which some part cannot be decoded."""
     try:
-        page: dict[str, Any] = json.loads(body.decode())
-    except (ValueError, RecursionError):
+        page = parts.members(body)
+    except Malformed:
         raise BadAnswer(f"The answer to {operation} was cut off or is not JSON.") from cause
-    lists = isinstance(page, dict) and all(member in page for member in members)
-    if not lists or not isinstance(page[members[0]], list):
-        names = ", ".join(members)
-        raise BadAnswer(f"The answer to {operation} lacks one of {names}.") from cause
+    if not all(name in page for name in needed):
+        raise BadAnswer(f"The answer to {operation} lacks one of {', '.join(needed)}.") from cause
     return page
+
+
+def _elements(page: dict[str, bytes], name: str, operation: str) -> list[bytes]:
+    try:
+        return parts.elements(page[name])
+    except Malformed as error:
+        raise BadAnswer(f"In the answer to {operation}, {name} is no array.") from error

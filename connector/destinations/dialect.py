@@ -24,5 +24,7 @@ class Dialect:
     """What a column of a table that is found may hold, by its SQL type."""
     adopted_keys: Mapping[str, Mapping[str, Type]]
     """The same for a part of the key, by its tag."""
+    max_columns: int
+    """How many attributes may have a column, whatever is configured."""
     columns_at_once: int = 1
     """How many columns one statement may add."""

@@ -1,31 +1,34 @@
 """A DuckDB file as destination: one process at a time, every commit one transaction."""
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from uuid import uuid4
 
-import duckdb
 import pyarrow as pa
 
 from connector.core.cursors import Batch, Quarantined
 from connector.core.names import COMMIT
-from connector.core.state import Column, Committed, Load, Plan, Ran, TableState
+from connector.core.needs import Need, Wanted
+from connector.core.spec import TableSpec
+from connector.core.state import Committed, Load, Plan, Ran, TableState
 from connector.destinations import duckdb_schema, table_columns
+from connector.destinations.duckdb_check import DuckDBCheck
 from connector.destinations.duckdb_commit import Commit
-from connector.destinations.duckdb_connection import Connection, DuckDBFile, run, run_on_state
+from connector.destinations.duckdb_connection import Connection, DuckDBFile, database_of, run
 from connector.destinations.duckdb_errors import query_errors
+from connector.destinations.duckdb_query import answered
 from connector.destinations.duckdb_rows import count_rows, read_rows
-from connector.destinations.duckdb_schema import DUCKDB
+from connector.destinations.duckdb_schema import DUCKDB, DuckDBTables
+from connector.destinations.reshape import Reshape
 from connector.destinations.sql import Target, duckdb_fold, quoted
 from connector.destinations.state import State
-from connector.destinations.state_header import Header
 from connector.destinations.state_tables import SCHEMA
-from connector.destinations.step import check_key, moved, refuse_shared, unknown
+from connector.destinations.statement import one_statement
+from connector.destinations.step import moved, unknown
 from connector.errors import ConfigError, DestinationRefused
 from connector.failpoints import failpoint
 from connector.waits import Waits
@@ -39,8 +42,8 @@ DEFAULT_MEMORY_LIMIT = "300MB"
 class DuckDBDestination:
     """Tables and their state in one DuckDB file. `lock_timeout` is in seconds.
 
-    The file is open only while an operation runs. `max_columns` bounds the attributes with a
-    column of their own; further ones go to `_rest`.
+    The file is open only while an operation runs. `storage_version` is the oldest DuckDB, such as
+    1.4, that must be able to read the file.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class DuckDBDestination:
         lock_timeout: float = 60.0,
         threads: int | None = None,
         memory_limit: str | None = None,
-        max_columns: int = 500,
+        storage_version: str | None = None,
         run_id: str = "",
         command: str = "",
         waits: Waits | None = None,
@@ -62,9 +65,9 @@ class DuckDBDestination:
             memory_limit=memory_limit or DEFAULT_MEMORY_LIMIT,
             lock_timeout=lock_timeout,
             waits=waits or Waits(),
+            storage_version=storage_version,
         )
         self._schema = schema
-        self._max_columns = max_columns
         self._run = (run_id or uuid4().hex, command)
         self._new_columns: Counter[str] = Counter()
 
@@ -99,7 +102,12 @@ class DuckDBDestination:
         with self._file.open(keep=keep) as connection:
             connection.execute("BEGIN TRANSACTION")
             state = _state_in(connection)
-            state.exists()
+            if state.outdated:
+                state.migrate()
+                failpoint("migrate.before_commit")
+                connection.execute("COMMIT")
+                failpoint("migrate.after_commit")
+                connection.execute("BEGIN TRANSACTION")
             yield connection, state
             failpoint(f"{step}.before_commit")
             connection.execute("COMMIT")
@@ -107,55 +115,52 @@ class DuckDBDestination:
 
     def plan(self, plan: Plan) -> TableState:
         """Starts a generation and seeds all its cursors in one transaction."""
-        target = Target(self._schema, plan.target)
-        if duckdb_fold(self._schema) == SCHEMA:
-            raise DestinationRefused(f"The schema {SCHEMA} is for the connector's own state.")
+        self._refuse_state_schema()
         with self._transaction("plan") as (connection, state):
+            target = self._target(connection, plan.target)
             state.create()
             before = state.header(plan.table)
             if plan.replaces != (before.plan_id if before else None):
                 raise moved(plan.table)
-            refuse_shared(state, plan, target, duckdb_schema.same_target)
-            columns = self._columns_to_start_with(connection, state, plan, target, before)
+            Reshape(DuckDBTables(connection), state).begin(plan, target, before)
             newest = run(connection, f"SELECT max({quoted(COMMIT)}) AS newest FROM {target.sql}")[
                 0
             ]["newest"]
             commit = max(newest or 0, before.commit if before else 0) + 1
             generation = (before.generation if before else 0) + 1
             state.start(plan, target, generation, commit)
-            state.save_columns(plan.table, columns)
             state.journal.count(self._run, plan.table, _now(), (0, 0, 0))
             planned = state.read(plan.table)
         if planned is None:
             raise moved(plan.table)
         return planned
 
-    def _columns_to_start_with(
-        self,
-        connection: Connection,
-        state: State,
-        plan: Plan,
-        target: Target,
-        before: Header | None,
-    ) -> Mapping[str, Column]:
-        actual = duckdb_schema.describe(connection, target)
-        if not actual:
-            columns = table_columns.key_columns(DUCKDB, plan.identity.keys)
-            duckdb_schema.create(connection, target, columns)
-            return columns
-        if before is None or not duckdb_schema.same_target(before.target, target):
-            return table_columns.adopt(DUCKDB, target, actual, plan.identity.keys)
-        check_key(before, plan)
-        columns = state.columns(plan.table)
-        table_columns.verify(DUCKDB, target, actual, columns)
-        return columns
+    def reconfigure(self, table: str, target: str, spec: TableSpec) -> TableState:
+        """Applies a changed configuration in one transaction, where the rows allow it."""
+        self._refuse_state_schema()
+        if not self._file.exists():
+            raise unknown(table)
+        with self._transaction("reconfigure") as (connection, state):
+            wanted = self._target(connection, target)
+            Reshape(DuckDBTables(connection), state).reconfigure(table, wanted, spec)
+            changed = state.read(table)
+        if changed is None:
+            raise moved(table)
+        return changed
+
+    def _refuse_state_schema(self) -> None:
+        if duckdb_fold(self._schema) == SCHEMA:
+            raise DestinationRefused(f"The schema {SCHEMA} is for the connector's own state.")
+
+    def _target(self, connection: Connection, name: str) -> Target:
+        return Target(self._schema, name, database_of(connection))
 
     def commit(self, batch: Batch) -> Committed:
         """Merges rows and moves cursors in one transaction."""
         if not self._file.exists():
             raise moved(batch.table)
         with self._transaction("commit", keep=batch.more) as (connection, state):
-            commit = Commit(connection, state, batch, self._run, self._max_columns)
+            commit = Commit(connection, state, batch, self._run)
             committed = commit.batch(batch)
         self._new_columns[batch.table] += committed.new_columns
         return committed
@@ -171,7 +176,7 @@ class DuckDBDestination:
         if not self._file.exists():
             raise moved(load.table)
         with self._transaction("load") as (connection, state):
-            commit = Commit(connection, state, load, self._run, self._max_columns)
+            commit = Commit(connection, state, load, self._run)
             committed = commit.load(load, rows, quarantined)
         self._new_columns[load.table] += committed.new_columns
         return committed
@@ -182,17 +187,18 @@ class DuckDBDestination:
         Rows that are marked as deleted are left out.
         """
         with self._reading(table) as (connection, state, target):
-            columns = state.columns(table)
+            columns, retired = state.all_columns(table)
             actual = duckdb_schema.describe(connection, target)
             table_columns.verify(DUCKDB, target, actual, columns)
-            yield from read_rows(connection, target, columns, actual)
+            yield from read_rows(connection, target, columns, retired, actual)
 
     def count(self, table: str) -> int:
         """How many rows the table has, without those marked as deleted."""
         with self._reading(table) as (connection, state, target):
             actual = duckdb_schema.describe(connection, target)
-            table_columns.verify(DUCKDB, target, actual, state.columns(table))
-            return count_rows(connection, target, actual)
+            columns = state.columns(table)
+            table_columns.verify(DUCKDB, target, actual, columns)
+            return count_rows(connection, target, columns, actual)
 
     @contextmanager
     def _reading(self, table: str) -> Iterator[tuple[Connection, State, Target]]:
@@ -213,10 +219,13 @@ class DuckDBDestination:
                 f"There is no file {self._file.path} yet.", "Run `connector sync` first."
             )
         with self._file.open(read_only=True) as connection, query_errors():
-            if len(connection.extract_statements(sql)) > 1:
+            count = len(connection.extract_statements(sql))
+            if count == 0:
+                raise ConfigError("There is no statement in the query.", "Give one that reads.")
+            if count > 1:
                 raise ConfigError("One statement at a time.", "Run them one after the other.")
-            answer = connection.sql(sql)
-            return pa.table({}) if answer is None else _with_json(answer)
+            answer = connection.sql(one_statement(sql)[0])
+            return pa.table({}) if answer is None else answered(answer)
 
     def note(self, table: str, problem: str | None) -> None:
         """Remembers why a table needs a person, or that it no longer does."""
@@ -238,43 +247,13 @@ class DuckDBDestination:
             if drop:
                 connection.execute(f"DROP TABLE IF EXISTS {header.target.sql}")
 
-    def check(self) -> str:
-        """Proves that the file can be opened, or made, and written; changes nothing."""
-        if self._file.exists():
-            self._try(self._file)
-        elif self._file.path.parent.is_dir():
-            with TemporaryDirectory(dir=self._file.path.parent, prefix=".connector-") as folder:
-                self._try(self._file.beside(Path(folder)))
-        else:
-            with self._file.open():
-                pass
-        return f"DuckDB {duckdb.__version__}, {self._file.path}"
-
-    def _try(self, file: DuckDBFile) -> None:
-        with file.open() as connection:
-            connection.execute("BEGIN TRANSACTION")
-            state = _state_in(connection)
-            state.exists()
-            state.create()
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(self._schema)}")
-            connection.execute("ROLLBACK")
-
-
-def _with_json(answer: duckdb.DuckDBPyRelation) -> pa.Table:
-    """An answer in Arrow, where JSON is plain text unless it is said to be JSON."""
-    table = answer.to_arrow_table()
-    for index, type_ in enumerate(answer.types):
-        if str(type_) == "JSON":
-            texts = table.column(index).cast(pa.string()).cast(pa.json_())
-            table = table.set_column(index, table.column_names[index], texts)
-    return table
+    def check(self, tables: Sequence[Wanted] = ()) -> Iterator[Need]:
+        """Tries what every step does, for each of `tables` too; changes nothing, makes no file."""
+        return DuckDBCheck(self._file, self._schema).needs(tables)
 
 
 def _state_in(connection: Connection) -> State:
-    return State(
-        lambda sql, parameters: run_on_state(connection, sql, parameters),
-        lambda: duckdb_schema.state_names(connection),
-    )
+    return State(duckdb_schema.state_schema(connection))
 
 
 def _now() -> datetime:

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import pyarrow as pa
 
 from connector.core.cursors import Batch, Quarantined
 from connector.core.names import DELETED as MARK
 from connector.core.names import REST
-from connector.core.rows import DELETED, KEPT, schema_of
-from connector.core.schema import Type
+from connector.core.rows import DELETED, KEPT, packed_in, schema_of
+from connector.core.schema import Type, join_all
 from connector.core.state import Committed, Load, Phase
 from connector.destinations import duckdb_schema, table_columns
 from connector.destinations.duckdb_connection import Connection
 from connector.destinations.duckdb_schema import DUCKDB
+from connector.destinations.growth import Growth
 from connector.destinations.layout import Layout, count, deleted_keys, without_rest
 from connector.destinations.load import Loading
 from connector.destinations.merge import merge
@@ -32,24 +34,23 @@ class Commit:
         state: State,
         of: Batch | Load,
         run: tuple[str, str],
-        max_columns: int,
     ) -> None:
         self._step = Step(state, of, run)
         self._connection = connection
         self._state = state
         self._header = self._step.header
-        self._max_columns = max_columns
+        self._renamed: Mapping[str, str] = {}
 
     def batch(self, batch: Batch) -> Committed:
         """Merges a batch and moves its cursors."""
         self._step.move(batch)
         written, deleted = self._merge(batch.rows)
         failpoint("commit.after_merge")
-        return self._step.end(written, deleted, batch.quarantined)
+        return self._step.end(written, deleted, batch.quarantined, self._renamed)
 
     def load(self, load: Load, rows: Iterable[pa.Table], bad: Sequence[Quarantined]) -> Committed:
         """Brings in every spooled row and ends the loading phase."""
-        layout = self._grow(load.schema)
+        layout = self._grow(self._growth.wanted(load))
         start = self._header.start_commit
         loading = Loading(self._connection, load.table, layout, start, self._step.number)
         failpoint("load.before_insert")
@@ -58,14 +59,20 @@ class Commit:
         plain = not streamed and not self._state.buried(load.table)
         written = loading.insert(rows, plain) - loading.repair()
         deleted = loading.delete_earlier(load.max_deleted)
+        if loading.left_over:
+            self._growth.overflowed()
+        loading.tidy(self._growth)
         self._step.finish(load)
-        return self._step.end(written, deleted, bad, kept)
+        return self._step.end(written, deleted, bad, self._renamed, kept)
 
     def _merge(self, rows: pa.Table) -> tuple[int, int]:
         if not len(rows):
             failpoint("commit.after_schema")
             return 0, 0
-        layout = self._grow(schema_of(rows.schema))
+        layout = self._grow(join_all([schema_of(rows.schema), packed_in(rows.schema) or {}]))
+        rows = layout.placed(rows)
+        if layout.leaves_over(rows):
+            self._growth.overflowed()
         if not layout.rest and layout.overflows(rows):
             self._add(layout, REST)
             layout = replace(layout, rest=True)
@@ -92,22 +99,29 @@ class Commit:
         self._state.bury(self._header.table_name, STAGED_KEYS, self._step.number)
         self._connection.unregister(STAGED_KEYS)
 
+    @cached_property
+    def _growth(self) -> Growth:
+        target = self._header.target
+        actual = duckdb_schema.describe(self._connection, target)
+
+        def unused() -> bool:
+            return duckdb_schema.unused(self._connection, target)
+
+        growth = Growth(DUCKDB, self._connection.execute, self._state, self._step, actual, unused)
+        table_columns.verify(DUCKDB, target, actual, growth.columns)
+        return growth
+
     def _grow(self, wanted: Mapping[str, Type]) -> Layout:
         """The table's columns, grown to hold `wanted`."""
-        table, target = self._header.table_name, self._header.target
-        columns = self._state.columns(table)
-        actual = duckdb_schema.describe(self._connection, target)
-        table_columns.verify(DUCKDB, target, actual, columns)
-        run = self._connection.execute
-        grown = table_columns.grow(DUCKDB, run, target, actual, columns, wanted, self._max_columns)
-        self._step.new_columns += len(grown) - len(columns)
-        if grown != columns:
-            self._state.save_columns(table, grown)
+        growth = self._growth
+        columns = growth.grow(wanted)
+        self._renamed = growth.renamed
         return Layout.of(
-            target,
+            self._header.target,
             self._header.identity.keys,
-            grown,
+            columns,
             wanted,
-            rest=table_columns.has(DUCKDB, actual, REST),
-            marks=table_columns.has(DUCKDB, actual, MARK),
+            rest=growth.rest,
+            marks=growth.marks,
+            retired=[column.name for column in growth.retired.values()],
         )

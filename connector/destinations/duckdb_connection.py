@@ -1,7 +1,9 @@
 """A DuckDB file, opened for one operation at a time so that other processes get in between."""
 
 import logging
+import os
 import random
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from connector.destinations import duckdb_format
 from connector.destinations.duckdb_errors import (
     duckdb_errors,
     held,
@@ -130,7 +133,7 @@ class _Gate:
                 self.closed_at = time.monotonic()
 
 
-_gates: dict[Path, _Gate] = {}
+_gates: dict[str, _Gate] = {}
 
 
 @dataclass(frozen=True)
@@ -141,11 +144,26 @@ class DuckDBFile:
     threads: int
     memory_limit: str
     lock_timeout: float
+    storage_version: str | None = None
     waits: Waits = field(default_factory=Waits, compare=False)
 
     def exists(self) -> bool:
-        """Whether there is a file yet."""
-        return self.path.exists()
+        """Whether there is a file yet. Raises DestinationRefused where there can be none."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError) as error:
+            raise DestinationRefused(
+                f"{self.path} cannot be opened: {_reason(error)}.",
+                "Check the path and the permissions of its folder.",
+            ) from None
+        if not stat.S_ISREG(found.st_mode):
+            raise DestinationRefused(
+                f"{self.path} is no file that can hold tables, but {_kind(found.st_mode)}.",
+                "Name a file of its own: --to duckdb:///warehouse.duckdb.",
+            )
+        return True
 
     def beside(self, folder: Path) -> "DuckDBFile":
         """A file of the same name and settings in another folder."""
@@ -161,12 +179,12 @@ class DuckDBFile:
         Raises Busy where another process holds the file for longer than `lock_timeout`, and
         DestinationRefused where it cannot be a DuckDB file.
         """
-        if not self.path.parent.is_dir():
+        if not self.exists() and not self.path.parent.is_dir():
             raise DestinationRefused(
                 f"The folder {self.path.parent} does not exist.",
                 "Create it, or choose another path for the DuckDB file.",
             )
-        gate = _gates.setdefault(self.path.resolve(), _Gate())
+        gate = _gates.setdefault(os.path.realpath(self.path), _Gate())
         asked = time.monotonic()
         with gate.passed(read_only, self), duckdb_errors(self.path):
             kept = self._kept(gate, read_only)
@@ -184,7 +202,7 @@ class DuckDBFile:
 
     def release(self) -> None:
         """Closes what was left open for a commit that does not come."""
-        gate = _gates.get(self.path.resolve())
+        gate = _gates.get(os.path.realpath(self.path))
         if gate is not None:
             gate.let_go()
 
@@ -233,6 +251,8 @@ class DuckDBFile:
             # It would go to standard output, among the answers.
             connection.execute("SET enable_progress_bar = false")
             connection.execute("SET lock_configuration = true")
+        if self.storage_version and not read_only:
+            duckdb_format.refuse_newer(connection, self.path, self.storage_version)
         return connection
 
     def _settings(self) -> dict[str, str | bool | int | float | list[str]]:
@@ -246,13 +266,32 @@ class DuckDBFile:
             "autoload_known_extensions": "false",
             "enable_external_access": "false",
             "python_enable_replacements": "false",
+            **duckdb_format.settings(self.storage_version),
         }
+
+
+def _reason(error: Exception) -> str:
+    """Why the system refused a path."""
+    return (isinstance(error, OSError) and error.strerror) or "it is no name of a file"
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    if stat.S_ISFIFO(mode):
+        return "a pipe"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 def _is_locked(connection: Connection) -> bool:
     """Whether another reader of this process has set this open file up already."""
     rows = run(connection, "SELECT current_setting('lock_configuration') AS locked")
     return bool(rows[0]["locked"])
+
+
+def database_of(connection: Connection) -> str:
+    """What DuckDB calls the file: its name up to the first dot, or nearly so."""
+    return str(run(connection, "SELECT current_database() AS name")[0]["name"])
 
 
 def run(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:

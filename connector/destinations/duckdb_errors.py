@@ -62,7 +62,10 @@ def query_errors() -> Iterator[None]:
     try:
         yield
     except _OF_THE_QUERY as error:
-        raise ConfigError(f"The query cannot be answered: {error}") from error
+        raise ConfigError(
+            f"The query cannot be answered: {_in_one_line(error)}",
+            'What is there: `connector query "show all tables"`.',
+        ) from error
     except (duckdb.IOException, duckdb.OutOfMemoryException):
         raise
     except duckdb.Error as error:
@@ -75,6 +78,12 @@ def query_errors() -> Iterator[None]:
             f"The query failed ({type(error).__name__}).",
             "A query can only read, and only what is in the destination.",
         ) from error
+
+
+def _in_one_line(error: duckdb.Error) -> str:
+    text, marked, excerpt = str(error).partition("\n\nLINE ")
+    where = f" (line {excerpt.partition(':')[0]})" if marked else ""
+    return " ".join(text.split()) + where
 
 
 @contextmanager
@@ -103,12 +112,19 @@ def _translated(path: Path, error: duckdb.Error) -> ConnectorError:
         return DestinationRefused(
             "DuckDB needs more memory than its limit for this.", "Raise its memory limit."
         )
-    if isinstance(error, duckdb.IOException | duckdb.SerializationException) or name == "Error":
+    # A commit fails on its log, which lies beside the file.
+    commit = isinstance(error, duckdb.TransactionException) and _is_unreachable(text)
+    of_the_file = isinstance(error, duckdb.IOException | duckdb.SerializationException)
+    if of_the_file or commit or name == "Error":
         return _of_the_file(path, text)
     return DestinationRefused(
         f"DuckDB refused to write {path.name} ({name}).",
         "A constraint, a view or a changed column of the table may be in the way.",
     )
+
+
+def _is_unreachable(text: str) -> bool:
+    return any(sign in text for sign in _UNREACHABLE)
 
 
 def _of_the_file(path: Path, text: str) -> ConnectorError:
@@ -123,7 +139,7 @@ def _of_the_file(path: Path, text: str) -> ConnectorError:
             "cannot read.",
             "Upgrade the package duckdb.",
         )
-    if any(sign in text for sign in _UNREACHABLE):
+    if _is_unreachable(text):
         return DestinationRefused(
             f"{path} cannot be opened.", "Check the path and the permissions of its folder."
         )

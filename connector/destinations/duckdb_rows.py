@@ -18,16 +18,24 @@ _ROWS_AT_ONCE = 512
 
 
 def read_rows(
-    connection: Connection, target: Target, columns: Mapping[str, Column], actual: Mapping[str, str]
+    connection: Connection,
+    target: Target,
+    columns: Mapping[str, Column],
+    retired: Mapping[str, Column],
+    actual: Mapping[str, str],
 ) -> Iterator[pa.RecordBatch]:
-    """Batches with a column `item.<attribute>` for each attribute, and perhaps `rest`."""
+    """Batches with a column `item.<attribute>` for each attribute, and perhaps `rest`.
+
+    What rows of an earlier generation have in retired columns is an attribute as well.
+    """
+    columns = {**columns, **{a: c for a, c in retired.items() if c.name in actual}}
     fields = [field_of(attribute, column.type) for attribute, column in columns.items()]
     names = [column.name for column in columns.values()]
-    if has(DUCKDB, actual, REST):
+    if has(DUCKDB, actual, columns, REST):
         fields.append(rest_field())
         names.append(REST)
     chosen = ", ".join(f"{quoted(name)} AS c{index}" for index, name in enumerate(names))
-    relation = connection.sql(f"SELECT {chosen} FROM {target.sql}{_live(actual)}")
+    relation = connection.sql(f"SELECT {chosen} FROM {target.sql}{_live(columns, actual)}")
     schema = pa.schema(fields)
     for batch in relation.to_arrow_reader(_ROWS_AT_ONCE):
         arrays = [
@@ -38,11 +46,15 @@ def read_rows(
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def count_rows(connection: Connection, target: Target, actual: Mapping[str, str]) -> int:
+def count_rows(
+    connection: Connection, target: Target, columns: Mapping[str, Column], actual: Mapping[str, str]
+) -> int:
     """How many items the table has."""
-    return int(run(connection, f"SELECT count(*) AS n FROM {target.sql}{_live(actual)}")[0]["n"])
+    sql = f"SELECT count(*) AS n FROM {target.sql}{_live(columns, actual)}"
+    return int(run(connection, sql)[0]["n"])
 
 
-def _live(actual: Mapping[str, str]) -> str:
+def _live(columns: Mapping[str, Column], actual: Mapping[str, str]) -> str:
     """Leaves out rows that are marked as deleted: the source has them no more."""
-    return f" WHERE {quoted(DELETED)} IS NOT TRUE" if has(DUCKDB, actual, DELETED) else ""
+    marks = has(DUCKDB, actual, columns, DELETED)
+    return f" WHERE {quoted(DELETED)} IS NOT TRUE" if marks else ""

@@ -19,6 +19,8 @@ class Feed:
         self._waiting: pa.Table | None = None
         self._ended = False
         self.needs_rest = False
+        self.left_over = False
+        """Whether an attribute of a row had no column."""
         self.failure: BaseException | None = None
 
     @property
@@ -36,6 +38,8 @@ class Feed:
             while (rows := self._next()) is not None:
                 if not len(rows):
                     continue
+                rows = layout.placed(rows)
+                self.left_over = self.left_over or layout.leaves_over(rows)
                 if not layout.rest:
                     if layout.overflows(rows):
                         self._waiting, self.needs_rest = rows, True

@@ -1,22 +1,25 @@
 """Rows as they are staged for SQL: which staged column goes to which column of the table."""
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec import Raw
 
 from connector.core.keys import KeySchema, key_text
 from connector.core.names import CHANGED_AT, REST
 from connector.core.numbers import canonical_decimal
 from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
-from connector.core.rows import DELETED, KEPT, conform, rest_field, schema_of
+from connector.core.rows import DELETED, KEPT, conform, packed_in, rest_field, schema_of, unpack
 from connector.core.rows import REST as REST_FIELD
 from connector.core.schema import Kind, Type
 from connector.core.state import Column
 from connector.destinations.sql import Target, quoted
+from connector.errors import StateRefused
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Layout:
     rest: bool
     marks: bool
     """Whether the table has `_deleted`."""
+    retired: tuple[str, ...] = ()
+    """Columns of the earlier generation, which this one leaves empty."""
 
     @classmethod
     def of(
@@ -43,11 +48,12 @@ class Layout:
         wanted: Mapping[str, Type],
         rest: bool,
         marks: bool,
+        retired: Iterable[str] = (),
     ) -> Self:
         """A layout for rows with the attributes of `wanted` that have a column."""
         names = {key.name for key in keys}
         attributes = tuple(name for name in columns if name in wanted or name in names)
-        return cls(target, keys, columns, attributes, rest, marks)
+        return cls(target, keys, columns, attributes, rest, marks, tuple(retired))
 
     @property
     def staged(self) -> dict[str, str]:
@@ -76,8 +82,23 @@ class Layout:
         names = [f"c{position}" for position in range(len(types))]
         return conformed.rename_columns([*names, *(field.name for field in service)])
 
+    def placed(self, rows: pa.Table) -> pa.Table:
+        """The rows, with whatever has a column of the table out of their `rest`.
+
+        Raises StateRefused where that cannot be told: version 0.1.0 has spooled them.
+        """
+        told = packed_in(rows.schema)
+        if told is None:
+            refuse_untold(rows, self.columns)
+        mine = {name: type_ for name, type_ in (told or {}).items() if name in self.columns}
+        return unpack(rows, mine) if mine else rows
+
     def overflows(self, rows: pa.Table) -> bool:
-        """Whether the rows have something that only `_rest` can hold."""
+        """Whether the rows need a column `_rest`."""
+        return self.leaves_over(rows)
+
+    def leaves_over(self, rows: pa.Table) -> bool:
+        """Whether an attribute of the rows has no column."""
         if REST_FIELD in rows.column_names and rows.column(REST_FIELD).null_count < len(rows):
             return True
         return any(
@@ -95,6 +116,17 @@ class Layout:
         return " AND ".join(
             f"{table}.{quoted(column.name)} = {staged}.{name}" for name, column in self.keys_staged
         )
+
+
+def refuse_untold(rows: pa.Table, columns: Mapping[str, Column]) -> None:
+    """Raises StateRefused where a `rest` without types holds attributes that have a column."""
+    for text in rows.column(REST_FIELD).cast(pa.string()).to_pylist():
+        if text and not columns.keys().isdisjoint(msgspec.json.decode(text, type=dict[str, Raw])):
+            raise StateRefused(
+                "The scan in the spool was begun by version 0.1.0, which put an attribute in two "
+                "places.",
+                "Run `connector snapshot TABLE --full-refresh`.",
+            )
 
 
 def without_rest(rows: pa.Table) -> pa.Table:

@@ -1,6 +1,6 @@
 """Every spooled row of a generation into a DuckDB table, in bounded memory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import duckdb
@@ -11,9 +11,10 @@ from connector.destinations import table_columns
 from connector.destinations.duckdb_connection import Connection, changed, run
 from connector.destinations.duckdb_schema import DUCKDB
 from connector.destinations.feed import Feed
+from connector.destinations.growth import Growth
 from connector.destinations.layout import Layout
 from connector.destinations.merge import insert_sql, not_streamed
-from connector.destinations.sql import NEWEST, OUTER, STAGED, SURPLUS, TWICE, quoted
+from connector.destinations.sql import NEWEST, OUTER, STAGED, SURPLUS, TWICE, quoted, temporary
 from connector.destinations.step import refuse_too_many
 
 
@@ -33,6 +34,8 @@ class Loading:
         self._layout = layout
         self._start = start_commit
         self._commit = commit
+        self.left_over = False
+        """Whether an attribute of a row had no column."""
 
     def insert(self, tables: Iterable[pa.Table], plain: bool) -> int:
         """Adds the rows; those that the stream has overtaken only where `plain` says none are."""
@@ -43,6 +46,7 @@ class Loading:
                 table_columns.add(DUCKDB, self._connection.execute, self._layout.target, REST)
                 self._layout = replace(self._layout, rest=True)
             inserted += self._insert(feed, plain)
+        self.left_over = feed.left_over
         return inserted
 
     def _insert(self, feed: Feed, plain: bool) -> int:
@@ -108,6 +112,17 @@ class Loading:
         sql = f"SELECT count(*) AS n FROM {self._layout.target.sql} AS {OUTER} WHERE {condition}"
         return int(run(self._connection, sql, [self._start])[0]["n"])
 
+    def tidy(self, growth: Growth) -> None:
+        """Drops the columns that only rows of earlier generations had something in."""
+        target = self._layout.target
+
+        def filled(names: Sequence[str]) -> dict[str, bool]:
+            counts = ", ".join(f"count({quoted(name)}) AS c{n}" for n, name in enumerate(names))
+            found = run(self._connection, f"SELECT {counts} FROM {target.sql}")[0]
+            return dict(zip(names, map(bool, found.values()), strict=True))
+
+        growth.tidy(filled)
+
     def repair(self) -> int:
         """Keeps the newest of loaded rows that share a key; returns how many others there were.
 
@@ -119,11 +134,11 @@ class Loading:
             f"FROM {target} WHERE {commit} = $1 GROUP BY {self._keys} HAVING count(*) > 1",
             [self._commit],
         )
-        found = run(self._connection, f"SELECT sum({SURPLUS})::BIGINT AS n FROM temp.{TWICE}")
+        found = run(self._connection, f"SELECT sum({SURPLUS})::BIGINT AS n FROM {temporary(TWICE)}")
         surplus = int(found[0]["n"] or 0)
         if surplus:
             self._keep_newest()
-        self._connection.execute(f"DROP TABLE temp.{TWICE}")
+        self._connection.execute(f"DROP TABLE {temporary(TWICE)}")
         return surplus
 
     @property
@@ -133,7 +148,7 @@ class Loading:
     def _keep_newest(self) -> None:
         target, commit = self._layout.target.sql, quoted(COMMIT)
         twice = (
-            f"{OUTER}.{commit} = $1 AND EXISTS (SELECT 1 FROM temp.{TWICE} AS d "
+            f"{OUTER}.{commit} = $1 AND EXISTS (SELECT 1 FROM {temporary(TWICE)} AS d "
             f"WHERE {self._layout.same_key(OUTER, 'd')})"
         )
         self._connection.execute(
@@ -143,5 +158,5 @@ class Loading:
             [self._commit],
         )
         self._connection.execute(f"DELETE FROM {target} AS {OUTER} WHERE {twice}", [self._commit])
-        self._connection.execute(f"INSERT INTO {target} SELECT * FROM temp.{NEWEST}")
-        self._connection.execute(f"DROP TABLE temp.{NEWEST}")
+        self._connection.execute(f"INSERT INTO {target} SELECT * FROM {temporary(NEWEST)}")
+        self._connection.execute(f"DROP TABLE {temporary(NEWEST)}")

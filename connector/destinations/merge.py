@@ -9,7 +9,8 @@ from connector.core.rows import DELETED, KEPT
 from connector.core.schema import Kind, Type
 from connector.destinations.duckdb_connection import Connection, changed
 from connector.destinations.layout import Layout, count
-from connector.destinations.sql import STAGED, canonical_digits, quoted
+from connector.destinations.sql import STAGED, canonical_digits, quoted, temporary
+from connector.destinations.state_tables import tombstones as TOMBSTONES
 
 # Reserved, so that no column of the table is taken for the row.
 _ROW = "_connector_row"
@@ -36,8 +37,8 @@ def merge(connection: Connection, layout: Layout, staged: pa.Table, number: int)
     added = changed(connection, _replace_sql(layout, marking), [number])
     if marking:
         target = layout.target.sql
-        added += changed(connection, f"INSERT INTO {target} SELECT * FROM temp.{_MARKED}", [])
-        connection.execute(f"DROP TABLE temp.{_MARKED}")
+        added += changed(connection, f"INSERT INTO {target} SELECT * FROM {temporary(_MARKED)}", [])
+        connection.execute(f"DROP TABLE {temporary(_MARKED)}")
     return gone + added
 
 
@@ -67,7 +68,7 @@ def _replace_sql(layout: Layout, marking: bool) -> str:
     kept = ""
     if marking:
         kept = (
-            f" AND NOT EXISTS (SELECT 1 FROM temp.{_MARKED} AS {_ROW} "
+            f" AND NOT EXISTS (SELECT 1 FROM {temporary(_MARKED)} AS {_ROW} "
             f"WHERE {layout.key_of_staged(_ROW, STAGED)})"
         )
     return (
@@ -96,6 +97,7 @@ def not_streamed(layout: Layout) -> str:
     table's own column `s`.
     """
     commit = quoted(COMMIT)
+    tombstones = layout.target.beside(TOMBSTONES.schema or "", TOMBSTONES.name).sql
     buried = " AND ".join(
         f"json_extract_string(d.key, '$[{position}]') = "
         f"{_key_part(f'{STAGED}.{name}', column.type)}"
@@ -104,7 +106,7 @@ def not_streamed(layout: Layout) -> str:
     return (
         f"WHERE NOT EXISTS (SELECT 1 FROM {layout.target.sql} AS t "
         f"WHERE t.{commit} > $2 AND t.{commit} < $1 AND {layout.key_of_staged('t', STAGED)}) "
-        f"AND NOT EXISTS (SELECT 1 FROM _connector.tombstones AS d "
+        f"AND NOT EXISTS (SELECT 1 FROM {tombstones} AS d "
         f"WHERE d.table_name = $3 AND {buried})"
     )
 

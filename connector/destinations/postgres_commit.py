@@ -2,23 +2,25 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import pyarrow as pa
 
 from connector.core.cursors import Batch, Quarantined
 from connector.core.names import DELETED as MARK
 from connector.core.names import REST
-from connector.core.rows import DELETED, KEPT, schema_of
-from connector.core.schema import Type
+from connector.core.rows import DELETED, KEPT, packed_in, schema_of
+from connector.core.schema import Type, join_all
 from connector.core.state import Committed, Load, Phase
 from connector.destinations import postgres_schema, table_columns
+from connector.destinations.growth import Growth
 from connector.destinations.layout import count, deleted_keys, without_rest
 from connector.destinations.postgres_connection import Connection
 from connector.destinations.postgres_layout import PostgresLayout
 from connector.destinations.postgres_load import Loading
 from connector.destinations.postgres_merge import delete_sql, mark_sql, upsert_sql
 from connector.destinations.postgres_schema import Found
-from connector.destinations.postgres_types import MAX_COLUMNS, POSTGRES
+from connector.destinations.postgres_types import POSTGRES
 from connector.destinations.sql import STAGED, STAGED_KEYS
 from connector.destinations.state import State
 from connector.destinations.step import Step
@@ -34,38 +36,49 @@ class Commit:
         state: State,
         of: Batch | Load,
         run: tuple[str, str],
-        max_columns: int,
     ) -> None:
         self._step = Step(state, of, run)
         self._connection = connection
         self._state = state
         self._header = self._step.header
-        self._max_columns = min(max_columns, MAX_COLUMNS)
+        self._renamed: Mapping[str, str] = {}
 
     def batch(self, batch: Batch) -> Committed:
         """Merges a batch and moves its cursors."""
         self._step.move(batch)
         written, deleted = self._merge(batch.rows)
         failpoint("commit.after_merge")
-        return self._step.end(written, deleted, batch.quarantined)
+        return self._step.end(written, deleted, batch.quarantined, self._renamed)
 
     def load(self, load: Load, rows: Iterable[pa.Table], bad: Sequence[Quarantined]) -> Committed:
         """Brings in every spooled row and ends the loading phase."""
-        layout, found = self._grow(load.schema)
-        start = self._header.start_commit
-        loading = Loading(self._connection, load.table, layout, found, start, self._step.number)
+        layout = self._grow(self._growth.wanted(load))
+        loading = Loading(
+            self._connection,
+            load.table,
+            layout,
+            self._found,
+            self._header.start_commit,
+            self._step.number,
+        )
         failpoint("load.before_insert")
         overtaken = self._state.buried(load.table)
         streamed = loading.count_streamed()
         written, deleted = loading.run(rows, overtaken, load.max_deleted)
+        if loading.left_over:
+            self._growth.overflowed()
+        loading.tidy(self._growth)
         self._step.finish(load)
-        return self._step.end(written, deleted, bad, streamed)
+        return self._step.end(written, deleted, bad, self._renamed, streamed)
 
     def _merge(self, rows: pa.Table) -> tuple[int, int]:
         if not len(rows):
             failpoint("commit.after_schema")
             return 0, 0
-        layout, _ = self._grow(schema_of(rows.schema))
+        layout = self._grow(join_all([schema_of(rows.schema), packed_in(rows.schema) or {}]))
+        rows = layout.placed(rows)
+        if layout.leaves_over(rows):
+            self._growth.overflowed()
         if not layout.rest and layout.overflows(rows):
             self._add(layout, REST)
             layout = replace(layout, rest=True)
@@ -94,26 +107,33 @@ class Commit:
     def _add(self, layout: PostgresLayout, service: str) -> None:
         table_columns.add(POSTGRES, self._connection.execute, layout.target, service)
 
-    def _grow(self, wanted: Mapping[str, Type]) -> tuple[PostgresLayout, Found]:
+    @cached_property
+    def _found(self) -> Found:
+        return postgres_schema.describe(self._connection, self._header.target)
+
+    @cached_property
+    def _growth(self) -> Growth:
+        target, keys = self._header.target, self._header.identity.keys
+        run = self._connection.execute
+
+        def unused() -> bool:
+            return postgres_schema.unused(self._connection, target)
+
+        growth = Growth(POSTGRES, run, self._state, self._step, self._found.columns, unused)
+        postgres_schema.verify(target, self._found, growth.columns, keys)
+        return growth
+
+    def _grow(self, wanted: Mapping[str, Type]) -> PostgresLayout:
         """The table's columns, grown to hold `wanted`."""
-        table, target = self._header.table_name, self._header.target
-        keys = self._header.identity.keys
-        columns = self._state.columns(table)
-        found = postgres_schema.describe(self._connection, target)
-        postgres_schema.verify(target, found, columns, keys)
-        actual, run = found.columns, self._connection.execute
-        grown = table_columns.grow(
-            POSTGRES, run, target, actual, columns, wanted, self._max_columns
-        )
-        self._step.new_columns += len(grown) - len(columns)
-        if grown != columns:
-            self._state.save_columns(table, grown)
-        layout = PostgresLayout.of(
-            target,
-            keys,
-            grown,
+        growth = self._growth
+        columns = growth.grow(wanted)
+        self._renamed = growth.renamed
+        return PostgresLayout.of(
+            self._header.target,
+            self._header.identity.keys,
+            columns,
             wanted,
-            rest=table_columns.has(POSTGRES, actual, REST),
-            marks=table_columns.has(POSTGRES, actual, MARK),
+            rest=growth.rest,
+            marks=growth.marks,
+            retired=[column.name for column in growth.retired.values()],
         )
-        return layout, found

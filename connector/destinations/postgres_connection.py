@@ -1,10 +1,10 @@
 """Connections to a Postgres server, one for each operation, and the transaction on each."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import adbc_driver_postgresql
 import pyarrow as pa
@@ -19,10 +19,11 @@ from connector.destinations.postgres_errors import (
     translated,
 )
 from connector.destinations.postgres_url import libpq_url
-from connector.errors import ConnectorError, DestinationRefused, Unreachable
+from connector.errors import ConfigError, ConnectorError, DestinationRefused, Unreachable
 from connector.waits import Found, Waits
 
 Rows: TypeAlias = "pa.RecordBatchReader | pa.Table"
+Asked = TypeVar("Asked")
 
 OLDEST = 130_000
 # Before version 14, Postgres does not say since when.
@@ -93,9 +94,37 @@ class Connection:
             while batch := told(self._server, translated, lambda: next(reader, None)):
                 yield batch
 
+    def described(self, sql: str) -> pa.Schema:
+        """The columns that a user's own query will have; it does not run yet."""
+        return self._asked(lambda: self._described(sql))
+
+    def _described(self, sql: str) -> pa.Schema:
+        with self._connection.cursor() as cursor:
+            return cursor.adbc_execute_schema(_whole(sql))
+
     def query(self, sql: str) -> pa.Table:
         """The answer to a user's own query."""
-        return told(self._server, of_the_query, lambda: self._query(sql))
+        return self._asked(lambda: self._query(sql))
+
+    def _asked(self, work: Callable[[], Asked]) -> Asked:
+        try:
+            return told(self._server, of_the_query, work)
+        except Unreachable:
+            # Of a statement without an answer, such as COPY, the driver says no more either.
+            if not self._is_alive():
+                raise
+        raise ConfigError(
+            "The query cannot be answered: it is no statement that gives rows.",
+            "Write a SELECT, or another statement that reads.",
+        )
+
+    def _is_alive(self) -> bool:
+        try:
+            told(self._server, translated, self._connection.rollback)
+            self.run("SELECT 1 AS alive")
+        except ConnectorError:
+            return False
+        return True
 
     def _query(self, sql: str) -> pa.Table:
         # COPY, which is faster, knows neither SHOW nor EXPLAIN.

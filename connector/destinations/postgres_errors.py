@@ -154,6 +154,9 @@ def _beside(work: Callable[[], Result]) -> Result:
 def translated(server: str, error: Error) -> ConnectorError:
     """Our error for a statement."""
     state = error.sqlstate
+    if not state and "permission denied" in str(error).lower():
+        # What ADBC's own statement for a temporary table failed with comes without a code.
+        state = "42501"
     if not state:
         return Unreachable(f"The connection to {server} was lost.", _AGAIN)
     for length in (5, 3, 2):
@@ -181,7 +184,10 @@ def of_the_query(server: str, error: Error) -> ConnectorError:
     """Our error for a user's own query."""
     state = error.sqlstate or ""
     if state == "08P01":
-        return ConfigError("The query cannot be answered: it has parameters, and there are none.")
+        return ConfigError(
+            "The query cannot be answered: it has parameters, and there are none.",
+            "Write the values themselves.",
+        )
     if not state or state.startswith(("08", "53", "57P", "40", "55")):
         return translated(server, error)
     if state == "25006":
@@ -189,9 +195,12 @@ def of_the_query(server: str, error: Error) -> ConnectorError:
             "The query writes, and a query can only read.",
             "Change the items at the source; the table follows.",
         )
-    if state.startswith("42") and state != "42501":
+    if state.startswith(("42", "0A")) and state != "42501":
         # What is wrong with the text of a query is told before any row is read.
-        return ConfigError(f"The query cannot be answered: {_first_line(error)} ({state})")
+        return ConfigError(
+            f"The query cannot be answered: {_first_line(error)} ({state})",
+            'What is there: `connector query "select * from information_schema.columns"`.',
+        )
     return ConfigError(
         f"The query failed. (SQLSTATE {state})",
         "A query can only read what the role may read.",

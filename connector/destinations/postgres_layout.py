@@ -16,7 +16,7 @@ _ROW_BYTES = 7600
 _VALUE_BYTES = 24
 # A bigint begins at a multiple of eight bytes.
 _INTEGER_BYTES = 8 + 7
-_ALWAYS_FIT = 310
+ALWAYS_FIT = 310
 """So many columns fit whatever is in them: 310 × 24 < 7,600."""
 
 
@@ -39,7 +39,7 @@ class PostgresLayout(Layout):
 
     def _late(self, rows: pa.Table) -> list[str]:
         """The rows' attributes whose columns are beyond those that always fit."""
-        late = set(list(self.columns)[_ALWAYS_FIT:])
+        late = set(list(self.columns)[ALWAYS_FIT:])
         return [name for name in schema_of(rows.schema) if name in late]
 
     def _too_wide(self, rows: pa.Table) -> pa.ChunkedArray | None:
@@ -47,7 +47,7 @@ class PostgresLayout(Layout):
         types = {
             name: type_ for name, type_ in schema_of(rows.schema).items() if name in self.columns
         }
-        if len(types) <= _ALWAYS_FIT:
+        if len(types) <= ALWAYS_FIT:
             return None
         widths = pa.chunked_array([pa.nulls(len(rows), pa.int32()).fill_null(0)])
         for name in types:

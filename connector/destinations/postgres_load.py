@@ -1,6 +1,6 @@
 """Every spooled row of a generation into a Postgres table, in bounded memory."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -10,6 +10,7 @@ from connector.core.rows import REST as REST_FIELD
 from connector.core.schema import Kind
 from connector.destinations import table_columns
 from connector.destinations.feed import Feed
+from connector.destinations.growth import Growth
 from connector.destinations.layout import Layout
 from connector.destinations.postgres_connection import Connection
 from connector.destinations.postgres_merge import IN_STAGE, buried, insert_sql, load_sql
@@ -47,6 +48,8 @@ class Loading:
         self._start = start_commit
         self._commit = commit
         self._staged = False
+        self.left_over = False
+        """Whether an attribute of a row had no column."""
 
     def count_streamed(self) -> int:
         """How many rows there are by the stream alone, without those marked as deleted."""
@@ -129,7 +132,18 @@ class Loading:
                 if feed.failure is not None:
                     raise feed.failure from None
                 raise
+        self.left_over = feed.left_over
         return taken
+
+    def tidy(self, growth: Growth) -> None:
+        """Drops the columns that only rows of earlier generations had something in."""
+
+        def filled(names: Sequence[str]) -> dict[str, bool]:
+            counts = ", ".join(f"count({quoted(name)}) AS c{n}" for n, name in enumerate(names))
+            found = self._connection.run(f"SELECT {counts} FROM {self._layout.target.sql}")[0]
+            return dict(zip(names, map(bool, found.values()), strict=True))
+
+        growth.tidy(filled)
 
     def _stage(self, reader: pa.RecordBatchReader) -> int:
         if not self._staged:

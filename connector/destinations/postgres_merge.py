@@ -80,6 +80,7 @@ def _on_conflict(layout: Layout) -> str:
         for column in layout.columns.values()
         if column.name not in staged
     }
+    changes |= {quoted(name): "NULL" for name in layout.retired}
     return _conflict(layout, changes)
 
 

@@ -4,30 +4,37 @@ from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
-from connector.core.columns import numbers
-from connector.core.malformed import Malformed
 from connector.core.names import DELETED, REST
 from connector.core.rows import field_of, rest_field
 from connector.core.schema import JSON, Kind, Type
 from connector.core.state import Column
 from connector.destinations.postgres_connection import Connection
+from connector.destinations.postgres_layout import ALWAYS_FIT
 from connector.destinations.postgres_types import POSTGRES, canonical_digits
 from connector.destinations.sql import Target, quoted
 from connector.destinations.table_columns import has
 
 
 def read_rows(
-    connection: Connection, target: Target, columns: Mapping[str, Column], actual: Mapping[str, str]
+    connection: Connection,
+    target: Target,
+    columns: Mapping[str, Column],
+    retired: Mapping[str, Column],
+    actual: Mapping[str, str],
 ) -> Iterator[pa.RecordBatch]:
-    """Batches with a column `item.<attribute>` for each attribute, and perhaps `rest`."""
+    """Batches with a column `item.<attribute>` for each attribute, and perhaps `rest`.
+
+    What rows of an earlier generation have in retired columns is an attribute as well.
+    """
+    columns = {**columns, **{a: c for a, c in retired.items() if c.name in actual}}
     fields = [field_of(attribute, column.type) for attribute, column in columns.items()]
     chosen = [_sent(quoted(column.name), column.type) for column in columns.values()]
-    if has(POSTGRES, actual, REST):
-        fields.append(rest_field())
+    if has(POSTGRES, actual, columns, REST):
+        fields.append(rest_field(beside=list(columns)[ALWAYS_FIT:]))
         chosen.append(_sent(quoted(REST), JSON))
     names = ", ".join(f"{value} AS c{place}" for place, value in enumerate(chosen))
     schema = pa.schema(fields)
-    for batch in connection.batches(f"SELECT {names} FROM {target.sql}{_live(actual)}"):
+    for batch in connection.batches(f"SELECT {names} FROM {target.sql}{_live(columns, actual)}"):
         arrays = [
             # JSON and numbers are sent as text, which Arrow reads exactly.
             array if array.type == field.type else array.cast(_read_as(field)).cast(field.type)
@@ -36,27 +43,12 @@ def read_rows(
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def count_rows(connection: Connection, target: Target, actual: Mapping[str, str]) -> int:
+def count_rows(
+    connection: Connection, target: Target, columns: Mapping[str, Column], actual: Mapping[str, str]
+) -> int:
     """How many items the table has."""
-    return int(connection.run(f"SELECT count(*) AS n FROM {target.sql}{_live(actual)}")[0]["n"])
-
-
-def with_numbers(answer: pa.Table) -> pa.Table:
-    """A query's answer with numbers where ADBC gives the text of a numeric."""
-    for place, column in enumerate(answer.columns):
-        type_ = column.type
-        if isinstance(type_, pa.OpaqueType) and type_.type_name == "numeric":
-            answer = answer.set_column(place, answer.field(place).name, _numbers(column))
-    return answer
-
-
-def _numbers(column: pa.ChunkedArray) -> pa.Array:
-    texts = column.to_pylist()
-    try:
-        return numbers(texts)[1]
-    except Malformed:
-        # NaN, infinity, or more digits than DynamoDB has.
-        return pa.array(texts, pa.string())
+    sql = f"SELECT count(*) AS n FROM {target.sql}{_live(columns, actual)}"
+    return int(connection.run(sql)[0]["n"])
 
 
 def _sent(name: str, type_: Type) -> str:
@@ -69,6 +61,7 @@ def _read_as(field: pa.Field) -> pa.DataType:
     return pa.string() if field.type == JSON.arrow else field.type
 
 
-def _live(actual: Mapping[str, str]) -> str:
+def _live(columns: Mapping[str, Column], actual: Mapping[str, str]) -> str:
     """Leaves out rows that are marked as deleted: the source has them no more."""
-    return f" WHERE {quoted(DELETED)} IS NOT TRUE" if has(POSTGRES, actual, DELETED) else ""
+    marks = has(POSTGRES, actual, columns, DELETED)
+    return f" WHERE {quoted(DELETED)} IS NOT TRUE" if marks else ""

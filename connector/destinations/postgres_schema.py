@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from uuid import uuid4
 
 from connector.core.keys import KeySchema
+from connector.core.names import COMMIT, DELETED
 from connector.core.schema import Kind
-from connector.core.state import Column
+from connector.core.state import Column, Plan
 from connector.destinations import table_columns
 from connector.destinations.postgres_connection import Connection
 from connector.destinations.postgres_types import NAME_BYTES, POSTGRES, postgres_type
@@ -23,6 +25,8 @@ class Found:
     """The columns of its primary key, in order."""
     constraint: str = ""
     """The name of its primary key."""
+    defaults: frozenset[str] = frozenset()
+    """The columns that have a default."""
 
 
 def describe(connection: Connection, target: Target) -> Found:
@@ -53,7 +57,8 @@ def describe(connection: Connection, target: Target) -> Found:
 
 def _described(connection: Connection, oid: int) -> Found:
     columns = connection.run(
-        "SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type "
+        "SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type, "
+        "atthasdef AS defaulted "
         "FROM pg_attribute WHERE attrelid = $1::bigint::oid AND attnum > 0 AND NOT attisdropped "
         "ORDER BY attnum",
         [oid],
@@ -69,7 +74,29 @@ def _described(connection: Connection, oid: int) -> Found:
         {row["name"]: row["type"] for row in columns},
         tuple(row["part"] for row in key),
         key[0]["name"] if key else "",
+        frozenset(row["name"] for row in columns if row["defaulted"]),
     )
+
+
+def unused(connection: Connection, target: Target) -> bool:
+    """Whether a table is empty, and nothing of anybody else depends on its service columns.
+
+    That may be a view, an index, a trigger, statistics, a grant, a comment or a parent's column.
+    """
+    if connection.run(f"SELECT 1 AS found FROM {target.sql} LIMIT 1"):
+        return False
+    used = connection.run(
+        "SELECT 1 AS found FROM pg_attribute a "
+        "JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = $1 AND c.relname = $2 AND a.attname = ANY (string_to_array($3, ',')) "
+        "AND (a.attacl IS NOT NULL OR a.attinhcount > 0 "
+        "OR EXISTS (SELECT 1 FROM pg_depend d WHERE d.refclassid = 'pg_class'::regclass "
+        "AND d.refobjid = c.oid AND d.refobjsubid = a.attnum) "
+        "OR EXISTS (SELECT 1 FROM pg_description t WHERE t.classoid = 'pg_class'::regclass "
+        "AND t.objoid = c.oid AND t.objsubid = a.attnum)) LIMIT 1",
+        [target.schema, target.name, ",".join(POSTGRES.service)],
+    )
+    return not used
 
 
 def create(connection: Connection, target: Target, columns: Mapping[str, Column]) -> None:
@@ -134,7 +161,8 @@ def verify(target: Target, found: Found, columns: Mapping[str, Column], keys: Ke
 
 def adopt(target: Target, found: Found, keys: KeySchema) -> dict[str, Column]:
     """The columns of a table that the connector made but whose state was forgotten."""
-    adopted = table_columns.adopt(POSTGRES, target, found.columns, keys)
+    marked = DELETED in found.defaults
+    adopted = table_columns.adopt(POSTGRES, target, found.columns, keys, marked)
     if not has_key(found, adopted, keys):
         raise DestinationRefused(
             f"The table {target} exists and has another primary key than its source.",
@@ -143,6 +171,73 @@ def adopt(target: Target, found: Found, keys: KeySchema) -> dict[str, Column]:
     return adopted
 
 
+def same_target(one: Target, other: Target) -> bool:
+    """Names that differ in case only are two tables here, but not wherever the data goes next."""
+    return (one.schema.lower(), one.name.lower()) == (other.schema.lower(), other.name.lower())
+
+
 def has_key(found: Found, columns: Mapping[str, Column], keys: KeySchema) -> bool:
     """Whether the source's key is the table's."""
     return found.key == tuple(columns[key.name].name for key in keys)
+
+
+class PostgresTables:
+    """The replicated tables of a Postgres database, in the transaction of a connection."""
+
+    dialect = POSTGRES
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def run(self, sql: str) -> object:
+        """Runs a statement that has no answer."""
+        return self._connection.run(sql)
+
+    def actual(self, target: Target) -> Mapping[str, str]:
+        """SQL types by column; empty where there is no such table."""
+        return describe(self._connection, target).columns
+
+    def taken(self, target: Target) -> bool:
+        """Whether a table, or anything else that may not share its name, has this name."""
+        sql = (
+            "SELECT 1 AS found FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE n.nspname = $1 AND c.relname = $2"
+        )
+        return bool(self._connection.run(sql, [target.schema, target.name]))
+
+    def same(self, one: Target, other: Target) -> bool:
+        """Whether two source tables may not go to these two."""
+        return same_target(one, other)
+
+    def move(self, have: Target, want: Target) -> None:
+        """Renames a table; its key, its indexes and the views on it stay."""
+        moving = have
+        if have.schema != want.schema:
+            create_schema(self._connection, want.schema)
+            # Its old name may be taken in the new schema, and its new name in the old one.
+            moving = Target(have.schema, f"_connector_moving_{uuid4().hex[:8]}")
+            self.run(f"ALTER TABLE {have.sql} RENAME TO {quoted(moving.name)}")
+            self.run(f"ALTER TABLE {moving.sql} SET SCHEMA {quoted(want.schema)}")
+            moving = Target(want.schema, moving.name)
+        if moving.name != want.name:
+            self.run(f"ALTER TABLE {moving.sql} RENAME TO {quoted(want.name)}")
+
+    def marked(self, target: Target, since: int) -> bool:
+        """Whether a row is marked as deleted by a commit after `since`."""
+        sql = (
+            f"SELECT 1 AS found FROM {target.sql} "
+            f"WHERE {quoted(DELETED)} AND {quoted(COMMIT)} > $1::bigint LIMIT 1"
+        )
+        return bool(self._connection.run(sql, [since]))
+
+    def create(self, target: Target, columns: Mapping[str, Column]) -> None:
+        """Makes a table with its key columns."""
+        create(self._connection, target, columns)
+
+    def adopt(self, target: Target, plan: Plan) -> dict[str, Column]:
+        """The columns of a table whose state was forgotten."""
+        return adopt(target, describe(self._connection, target), plan.identity.keys)
+
+    def verify(self, target: Target, columns: Mapping[str, Column], plan: Plan) -> None:
+        """Raises DestinationRefused where a table is not as the connector left it."""
+        verify(target, describe(self._connection, target), columns, plan.identity.keys)

@@ -14,18 +14,24 @@ _STATE_KEYS = {
     # An attribute's name may be longer than an index allows; its column's never is.
     "columns": ("table_name", "column_name"),
     "runs": ("run_id", "table_name"),
+    "migrations": ("version",),
 }
 _STATE_INDEXES = {"tombstones": ("table_name",), "quarantine": ("table_name", "generation")}
 
 
-def create_state(connection: Connection) -> None:
-    """Makes the schema of the state and its tables where absent, with their keys."""
-    create_schema(connection, t.SCHEMA)
-    present = state_names(connection)
-    for table in t.all_tables():
-        if table.name not in present:
-            for statement in _creation(table):
-                connection.execute(t.definition(statement))
+def state_schema(connection: Connection) -> t.Schema:
+    """The schema of the state, in the transaction of a connection."""
+    return t.Schema(
+        execute=connection.run_on_state,
+        listed=lambda: state_names(connection),
+        create=lambda: create_schema(connection, t.SCHEMA),
+        create_table=lambda table: _create(connection, table),
+    )
+
+
+def _create(connection: Connection, table: sa.Table) -> None:
+    for statement in _creation(table):
+        connection.execute(t.definition(statement))
 
 
 def state_names(connection: Connection) -> set[str]:

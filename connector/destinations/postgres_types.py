@@ -80,5 +80,6 @@ POSTGRES = Dialect(
         "N": {"bigint": INTEGER, "numeric": NUMBER},
         "B": {"bytea": BINARY},
     },
+    max_columns=MAX_COLUMNS,
     columns_at_once=MAX_COLUMNS,
 )

@@ -1,7 +1,7 @@
 """SQL text: quoted identifiers and the spelling of column types. Values never become SQL text."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from connector.core.names import Rules
 from connector.core.schema import DECIMAL_DIGITS, Kind, Type
@@ -24,11 +24,26 @@ class Target:
 
     schema: str
     name: str
+    database: str = field(default="", compare=False)
+    """What DuckDB calls the file: without it, a schema of that name could be meant."""
 
     @property
     def sql(self) -> str:
         """The qualified name, quoted."""
-        return quoted(self.schema, self.name)
+        return quoted(*self._database, self.schema, self.name)
+
+    @property
+    def schema_sql(self) -> str:
+        """The schema's qualified name, quoted."""
+        return quoted(*self._database, self.schema)
+
+    @property
+    def _database(self) -> list[str]:
+        return [self.database] if self.database else []
+
+    def beside(self, schema: str, name: str) -> "Target":
+        """Another table in the same database."""
+        return Target(schema, name, self.database)
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
@@ -47,6 +62,12 @@ STAGED = "_connector_staged"
 
 STAGED_KEYS = "_connector_staged_keys"
 """Where the keys of staged rows are."""
+
+
+def temporary(name: str) -> str:
+    """A temporary table in DuckDB, which no schema of the file can be taken for."""
+    return quoted("temp", "main", name)
+
 
 OUTER = "_connector_outer"
 """The table, seen from inside a subquery; a short name could be one of its own columns."""

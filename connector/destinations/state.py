@@ -1,7 +1,7 @@
 """What is remembered of each table, and every statement that reads or changes it."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,53 +13,72 @@ from connector.core.state import STATE_VERSION, Column, Phase, Plan, TableState
 from connector.destinations import state_tables as t
 from connector.destinations.journal import Journal
 from connector.destinations.sql import Target
-from connector.destinations.state_header import Header, unreadable
-from connector.destinations.state_tables import Execute, compiled, insert
+from connector.destinations.state_header import Header, spelled, unreadable
+from connector.destinations.state_migrations import found_version, migrate, record
+from connector.destinations.state_tables import Schema, compiled, insert
 from connector.errors import StateRefused
 
 
 class State:
-    """The schema `_connector`, inside the transaction that `execute` runs in.
+    """The schema `_connector`, inside the transaction that `schema` runs in."""
 
-    `listed` says which tables the schema has: each database has a way that is quick in it.
-    """
-
-    def __init__(self, execute: Execute, listed: Callable[[], set[str]]) -> None:
-        self._execute = execute
-        self._listed = listed
-        self._found = False
-        self.journal = Journal(execute)
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._version: int | None = None
+        self.journal = Journal(schema.execute)
 
     def _run(self, statement: sa.sql.expression.ClauseElement) -> list[dict[str, Any]]:
-        return self._execute(*compiled(statement))
+        return self._schema.execute(*compiled(statement))
 
     def exists(self) -> bool:
         """Whether there is any state. Raises StateRefused where it is not one we can read."""
-        if self._found:
+        if self._version is not None:
             return True
-        names = self._listed()
+        names = self._schema.listed()
         if not names:
             return False
         if t.tables.name not in names:
             raise unreadable("it has no list of tables")
-        newest = self._run(sa.select(sa.func.max(t.tables.c.state_version).label("newest")))
-        version = newest[0]["newest"] or 0
-        if not isinstance(version, int):
-            raise unreadable("its version is no number")
+        version = found_version(self._schema, names)
         if version > STATE_VERSION:
             raise StateRefused(
                 f"The state here has version {version}; this program knows {STATE_VERSION}.",
                 "Use the newer connector that wrote it. Nothing was changed.",
             )
-        if missing := sorted(t.NAMES - names):
+        if missing := sorted(t.names_of(version) - names):
             raise unreadable(f"it lacks {', '.join(missing)}")
-        self._found = True
+        self._version = version
         return True
 
+    @property
+    def database(self) -> str:
+        """What a target must be qualified with."""
+        return self._schema.database
+
+    @property
+    def outdated(self) -> bool:
+        """Whether an earlier version wrote it. It can be read; to write, it is migrated first."""
+        return self.exists() and self._version != STATE_VERSION
+
+    def migrate(self) -> None:
+        """Brings the state of an earlier version to this one. It must exist."""
+        assert self.exists() and self._version is not None
+        migrate(self._schema, self._version)
+        self._version = STATE_VERSION
+
     def create(self) -> None:
-        """Makes the tables that are absent."""
-        for sql in t.creation():
-            self._execute(sql, ())
+        """Makes a state where there is none."""
+        if self.exists():
+            return
+        self._schema.create()
+        for table in t.all_tables():
+            self._schema.create_table(table)
+        record(self._schema, STATE_VERSION)
+        self._version = STATE_VERSION
+
+    def _select(self, table: sa.Table) -> sa.Select[Any]:
+        """All of a table that this state has, which may be of an earlier version."""
+        return sa.select(*t.columns_of(table, self._version or STATE_VERSION))
 
     def tables(self) -> list[str]:
         """Source tables that have a state."""
@@ -70,17 +89,21 @@ class State:
         """Where each source table goes."""
         chosen = (t.tables.c.table_name, t.tables.c.target_schema, t.tables.c.target_name)
         rows = self._run(sa.select(*chosen))
-        return {row["table_name"]: Target(row["target_schema"], row["target_name"]) for row in rows}
+        database = self._schema.database
+        return {
+            row["table_name"]: Target(row["target_schema"], row["target_name"], database)
+            for row in rows
+        }
 
     def header(self, table: str) -> Header | None:
         """The row of one table."""
-        rows = self._run(sa.select(t.tables).where(t.tables.c.table_name == table))
+        rows = self._run(self._select(t.tables).where(t.tables.c.table_name == table))
         if len(rows) > 1:
             raise unreadable("it has a table twice")
         if not rows:
             return None
         try:
-            return msgspec.convert(rows[0], Header)
+            return msgspec.convert(rows[0] | {"database": self._schema.database}, Header)
         except msgspec.MsgspecError as error:
             raise unreadable("a table's row is damaged") from error
 
@@ -108,6 +131,8 @@ class State:
             committed_at=header.committed_at,
             quarantined=self.journal.quarantined(header),
             problem=header.problem,
+            spec=header.made_with(),
+            target_schema=header.target_schema,
         )
 
     def cursors(self, table: str, partitions: Sequence[str] | None = None) -> dict[str, Cursor]:
@@ -126,18 +151,27 @@ class State:
 
     def columns(self, table: str) -> dict[str, Column]:
         """Where each attribute lives, in the order they were added."""
+        return self.all_columns(table)[0]
+
+    def retired(self, table: str) -> dict[str, Column]:
+        """Columns of an earlier generation's rows, for attributes that this one packs."""
+        return self.all_columns(table)[1]
+
+    def all_columns(self, table: str) -> tuple[dict[str, Column], dict[str, Column]]:
+        """The columns in use and the retired ones."""
         rows = self._run(
-            sa.select(t.columns)
+            self._select(t.columns)
             .where(t.columns.c.table_name == table)
             .order_by(t.columns.c.position)
         )
+        found: tuple[dict[str, Column], dict[str, Column]] = ({}, {})
         try:
-            return {
-                _read(row["attribute"]): Column(row["column_name"], parse(row["type"]))
-                for row in rows
-            }
+            for row in rows:
+                column = Column(row["column_name"], parse(row["type"]))
+                found[bool(row.get("retired"))][_read(row["attribute"])] = column
         except (ValueError, AttributeError) as error:
             raise unreadable("a column's type is damaged or unknown") from error
+        return found
 
     def start(self, plan: Plan, target: Target, generation: int, commit: int) -> None:
         """Replaces a table's row and cursors by a new generation's."""
@@ -160,6 +194,8 @@ class State:
             "commit": commit,
             "state_version": STATE_VERSION,
             "planned_at": plan.planned_at,
+            "spec": spelled(plan.spec),
+            "overflowed": False,
         }
         self._run(sa.insert(t.tables).values(row))
         self._insert_cursors(plan.table, plan.cursors)
@@ -174,7 +210,7 @@ class State:
 
     def _insert_cursors(self, table: str, cursors: Mapping[str, Cursor]) -> None:
         insert(
-            self._execute,
+            self._schema.execute,
             t.cursors,
             (
                 {
@@ -221,11 +257,18 @@ class State:
         """Changes columns of a table's row."""
         self._run(sa.update(t.tables).where(t.tables.c.table_name == table).values(**changes))
 
-    def save_columns(self, table: str, columns: Mapping[str, Column]) -> None:
-        """Replaces the map from attributes to columns."""
+    def save_columns(
+        self,
+        table: str,
+        columns: Mapping[str, Column],
+        retired: Mapping[str, Column] | None = None,
+    ) -> None:
+        """Replaces the map from attributes to columns; retired ones stay unless they are given."""
+        retired = self.retired(table) if retired is None else retired
         self._forget(table, t.columns)
+        every = {**columns, **retired}
         insert(
-            self._execute,
+            self._schema.execute,
             t.columns,
             (
                 {
@@ -234,8 +277,9 @@ class State:
                     "column_name": column.name,
                     "type": column.type.text(),
                     "position": position,
+                    "retired": attribute in retired,
                 }
-                for position, (attribute, column) in enumerate(columns.items())
+                for position, (attribute, column) in enumerate(every.items())
             ),
         )
 

@@ -1,12 +1,12 @@
 """The tables of the schema `_connector`, and how statements on them become SQL text."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateSchema, CreateTable
+from sqlalchemy.schema import CreateColumn
 from sqlalchemy.sql.ddl import ExecutableDDLElement
 from sqlalchemy.sql.expression import ClauseElement
 
@@ -15,7 +15,29 @@ SCHEMA = "_connector"
 Execute = Callable[[str, Sequence[Any]], list[dict[str, Any]]]
 """Runs one statement with `$1` parameters and returns its rows."""
 
+
+@dataclass(frozen=True)
+class Schema:
+    """The schema `_connector` of one database, inside a transaction: how it is read and made."""
+
+    execute: Execute
+    listed: Callable[[], set[str]]
+    """Which tables it has: each database has a way that is quick in it."""
+    create: Callable[[], None]
+    """Makes the schema where it is absent."""
+    create_table: Callable[[sa.Table], None]
+    database: str = ""
+    """What a target must be qualified with."""
+
+
 _metadata = sa.MetaData(schema=SCHEMA)
+
+_SINCE = "since"
+
+
+def _added(version: int) -> dict[str, int]:
+    """What marks a table, or a column, that states before this version do not have."""
+    return {_SINCE: version}
 
 
 def _moment(name: str) -> sa.Column[Any]:
@@ -46,6 +68,8 @@ tables = sa.Table(
     _moment("consistent_since"),
     _moment("committed_at"),
     sa.Column("problem", sa.Text),
+    sa.Column("spec", sa.Text, info=_added(2)),
+    sa.Column("overflowed", sa.Boolean, info=_added(2)),
 )
 
 cursors = sa.Table(
@@ -67,6 +91,7 @@ columns = sa.Table(
     sa.Column("column_name", sa.Text, nullable=False),
     sa.Column("type", sa.Text, nullable=False),
     sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("retired", sa.Boolean, info=_added(2)),
 )
 
 tombstones = sa.Table(
@@ -105,7 +130,28 @@ runs = sa.Table(
     sa.Column("quarantined", sa.BigInteger, nullable=False),
 )
 
-NAMES = frozenset(table.name for table in _metadata.tables.values())
+migrations = sa.Table(
+    "migrations",
+    _metadata,
+    sa.Column("version", sa.BigInteger, nullable=False),
+    _moment("applied_at"),
+    info=_added(2),
+)
+
+
+def names_of(version: int) -> frozenset[str]:
+    """The tables that a state of a version has."""
+    return frozenset(table.name for table in all_tables() if _since(table) <= version)
+
+
+def columns_of(table: sa.Table, version: int) -> list[sa.Column[Any]]:
+    """The columns that a table has in a state of a version."""
+    return [column for column in table.columns if _since(column) <= version]
+
+
+def _since(element: sa.Table | sa.Column[Any]) -> int:
+    return int(element.info.get(_SINCE, 1))
+
 
 _TIMES = tuple(
     column.name
@@ -141,12 +187,9 @@ def definition(element: ExecutableDDLElement) -> str:
     return str(element.compile(dialect=_dialect))
 
 
-@cache
-def creation() -> tuple[str, ...]:
-    """The statements that make whatever is absent."""
-    elements: list[ExecutableDDLElement] = [CreateSchema(SCHEMA, if_not_exists=True)]
-    elements += [CreateTable(each, if_not_exists=True) for each in all_tables()]
-    return tuple(map(definition, elements))
+def column_definition(column: sa.Column[Any]) -> str:
+    """A column's name and type, as SQL text."""
+    return str(CreateColumn(column).compile(dialect=_dialect))
 
 
 # A statement with more parameters than this many rows would be slow to prepare.

@@ -1,9 +1,10 @@
 """The next commit of a table as its state sees it: cursors compared and moved, work counted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from connector.core.cursors import Batch, Cursor, Quarantined
+from connector.core.spec import TableSpec
 from connector.core.state import Committed, Load, Phase, Plan
 from connector.core.words import counted
 from connector.destinations.sql import Target
@@ -20,21 +21,21 @@ def moved(table: str) -> CursorMoved:
 
 
 def refuse_shared(
-    state: State, plan: Plan, target: Target, same: Callable[[Target, Target], bool]
+    state: State, table: str, arn: str, target: Target, same: Callable[[Target, Target], bool]
 ) -> None:
     """Raises DestinationRefused where another source table goes to the same target."""
     for other, theirs in state.targets().items():
-        if other == plan.table or not same(theirs, target):
+        if other == table or not same(theirs, target):
             continue
         header = state.header(other)
-        if header and header.identity.table_arn == plan.identity.table_arn:
+        if header and header.identity.table_arn == arn:
             raise DestinationRefused(
-                f"{plan.table} has its state here under another name, {other}.",
+                f"{table} has its state here under another name, {other}.",
                 f"Call it {other} as before, or forget that state and keep the rows: "
                 f"`connector reset {other}`.",
             )
         raise DestinationRefused(
-            f"The tables {other} and {plan.table} would both go to {target}.",
+            f"The tables {other} and {table} would both go to {target}.",
             f"Give one of them another name with `into`; if {other} is kept no longer, "
             f"`connector reset {other}` forgets it.",
         )
@@ -76,6 +77,10 @@ class Step:
             raise moved(of.table)
         if isinstance(of, Load) and header.phase is not Phase.LOADING:
             raise moved(of.table)
+        spec = header.made_with()
+        if isinstance(of, Batch) and None not in (spec, of.spec) and spec != of.spec:
+            raise moved(of.table)
+        self.spec = spec or TableSpec()
         self.header: Header = header
         self.number = header.commit + 1
         self._state = state
@@ -115,7 +120,12 @@ class Step:
         )
 
     def end(
-        self, written: int, deleted: int, bad: Sequence[Quarantined], streamed: int = 0
+        self,
+        written: int,
+        deleted: int,
+        bad: Sequence[Quarantined],
+        renamed: Mapping[str, str],
+        streamed: int = 0,
     ) -> Committed:
         """Keeps what could not be stored, and counts."""
         table = self.header.table_name
@@ -123,4 +133,4 @@ class Step:
         kept = self._state.journal.quarantine(self.header, self.number, bad, self._now)
         counts = (written, deleted, kept)
         self._state.journal.count(self._run, table, self._now, counts)
-        return Committed(self.number, *counts, self.new_columns, streamed)
+        return Committed(self.number, *counts, self.new_columns, streamed, renamed)

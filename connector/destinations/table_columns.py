@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from connector.core.keys import KeySchema
-from connector.core.names import SERVICE, assign
+from connector.core.names import assign
 from connector.core.schema import BINARY, INTEGER, NULL, STRING, Type, join
+from connector.core.spec import Deletes, TableSpec
 from connector.core.state import Column
 from connector.destinations.dialect import Dialect
 from connector.destinations.sql import Target, quoted
@@ -17,17 +18,18 @@ Run = Callable[[str], object]
 _KEY_TYPES = {"S": STRING, "N": INTEGER, "B": BINARY}
 
 
-def key_columns(dialect: Dialect, keys: KeySchema) -> dict[str, Column]:
+def key_columns(dialect: Dialect, keys: KeySchema, spec: TableSpec) -> dict[str, Column]:
     """The columns that a new table starts with."""
-    names = assign([key.name for key in keys], {}, dialect.rules)
+    names = assign([key.name for key in keys], {}, dialect.rules, spec.service)
     return {key.name: Column(names[key.name], _KEY_TYPES[key.tag]) for key in keys}
 
 
 def adopt(
-    dialect: Dialect, target: Target, actual: Mapping[str, str], keys: KeySchema
+    dialect: Dialect, target: Target, actual: Mapping[str, str], keys: KeySchema, marked: bool
 ) -> dict[str, Column]:
     """The columns of a table that the connector made but whose state was forgotten.
 
+    `marked` says whether a column `_deleted` marks rows, and is no attribute's.
     Raises DestinationRefused where the connector did not make it, or for another key.
     """
     fold = dialect.rules.fold
@@ -37,7 +39,8 @@ def adopt(
             f"The table {target} exists and was not made by the connector.",
             "Choose another name with `into`, or drop it.",
         )
-    adopted = key_columns(dialect, keys)
+    spec = TableSpec(deletes=Deletes.SOFT if marked else Deletes.APPLY)
+    adopted = key_columns(dialect, keys, spec)
     for key in keys:
         name = adopted[key.name].name
         type_ = dialect.adopted_keys[key.tag].get(folded.get(fold(name), ""))
@@ -47,7 +50,7 @@ def adopt(
                 "Choose another name with `into`, or drop it.",
             )
         adopted[key.name] = Column(name, type_)
-    taken = {fold(name) for name in (*SERVICE, *(c.name for c in adopted.values()))}
+    taken = {fold(name) for name in (*spec.service, *(c.name for c in adopted.values()))}
     for name, sql in actual.items():
         if fold(name) not in taken and name not in adopted and sql in dialect.adopted:
             adopted[name] = Column(name, dialect.adopted[sql])
@@ -78,15 +81,30 @@ def changed_by_hand(target: Target, how: str) -> DestinationRefused:
     )
 
 
-def has(dialect: Dialect, actual: Mapping[str, str], service: str) -> bool:
+def has(
+    dialect: Dialect, actual: Mapping[str, str], columns: Mapping[str, Column], service: str
+) -> bool:
     """Whether the table has a service column that not every table has."""
-    return service in {dialect.rules.fold(name) for name in actual}
+    fold = dialect.rules.fold
+    return service in map(fold, actual) and attribute_of(dialect, columns, service) is None
+
+
+def attribute_of(dialect: Dialect, columns: Mapping[str, Column], name: str) -> str | None:
+    """The attribute whose column has this name, as the database compares names."""
+    fold = dialect.rules.fold
+    found = [a for a, column in columns.items() if fold(column.name) == fold(name)]
+    return found[0] if found else None
 
 
 def add(dialect: Dialect, run: Run, target: Target, service: str) -> None:
     """Adds a service column that not every table has."""
     sql = f"{quoted(service)} {dialect.optional[service]}"
     run(f"ALTER TABLE {target.sql} ADD COLUMN {sql}")
+
+
+def drop(run: Run, target: Target, name: str) -> None:
+    """Drops a column."""
+    run(f"ALTER TABLE {target.sql} DROP COLUMN {quoted(name)}")
 
 
 def grow(
@@ -96,27 +114,54 @@ def grow(
     actual: Mapping[str, str],
     columns: Mapping[str, Column],
     wanted: Mapping[str, Type],
-    max_columns: int,
+    room: int,
+    service: Iterable[str],
 ) -> dict[str, Column]:
     """Adds and widens columns until they hold `wanted`; returns the new map.
 
-    Attributes beyond `max_columns` get no column. Every value keeps its digits.
+    No more than `room` are added, and none takes a name of `service`. Every value keeps its digits.
     """
     grown = dict(columns)
     for attribute, type_ in wanted.items():
         if attribute in columns:
             grown[attribute] = _widen(dialect, run, target, columns[attribute], type_)
-    room = max(0, max_columns - len(columns))
     new = [name for name, type_ in wanted.items() if name not in columns and type_ != NULL][:room]
-    names = _assign(dialect, new, actual, columns)
+    names = _assign(dialect, new, actual, columns, service)
     grown |= {name: Column(names[name], wanted[name]) for name in new}
-    added = [
-        f"ADD COLUMN {quoted(grown[name].name)} {dialect.type_of(grown[name].type)}" for name in new
-    ]
-    for first in range(0, len(added), dialect.columns_at_once):
-        some = ", ".join(added[first : first + dialect.columns_at_once])
-        run(f"ALTER TABLE {target.sql} {some}")
+    for first in range(0, len(new), dialect.columns_at_once):
+        some = new[first : first + dialect.columns_at_once]
+        run(added(dialect, target, [grown[name] for name in some]))
     return grown
+
+
+def added(dialect: Dialect, target: Target, columns: Iterable[Column]) -> str:
+    """The statement that adds columns."""
+    each = [f"ADD COLUMN {quoted(one.name)} {dialect.type_of(one.type)}" for one in columns]
+    return f"ALTER TABLE {target.sql} {', '.join(each)}"
+
+
+def ours_last(
+    dialect: Dialect,
+    run: Run,
+    target: Target,
+    actual: Mapping[str, str],
+    columns: Mapping[str, Column],
+    unused: Callable[[], bool],
+) -> None:
+    """Moves the service columns behind those that a new table has just got.
+
+    A database adds columns at the end only, so they are dropped and added again. That is done
+    where the table was as the connector made it, with `actual` for `columns`, and `unused` says
+    that it is empty and nothing of anybody else depends on them.
+    """
+    fold = dialect.rules.fold
+    ours = {*map(fold, dialect.service), *(fold(column.name) for column in columns.values())}
+    if set(map(fold, actual)) != ours or not unused():
+        return
+    for name in dialect.service:
+        run(f"ALTER TABLE {target.sql} DROP COLUMN {quoted(name)}")
+    for name, sql in dialect.service.items():
+        run(f"ALTER TABLE {target.sql} ADD COLUMN {quoted(name)} {sql}")
 
 
 def _assign(
@@ -124,11 +169,12 @@ def _assign(
     attributes: Iterable[str],
     actual: Mapping[str, str],
     columns: Mapping[str, Column],
+    service: Iterable[str],
 ) -> dict[str, str]:
     taken = {attribute: column.name for attribute, column in columns.items()}
     # A column that a user added keeps its name; an attribute of that name gets another.
     reserved = dialect.rules.reserved.union(map(dialect.rules.fold, actual))
-    return assign(attributes, taken, replace(dialect.rules, reserved=reserved))
+    return assign(attributes, taken, replace(dialect.rules, reserved=reserved), service)
 
 
 def _widen(dialect: Dialect, run: Run, target: Target, column: Column, type_: Type) -> Column:

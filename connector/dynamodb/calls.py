@@ -6,65 +6,26 @@ import random
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
-from botocore import exceptions as aws
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from connector.errors import BadAnswer, ConnectorError, SourceRefused, Throttled, Unreachable
+from connector.dynamodb.answers import CREDENTIAL_TRIES, Asked, of_answer
+from connector.dynamodb.refusals import of_botocore
+from connector.errors import BadAnswer, ConnectorError, Throttled, Unreachable
 from connector.waits import Waits
 
 log = logging.getLogger("connector.dynamodb")
 
 Answer = TypeVar("Answer")
 
-THROTTLES = frozenset(
-    (
-        "ProvisionedThroughputExceededException",
-        "ThrottlingException",
-        "RequestLimitExceeded",
-        "LimitExceededException",
-        "Throttling",
-    )
-)
-_DENIED = frozenset(
-    (
-        "AccessDeniedException",
-        "AccessDenied",
-        "UnrecognizedClientException",
-        "InvalidClientTokenId",
-        "InvalidSignatureException",
-        "IncompleteSignatureException",
-        "MissingAuthenticationTokenException",
-        "MissingAuthenticationToken",
-        "NotAuthorized",
-    )
-)
-_EXPIRED_CREDENTIALS = frozenset(("ExpiredTokenException", "ExpiredToken", "RequestExpired"))
-_NO_CREDENTIALS = (
-    aws.NoCredentialsError,
-    aws.PartialCredentialsError,
-    aws.CredentialRetrievalError,
-    aws.TokenRetrievalError,
-    aws.SSOError,
-    aws.ProfileNotFound,
-    aws.NoRegionError,
-)
-_NETWORK = (
-    aws.HTTPClientError,
-    aws.ConnectionError,
-    aws.ResponseStreamingError,
-    aws.IncompleteReadError,
-)
-
 FIRST_DELAY = 0.05
 LONGEST_DELAY = 20.0
 FIRST_CONTACT_SECONDS = 10.0
-CREDENTIAL_TRIES = 3
 JUMP = 2.0
 
 
@@ -87,6 +48,13 @@ class Clock:
             if self._offset is None or not -JUMP <= offset - self._offset <= 0:
                 self._offset = offset
 
+    @property
+    def ahead(self) -> float | None:
+        """By how many seconds this machine's clock is ahead; None before the first answer."""
+        if self._offset is None:
+            return None
+        return time.time() - (time.monotonic() + self._offset)
+
     def now(self) -> datetime:
         """The source's time now; before its first answer, this machine's."""
         if self._offset is None:
@@ -103,6 +71,10 @@ class Caller:
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
     met: bool = False
+    table: str = ""
+    """The table that all of this is about, for what is said of an error."""
+    answered: set[str] = field(default_factory=set)
+    """The operations that have been answered."""
     waits: Waits = field(default_factory=Waits)
 
     def __call__(
@@ -115,14 +87,16 @@ class Caller:
         while True:
             try:
                 return self._once(operation, check, parameters)
-            except (ClientError, ConnectorError, aws.BotoCoreError) as error:
-                problem = translate(error, attempt)
+            except (ClientError, ConnectorError, BotoCoreError) as error:
+                self._hear(error)
+                asked = self._asked(operation)
+                problem = translate(error, attempt, asked)
                 if not isinstance(problem, (Throttled, Unreachable, BadAnswer)):
                     raise problem from error
                 delay = random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2**attempt))
                 left = deadline - self.monotonic()
                 if delay > left:
-                    raise problem from error
+                    raise translate(error, CREDENTIAL_TRIES, asked) from error
                 wait.goes_on(_awaited(problem, error), left, delay)
                 log.debug("retrying after %s", type(error).__name__)
                 self.sleep(delay)
@@ -139,10 +113,27 @@ class Caller:
         parameters: dict[str, Any],
     ) -> Answer:
         answer = operation(**parameters)
-        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        self.clock.hear(headers.get("date"))
+        self.clock.hear(_headers(answer).get("date"))
         self.met = True
-        return check(answer)
+        checked = check(answer)
+        self.answered.add(_name(operation))
+        return checked
+
+    def _hear(self, error: Exception) -> None:
+        # Only until there is a good answer, which says it better; and a proxy has no request id.
+        if not isinstance(error, ClientError) or self.clock.ahead is not None:
+            return
+        headers = _headers(error.response)
+        if "x-amzn-requestid" in headers:
+            self.clock.hear(headers.get("date"))
+
+    def _asked(self, operation: Callable[..., Any]) -> Asked:
+        meta = getattr(getattr(operation, "__self__", None), "meta", None)
+        return Asked(
+            table=self.table,
+            endpoint=getattr(meta, "endpoint_url", ""),
+            answered=_name(operation) in self.answered,
+        )
 
 
 def _awaited(problem: ConnectorError, error: Exception) -> str:
@@ -152,57 +143,24 @@ def _awaited(problem: ConnectorError, error: Exception) -> str:
     return f"an answer that can be used ({problem.message.rstrip('.')})"
 
 
-def translate(error: Exception, attempt: int = 0) -> Exception:
+def _name(operation: Callable[..., Any]) -> str:
+    return getattr(operation, "__name__", "")
+
+
+def _headers(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    headers: Mapping[str, Any] = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return headers
+
+
+def translate(error: Exception, attempt: int = 0, asked: Asked | None = None) -> Exception:
     """The project's error for a foreign one; unknown ones are returned as they are."""
     if isinstance(error, ConnectorError):
         return error
     if isinstance(error, ClientError):
-        return _of_client_error(error, attempt)
-    if isinstance(error, aws.NoRegionError):
-        return SourceRefused(
-            "AWS cannot be called: no region is set.", "Set AWS_REGION or `source.region`."
-        )
-    if isinstance(error, _NO_CREDENTIALS):
-        return SourceRefused(
-            f"AWS cannot be called: {_sentence(error)}",
-            "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_REGION.",
-        )
-    if isinstance(error, _NETWORK):
-        return Unreachable(
-            f"DynamoDB did not answer: {_sentence(error)}",
-            "Check the network and source.endpoint_url, then run the same command again.",
-        )
+        return of_answer(error, attempt, asked)
+    if isinstance(error, BotoCoreError):
+        return of_botocore(error)
     return error
-
-
-def _of_client_error(error: ClientError, attempt: int) -> Exception:
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    operation = error.operation_name
-    if code in THROTTLES:
-        reasons: Any = error.response.get("ThrottlingReasons") or []
-        reason = ", ".join(str(each.get("reason")) for each in reasons) or code
-        return Throttled(
-            f"DynamoDB kept throttling {operation} ({reason}).",
-            "Nothing is lost: run the same command later, or set source.max_read_units lower.",
-        )
-    # An error without DynamoDB's own code is a proxy's, or was damaged on its way.
-    if status >= 500 or code.isdecimal():
-        return Unreachable(f"DynamoDB answered {operation} with {status} {code}.", "Try again.")
-    if code in _EXPIRED_CREDENTIALS and attempt < CREDENTIAL_TRIES:
-        return Unreachable(f"The credentials for {operation} have expired.", "Renew them.")
-    if code in _DENIED or code in _EXPIRED_CREDENTIALS:
-        return SourceRefused(
-            f"AWS refused {operation}: {code}.",
-            "Check the credentials, and grant this action to them; docs/operations.md has the "
-            "policy.",
-        )
-    return error
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error).strip()
-    return text if text.endswith(".") else f"{text}."
 
 
 def body(answer: dict[str, Any]) -> bytes:
@@ -226,9 +184,10 @@ def member(name: str) -> Callable[[dict[str, Any]], Any]:
 
 
 def error_code(error: Exception) -> str:
-    """The AWS code of a client error, or nothing."""
-    if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Code", ""))
+    """The AWS code of an error answer, also if it is an error of ours by now; else nothing."""
+    answer = error if isinstance(error, ClientError) else error.__cause__
+    if isinstance(answer, ClientError):
+        return str(answer.response.get("Error", {}).get("Code", ""))
     return ""
 
 

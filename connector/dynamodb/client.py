@@ -1,26 +1,16 @@
 """boto3 clients for reading only, whose large answers arrive as bytes."""
 
-import logging
-import os
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
-import botocore.session
 from botocore.config import Config
-from botocore.credentials import (
-    AssumeRoleCredentialFetcher,
-    CredentialProvider,
-    CredentialResolver,
-    DeferredRefreshableCredentials,
-)
-from botocore.exceptions import BotoCoreError
-from botocore.loaders import Loader
 from botocore.parsers import JSONParser, ResponseParser, ResponseParserFactory
 
 from connector.config import Source
 from connector.config_url import check_endpoint
-from connector.dynamodb.calls import translate
+from connector.dynamodb.login.session import log_in
+from connector.dynamodb.login.surroundings import TABLE_SERVICES, check_endpoints, known_region
 
 READ_ONLY = frozenset(
     (
@@ -30,17 +20,11 @@ READ_ONLY = frozenset(
         "DescribeStream",
         "GetShardIterator",
         "GetRecords",
-        "AssumeRole",
     )
 )
 """Every operation these clients may call. None of them changes anything."""
 
 _RAW_ANSWERS = frozenset(("ScanOutput", "GetRecordsOutput", "BatchGetItemOutput"))
-
-
-# Botocore's descriptions of services, looked for and read once: it takes most of the time of making
-# a client, and a session would do it anew. Botocore's own clients of one session share theirs, too.
-_loader = Loader()
 
 
 class _RawJSONParser(JSONParser):
@@ -81,27 +65,22 @@ class Clients:
 
 
 def open_clients(source: Source, readers: int = 16, credentials: Any = None) -> Clients:
-    """Clients for `source`; boto3's own chain fills in what it leaves out.
+    """Clients for `source`; botocore's own chain fills in what it leaves out.
 
     `credentials` of a session that a host program has opened replace those of `source`.
     """
-    _quiet_loggers()
+    login = log_in(source, credentials)
     try:
-        clients = _clients(source, readers, credentials)
-    except BotoCoreError as error:
-        raise translate(error) from error
-    for client in (clients.dynamodb, clients.streams):
-        # Endpoints also come from AWS_ENDPOINT_URL_DYNAMODB and from profiles.
-        check_endpoint(client.meta.endpoint_url, allow_http=source.allow_http)
-    return clients
+        return _clients(source, login.session, login.region, readers)
+    except Exception as error:
+        raise login.refusal(error) from None
 
 
-def _clients(source: Source, readers: int, credentials: Any) -> Clients:
-    session = _session(source) if credentials is None else _session_with(credentials)
+def _clients(source: Source, session: Any, region: str, readers: int) -> Clients:
     session.register_component("response_parser_factory", _RawParserFactory())
-    session.register("before-call", _refuse_writes)
-    if session.get_config_variable("data_path") is None:
-        session.register_component("data_loader", _loader)
+    given = (source.endpoint_url, source.streams_endpoint_url or source.endpoint_url)
+    elsewhere = [each for each, url in zip(TABLE_SERVICES, given, strict=True) if url is None]
+    check_endpoints(session, elsewhere, source.allow_http)
     # Retries are ours (see calls.py): they know a deadline and what a wrong body means.
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 1},
@@ -113,69 +92,17 @@ def _clients(source: Source, readers: int, credentials: Any) -> Clients:
         # botocore would refuse the short sequence numbers of DynamoDB Local.
         parameter_validation=False,
     )
-    # boto3 reads AWS_DEFAULT_REGION only; AWS_REGION is what every other AWS tool reads.
-    region = source.region or os.environ.get("AWS_REGION")
-    boto = boto3.Session(botocore_session=session, region_name=region)
-    return Clients(
-        dynamodb=boto.client("dynamodb", endpoint_url=source.endpoint_url, config=config),
-        streams=boto.client(
-            "dynamodbstreams",
-            endpoint_url=source.streams_endpoint_url or source.endpoint_url,
-            config=config,
-        ),
-    )
-
-
-def _session(source: Source) -> Any:
-    session = botocore.session.Session(profile=source.profile)
-    if not source.role_arn:
-        return session
-    # Credentials of a role expire within hours; a scan may take longer, so they renew themselves.
-    extra = {"RoleSessionName": "connector"}
-    if source.external_id:
-        extra["ExternalId"] = source.external_id
-    fetcher = AssumeRoleCredentialFetcher(
-        client_creator=session.create_client,
-        source_credentials=session.get_credentials(),
-        role_arn=source.role_arn,
-        extra_args=extra,
-    )
-    return _session_with(
-        DeferredRefreshableCredentials(
-            method="assume-role", refresh_using=fetcher.fetch_credentials
-        ),
-        source.profile,
-    )
-
-
-def _session_with(credentials: Any, profile: str | None = None) -> Any:
-    session = botocore.session.Session(profile=profile)
-    session.register_component("credential_provider", CredentialResolver([_Fixed(credentials)]))
-    return session
-
-
-class _Fixed(CredentialProvider):
-    """A credential provider that always has the same, self-renewing credentials."""
-
-    METHOD = "connector-fixed"
-    CANONICAL_NAME = None
-
-    def __init__(self, credentials: Any) -> None:
-        super().__init__()
-        self._credentials = credentials
-
-    def load(self) -> Any:
-        return self._credentials
+    boto = boto3.Session(botocore_session=session)
+    dynamodb = boto.client("dynamodb", endpoint_url=given[0], config=config)
+    streams = boto.client("dynamodbstreams", endpoint_url=given[1], config=config)
+    for client in (dynamodb, streams):
+        # Bound to these clients: those that log in call other operations.
+        client.meta.events.register("before-call", _refuse_writes)
+        check_endpoint(client.meta.endpoint_url, allow_http=source.allow_http)
+        known_region(session, region, client.meta.endpoint_url)
+    return Clients(dynamodb, streams)
 
 
 def _refuse_writes(model: Any, **_: Any) -> None:
     if model.name not in READ_ONLY:
         raise PermissionError(f"The connector never calls {model.name}.")
-
-
-def _quiet_loggers() -> None:
-    # At DEBUG these print session tokens and whole items, whatever the host program asked for.
-    for name in ("botocore", "boto3", "urllib3"):
-        logger = logging.getLogger(name)
-        if logger.getEffectiveLevel() < logging.INFO:
-            logger.setLevel(logging.INFO)

@@ -1,8 +1,9 @@
 """Errors of a session that a host program opens itself: it gets credentials before our calls."""
 
-from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
+from botocore.exceptions import BotoCoreError, ProfileNotFound
 
-from connector.dynamodb.calls import CREDENTIAL_TRIES, error_code, translate
+from connector.dynamodb.answers import CREDENTIAL_TRIES
+from connector.dynamodb.calls import translate
 from connector.errors import SourceRefused
 
 
@@ -19,11 +20,6 @@ def of_a_session(error: Exception) -> Exception:
     problem = translate(error, CREDENTIAL_TRIES)
     if problem is not error:
         return problem
-    if isinstance(error, ClientError):
-        return SourceRefused(
-            f"AWS refused {error.operation_name}: {error_code(error)}.",
-            "Check the role and the other names that it was asked for, and the credentials.",
-        )
     if isinstance(error, BotoCoreError):
         return SourceRefused(
             f"AWS cannot be called: {type(error).__name__}.",

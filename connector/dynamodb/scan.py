@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from connector.core.keys import KeySchema, key_of
+from connector.core import parts
+from connector.core.keys import KeySchema, key_text_in
+from connector.core.records import UNDECODABLE
 from connector.dynamodb.calls import Caller, Pace, body, error_code
 from connector.errors import BadAnswer, SourceRefused
 from connector.ports import Decoded
@@ -76,7 +78,9 @@ class Scanner:
         asked_at = self._call.clock.now()
         try:
             decoded = self._call(self._dynamodb.scan, checked, **parameters)
-        except self._dynamodb.exceptions.ResourceNotFoundException as error:
+        except Exception as error:
+            if error_code(error) != "ResourceNotFoundException":
+                raise
             raise SourceRefused(
                 f"The table {self._table} was deleted while it was scanned.",
                 "The destination is as it was; `connector status` shows it.",
@@ -86,19 +90,19 @@ class Scanner:
 
     def items(self, keys: Sequence[bytes], schema: KeySchema) -> list[bytes | None]:
         """Items by key, read consistently, in the order of `keys`."""
-        found: dict[tuple[str, ...], bytes] = {}
-        asked = [key_of(schema, json.loads(key)) for key in keys]
+        found: dict[str | None, bytes] = {}
+        asked = [key_text_in(schema, key) for key in keys]
         for start in range(0, len(keys), BATCH_GET_LIMIT):
             pending = [wire_to_python(json.loads(key)) for key in keys[start:][:BATCH_GET_LIMIT]]
             while pending:
                 got, pending = self._get(pending)
-                found.update((key_of(schema, json.loads(item)), item) for item in got)
+                found.update((key_text_in(schema, item), item) for item in got)
         return [found.get(key) for key in asked]
 
     def _get(self, keys: list[dict[str, Any]]) -> tuple[list[bytes], list[dict[str, Any]]]:
         request = {self._table: {"Keys": keys, "ConsistentRead": True}}
         try:
-            got = self._call(self._dynamodb.batch_get_item, _got_body, RequestItems=request)
+            got = self._call(self._dynamodb.batch_get_item, got_body, RequestItems=request)
         except Exception as error:
             if error_code(error) == "ResourceNotFoundException":
                 raise SourceRefused(f"The table {self._table} was deleted.") from error
@@ -113,10 +117,23 @@ def _units(content: bytes) -> float:
     return capacity.CapacityUnits if capacity else 0.0
 
 
-def _got_body(answer: dict[str, Any]) -> _Got:
+def got_body(answer: dict[str, Any]) -> _Got:
+    """The checked answer to BatchGetItem."""
+    content = body(answer)
     try:
-        return _got.decode(body(answer))
-    except msgspec.MsgspecError as error:
+        return _got.decode(content)
+    except UNDECODABLE:
+        return _got_in_parts(content)
+
+
+def _got_in_parts(content: bytes) -> _Got:
+    """An answer of which some item cannot be decoded."""
+    try:
+        answer = parts.members(content)
+        tables = parts.members(answer["Responses"])
+        items = {name: [Raw(item) for item in parts.elements(raw)] for name, raw in tables.items()}
+        return _Got(items, msgspec.json.decode(answer["UnprocessedKeys"], type=dict[str, Any]))
+    except (KeyError, ValueError) as error:
         raise BadAnswer("The answer to BatchGetItem is not the expected JSON.") from error
 
 

@@ -40,7 +40,7 @@ class DynamoDBSource:
         self._clock = Clock()
         self._clients = open_clients(config, readers, credentials)
         waits = waits or Waits(table)
-        self._call = Caller(config.retry_seconds, self._clock, sleep, waits=waits)
+        self._call = Caller(config.retry_seconds, self._clock, sleep, table=table, waits=waits)
         pace = Pace(max_read_units, sleep, spending=spending, waits=waits)
         self._scanner = Scanner(
             self._call, self._clients.dynamodb, table, config.consistent_read, pace

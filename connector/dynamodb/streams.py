@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from connector.core.cursors import Cursor
+from connector.core.records import RecordsPage
 from connector.core.shards import Listing, Shard, nothing_trimmed, window
-from connector.core.wire import RecordsPage, records_page
+from connector.core.wire import records_page
 from connector.dynamodb.calls import Caller, body, error_code, member
 from connector.errors import WAYS_OUT, BadAnswer, HistoryLost, ShardGone, Unreachable
 from connector.ports import StreamPage
@@ -15,6 +16,7 @@ MAX_RECORDS = 1000
 MAX_LISTING_PAGES = 10_000
 ENABLING_TRIES = 60
 ITERATOR_TRIES = 5
+_SWITCHED_OFF = ("DISABLING", "DISABLED")
 
 
 @dataclass
@@ -40,7 +42,7 @@ class Stream:
         for tried in range(ENABLING_TRIES):
             status, shards = self._pages()
             if status != "ENABLING":
-                return Listing(shards, enabled=status == "ENABLED")
+                return Listing(shards, enabled=status not in _SWITCHED_OFF)
             # No shard is listed while a stream is being enabled.
             wait.goes_on("the stream, which is being enabled", ENABLING_TRIES - tried, 1.0)
             self._call.sleep(1.0)
@@ -179,7 +181,7 @@ class Stream:
     def _records(self, reader: _Reader) -> RecordsPage:
         return self._call(
             self._streams.get_records,
-            _records_body,
+            records_body,
             ShardIterator=reader.iterator,
             Limit=MAX_RECORDS,
         )
@@ -210,5 +212,6 @@ def _shard(listed: dict[str, Any]) -> Shard:
     )
 
 
-def _records_body(answer: dict[str, Any]) -> RecordsPage:
+def records_body(answer: dict[str, Any]) -> RecordsPage:
+    """The checked answer to GetRecords."""
     return records_page(body(answer))

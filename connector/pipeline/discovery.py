@@ -30,7 +30,6 @@ from connector.waits import Wait, Waits
 
 log = logging.getLogger("connector.tail")
 
-PROOF = "silence in the stream, to prove that nothing is left unread"
 LISTING_EVERY = timedelta(seconds=30)
 LISTING_TRIES = 7
 LISTING_PATIENCE = timedelta(minutes=15)
@@ -52,6 +51,7 @@ class Discovery:
     incomplete_since: datetime | None = None
     waits: Waits = field(default_factory=Waits)
     _incomplete: Wait | None = None
+    _proving: Wait | None = None
     _told_disabled: bool = False
     _listed_for: set[str] = field(default_factory=set)
 
@@ -149,6 +149,15 @@ class Discovery:
                 "no open one.",
                 "Nothing is lost yet; run the same command again.",
             )
+
+    def await_proof(self, proven: bool, ahead: float) -> None:
+        """Reports a long wait for the proof that everything is read, which is silence."""
+        if proven:
+            self._proving = None
+            return
+        self._proving = self._proving or self.waits.begin(logging.INFO)
+        what = "silence in the stream, to prove that nothing is left unread"
+        self._proving.goes_on(what, ahead=ahead)
 
     def check_enabled(self, table: str, cursors: Mapping[str, Cursor]) -> None:
         """Raises StreamDisabled where the stream was switched off and is read to its end."""

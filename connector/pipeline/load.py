@@ -1,17 +1,18 @@
 """Load: every spooled row into the table, in one transaction."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import pyarrow as pa
 
 from connector.core.cursors import SEGMENT, Quarantined
-from connector.core.rows import schema_of
-from connector.core.schema import join_all
+from connector.core.rows import REST, schema_of
+from connector.core.schema import NULL, Type, join, join_all
 from connector.core.state import Committed, Load, TableState
 from connector.core.words import counted
 from connector.errors import Transient
 from connector.failpoints import failpoint
+from connector.pipeline.names import tell_renamed
 from connector.pipeline.scan import quarantine_limit
 from connector.ports import Destination, Link, Source, Spool
 
@@ -77,11 +78,29 @@ def load(
             partitions=partitions,
             scanned_until=source.now(),
             max_deleted=max_deleted,
+            packed=lambda known, room: _packed(links, known, room),
         ),
         tables(),
         quarantined,
     )
     log.info("%s: %s", state.table, loaded_text(scanned, committed))
+    tell_renamed(state.table, committed.renamed)
     failpoint("load.before_drop")
     spool.drop()
     return committed
+
+
+def _packed(links: Sequence[Link], known: Collection[str], room: int) -> dict[str, Type]:
+    """The types of what the links keep in `rest`: of known attributes, and of `room` others."""
+    chosen: dict[str, Type] = {}
+    others = 0
+    for link in links:
+        if REST not in link.rows_schema.names:
+            continue
+        for name, type_ in (link.packed() or {}).items():
+            if name not in chosen and name not in known:
+                if others >= room:
+                    continue
+                others += 1
+            chosen[name] = join(chosen.get(name, NULL), type_)
+    return chosen

@@ -6,6 +6,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 from connector.core.cursors import Cursor, segment_partition, shard_partition
+from connector.core.spec import TableSpec
 from connector.core.state import Identity, Plan, TableState
 from connector.core.words import counted
 from connector.errors import WAYS_OUT, HistoryLost, no_stream
@@ -24,6 +25,7 @@ def plan(
     destination: Destination,
     table: str,
     target: str,
+    spec: TableSpec,
     *,
     segments: int | None,
     workers: int,
@@ -58,6 +60,7 @@ def plan(
             planned_at=now,
             cursors=cursors,
             replaces=replaces,
+            spec=spec,
         )
     )
     failpoint("plan.after_commit")

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 from connector.core.cursors import Cursor
+from connector.core.records import RecordsPage
 from connector.core.shards import Shard, gone_unread, nothing_trimmed, window
-from connector.core.wire import RecordsPage
 from connector.errors import WAYS_OUT, HistoryLost, ShardGone, Unreachable
 from connector.ports import Source, StreamPage
 
@@ -162,8 +162,8 @@ class Turn:
         self.pages.append(page)
         self.found, self.silence = True, None
         self.cursor = replace(self.cursor, token=page.token(self.cursor.token))
-        if page.records:
-            newest = max(r.dynamodb.ApproximateCreationDateTime for r in page.records)
+        newest = page.newest_at
+        if newest is not None:
             at = datetime.fromtimestamp(newest, UTC)
             self.cursor = seen(self.cursor, at)
             self.fresh = self.fresh or at >= began + SECOND

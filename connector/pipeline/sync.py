@@ -7,13 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from connector.config import Config, Table
+from connector.config_spec import configured
 from connector.core.encoder import Encoder
-from connector.core.fold import Deletes
 from connector.core.limits import BY_DESTINATION
-from connector.core.state import Phase, Scannable, TableState
+from connector.core.spec import TableSpec
+from connector.core.state import Phase, Scannable, TableState, renamed
 from connector.core.words import counted
 from connector.errors import HistoryLost, Interrupted, NeedsPerson, Transient
 from connector.pipeline.load import load
+from connector.pipeline.names import tell_renamed
 from connector.pipeline.plan import check_identity, plan
 from connector.pipeline.tail import Tail
 from connector.ports import Destination, Progress, Source, Spool
@@ -71,6 +73,7 @@ class Run:
             self.spool_of(state).drop()
             return self.plan(state, plan_id)
         check_identity(state.identity, self.source.describe())
+        state = self._configured(state)
         wanted = self._segments()
         if state.phase is Phase.LOADING and wanted and wanted != state.segments:
             log.warning(
@@ -81,22 +84,46 @@ class Run:
             )
         return state
 
+    def _configured(self, state: TableState) -> TableState:
+        """The state under the configuration as it is now.
+
+        Raises ConfigError where that is not what the rows were made with, and only a full refresh
+        can bring them to it.
+        """
+        spec = configured(self.settings)
+        place = (self.config.destination.schema_name, self.target)
+        if (state.spec, state.target_schema, state.target) == (spec, *place):
+            return state
+        changed = self.destination.reconfigure(self.table, self.target, spec)
+        if (state.target_schema, state.target) != place:
+            moved = (self.table, state.target_schema, state.target, *place)
+            log.info("%s: its table %s.%s is now %s.%s", *moved)
+        for key, value in vars(spec).items():
+            if state.spec and value != getattr(state.spec, key):
+                before = getattr(state.spec, key)
+                log.info("%s: %s is %s from now on; it was %s", self.table, key, value, before)
+        return changed
+
     def _segments(self) -> int | None:
         return self.settings.segments or self.config.scan.segments
 
     def plan(self, replaces: TableState | None, plan_id: str | None = None) -> TableState:
         """A new generation, the first or one that replaces another."""
-        return plan(
+        planned = plan(
             self.source,
             self.destination,
             self.table,
             self.target,
+            configured(self.settings),
             segments=self._segments(),
             workers=self.workers,
             pause=self.pause,
             replaces=replaces.plan_id if replaces else None,
             plan_id=plan_id,
         )
+        before = replaces.columns if replaces else {}
+        tell_renamed(self.table, renamed(planned.columns, before))
+        return planned
 
     def snapshot(self, full_refresh: bool = False, yes: bool = False) -> TableState:
         """Plans, scans and loads, and drains the stream meanwhile, since a scan may outlast it.
@@ -126,6 +153,8 @@ class Run:
             raise Transient(
                 f"{self.table} was reset while it was scanned.", "Start the snapshot again."
             )
+        if state.spec is None:
+            state = self._configured(state)
         if state.phase is Phase.LOADING:
             return self._put(state, None if yes else self.settings.max_deleted)
         self.spool_of(state).drop()
@@ -208,13 +237,12 @@ class Run:
             progress=self.progress,
             quarantine_limit=self.config.quarantine.limit,
             pause=self.pause,
-            deletes=Deletes(self.settings.deletes),
             waits=self.waits,
         )
 
     def encoder(self, state: TableState) -> Encoder:
         """An encoder for this table's items."""
-        return make_encoder(state, self.settings, self.config.destination.url.kind)
+        return make_encoder(state, self.config.destination.url.kind)
 
     def _load(self, state: TableState, tail: Tail, max_deleted: float | None) -> TableState:
         scanning = self.start_scan(state)
@@ -243,14 +271,16 @@ class Run:
             )
 
 
-def make_encoder(state: Scannable, settings: Table, kind: str = "duckdb") -> Encoder:
-    """An encoder for the items of a table, as the configuration lays it out.
+def make_encoder(state: Scannable, kind: str = "duckdb") -> Encoder:
+    """An encoder for the items of a table, as its generation was planned.
 
     `kind` is the destination's: what it cannot hold is for the quarantine.
     """
+    spec = state.spec or TableSpec()
     return Encoder(
         state.identity.keys,
-        max_columns=settings.max_columns,
-        packed=settings.layout == "packed",
+        max_columns=spec.max_columns,
+        packed=spec.packed,
         limits=BY_DESTINATION[kind],
+        known=state.columns,
     )

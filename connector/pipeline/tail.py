@@ -9,15 +9,17 @@ from types import TracebackType
 from connector.config import Tail as TailConfig
 from connector.core.cursors import SHARD, Batch, Cursor, Span, shard_partition
 from connector.core.encoder import Encoder
-from connector.core.fold import Counts, Deletes, Fold
+from connector.core.fold import Counts, Fold
 from connector.core.shards import OVERLAP, Shard, forgettable, read_through
+from connector.core.spec import TableSpec
 from connector.core.state import Phase, TableState
 from connector.errors import CursorMoved
 from connector.failpoints import failpoint
 from connector.pipeline.alarm import LagAlarm
 from connector.pipeline.committing import Committing
-from connector.pipeline.discovery import PROOF, Discovery
+from connector.pipeline.discovery import Discovery
 from connector.pipeline.interpreter import busy
+from connector.pipeline.names import tell_renamed
 from connector.pipeline.pace import Pace
 from connector.pipeline.position import Position, Turn
 from connector.pipeline.reading import Reading
@@ -45,7 +47,6 @@ class Tail:
     quarantine_limit: int
     pause: Callable[[float], bool]
     """Waits so many seconds; true where the run was asked to end."""
-    deletes: Deletes = Deletes.APPLY
     waits: Waits = field(default_factory=Waits)
 
     def __post_init__(self) -> None:
@@ -54,9 +55,8 @@ class Tail:
         self._more, self._rivals = False, 0
         self._untold = Counts()
         self._committed_at: datetime | None = None
-        self._alarm = LagAlarm()
         self._quiet = timedelta(seconds=self.config.quiet_seconds)
-        self._pace = Pace(self.config)
+        self._alarm, self._pace = LagAlarm(), Pace(self.config)
         self.restart(self.state)
 
     def __enter__(self) -> "Tail":
@@ -106,7 +106,6 @@ class Tail:
         Raises StreamDisabled where the stream was switched off and is read to its end.
         """
         self._rivals = 0
-        proving = self.waits.begin(logging.INFO)
         while True:
             began = self.source.now()
             try:
@@ -128,10 +127,7 @@ class Tail:
                 return
             self._discovery.check_complete(self._cursors())
             wait = self._wait(moved, (self.source.now() - began).total_seconds())
-            if moved or self.caught_up():
-                proving = self.waits.begin(logging.INFO)
-            else:
-                proving.goes_on(PROOF, ahead=wait)
+            self._discovery.await_proof(moved or self.caught_up(), wait)
             if self.pause(0) or (wait > 0 and self._rest(wait, finished)):
                 self._settle()
                 return
@@ -157,9 +153,11 @@ class Tail:
 
     def _reread(self) -> None:
         state = self.destination.read(self.state.table)
-        if state is None or state.plan_id != self.state.plan_id:
+        mine = (self.state.plan_id, self.state.spec)
+        if state is None or (state.plan_id, state.spec) != mine:
             raise CursorMoved(
-                f"Another run started {self.state.table} anew.", "Run the same command again."
+                f"Another run started {self.state.table} anew, or keeps it in another way now.",
+                "Run the same command again.",
             )
         self.restart(state)
 
@@ -231,7 +229,8 @@ class Tail:
 
     def _fold(self) -> Fold:
         horizon = (self.state.planned_at - OVERLAP).timestamp()
-        return Fold(self.state.identity.keys, self.encoder, self.deletes, horizon)
+        spec = self.state.spec or TableSpec()
+        return Fold(self.state.identity.keys, self.encoder, spec.deletes, horizon)
 
     def _commit(self, fold: Fold, turns: Sequence[Turn], force: bool = False) -> None:
         """Begins the commit of a round, and awaits it unless there is more to read meanwhile."""
@@ -264,6 +263,7 @@ class Tail:
                 consistent_since=consistent,
                 forgotten=[SHARD + shard for shard in forgotten],
                 more=self._more and not force,
+                spec=self.state.spec,
             )
         )
         if force or not self._more:
@@ -278,10 +278,10 @@ class Tail:
 
     def _settle(self) -> None:
         """Waits for the commit under way, and goes on from it."""
-        settled = self._committing.settle()
-        if settled is None:
+        if (settled := self._committing.settle()) is None:
             return
         batch, committed = settled
+        tell_renamed(self.state.table, committed.renamed)
         self._rivals, self._committed_at = 0, self.source.now()
         for span in batch.spans:
             shard = span.partition.removeprefix(SHARD)

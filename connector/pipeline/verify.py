@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 
 from connector.core import canonical, wire
-from connector.core.keys import KeySchema, key_item, key_text
+from connector.core.keys import KeySchema, key_item, key_text, key_text_in
 from connector.core.malformed import Malformed
 from connector.core.state import TableState
 from connector.ports import Destination, Progress, Source
@@ -145,8 +145,9 @@ def _item_digest(keys: KeySchema, item: bytes) -> tuple[str, bytes]:
     try:
         key, value = canonical.of_item(keys, item)
     except Malformed:
-        # It cannot be in the table, so its raw form can only be reported as a difference.
-        return item.decode(errors="backslashreplace"), _digest(item)
+        # It cannot be in the table, so it can only be reported as a difference.
+        digest = _digest(item)
+        return key_text_in(keys, item) or f"an item without its key ({digest.hex()})", digest
     return key_text(key), _digest(value)
 
 

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,58 +16,71 @@ from tests.rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB, 
 from .home import Home, aws_connection
 
 FOLDER = Path(__file__).parent
-NEEDS_AIRFLOW = {
+IN_THIS_PROCESS = {
     "test_connections.py",
     "test_dags.py",
     "test_factory.py",
     "test_postgres.py",
     "test_refused.py",
-    "test_scheduler.py",
 }
+SCHEDULER = "test_scheduler.py"
 OWN_ENVIRONMENT = "test_core_alone.py"
 HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
 
 
-if HAS_AIRFLOW:
-    HOME = Home(Path(tempfile.mkdtemp(prefix="connector-airflow-")))
-    HOME.prepare()
-    os.environ.update(
-        AIRFLOW_HOME=str(HOME.folder),
-        AIRFLOW__CORE__UNIT_TEST_MODE="True",
-        AIRFLOW__CORE__LOAD_EXAMPLES="False",
-        AIRFLOW__CORE__DAGS_FOLDER=str(HOME.dags),
-        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{HOME.folder}/airflow.db",
-    )
-    # What happens while Airflow's own modules are imported is not ours to mend.
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import airflow.sdk  # noqa: F401
-
-
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Airflow warns of itself; and without Airflow there is nothing to test here."""
+    """Without Airflow there is nothing to test here; with it, it warns of itself.
+
+    What runs Airflow shares its database, and what starts a scheduler shares that: each in one
+    process.
+    """
     if os.environ.get("NEEDS_AIRFLOW") and not HAS_AIRFLOW:
-        pytest.exit("Airflow is missing, and make test-airflow is for it.", returncode=1)
+        pytest.exit("Airflow is missing: make test and make test-airflow bring it.", returncode=1)
     for item in items:
-        if item.path.name == OWN_ENVIRONMENT and not HAS_AIRFLOW:
-            item.add_marker(pytest.mark.skip(reason="It makes an environment: make test-airflow"))
-        if item.path.parent != FOLDER or item.path.name not in NEEDS_AIRFLOW:
+        if item.path.parent != FOLDER:
             continue
-        item.add_marker(pytest.mark.filterwarnings("ignore"))
-        if not HAS_AIRFLOW:
+        name = item.path.name
+        if name in {*IN_THIS_PROCESS, SCHEDULER}:
+            item.add_marker(pytest.mark.filterwarnings("ignore"))
+            group = "scheduler" if name == SCHEDULER else "airflow"
+            item.add_marker(pytest.mark.xdist_group(group))
+        if name in {*IN_THIS_PROCESS, SCHEDULER, OWN_ENVIRONMENT} and not HAS_AIRFLOW:
             item.add_marker(pytest.mark.skip(reason="Airflow is missing: make test-airflow"))
 
 
-def pytest_unconfigure() -> None:
-    """Removes the Airflow home."""
-    if HAS_AIRFLOW:
-        shutil.rmtree(HOME.folder, ignore_errors=True)
+@pytest.fixture(scope="session")
+def airflow_home() -> Iterator[Home]:
+    """The one home of this process. Airflow, once imported, keeps to it."""
+    made = Home(Path(tempfile.mkdtemp(prefix="connector-airflow-")))
+    made.prepare()
+    variables = {
+        "AIRFLOW_HOME": str(made.folder),
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(made.dags),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{made.folder}/airflow.db",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        with warnings.catch_warnings():
+            # What happens while Airflow's own modules are imported is not ours to mend.
+            warnings.simplefilter("ignore")
+            import airflow.sdk  # noqa: F401
+        yield made
+    shutil.rmtree(made.folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def imported(request: pytest.FixtureRequest) -> None:
+    """Has Airflow imported in its home by the tests that run it in this process."""
+    if request.path.name in IN_THIS_PROCESS and HAS_AIRFLOW:
+        request.getfixturevalue("airflow_home")
 
 
 @pytest.fixture(scope="session")
-def database() -> None:
+def database(airflow_home: Home) -> None:
     """Airflow's own database, made once."""
     from airflow.utils import db
 
@@ -74,10 +88,10 @@ def database() -> None:
 
 
 @pytest.fixture
-def home(database: None) -> Home:
+def home(airflow_home: Home, database: None) -> Home:
     """The home, with nothing replicated yet."""
-    HOME.forget()
-    return HOME
+    airflow_home.forget()
+    return airflow_home
 
 
 @pytest.fixture

@@ -88,13 +88,27 @@ def wait(what: str, condition: Callable[[], bool], seconds: float) -> None:
 
 
 def kill_session(session: int) -> None:
-    """Kills every process of a session: tasks have process groups of their own."""
+    """Kills every process of a session: tasks have process groups of their own.
+
+    One that was still alive may have started another meanwhile, so they are looked for again.
+    """
+    while alive := living(session):
+        for pid in alive:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def living(session: int) -> list[int]:
+    """The processes of a session that have not ended."""
+    found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             # The name, in parentheses, may hold anything; the fields that follow do not.
-            fields = stat.read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session:
-                os.kill(int(stat.parent.name), signal.SIGKILL)
+            state, _, _, of, *_ = stat.read_text().rpartition(")")[2].split()
+            if int(of) == session and state not in "ZX":
+                found.append(int(stat.parent.name))
+    return found
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,42 @@ def test_a_full_refresh_reads_the_whole_table_again(home, rig, courses):
     assert rows(home, "select generation from _connector.tables") == [{"generation": 2}]
 
 
+@pytest.fixture
+def pack(home: Home) -> Iterator[Callable[[], None]]:
+    """Changes the layout of the courses in the file."""
+    file = home.dags / "connector.yaml"
+    before = file.read_text()
+    packed = before.replace("into: courses", "into: courses, layout: packed")
+    assert packed != before
+    yield lambda: file.write_text(packed) and None
+    file.write_text(before)
+
+
+def test_a_changed_layout_fails_the_tail_until_a_full_refresh(home, rig, courses, pack):
+    for course in demo_source.FIRST:
+        courses.put(course)
+    run(home, f"{COURSES}__snapshot")
+    text = "select * exclude (_changed_at) from courses order by all"
+    before = rows(home, text)
+    pack()
+    assert states(run(home, f"{COURSES}__tail"))["plan"] == ["failed"]
+    assert rows(home, text) == before
+    assert run(home, f"{COURSES}__snapshot", full_refresh=True).state == "success"
+    assert "_rest" in rows(home, "from courses")[0]
+    assert is_equal(home, rig, COURSES, "connector.yaml")
+
+
+def test_a_scan_goes_on_as_it_was_planned(home, rig, courses, pack):
+    for course in demo_source.FIRST:
+        courses.put(course)
+    # The file changes while the first of two segments is read.
+    rig.faults.add(faults.run(pack), on="Scan", times=1)
+    assert run(home, f"{COURSES}__snapshot").state == "success"
+    found = rows(home, "from courses")
+    assert len(found) == len(demo_source.FIRST)
+    assert "_rest" not in found[0]
+
+
 def test_too_many_deletes_need_a_yes(home, rig, courses):
     for course in demo_source.FIRST:
         courses.put(course)
@@ -144,7 +181,7 @@ def test_xcom_holds_names_and_counters_only(home, rig, orders):
     texts = xcoms()
     assert texts
     assert not [text for text in texts if CANARY in text]
-    assert max(map(len, texts)) < 300
+    assert max(map(len, texts)) < 400
 
 
 def test_the_log_of_a_task_has_the_lines_of_the_command_line(home, rig, orders, caplog):

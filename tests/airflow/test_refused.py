@@ -449,7 +449,7 @@ def test_a_provider_that_is_not_installed_is_named(
     problem = problem_of(file, **{which: conn_id})
     assert type(problem) is ConfigError
     assert f"not installed, {name}" in problem.message
-    assert "connector[airflow]" in problem.hint
+    assert "pip install '.[airflow]'" in problem.hint
 
 
 NAMES = ["a b", "50%", "%41[x]", "q?#@/:&=+;", "quo\"te's", "Dätä😀"]

@@ -21,7 +21,7 @@ PACE = {
     "CONNECTOR_SCAN__SEGMENTS": "1",
 }
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 @dataclass

@@ -1,15 +1,21 @@
 """What is left on a terminal once a command has ended."""
 
+import logging
 import os
 import pty
 import re
 import subprocess
+import sys
+import unicodedata
 
+import duckdb
 import pytest
 
+from connector.cli.leaving import leave_with
+from connector.cli.visible import visible
 from tests.pipeline.replica import ORDERS
 
-from .program import COMMAND, Program
+from .program import COMMAND, PATIENCE, Program
 
 ERASE = b"\x1b[2K"
 
@@ -20,7 +26,7 @@ def on_a_terminal(program: Program, *arguments: str, code: int = 0, **variables:
     process = subprocess.Popen(
         [*COMMAND, *arguments, *program.to],
         cwd=program.folder,
-        env={**program.variables(), "TERM": "xterm", "COLUMNS": "100", **variables},
+        env={"TERM": "xterm", "COLUMNS": "100"} | program.variables() | variables,
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -36,13 +42,117 @@ def on_a_terminal(program: Program, *arguments: str, code: int = 0, **variables:
         written += b""
     finally:
         os.close(ours)
-    assert process.wait(30) == code, written
+    assert process.wait(PATIENCE) == code, written
     return written
 
 
 def plain(written: bytes) -> str:
     """What was written without the colours and the movements of the cursor."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode())
+
+
+ODD = "a\x1b[31mb\x07c\x08d\re\x7ff\x85g\u202eh\u2066i\u200bj\ud7ff"
+SHOWN = r"a\x1b[31mb\x07c\x08d\re\x7ff\x85g\u202eh\u2066i\u200bj" + "\ud7ff"
+OBEYED = ("\x1b[31m", "\x07", "\x08", "d\r", "\x7f", "\x85", "\u202e", "\u2066", "\u200b")
+
+
+def assert_harmless(text: str) -> None:
+    """Nothing in it obeys what the data says."""
+    assert not [each for each in OBEYED if each in text]
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_no_value_and_no_name_moves_or_colours_a_terminal(synced: Program, output: str) -> None:
+    sql = f"SELECT '{ODD}' AS \"{ODD}\", ['{ODD}'] AS list, '{{\"x\": \"\u202e\"}}'::JSON AS j"
+    text = on_a_terminal(synced, "query", sql, "-o", output).decode()
+    assert_harmless(text)
+    assert ("\\u001b[31m" if output == "json" else "\\x1b[31m") in text
+
+
+def test_values_stay_apart_from_their_escapes_where_there_is_no_terminal(synced: Program) -> None:
+    done = synced("query", f"SELECT '{ODD}' AS v, '[red]:smile:' AS w", *synced.to)
+    assert done.stdout.splitlines()[1].split("  ")[0] == SHOWN
+    assert "[red]:smile:" in done.stdout
+
+
+def test_no_key_that_differs_moves_or_colours_a_terminal(synced: Program) -> None:
+    with duckdb.connect(str(synced.file)) as connection:
+        connection.execute("UPDATE orders SET id = ? WHERE id = '1'", [ODD])
+    for output in ("table", "json"):
+        done = synced("verify", ORDERS, "-o", output, *synced.to)
+        assert done.code == 3
+        assert_harmless(done.stdout + done.stderr)
+
+
+def test_no_name_on_the_command_line_moves_or_colours_a_terminal(synced: Program) -> None:
+    for arguments in (
+        ["status", "-c", ODD],
+        ["query", "-f", ODD, *synced.to],
+        ["query", f'SELECT "{ODD}" FROM orders', *synced.to],
+        ["status", "--to", f"duckdb:///{ODD}/x"],
+        ["sync", ORDERS, "--to", f"duckdb:///{ODD}/x"],
+        ["verify", ODD, *synced.to],
+        ["reset", ODD, *synced.to],
+    ):
+        done = synced(*arguments)
+        assert_harmless(done.stdout + done.stderr)
+        assert "unexpected" not in done.stderr
+
+
+def test_no_log_line_is_two(capsys: pytest.CaptureFixture[str]) -> None:
+    with leave_with():
+        logging.getLogger("connector.test").info("%s: a\nError: %s", "orders", ODD)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert_harmless(line)
+    assert r"a\nError: a\x1b" in line
+
+
+def test_what_languages_need_is_shown_as_it_is() -> None:
+    for text in (
+        "é",
+        "नमस्ते",
+        "\u0645\u06cc\u200c\u062e",
+        "👩\u200d👩\u200d👧",
+        "日本",
+        "a\u0301",
+        "\u00a0",
+        "",
+    ):
+        assert visible(text) == text
+    assert visible("a\n\tb", keep="\n") == "a\n\\tb"
+    assert visible("\ud800\U000e0041") == "\\ud800\\U000e0041"
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"TERM": "dumb"},
+        {"TERM": "no-such-terminal"},
+        {"COLUMNS": "1"},
+        {"COLUMNS": "20"},
+        {"COLUMNS": "0"},
+        {"COLUMNS": "wide"},
+        {"NO_COLOR": "1"},
+        {"FORCE_COLOR": "1"},
+        {"LINES": "1"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("command", [["tail", ORDERS], ["status"], ["query", "FROM orders"]])
+def test_any_terminal_is_written_to(
+    synced: Program, variables: dict[str, str], command: list[str]
+) -> None:
+    assert on_a_terminal(synced.with_(**variables), *command)
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "7", "20", "40"])
+def test_a_narrow_terminal_leaves_nothing_out(synced: Program, columns: str) -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    sql = f"SELECT '{letters}' AS {letters.upper()}, '{letters}' AS b"
+    text = on_a_terminal(synced.with_(COLUMNS=columns), "query", sql).decode()
+    for alphabet in (letters, letters.upper()):
+        assert set(alphabet) <= set(text)
+    assert "…" not in text
 
 
 @pytest.mark.parametrize(
@@ -91,3 +201,15 @@ def test_a_row_that_fits_is_a_line_of_a_table(synced: Program) -> None:
     shown = on_a_terminal(synced, "query", "select 1 as one, '[red]' as \"[b]\"").decode()
     assert [line.split() for line in shown.splitlines()][-1] == ["1", "[red]"]
     assert "[b]" in shown
+
+
+def test_all_that_is_not_seen_is_escaped() -> None:
+    # Signs of Arabic, Kaithi and hieroglyphs are seen, whatever Unicode calls them.
+    seen = re.compile(
+        "[\u200c\u200d\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd]"
+        "|[\U00013430-\U0001343f]"
+    )
+    for code in range(sys.maxunicode + 1):
+        character = chr(code)
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+            assert (visible(character) == character) is bool(seen.match(character)), hex(code)

@@ -18,7 +18,7 @@ Make = Callable[..., Destination]
 
 
 def make_of(kind: str, request: pytest.FixtureRequest) -> Make:
-    """Makes an empty destination of a kind; `max_columns` may be given."""
+    """Makes an empty destination of a kind."""
 
     made: list[Database] = []
 

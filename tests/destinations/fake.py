@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from connector.core.cursors import Batch, Cursor, Quarantined
+from connector.core.needs import Need, Wanted
 from connector.core.rows import (
     CHANGED_AT,
     DELETED,
@@ -22,6 +23,7 @@ from connector.core.rows import (
     schema_of,
 )
 from connector.core.schema import BINARY, INTEGER, STRING, Kind, join
+from connector.core.spec import TableSpec
 from connector.core.state import Column, Committed, Load, Phase, Plan, Ran, TableState
 from connector.errors import CursorMoved, DestinationRefused, TooManyDeletes
 
@@ -55,10 +57,9 @@ class Table:
 class FakeDestination:
     """Keeps everything in memory. A step that raises leaves nothing behind."""
 
-    def __init__(self, max_columns: int = 500) -> None:
+    def __init__(self) -> None:
         self.by_name: dict[str, Table] = {}
         self.left_behind: dict[str, Table] = {}
-        self.max_columns = max_columns
         self.done: dict[str, Ran] = {}
 
     def read(self, table: str) -> TableState | None:
@@ -79,9 +80,10 @@ class FakeDestination:
         """Everything that was done to a table."""
         return self.done.get(table, Ran())
 
-    def check(self) -> str:
+    def check(self, tables: Sequence[Wanted] = ()) -> Iterator[Need]:
         """Always fine."""
-        return "memory"
+        yield Need("destination", "memory")
+        yield from (Need("destination table", each.target, each.table) for each in tables)
 
     def query(self, sql: str) -> pa.Table:
         """There is no SQL here."""
@@ -114,12 +116,19 @@ class FakeDestination:
             cursors=dict(plan.cursors),
             columns=columns,
             planned_at=plan.planned_at,
+            spec=plan.spec,
         )
         self._count(plan.table, Ran(1))
         self.by_name[plan.table] = Table(
             state, old.rows if old else {}, set(), before.quarantined if before else []
         )
         return state
+
+    def reconfigure(self, table: str, target: str, spec: TableSpec) -> TableState:
+        """Here every item is whole, whatever it is made with."""
+        found = self.by_name[table]
+        found.state = replace(found.state, target=target, spec=spec)
+        return found.state
 
     def commit(self, batch: Batch) -> Committed:
         """Merges rows and moves cursors."""
@@ -215,10 +224,11 @@ class FakeDestination:
 
     def _columns(self, table: Table, rows: pa.Table) -> dict[str, Column]:
         columns = dict(table.state.columns)
+        limit = (table.state.spec or TableSpec()).max_columns
         for name, type_ in schema_of(rows.schema).items():
             if name in columns:
                 columns[name] = Column(name, join(columns[name].type, type_))
-            elif type_.kind is not Kind.NULL and len(columns) < self.max_columns:
+            elif type_.kind is not Kind.NULL and len(columns) < limit:
                 columns[name] = Column(name, type_)
         return columns
 

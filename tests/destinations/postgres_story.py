@@ -13,6 +13,7 @@ from connector.core.keys import KeySchema
 from connector.core.limits import POSTGRES as LIMITS
 from connector.core.rows import CHANGED_AT, field_of
 from connector.core.schema import STRING
+from connector.core.spec import DEFAULT_MAX_COLUMNS, TableSpec
 from connector.core.state import Load
 from connector.destinations.postgres import PostgresDestination
 from tests.rigs.postgres import Database
@@ -20,11 +21,14 @@ from tests.rigs.postgres import Database
 from .story import EPOCH, KEYS, SEGMENT, Story
 
 
-def told(database: Database, url: str = "", **options: object) -> Story:
+def told(
+    database: Database, url: str = "", max_columns: int = DEFAULT_MAX_COLUMNS, **options: object
+) -> Story:
     """A planned table, by another user where a url is given."""
     parsed = DestinationUrl.parse(url) if url else database.parsed
     defaults = {"lock_timeout": 0.2, "run_id": "run-1", "command": "sync"}
-    story = Story(PostgresDestination(parsed, **(defaults | options)))
+    spec = TableSpec(max_columns=max_columns)
+    story = Story(PostgresDestination(parsed, **(defaults | options)), spec=spec)
     story.plan()
     return story
 

@@ -1,8 +1,8 @@
 """A table's story, told to a destination in wire form: real pages, real records."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,10 +20,11 @@ from connector.core.cursors import (
     shard_partition,
 )
 from connector.core.encoder import Encoder
-from connector.core.fold import Deletes, Fold
+from connector.core.fold import Fold
 from connector.core.keys import KeyAttribute, KeySchema, key_of, key_text
-from connector.core.rows import CHANGED_AT, ITEM, REST, convert, schema_of, with_service
-from connector.core.schema import JSON, join_all
+from connector.core.rows import CHANGED_AT, ITEM, REST, convert, packed_in, schema_of, with_service
+from connector.core.schema import JSON, Type, join_all
+from connector.core.spec import Deletes, TableSpec
 from connector.core.state import Committed, Identity, Load, Plan, TableState
 from connector.core.wire import records_page
 from connector.destinations.postgres import PostgresDestination
@@ -66,6 +67,8 @@ class Story:
     sequence: int = 0
     cursor: Cursor = START
     deletes: Deletes = Deletes.APPLY
+    spec: TableSpec = field(default_factory=TableSpec)
+    """What the next generation is planned with, but for `deletes`."""
     text: Callable[[str], str] | None = None
     """What stands for a text of the story in this destination."""
     encoder: Encoder = field(init=False)
@@ -81,9 +84,18 @@ class Story:
 
     def plan(self, plan_id: str = "plan-1", replaces: str | None = None) -> TableState:
         """Starts a generation with one segment and one shard."""
-        cursors = {SEGMENT: START, SHARD: START}
         state = self.destination.plan(
-            Plan(self.table, self.target, identity(self.keys), plan_id, 1, EPOCH, cursors, replaces)
+            Plan(
+                table=self.table,
+                target=self.target,
+                identity=identity(self.keys),
+                plan_id=plan_id,
+                segments=1,
+                planned_at=EPOCH,
+                cursors={SEGMENT: START, SHARD: START},
+                replaces=replaces,
+                spec=replace(self.spec, deletes=self.deletes),
+            )
         )
         self.plan_id, self.generation, self.cursor = plan_id, state.generation, START
         return state
@@ -158,6 +170,7 @@ class Story:
             "schema": join_all(schema_of(page.schema) for page in pages),
             "partitions": [SEGMENT],
             "scanned_until": EPOCH,
+            "packed": lambda known, room: packed_types(pages, known),
         }
         return self.destination.load(Load(**(wanted | more)), iter(pages), quarantined)
 
@@ -203,6 +216,12 @@ class Story:
     def key(self, item: Item) -> str:
         """The canonical key of an item."""
         return key_text(key_of(self.keys, self.told(item)))
+
+
+def packed_types(pages: Sequence[pa.Table], known: Collection[str]) -> dict[str, Type]:
+    """The types of what pages keep in `rest`, of the known attributes."""
+    types = join_all(packed_in(page.schema) or {} for page in pages)
+    return {name: type_ for name, type_ in types.items() if name in known}
 
 
 def text_of(destination: Destination) -> Callable[[str], str]:

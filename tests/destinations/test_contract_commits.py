@@ -11,13 +11,14 @@ from connector.core.state import Phase
 from connector.errors import CursorMoved, DestinationRefused
 
 from .items import A2, A, B, C
+from .needs import checked
 from .story import EPOCH, SEGMENT, SHARD, Story, delete, identity, put
 
 
 def test_a_table_without_a_plan_has_no_state(destination):
     assert destination.read("orders") is None
     assert destination.tables() == []
-    assert destination.check()
+    assert checked(destination)
     destination.reset("orders", drop=True)
     with pytest.raises(DestinationRefused):
         list(destination.rows("orders"))

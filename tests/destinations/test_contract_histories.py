@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connector.core.fold import Deletes
+from connector.core.spec import Deletes
 from connector.core.state import Phase
 
 from .fake import FakeDestination

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from connector.core.cursors import START, Cursor
-from connector.core.fold import Deletes
 from connector.core.rows import schema_of
+from connector.core.spec import Deletes
 from connector.core.state import Load, Phase, Ran
 from connector.errors import CursorMoved, TooManyDeletes
 

@@ -8,6 +8,7 @@ import pytest
 from connector.core.keys import KeyAttribute
 from connector.core.rows import field_of, schema_of
 from connector.core.schema import Kind
+from connector.core.spec import TableSpec
 
 from .items import NAMES, VALUES, A
 from .story import Story, delete, put
@@ -164,7 +165,7 @@ def test_every_name_has_a_column_of_its_own(story):
 
 
 def test_attributes_beyond_the_limit_are_kept_together(make):
-    story = Story(make(max_columns=3))
+    story = Story(make(), spec=TableSpec(max_columns=3))
     story.plan()
     one = {"id": {"S": "1"}, "a": {"N": "1.50"}, "b": {"S": "x"}}
     two = {"id": {"S": "2"}, "c": {"N": "1E-130"}, "d": {"B": "/w=="}, "e": {"M": {}}}
@@ -183,7 +184,7 @@ def test_attributes_beyond_the_limit_are_kept_together(make):
 
 
 def test_a_load_may_need_the_rest_midway(make):
-    story = Story(make(max_columns=2))
+    story = Story(make(), spec=TableSpec(max_columns=2))
     story.plan()
     plain = story.page({"id": {"S": "1"}, "a": {"S": "x"}})
     wide = {"id": {"S": "2"}, "a": {"S": "y"}, "b": {"S": "z"}}

@@ -22,6 +22,7 @@ from connector.errors import (
 
 from .history import FAILPOINTS, FINAL, killed_at, tell
 from .items import SECRET, A, B
+from .needs import checked
 from .story import SHARD, Story, put
 
 
@@ -136,7 +137,7 @@ def test_a_missing_file_is_not_made_by_reading(path):
     destination = DuckDBDestination(path)
     assert destination.read("orders") is None
     assert destination.tables() == []
-    assert "DuckDB" in destination.check()
+    assert "DuckDB" in checked(destination)
     destination.reset("orders", drop=True)
     with pytest.raises(DestinationRefused):
         destination.query("SELECT 1")
@@ -149,7 +150,7 @@ def test_a_new_file_is_its_owners_alone(story, path):
 
 def test_a_missing_folder_is_refused(tmp_path):
     for use in (Story(DuckDBDestination(tmp_path / "no" / "w.duckdb")).plan,
-                DuckDBDestination(tmp_path / "no" / "w.duckdb").check):  # fmt: skip
+                lambda: checked(DuckDBDestination(tmp_path / "no" / "w.duckdb"))):  # fmt: skip
         with pytest.raises(DestinationRefused, match=r"folder .* does not exist"):
             use()
 
@@ -162,7 +163,7 @@ def test_what_is_no_duckdb_file_is_refused_untouched(path, content):
         path.write_bytes(content)
     for use in (
         Story(DuckDBDestination(path)).plan,
-        DuckDBDestination(path).check,
+        lambda: checked(DuckDBDestination(path)),
         DuckDBDestination(path).tables,
     ):
         with pytest.raises(DestinationRefused, match=re.escape(str(path))):

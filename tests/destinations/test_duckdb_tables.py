@@ -21,6 +21,7 @@ from connector.errors import (
 )
 
 from .items import SECRET, A, B
+from .needs import checked
 from .story import EPOCH, SHARD, Story, delete, put
 
 
@@ -51,7 +52,7 @@ def by_hand(path: Path, *statements: str) -> list[tuple]:
 
 def test_81_a_newer_state_is_refused_untouched(story, path):
     story.tail(put(A))
-    by_hand(path, "UPDATE _connector.tables SET state_version = 2")
+    by_hand(path, "UPDATE _connector.tables SET state_version = 3")
     before = by_hand(path, "FROM _connector.tables")
     destination = story.destination
     for use in (
@@ -59,13 +60,13 @@ def test_81_a_newer_state_is_refused_untouched(story, path):
         story.refresh,
         story.state,
         destination.tables,
-        destination.check,
+        lambda: checked(destination),
         lambda: story.tail(put(B)),
         lambda: story.load(story.page(B)),
         lambda: destination.reset("orders", drop=True),
         lambda: list(destination.rows("orders")),
     ):
-        with pytest.raises(StateRefused, match="version 2"):
+        with pytest.raises(StateRefused, match="version 3"):
             use()
     assert by_hand(path, "FROM _connector.tables") == before
     assert by_hand(path, "SELECT id FROM orders") == [("a",)]
@@ -169,9 +170,10 @@ def test_a_plan_may_move_the_table_elsewhere(story, path):
     last = story.state().commit
     story.target = "elsewhere"
     assert story.refresh().start_commit > last
+    assert by_hand(path, "SELECT id FROM elsewhere") == [("a",)]
     story.load(story.page(B))
     story.shows(B)
-    assert by_hand(path, "SELECT id FROM orders") == [("a",)]
+    assert by_hand(path, "SHOW TABLES") == [("elsewhere",)]
 
 
 def test_service_columns_are_filled(story, path):

@@ -21,6 +21,7 @@ from tests.rigs.postgres import Database, Server
 from tests.rigs.relay import ASKS, Relay
 
 from .items import A
+from .needs import checked
 from .story import Story, put
 
 HOST = "db.example.com"
@@ -73,7 +74,7 @@ def serve(server: Server, own: Database, tmp_path: Path) -> Iterator[Serve]:
 def test_the_right_certificate_is_believed(serve, tmp_path):
     url = DestinationUrl.parse(f"{serve(HOST)}&sslrootcert={tmp_path}/{HOST}.pem")
     story = Story(PostgresDestination(url))
-    assert "PostgreSQL" in story.destination.check()
+    assert "PostgreSQL" in checked(story.destination)
     story.plan()
     story.tail(put(A))
     story.shows(A)
@@ -83,7 +84,7 @@ def test_the_right_certificate_is_believed(serve, tmp_path):
 def test_a_certificate_of_another_host_is_refused(serve, tmp_path, host):
     url = DestinationUrl.parse(f"{serve(host)}&sslrootcert={tmp_path}/{host}.pem")
     with pytest.raises(DestinationRefused, match="no verified, encrypted connection"):
-        PostgresDestination(url).check()
+        checked(PostgresDestination(url))
 
 
 def test_a_certificate_of_an_unknown_authority_is_refused(serve, tmp_path, monkeypatch):
@@ -92,13 +93,13 @@ def test_a_certificate_of_an_unknown_authority_is_refused(serve, tmp_path, monke
     right = serve(HOST)
     for url in (right, f"{right}&sslrootcert={other}", f"{right}&sslrootcert=system"):
         with pytest.raises(DestinationRefused, match="no verified, encrypted") as caught:
-            PostgresDestination(DestinationUrl.parse(url)).check()
+            checked(PostgresDestination(DestinationUrl.parse(url)))
         assert "sslrootcert" in caught.value.hint
 
 
 def test_only_a_url_that_says_so_goes_without_the_certificate(serve):
     url = serve("other.example.com")
-    assert PostgresDestination(DestinationUrl.parse(f"{url}&sslmode=require")).check()
+    assert checked(PostgresDestination(DestinationUrl.parse(f"{url}&sslmode=require")))
 
 
 def test_the_relay_leaves_nothing_open(tmp_path, recwarn):

@@ -8,9 +8,9 @@ from base64 import b64encode
 import pytest
 
 from connector.core.encoder import Encoder
-from connector.core.fold import Deletes
 from connector.core.keys import KeyAttribute
 from connector.core.limits import POSTGRES as LIMITS
+from connector.core.spec import Deletes
 
 from .items import A, B
 from .postgres_story import limited, told, types_of

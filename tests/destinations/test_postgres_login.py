@@ -24,6 +24,7 @@ from tests.cli.program import wait_until
 from tests.rigs.postgres import Database, Server, administer
 
 from .items import A
+from .needs import checked
 from .story import Story, put
 
 CANARY = "canary-password"
@@ -45,7 +46,7 @@ CANARY = "canary-password"
 @pytest.mark.usefixtures("impatient")
 def test_a_wrong_address_is_told(url, kind):
     with pytest.raises(kind) as caught:
-        PostgresDestination(DestinationUrl.parse(url)).check()
+        checked(PostgresDestination(DestinationUrl.parse(url)))
     assert caught.value.hint
     assert caught.value.__context__ is None
 
@@ -80,19 +81,19 @@ def refuses(own: Database) -> bool:
 
 def test_a_password_comes_from_where_it_should(guarded, own, tmp_path, monkeypatch):
     in_url = PostgresDestination(DestinationUrl.parse(own.as_user(f"guarded:{CANARY}")))
-    assert in_url.check()
+    assert checked(in_url)
     without = PostgresDestination(DestinationUrl.parse(guarded))
     monkeypatch.setenv("PGPASSWORD", CANARY)
-    assert without.check()
+    assert checked(without)
     monkeypatch.delenv("PGPASSWORD")
     file = tmp_path / "pgpass"
     file.write_text(f"*:*:*:guarded:{CANARY}\n")
     file.chmod(0o600)
     monkeypatch.setenv("PGPASSFILE", str(file))
-    assert without.check()
+    assert checked(without)
     monkeypatch.delenv("PGPASSFILE")
     with pytest.raises(DestinationRefused):
-        without.check()
+        checked(without)
 
 
 def test_no_password_is_ever_told(guarded, own, caplog, monkeypatch, capfd):
@@ -110,7 +111,7 @@ def test_no_password_is_ever_told(guarded, own, caplog, monkeypatch, capfd):
             story = Story(destination)
             story.plan()
             story.tail(put(A))
-            told += [repr(story.state()), destination.check()]
+            told += [repr(story.state()), checked(destination)]
             rows = own.by_hand("SELECT t::text FROM _connector.runs t")
             told += [str(rows)]
             with pytest.raises(ConfigError) as failed:
@@ -127,9 +128,9 @@ def test_an_unknown_role_or_database_is_refused(own):
         with pytest.raises(
             DestinationRefused, match=f"refused the login: there is no such {which}"
         ):
-            PostgresDestination(DestinationUrl.parse(url.replace("postgres@/", "/"))).check()
+            checked(PostgresDestination(DestinationUrl.parse(url.replace("postgres@/", "/"))))
     with pytest.raises(DestinationRefused, match="refused the login: there is no such database"):
-        PostgresDestination(DestinationUrl.parse(own.url.replace(own.name, "nowhere"))).check()
+        checked(PostgresDestination(DestinationUrl.parse(own.url.replace(own.name, "nowhere"))))
 
 
 PRINTABLE = "".join(chr(code) for code in range(32, 127))
@@ -164,7 +165,7 @@ def literal(text: str) -> str:
 def logged_in(url: str) -> str:
     """Who has logged in to which database by this url."""
     destination = PostgresDestination(DestinationUrl.parse(url))
-    assert destination.check()
+    assert checked(destination)
     sql = "SELECT session_user || '@' || current_database() AS who"
     return str(destination.query(sql)["who"][0].as_py())
 
@@ -288,7 +289,7 @@ def test_a_variable_that_cannot_be_is_named(postgres, variable, value, said):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(variable, value)
         with pytest.raises(DestinationRefused, match=said) as caught:
-            PostgresDestination(postgres.parsed).check()
+            checked(PostgresDestination(postgres.parsed))
     assert caught.value.hint
     assert "canary" not in str(caught.value)
     assert caught.value.__context__ is None
@@ -334,7 +335,7 @@ def test_a_server_without_a_free_connection_is_tried_later(own):
     url = own.role("ALTER ROLE {role} CONNECTION LIMIT 0")
     try:
         with pytest.raises(Unreachable, match="no connection now"):
-            PostgresDestination(DestinationUrl.parse(url)).check()
+            checked(PostgresDestination(DestinationUrl.parse(url)))
     finally:
         own.by_hand(f"DROP ROLE {own.roles.pop()}")
 
@@ -342,7 +343,7 @@ def test_a_server_without_a_free_connection_is_tried_later(own):
 def test_a_server_without_encryption_is_refused_where_it_is_asked_for(own, relay):
     url = own.at("127.0.0.1", relay.port).replace("sslmode=disable", "sslmode=require")
     with pytest.raises(DestinationRefused, match="encrypted") as caught:
-        PostgresDestination(DestinationUrl.parse(url)).check()
+        checked(PostgresDestination(DestinationUrl.parse(url)))
     assert "sslrootcert" in caught.value.hint
 
 
@@ -395,5 +396,6 @@ def test_without_the_extra_the_hint_names_it(monkeypatch):
     config = configuration.load(to="postgresql:///d", tables=["orders"], environment={})
     with pytest.raises(ConfigError) as caught:
         job.open_destination(config)
-    assert "connector[postgres]" in caught.value.hint
+    assert "pip install '.[postgres]'" in caught.value.hint
+    assert "pip install 'adbc-driver-postgresql'" in caught.value.hint
     assert caught.value.exit_code == 2

@@ -3,6 +3,7 @@
 import pytest
 
 from connector.config_url import DestinationUrl
+from connector.core.needs import Wanted
 from connector.destinations.postgres import PostgresDestination
 from connector.errors import (
     DestinationRefused,
@@ -10,8 +11,11 @@ from connector.errors import (
 from tests.rigs.postgres import Database
 
 from .items import A, B
+from .needs import checked
 from .postgres_story import least, told
 from .story import EPOCH, Story, delete, put
+
+ORDERS = Wanted("orders", "orders")
 
 
 @pytest.fixture
@@ -21,7 +25,7 @@ def story(postgres: Database) -> Story:
 
 def test_a_role_needs_only_the_documented_privileges(postgres):
     url = least(postgres)
-    assert "PostgreSQL" in PostgresDestination(DestinationUrl.parse(url), "warehouse").check()
+    assert "PostgreSQL" in checked(PostgresDestination(DestinationUrl.parse(url), "warehouse"))
     story = told(postgres, url, schema="warehouse", max_columns=2)
     story.tail(put(A), delete(B))
     story.load(story.page(B, {"id": {"S": "c"}, "x": {"S": "y"}, "z": {"N": "1"}}))
@@ -54,8 +58,16 @@ def test_a_missing_privilege_is_told_by_check(postgres, lacking):
     url = least(postgres)
     postgres.by_hand(lacking.format(role=postgres.roles[0], database=postgres.name))
     with pytest.raises(DestinationRefused, match="42501") as caught:
-        PostgresDestination(DestinationUrl.parse(url), "warehouse").check()
+        checked(PostgresDestination(DestinationUrl.parse(url), "warehouse"))
     assert "privileges" in caught.value.hint
+
+
+def test_a_role_that_may_make_no_temporary_table_is_no_lost_connection(postgres):
+    url = least(postgres)
+    story = told(postgres, url, schema="warehouse")
+    postgres.by_hand(f"REVOKE TEMPORARY ON DATABASE {postgres.name} FROM {postgres.roles[0]}")
+    with pytest.raises(DestinationRefused, match="42501"):
+        story.tail(put(A))
 
 
 def test_a_language_that_somebody_forbade_is_told_by_check(postgres):
@@ -64,7 +76,7 @@ def test_a_language_that_somebody_forbade_is_told_by_check(postgres):
     postgres.by_hand("REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC")
     try:
         with pytest.raises(DestinationRefused, match="42501"):
-            PostgresDestination(DestinationUrl.parse(url), "warehouse").check()
+            checked(PostgresDestination(DestinationUrl.parse(url), "warehouse"))
     finally:
         postgres.by_hand("GRANT USAGE ON LANGUAGE plpgsql TO PUBLIC")
 
@@ -77,7 +89,7 @@ def test_a_table_of_another_role_is_told_by_check(story, postgres):
         f"GRANT ALL ON ALL TABLES IN SCHEMA public, _connector TO {role}",
     )
     with pytest.raises(DestinationRefused, match="belongs to another role"):
-        PostgresDestination(DestinationUrl.parse(url)).check()
+        checked(PostgresDestination(DestinationUrl.parse(url)), ORDERS)
 
 
 def test_row_level_security_never_hides_rows_silently(postgres):
@@ -89,7 +101,7 @@ def test_row_level_security_never_hides_rows_silently(postgres):
         "ALTER TABLE warehouse.orders FORCE ROW LEVEL SECURITY",
     )
     for use in (
-        story.destination.check,
+        lambda: checked(story.destination, ORDERS),
         lambda: story.destination.count("orders"),
         lambda: story.tail(put(B)),
     ):
@@ -137,7 +149,7 @@ def test_a_server_that_is_too_old_is_refused_with_advice(postgres, monkeypatch):
     # Older than any that there is; so no server of the tests must really be old.
     monkeypatch.setattr("connector.destinations.postgres_connection.OLDEST", 990_000)
     with pytest.raises(DestinationRefused, match="older than PostgreSQL 99") as caught:
-        PostgresDestination(postgres.parsed).check()
+        checked(PostgresDestination(postgres.parsed))
     assert caught.value.hint == "Upgrade it."
 
 
@@ -149,6 +161,6 @@ def test_a_database_that_cannot_hold_every_text_is_refused(postgres, encoding):
     try:
         url = postgres.url.replace(postgres.name, name)
         with pytest.raises(DestinationRefused, match="UTF8"):
-            PostgresDestination(DestinationUrl.parse(url)).check()
+            checked(PostgresDestination(DestinationUrl.parse(url)))
     finally:
         postgres.by_hand(f"DROP DATABASE {name} WITH (FORCE)")

@@ -13,6 +13,7 @@ from tests.rigs.postgres import Database
 from tests.rigs.relay import Fault, Relay
 
 from .items import A, B
+from .needs import checked
 from .postgres_story import commits
 from .story import Story, delete, put
 
@@ -117,7 +118,7 @@ def test_a_server_that_never_answers_is_unreachable(own, relay):
     relay.fault = Fault(black_hole=True)
     url = own.at("127.0.0.1", relay.port) + "&connect_timeout=2"
     one, two, three = (PostgresDestination(DestinationUrl.parse(url)) for _ in range(3))
-    uses = (one.check, lambda: two.read("orders"), Story(three).plan)
+    uses = (lambda: checked(one), lambda: two.read("orders"), Story(three).plan)
     with ThreadPoolExecutor(len(uses)) as pool:
         for waiting in [pool.submit(use) for use in uses]:
             with pytest.raises(Unreachable):

@@ -13,6 +13,7 @@ from connector.destinations.postgres import PostgresDestination
 from connector.errors import DiskFull, Transient, Unreachable
 
 from .items import A, B
+from .needs import checked
 from .postgres_story import load_of, pages
 from .story import Story, put
 
@@ -52,7 +53,7 @@ def test_a_server_that_became_a_standby_is_told_until_it_is_promoted(server, own
     for use in (
         lambda: story.destination.commit(batch),
         lambda: story.load(story.page(B)),
-        story.destination.check,
+        lambda: checked(story.destination),
     ):
         with pytest.raises(Transient, match="only reads") as caught:
             use()

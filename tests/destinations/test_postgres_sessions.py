@@ -22,6 +22,7 @@ from tests.rigs.postgres import Database
 
 from .history import FAILPOINTS, FINAL, killed_at, tell
 from .items import A, B
+from .needs import checked
 from .postgres_story import least, told
 from .story import SHARD, Story, delete, put
 
@@ -139,7 +140,7 @@ def test_a_server_that_only_reads_is_told(postgres):
     for use in (
         lambda: story.tail(put(B)),
         lambda: story.load(story.page(B)),
-        story.destination.check,
+        lambda: checked(story.destination),
     ):
         with pytest.raises(Transient, match="only reads"):
             use()

@@ -16,6 +16,7 @@ from connector.errors import (
 from tests.rigs.postgres import Database
 
 from .items import SECRET, A, B
+from .needs import checked
 from .postgres_story import told
 from .story import EPOCH, SHARD, Story, delete, put
 
@@ -115,20 +116,20 @@ def test_a_table_of_somebody_else_is_refused_untouched(postgres):
 
 def test_81_a_newer_state_is_refused_untouched(story, postgres):
     story.tail(put(A))
-    postgres.by_hand("UPDATE _connector.tables SET state_version = 2")
+    postgres.by_hand("UPDATE _connector.tables SET state_version = 3")
     destination = story.destination
     for use in (
         story.plan,
         story.refresh,
         story.state,
         destination.tables,
-        destination.check,
+        lambda: checked(destination),
         lambda: story.tail(put(B)),
         lambda: story.load(story.page(B)),
         lambda: destination.reset("orders", drop=True),
         lambda: list(destination.rows("orders")),
     ):
-        with pytest.raises(StateRefused, match="version 2"):
+        with pytest.raises(StateRefused, match="version 3"):
             use()
     assert postgres.by_hand("SELECT id FROM orders") == [("a",)]
 
@@ -163,7 +164,7 @@ def test_the_state_has_keys(story, postgres):
         "ON n.oid = k.connamespace WHERE n.nspname = '_connector' AND k.contype = 'p' ORDER BY 1"
     )
     assert [name for (name,) in rows] == [
-        f"_connector.{each}" for each in ("columns", "cursors", "runs", "tables")
+        f"_connector.{each}" for each in ("columns", "cursors", "migrations", "runs", "tables")
     ]
 
 

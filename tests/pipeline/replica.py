@@ -98,6 +98,14 @@ class Replica:
         with duckdb.connect(str(self.file), read_only=True) as connection:
             return connection.execute(query).fetchall()
 
+    def by_hand(self, statement: str) -> None:
+        """Changes the destination as another user of it would."""
+        if self.database:
+            Database(self.database).by_hand(statement)
+            return
+        with duckdb.connect(str(self.file)) as connection:
+            connection.execute(statement)
+
     def numbers(self) -> dict[str, int | None]:
         """The orders' numbers by id, as they stand in the table."""
         if "n" not in self.state().columns:

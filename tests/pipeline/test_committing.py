@@ -1,19 +1,22 @@
 """Where there is more to read, a round is read while the one before is committed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
+from threading import Event
 from typing import Any
 
 import pytest
 
 from connector import job
-from connector.core.cursors import Batch
+from connector.core.cursors import Batch, Cursor
+from connector.core.shards import Shard
 from connector.core.state import Committed
 from connector.errors import Interrupted, Throttled
 from connector.pipeline.sync import Run
 from connector.pipeline.tail import Tail
-from tests.cli.program import wait_until
+from connector.ports import StreamPage
+from tests.cli.program import PATIENCE, wait_until
 from tests.rigs.scripted import faults
 
 from .replica import Replica, caught_up, change, order
@@ -96,14 +99,36 @@ def test_a_rival_that_was_first_is_met_and_what_was_read_meanwhile_is_read_again
     behind.assert_equal()
 
 
+@dataclass
+class Heard:
+    """A source that says when reading a shard has failed."""
+
+    inner: Any
+    failed: Event = field(default_factory=Event)
+
+    def read(self, shard: Shard, since: Cursor) -> StreamPage:
+        """Reads."""
+        try:
+            page: StreamPage = self.inner.read(shard, since)
+        except Throttled:
+            self.failed.set()
+            raise
+        return page
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
 def test_a_commit_under_way_is_made_although_reading_fails(behind: Replica) -> None:
     behind.settings["source.retry_seconds"] = 0.2
 
     def refuse() -> None:
-        refused = behind.rig.faults.add(faults.limit_exceeded(), on="GetRecords", times=10_000)
-        wait_until(lambda: refused.fired > 1)
+        behind.rig.faults.add(faults.limit_exceeded(), on="GetRecords", times=10_000)
+        assert heard.failed.wait(PATIENCE)
 
     run, slow = slowed(behind, refuse)
+    heard = Heard(run.source)
+    run.source = heard
     with pytest.raises(Throttled):
         run.sync(caught_up)
     assert slow.waited == 1

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from threading import Event
 
 import pytest
 
 from connector.dynamodb.calls import Pace, Spending
 from connector.errors import BadAnswer, Interrupted, Throttled
+from tests.cli.program import PATIENCE
 from tests.rigs.scripted import faults
 from tests.rigs.scripted.faults import Effect
 
@@ -52,17 +54,26 @@ def stop_after(replica: Replica, pages: int) -> Callable[[float], bool]:
 
 
 def test_a_scan_resumes_at_the_page_where_it_stopped(replica: Replica) -> None:
-    fill(replica)
-    replica.rig.faults.add(faults.delay(0.3), on="Scan", times=3)
+    fill(replica, 400)
+    stop, stopped = stop_after(replica, 2), Event()
+
+    def pause(seconds: float) -> bool:
+        if stop(seconds):
+            stopped.set()
+        return stopped.is_set()
+
+    # The third page comes once the run was asked to end, which takes less than the other 37.
+    held = faults.run(lambda: stopped.wait(PATIENCE))
+    replica.rig.faults.add(held, on="Scan", after=2)
     with pytest.raises(Interrupted):
-        replica.run(stop_after(replica, 2)).sync(lambda tail: tail.caught_up())
+        replica.run(pause).sync(lambda tail: tail.caught_up())
     first = replica.rig.calls.count("Scan")
-    assert first < 4
+    assert first < 40
     replica.rig.calls.clear()
     replica.sync()
     asked = replica.rig.calls.of("Scan")
-    # 40 items of 1 KB are 4 full pages; no page is read twice.
-    assert first + len(asked) == 4
+    # 400 items of 1 KB are 40 full pages; no page is read twice.
+    assert first + len(asked) == 40
     assert all("ExclusiveStartKey" in call.parameters for call in asked)
     replica.assert_equal()
 

@@ -18,7 +18,7 @@ def test_readers_of_one_process_get_in_at_the_same_moment(replica: Replica) -> N
     replica.model.put(order(1, 1))
     replica.sync()
     destination = open_destination(replica.config())
-    together = Barrier(THREADS, timeout=20)
+    together = Barrier(THREADS, timeout=120)
 
     def read(_: int) -> list[int]:
         found = []

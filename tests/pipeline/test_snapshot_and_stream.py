@@ -175,7 +175,7 @@ def test_a_table_is_consistent_only_from_a_proof_on(replica: Replica) -> None:
     def loaded(tail: Tail) -> bool:
         return tail.state.phase.value == "tailing"
 
-    replica.settings["tail.quiet_seconds"] = 1.0
+    replica.settings["tail.quiet_seconds"] = 600.0
     state = replica.sync(loaded)
     assert state.scanned_until is not None and state.consistent_since is None
     replica.settings["tail.quiet_seconds"] = PACE["tail.quiet_seconds"]

@@ -15,6 +15,7 @@ from connector.core import canonical
 from connector.core.encoder import Encoder
 from connector.core.keys import KeyAttribute, KeySchema
 from connector.core.rows import CHANGED_AT, with_service
+from connector.core.spec import TableSpec
 from connector.destinations.duckdb import DuckDBDestination
 from tests.destinations.story import EPOCH, Story, delete, put
 
@@ -49,6 +50,12 @@ EVERY_NAME: list[Item] = [
 ]
 
 
+def spec_of(layout: str) -> TableSpec:
+    """What a story of a layout is planned with."""
+    columns, packed = LAYOUTS[layout]
+    return TableSpec("packed" if packed else "columns", columns)
+
+
 class Told:
     """A story in a fresh DuckDB file."""
 
@@ -56,7 +63,7 @@ class Told:
         columns, packed = LAYOUTS[layout]
         self.file = Path(folder) / "warehouse.duckdb"
         self.keys = keys
-        self.story = Story(DuckDBDestination(self.file, max_columns=columns), keys)
+        self.story = Story(DuckDBDestination(self.file), keys, spec=spec_of(layout))
         self.story.encoder = Encoder(keys, columns, packed)
         self.story.plan()
 

@@ -17,7 +17,7 @@ from tests.rigs.postgres import Database
 
 from .oracle import canonical_postgres_rows
 from .strategies import Item, profile
-from .test_exact import EVERY_TYPE, ID, LAYOUTS, Told, by_key, tables
+from .test_exact import EVERY_TYPE, ID, LAYOUTS, Told, by_key, spec_of, tables
 
 
 class ToldInPostgres(Told):
@@ -28,8 +28,8 @@ class ToldInPostgres(Told):
         columns, packed = LAYOUTS[layout]
         self.url = database.url
         self.keys = keys
-        destination = PostgresDestination(database.parsed, max_columns=columns)
-        self.story = Story(destination, keys, text=lambda text: text)
+        destination = PostgresDestination(database.parsed)
+        self.story = Story(destination, keys, text=lambda text: text, spec=spec_of(layout))
         self.story.encoder = Encoder(keys, columns, packed, POSTGRES)
         self.story.plan()
 

@@ -81,7 +81,7 @@ class Ready:
         arguments: Sequence[str],
         folder: Path,
         environment: Mapping[str, str],
-        patience: float = 60.0,
+        patience: float = 120.0,
     ) -> Done:
         """A run to its end. One at a time."""
         with tempfile.TemporaryDirectory() as made:

@@ -118,12 +118,14 @@ class Checker:
         require(len(facts) <= most, "I20", f"{len(facts)} records in one commit")
         newest: dict[Key, Fact] = {}
         for fact in facts:
-            if not fact.sound:
+            if fact.key is None or not fact.numbered:
                 dropped = fact.numbered and fact.number not in quarantined
                 require(not dropped, "P12", f"{fact} was dropped")
             elif self._needed(fact) and not fact.idle:
-                assert fact.key is not None
                 newest[fact.key] = fact
+        for fact in newest.values():
+            there = fact.number in quarantined
+            require(there is not fact.sound, "P12", f"{fact} was {'' if there else 'not '}kept")
         return newest
 
     def _needed(self, fact: Fact) -> bool:

@@ -132,7 +132,7 @@ class Replica(Stage):
                 source=source(),
                 spool=self.spools(state),
                 state=state,
-                encoder=make_encoder(state, settings),
+                encoder=make_encoder(state),
                 progress=Quiet(),
                 quarantine_limit=config.quarantine.limit,
             )

@@ -1,6 +1,7 @@
 """Fault matrix C 41–52: records of every kind. How they are read: test_matrix_reading.py.
 
-"Q" in a row of the matrix means: the record goes to the quarantine, and nothing else happens.
+"Q" in a row of the matrix means: the record goes to the quarantine, and the row of its key, which
+may no longer be what the source holds, goes too.
 """
 
 from typing import Any
@@ -24,6 +25,7 @@ from tests.rigs.scripted.scenario import (
     Update,
     Write,
 )
+from tests.rigs.scripted.shards import Record
 
 from .replica import Replica, planned
 
@@ -129,6 +131,89 @@ def test_47_to_50_a_record_that_is_none(replica: Replica, bad: Append, alone: bo
     replica.sync()
     (record,) = [each for batch in replica.witness.batches for each in batch.quarantined]
     assert record.reason and '"eventName"' in record.raw
+    assert record.key == (None if "Keys" in (*bad.without, *bad.changed) else '["x"]')
+
+
+BAD = {"bad": {"X": "1"}}
+"""An attribute of a type that there is not; in an old image it harms nobody."""
+
+
+def test_an_item_that_turns_bad_while_the_table_is_scanned_has_no_row(replica: Replica) -> None:
+    """Whichever comes first, its scanned row or the record: and it is back when it is mended."""
+    replica.scan_pages = 1
+    replica.play(
+        Before(30),
+        During("Scan", Put("old 1", 1, BAD), Put("old 2", 1, BAD), Put("old 2", 2)),
+        During(
+            "Scan", Put("old 3", 1), Put("old 3", 2, BAD), Delete("old 4"), Put("old 4", 1, BAD)
+        ),
+    )
+    assert replica.sync().quarantined >= 3
+    assert "old 2" in replica.contents()
+    assert not {"old 1", "old 3", "old 4"} & replica.contents().keys()
+    replica.play(*(Put(f"old {n}", 5) for n in (1, 3, 4)))
+    replica.sync()
+    assert {replica.contents()[f"old {n}"]["n"] for n in (1, 3, 4)} == {5}
+
+
+def test_an_item_that_turned_bad_is_not_kept_by_a_full_refresh(replica: Replica) -> None:
+    planned(replica, Put("b", 1, BAD))
+    replica.sync()
+    replica.play(Put("b", 2), Put("a", 2, BAD))
+    replica.refresh()
+    assert replica.contents()["b"]["n"] == 2
+    assert "a" not in replica.contents()
+
+
+@pytest.mark.parametrize("policy", ["apply", "soft", "ignore-ttl"])
+def test_a_bad_old_image_hinders_no_delete_of_any_kind(replica: Replica, policy: str) -> None:
+    """What it was is not asked: a marked row keeps what the table has of it."""
+    replica.settings["tables.orders.deletes"] = policy
+    planned(replica, *(Put(name, 1) for name in ("expired", "deleted", "turned bad")))
+    replica.sync()
+    replica.play(Put("turned bad", 2, BAD))
+    for step in (Expire("expired"), Delete("deleted")):
+        replica.play(step)
+        spoil(replica, BAD)
+    replica.sync()
+    marked = {"apply": set(), "soft": {"deleted", "expired"}, "ignore-ttl": {"expired"}}[policy]
+    assert {row.item["id"].strip('"') for row in kept(replica)} == marked
+    assert all("n" in row.item for row in kept(replica))
+    assert "turned bad" not in replica.contents()
+    (record,) = [each for batch in replica.witness.batches for each in batch.quarantined]
+    assert record.key == '["turned bad"]'
+
+
+def spoil(replica: Replica, old_image: Any) -> None:
+    """Changes the old image of the newest record of the stream."""
+    shard, record = replica.stream.written.pop()
+    records = replica.stream.shards[shard].records
+    assert records.pop() is record
+    change = {**record.content["dynamodb"], "OldImage": old_image}
+    spoilt = Record.of(record.number, record.at, {**record.content, "dynamodb": change})
+    records.append(spoilt)
+    replica.stream.written.append((shard, spoilt))
+
+
+@pytest.mark.parametrize("image", [BAD, "text", ["aws:rep:x"], None, 5])
+def test_a_replicated_record_with_a_bad_old_image_is_a_change(replica: Replica, image: Any) -> None:
+    """What cannot be compared may have changed."""
+    stamp = {"aws:rep:updatetime": {"N": "1"}}
+    planned(replica, Put("a", 2, stamp))
+    replica.sync()
+    replica.play(Put("a", 3, stamp))
+    spoil(replica, image)
+    assert replica.sync().quarantined == 0
+    assert replica.contents()["a"]["n"] == 3
+
+
+def test_the_limit_counts_what_is_left_bad_and_not_what_was_mended(replica: Replica) -> None:
+    replica.settings["quarantine.limit"] = 2
+    planned(replica, *(Put(f"k{n}", 1, BAD) for n in range(5)))
+    replica.play(*(Put(f"k{n}", 2) for n in range(3)))
+    assert replica.sync().quarantined == 2
+    replica.play(Put("k9", 1, BAD))
+    replica.fails(QuarantineLimit)
 
 
 def test_48_a_record_without_a_number_is_quarantined_once(replica: Replica) -> None:

@@ -19,6 +19,7 @@ from tests.rigs.scripted import ScriptedDynamoDB, Shard, Stream
 
 EVENTS = ("INSERT", "MODIFY", "REMOVE")
 REPLICATION = "aws:rep:"
+TYPES = {"S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS"}
 OVERLAP = 15 * 60.0
 """Records so much older than the plan are the scan's: the stream's rows leave them out."""
 
@@ -48,6 +49,11 @@ def plain(value: Mapping[str, Any]) -> Any:
 def shortest(number: Decimal) -> Decimal:
     """The number without needless zeros; equal numbers have equal forms."""
     return Decimal(0) if not number else Decimal(f"{number:f}").normalize()
+
+
+def legal(item: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether each value has a type that there is; nothing else is ever wrong with an item here."""
+    return all(len(value) == 1 and not TYPES.isdisjoint(value) for value in item.values())
 
 
 def plain_item(item: Mapping[str, Mapping[str, Any]]) -> Item:
@@ -135,21 +141,25 @@ class Fact:
         image = change.get("NewImage")
         if event == "REMOVE":
             return True
-        return image is not None and image.get("id") == {"S": self.key}
+        return image is not None and image.get("id") == {"S": self.key} and legal(image)
 
     @property
     def item(self) -> Item | None:
-        """The item after the change; None where it is gone."""
-        if self.content["eventName"] == "REMOVE":
+        """The item after the change; None where it is gone, or where nobody can say."""
+        if self.content["eventName"] == "REMOVE" or not self.sound:
             return None
         return plain_item(self.content["dynamodb"]["NewImage"])
 
     @property
     def idle(self) -> bool:
         """Whether only what replication adds has changed."""
+        if not self.sound:
+            return False
         change = self.content["dynamodb"]
         images = change.get("OldImage"), change.get("NewImage")
-        if None in images or not any(REPLICATION in json.dumps(image) for image in images):
+        if not any(REPLICATION in json.dumps(image) for image in images):
+            return False
+        if not all(isinstance(image, dict) and legal(image) for image in images):
             return False
         return plain_item(images[0]) == plain_item(images[1])
 
@@ -190,5 +200,6 @@ class Ledger:
         return list(takewhile(lambda f: f.number <= through, self.after(arn, shard, after)))
 
     def items(self, table: str) -> dict[Key, Item]:
-        """What the source holds now."""
-        return {item["id"]["S"]: plain_item(item) for item in self._rig.model(table).items()}
+        """What the source holds now, and a table can."""
+        items = self._rig.model(table).items()
+        return {item["id"]["S"]: plain_item(item) for item in items if legal(item)}

@@ -19,6 +19,8 @@ class Call:
     parameters: Mapping[str, Any]
     at: float
     shard: str | None = None
+    key: str = ""
+    """The access key id that signed it."""
     status: int | None = None
     error: str | None = None
     answer: Response | None = field(default=None, repr=False)
@@ -86,13 +88,18 @@ class Calls:
 
     @contextmanager
     def recorded(
-        self, operation: str, parameters: Mapping[str, Any], at: float, shard: str | None
+        self,
+        operation: str,
+        parameters: Mapping[str, Any],
+        at: float,
+        shard: str | None,
+        key: str = "",
     ) -> Iterator[Call]:
         """Notes a call, and that it runs for as long as the block lasts."""
         reading = shard if operation == "GetRecords" else None
         with self._lock:
             self._count += 1
-            call = Call(self._count, operation, parameters, at, shard)
+            call = Call(self._count, operation, parameters, at, shard, key)
             if self.keep:
                 self.log.append(call)
             if reading:

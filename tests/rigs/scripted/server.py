@@ -5,6 +5,7 @@ One thread serves one connection, so a call that waits does not hold up another.
 
 import contextlib
 import itertools
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -16,11 +17,12 @@ from .responses import Response
 REASONS = {200: b"OK", 400: b"Bad Request", 500: b"Internal Server Error"}
 LARGEST_HEAD = 64 * 1024
 
-Answer = Callable[[str, bytes], Response]
+Answer = Callable[[str, bytes, str], Response]
+_CREDENTIAL = re.compile(r"Credential=([^/,]*)/")
 
 
 class HttpServer:
-    """Hands every request to `answer`, by its X-Amz-Target and its body."""
+    """Hands every request to `answer`: its X-Amz-Target, its body and the key that signed it."""
 
     def __init__(self, answer: Answer, clock: VirtualClock, port: int = 0) -> None:
         self._answer = answer
@@ -101,7 +103,8 @@ class HttpServer:
 
     def _respond(self, connection: socket.socket, head: dict[bytes, bytes], body: bytes) -> bool:
         target = head.get(b"x-amz-target", b"").decode("latin-1")
-        response = self._answer(target, body)
+        signed = _CREDENTIAL.search(head.get(b"authorization", b"").decode("latin-1"))
+        response = self._answer(target, body, signed[1] if signed else "")
         lines = [
             b"HTTP/1.1 %d %s" % (response.status, REASONS.get(response.status, b"Error")),
             b"Content-Type: " + response.content_type.encode(),

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -49,6 +49,8 @@ class ScriptedDynamoDB:
         self.deleted: list[Table] = []
         self.faults = Faults()
         self.calls = Calls()
+        self.admits: Callable[[str], ServiceError | None] = lambda key: None
+        """Why a call that this access key has signed is refused, if it is."""
         self._server = HttpServer(self.answer, self.clock, port)
         self._clients: list[BaseClient] = []
 
@@ -175,8 +177,8 @@ class ScriptedDynamoDB:
             raise missing_stream(arn)
         return stream
 
-    def answer(self, target: str, body: bytes) -> Response:
-        """The answer to one request."""
+    def answer(self, target: str, body: bytes, key: str = "") -> Response:
+        """The answer to one request, which `key` has signed."""
         name = target.rpartition(".")[2]
         try:
             parameters = json.loads(body)
@@ -185,12 +187,17 @@ class ScriptedDynamoDB:
         if not isinstance(parameters, dict):
             return Response.failed(ServiceError("SerializationException", "Not a JSON object"))
         shard = shard_of(name, parameters)
-        with self.calls.recorded(name, parameters, self.clock.now(), shard) as call:
-            answer = self.faults.answer(
-                call,
-                normal=lambda: self._normal(target, parameters),
-                empty=lambda: self._empty(call),
-                wait=self._server.wait,
+        with self.calls.recorded(name, parameters, self.clock.now(), shard, key) as call:
+            refused = self.admits(key)
+            answer = (
+                Response.failed(refused)
+                if refused
+                else self.faults.answer(
+                    call,
+                    normal=lambda: self._normal(target, parameters),
+                    empty=lambda: self._empty(call),
+                    wait=self._server.wait,
+                )
             )
             call.status, call.error = answer.status, answer.error
             if self.calls.keep_answers:

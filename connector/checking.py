@@ -1,0 +1,104 @@
+"""Everything a run of some tables needs, tried before the first one, and nothing changed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connector import spool
+from connector.config import Config
+from connector.core.needs import Need, Wanted, tried, untried
+from connector.dynamodb.answers import shown_difference
+from connector.dynamodb.needs import Trial, identity
+from connector.errors import ConnectorError, SourceRefused
+from connector.job import Stop, open_destination
+from connector.workers import interruptible
+
+_MOST_AHEAD = 300.0
+"""Seconds by which AWS lets a signature be older or younger than its own time."""
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """One table at its source."""
+
+    table: str
+    trial: Trial
+    needs: Sequence[Need]
+
+    @property
+    def answered(self) -> bool:
+        """Whether AWS described the table."""
+        return self.needs[0].error is None
+
+
+def check(
+    config: Config,
+    tables: Sequence[str],
+    pause: Callable[[float], bool] | None = None,
+    credentials: Any = None,
+) -> list[Need]:
+    """The needs of runs of `tables`: those of all of them first, then each table's own."""
+    sources = [_source(config, table, pause or Stop(), credentials) for table in tables]
+    wanted = [
+        Wanted(each.table, config.target(each.table), each.trial.keys, each.trial.arn)
+        for each in sources
+    ]
+    destination = list(_destination(config, wanted))
+    needs = [
+        Need("configuration", f"read; tables: {len(tables)}"),
+        _identity(config, credentials, sources),
+        _clock(sources),
+        *(need for need in destination if need.table is None),
+        spool.check(config.spool_location()),
+    ]
+    for source in sources:
+        needs += source.needs
+        needs += [need for need in destination if need.table == source.table]
+    return needs
+
+
+def _source(config: Config, table: str, pause: Callable[[float], bool], credentials: Any) -> _Tried:
+    trial = Trial(config.source, table, interruptible(pause), credentials)
+    return _Tried(table, trial, list(trial.needs()))
+
+
+def _identity(config: Config, credentials: Any, sources: Sequence[_Tried]) -> Need:
+    found = identity(config.source, credentials)
+    if found.error is not None and any(source.answered for source in sources):
+        # What DynamoDB takes is good, whatever STS thinks of it.
+        return Need("identity", f"could not be asked: {found.error.message}")
+    return found
+
+
+def _clock(sources: Sequence[_Tried]) -> Need:
+    known = [source.trial.ahead for source in sources if source.trial.ahead is not None]
+    if known:
+        return tried("clock", lambda: _compared(known[0]))
+    failed = [source.needs[0] for source in sources if source.needs[0].error is not None]
+    if failed:
+        return untried("clock", failed[0])
+    return Need("clock", "not compared: no table was asked for")
+
+
+def _compared(ahead: float) -> str:
+    # Dates of answers have no fractions of seconds.
+    difference = shown_difference(ahead) if abs(ahead) > 1 else ""
+    sentence = f"this machine's clock differs from AWS's{difference}"
+    if abs(ahead) < _MOST_AHEAD:
+        return f"{sentence} ({ahead:+.0f} s)" if difference else "as AWS's, to the second"
+    raise SourceRefused(
+        f"{sentence[0].upper()}{sentence[1:]}.",
+        "Set the clock and keep it set, for example with `timedatectl set-ntp true`: AWS takes "
+        "requests that are signed within 5 minutes of its own time.",
+    )
+
+
+def _destination(config: Config, wanted: Sequence[Wanted]) -> Iterator[Need]:
+    try:
+        destination = open_destination(config, command="check")
+    except ConnectorError as error:
+        first = Need("destination", error.message, error=error)
+        yield first
+        yield from (untried("destination table", first, each.table) for each in wanted)
+        return
+    yield from destination.check(wanted)

@@ -1,0 +1,80 @@
+"""What a run needs, each need as it was tried: met, or with the error that a run would meet."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from connector.core.keys import KeySchema
+from connector.errors import ConnectorError, Fatal, Interrupted, Transient
+
+_MEND = "Mend that, and check again."
+
+
+@dataclass(frozen=True)
+class Need:
+    """One need of a run, and what trying it showed; `error` is None if it is met."""
+
+    check: str
+    detail: str
+    table: str | None = None
+    error: ConnectorError | None = None
+    tried: bool = True
+
+    def row(self) -> Mapping[str, Any]:
+        """The need as it is printed."""
+        return {
+            "table": self.table,
+            "check": self.check,
+            "ok": self.error is None,
+            "detail": self.detail,
+            "fix": (self.error.hint or _MEND) if self.error else None,
+        }
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A table that a destination is to hold, and its name there; key and ARN if they are known."""
+
+    table: str
+    target: str
+    keys: KeySchema | None = None
+    arn: str = ""
+
+
+def tried(check: str, work: Callable[[], str], table: str | None = None) -> Need:
+    """The need for which `work` stands; what `work` returns is the detail."""
+    try:
+        return Need(check, work(), table)
+    except Interrupted:
+        raise
+    except ConnectorError as error:
+        return Need(check, error.message, table, error)
+
+
+def untried(check: str, after: Need, table: str | None = None) -> Need:
+    """A need that cannot be tried, since an earlier one is not met."""
+    assert after.error is not None
+    error = type(after.error)(after.error.message, f"First mend what {after.check} says.")
+    detail = f"not tried: {after.check} failed"
+    return Need(check, detail, table or after.table, error, tried=False)
+
+
+def unmet(needs: Iterable[Need]) -> ConnectorError | None:
+    """One error for all needs that are not met, or None.
+
+    It is Transient if every one of them may pass by itself, else Fatal.
+    """
+    errors = [(need, need.error) for need in needs if need.error is not None]
+    if not errors:
+        return None
+    passing = all(isinstance(error, Transient) for _, error in errors)
+    kind: type[ConnectorError] = Transient if passing else Fatal
+    roots = [(need, error) for need, error in errors if need.tried]
+    if len(roots) == 1:
+        error = roots[0][1]
+        return kind(error.message, error.hint)
+    names = [f"{need.check} of {need.table}" if need.table else need.check for need, _ in roots]
+    return kind(
+        f"{len(roots)} needs of a run are not met: {', '.join(names)}.",
+        "The column fix says what to do about each.",
+    )

@@ -1,0 +1,126 @@
+"""How a table is kept: fixed when a generation is planned, and remembered with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+from connector.core.names import CHANGED_AT, COMMIT, DELETED, REST
+from connector.errors import ConfigError
+
+DEFAULT_MAX_COLUMNS = 500
+
+
+class Deletes(StrEnum):
+    """What becomes of a row whose item was deleted.
+
+    `apply` deletes it. `soft` keeps it, marked `_deleted`. `ignore-ttl` keeps, marked, what expired
+    by its time to live, and deletes what somebody deleted.
+    """
+
+    APPLY = "apply"
+    SOFT = "soft"
+    IGNORE_TTL = "ignore-ttl"
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """What the rows of a generation are made with, and every later change of them."""
+
+    layout: Literal["columns", "packed"] = "columns"
+    max_columns: int = DEFAULT_MAX_COLUMNS
+    deletes: Deletes = Deletes.APPLY
+
+    @property
+    def packed(self) -> bool:
+        """Whether all but the key goes to `_rest`."""
+        return self.layout == "packed"
+
+    @property
+    def marks(self) -> bool:
+        """Whether a row may outlive its item, and says so in `_deleted`."""
+        return self.deletes is not Deletes.APPLY
+
+    @property
+    def service(self) -> tuple[str, ...]:
+        """The service columns that a table has or can get, whose names no attribute takes."""
+        return (CHANGED_AT, COMMIT, REST, *((DELETED,) if self.marks else ()))
+
+    def room(self, columns: int, overflowed: bool) -> int:
+        """How many columns may be added to those that are there.
+
+        None once an attribute is in `_rest`: it may come again, and would be in two places.
+        """
+        return 0 if self.packed or overflowed else max(0, self.max_columns - columns)
+
+    def plain(self) -> dict[str, Any]:
+        """Its fields as plain values, for a worker that cannot ask the destination."""
+        return {**vars(self), "deletes": self.deletes.value}
+
+
+def spec_of(values: Mapping[str, Any]) -> TableSpec:
+    """A spec from its fields, as `plain` gives them."""
+    return TableSpec(**{**values, "deletes": Deletes(values["deletes"])})
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a table holds, as far as a change of its spec depends on it."""
+
+    loading: bool = False
+    has_columns: bool = False
+    """Whether an attribute beside the key has a column."""
+    overflowed: bool = False
+    """Whether an attribute has gone to `_rest`."""
+    marked: bool = False
+    """Whether a row is marked as deleted."""
+    marked_since_plan: bool = False
+    mark_taken: bool = False
+    """Whether an attribute has the column `_deleted`."""
+
+
+def check_change(table: str, have: TableSpec, want: TableSpec, facts: Facts) -> None:
+    """Raises ConfigError where the rows that are there cannot be brought to another spec.
+
+    A full refresh can always.
+    """
+    why = _layout(have, want, facts) or _deletes(have, want, facts)
+    if why:
+        key, reason = why
+        raise ConfigError(
+            f"{table}: {key} is now {_shown(want, key)} and was {_shown(have, key)}: {reason}.",
+            f"Nothing was changed. Run `connector snapshot {table} --full-refresh` to read the "
+            f"table again with the new value, or set tables.{table}.{key} back to "
+            f"{_shown(have, key)}.",
+        )
+
+
+def _layout(have: TableSpec, want: TableSpec, facts: Facts) -> tuple[str, str] | None:
+    raised = want.max_columns > have.max_columns and not want.packed
+    key = "layout" if want.layout != have.layout else "max_columns"
+    if key == "max_columns" and not raised:
+        return None
+    if facts.loading:
+        return key, "its scan is under way, and was begun with the other value"
+    if facts.overflowed and not want.packed:
+        return key, "attributes are in _rest already, and would be in columns as well"
+    if key == "layout" and want.packed and facts.has_columns:
+        return key, "attributes have columns already, and would be in _rest as well"
+    return None
+
+
+def _deletes(have: TableSpec, want: TableSpec, facts: Facts) -> tuple[str, str] | None:
+    if have.deletes is want.deletes:
+        return None
+    if want.marks and not have.marks and facts.mark_taken:
+        return "deletes", "an attribute has the column _deleted, which would get another name"
+    if want.deletes is Deletes.IGNORE_TTL and have.deletes is Deletes.SOFT and facts.marked:
+        return "deletes", "of the rows that are marked as deleted nobody knows which ones expired"
+    if want.deletes is Deletes.APPLY and facts.loading and facts.marked_since_plan:
+        return "deletes", "its scan is under way, and could bring back rows that are marked"
+    return None
+
+
+def _shown(spec: TableSpec, key: str) -> object:
+    value: object = getattr(spec, key)
+    return value.value if isinstance(value, Deletes) else value

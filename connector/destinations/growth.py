@@ -1,0 +1,106 @@
+"""The columns of a table as one commit needs them: grown to hold its rows, and no more."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from connector.core.names import DELETED, REST
+from connector.core.schema import Type, join_all
+from connector.core.state import Column, Load, renamed
+from connector.destinations import table_columns
+from connector.destinations.dialect import Dialect
+from connector.destinations.state import State
+from connector.destinations.step import Step
+from connector.destinations.table_columns import Run
+
+
+@dataclass
+class Growth:
+    """Grows one table's columns, and remembers them, inside the transaction of a step."""
+
+    dialect: Dialect
+    run: Run
+    state: State
+    step: Step
+    actual: Mapping[str, str]
+    """The table's columns with their SQL types, as it has them now."""
+    unused: Callable[[], bool]
+    """Whether the table is empty, and nothing of anybody else depends on its columns."""
+    renamed: dict[str, str] = field(default_factory=dict)
+    """New columns that have another name than their attribute."""
+
+    def __post_init__(self) -> None:
+        header = self.step.header
+        self.table, self.target = header.table_name, header.target
+        self.columns, self.retired = self.state.all_columns(self.table)
+        self.rest = self._has(REST)
+        # Version 0.1.0 did not remember it; without `_rest` there was nothing to remember.
+        self._overflowed = self.rest if header.overflowed is None else header.overflowed
+        self._left_over = False
+
+    @property
+    def room(self) -> int:
+        """How many columns may be added."""
+        there = len(self.columns)
+        room = self.step.spec.room(there, self._overflowed)
+        return max(0, min(room, self.dialect.max_columns - there))
+
+    @property
+    def marks(self) -> bool:
+        """Whether the table has `_deleted`, and it is no attribute's."""
+        return self._has(DELETED)
+
+    def _has(self, service: str) -> bool:
+        return table_columns.has(self.dialect, self.actual, self.columns, service)
+
+    def grow(self, wanted: Mapping[str, Type]) -> dict[str, Column]:
+        """The columns, which hold `wanted` as far as there is room for it."""
+        service = self.step.spec.service
+        grown = table_columns.grow(
+            self.dialect,
+            self.run,
+            self.target,
+            self.actual,
+            self.columns,
+            wanted,
+            self.room,
+            service,
+        )
+        if grown.keys() != self.columns.keys():
+            table_columns.ours_last(
+                self.dialect, self.run, self.target, self.actual, self.columns, self.unused
+            )
+        if grown != self.columns:
+            self.state.save_columns(self.table, grown, self.retired)
+        self.step.new_columns += len(grown.keys() - self.columns.keys())
+        self.renamed = renamed(grown, self.columns)
+        self.columns = grown
+        return grown
+
+    def wanted(self, load: Load) -> dict[str, Type]:
+        """The attributes of a load that have, or can get, a column."""
+        known = self.columns.keys() | load.schema.keys()
+        room = max(0, self.room - len(load.schema.keys() - self.columns.keys()))
+        return join_all([load.schema, load.packed(known, room)])
+
+    def overflowed(self) -> None:
+        """Remembers that an attribute has gone to `_rest`: from now on no column is added."""
+        self._left_over = True
+        if self.step.header.overflowed is not True:
+            self.state.update(self.table, overflowed=True)
+
+    def tidy(self, filled: Callable[[Sequence[str]], Mapping[str, bool]]) -> None:
+        """After a load, drops what only rows of earlier generations had something in.
+
+        `filled` says of columns whether a row still has a value there: one that is marked as
+        deleted may, and keeps it.
+        """
+        there = [column.name for column in self.retired.values() if column.name in self.actual]
+        asked = [*there, *([REST] if self.rest and not self._left_over else [])]
+        empty = [name for name, full in filled(asked).items() if not full] if asked else []
+        for name in empty:
+            table_columns.drop(self.run, self.target, name)
+        if self.retired:
+            kept = {
+                a: c for a, c in self.retired.items() if c.name in there and c.name not in empty
+            }
+            self.state.save_columns(self.table, self.columns, kept)

@@ -1,0 +1,192 @@
+"""A table under another name or another spec, in one transaction, where its rows allow it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from connector.core.names import DELETED, REST, SERVICE, assign
+from connector.core.spec import Deletes, Facts, TableSpec, check_change
+from connector.core.state import Column, Phase, Plan
+from connector.destinations import table_columns
+from connector.destinations.dialect import Dialect
+from connector.destinations.sql import Target, quoted
+from connector.destinations.state import State
+from connector.destinations.state_header import Header, spelled
+from connector.destinations.step import check_key, refuse_shared, unknown
+from connector.errors import ConfigError
+
+Columns = dict[str, Column]
+
+
+class Tables(Protocol):
+    """The replicated tables of one database, inside a transaction."""
+
+    dialect: Dialect
+
+    def run(self, sql: str) -> object:
+        """Runs a statement that has no answer."""
+        ...
+
+    def actual(self, target: Target) -> Mapping[str, str]:
+        """SQL types by column; empty where there is no such table."""
+        ...
+
+    def taken(self, target: Target) -> bool:
+        """Whether anything has this name."""
+        ...
+
+    def same(self, one: Target, other: Target) -> bool:
+        """Whether two source tables may not go to these two."""
+        ...
+
+    def move(self, have: Target, want: Target) -> None:
+        """Gives a table another name, or another schema, with all that it holds."""
+        ...
+
+    def marked(self, target: Target, since: int) -> bool:
+        """Whether a row is marked as deleted by a commit after `since`."""
+        ...
+
+    def create(self, target: Target, columns: Mapping[str, Column]) -> None:
+        """Makes a table with its key columns."""
+        ...
+
+    def adopt(self, target: Target, plan: Plan) -> Columns:
+        """The columns of a table whose state was forgotten."""
+        ...
+
+    def verify(self, target: Target, columns: Mapping[str, Column], plan: Plan) -> None:
+        """Raises DestinationRefused where a table is not as the connector left it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Reshape:
+    """Changes tables together with what the state says of them."""
+
+    tables: Tables
+    state: State
+
+    def reconfigure(self, table: str, target: Target, spec: TableSpec) -> None:
+        """Applies a changed configuration, or raises ConfigError: then nothing may be kept."""
+        header = self.state.header(table) if self.state.exists() else None
+        if header is None:
+            raise unknown(table)
+        self._move(table, header, target)
+        have = header.made_with()
+        if have is not None and have != spec:
+            facts = self._facts(header, target)
+            check_change(table, have, spec, facts)
+            if facts.marked and not spec.marks:
+                self._drop_marked(target)
+        self.state.update(table, spec=spelled(spec))
+
+    def begin(self, plan: Plan, target: Target, before: Header | None) -> None:
+        """Brings the table to what a new generation is planned with, and saves its columns."""
+        refuse_shared(self.state, plan.table, plan.identity.table_arn, target, self.tables.same)
+        if before is not None:
+            self._move(plan.table, before, target)
+        actual = self.tables.actual(target)
+        retired: Columns = {}
+        if not actual:
+            columns = table_columns.key_columns(self.tables.dialect, plan.identity.keys, plan.spec)
+            self.tables.create(target, columns)
+        else:
+            columns, retired = self._columns(plan, target, before, actual)
+        self.state.save_columns(plan.table, columns, retired)
+
+    def _columns(
+        self, plan: Plan, target: Target, before: Header | None, actual: Mapping[str, str]
+    ) -> tuple[Columns, Columns]:
+        """The columns of a table that is there: those in use from now on, and the retired ones."""
+        retired: Columns = {}
+        if before is None:
+            columns = self.tables.adopt(target, plan)
+        else:
+            check_key(before, plan)
+            columns, retired = self.state.all_columns(plan.table)
+        there = {a: c for a, c in retired.items() if c.name in actual}
+        columns = self._free_mark(plan, target, columns | there, actual)
+        self.tables.verify(target, columns, plan)
+        self._forget_marks(plan, target, before, columns, actual)
+        if not plan.spec.packed:
+            return columns, {}
+        keys = {key.name for key in plan.identity.keys}
+        return (
+            {a: c for a, c in columns.items() if a in keys},
+            {a: c for a, c in columns.items() if a not in keys},
+        )
+
+    def _free_mark(
+        self, plan: Plan, target: Target, columns: Columns, actual: Mapping[str, str]
+    ) -> Columns:
+        """The columns, with another name for one that is in the way of `_deleted`."""
+        dialect = self.tables.dialect
+        attribute = table_columns.attribute_of(dialect, columns, DELETED)
+        if attribute is None or not plan.spec.marks:
+            return columns
+        column = columns[attribute]
+        others = {name: other.name for name, other in columns.items() if name != attribute}
+        reserved = dialect.rules.reserved.union(map(dialect.rules.fold, actual))
+        rules = replace(dialect.rules, reserved=reserved)
+        name = assign([attribute], others, rules, SERVICE)[attribute]
+        self.tables.run(
+            f"ALTER TABLE {target.sql} RENAME COLUMN {quoted(column.name)} TO {quoted(name)}"
+        )
+        return {**columns, attribute: Column(name, column.type)}
+
+    def _forget_marks(
+        self,
+        plan: Plan,
+        target: Target,
+        before: Header | None,
+        columns: Columns,
+        actual: Mapping[str, str],
+    ) -> None:
+        had = before.made_with() if before else None
+        unclear = had is not None and (had.deletes, plan.spec.deletes) == (
+            Deletes.SOFT,
+            Deletes.IGNORE_TTL,
+        )
+        gone = unclear or not plan.spec.marks
+        if gone and table_columns.has(self.tables.dialect, actual, columns, DELETED):
+            self._drop_marked(target)
+
+    def _drop_marked(self, target: Target) -> None:
+        self.tables.run(f"DELETE FROM {target.sql} WHERE {quoted(DELETED)}")
+
+    def _move(self, table: str, header: Header, want: Target) -> None:
+        """Gives the table its name of the configuration. Raises ConfigError where it is taken."""
+        have = header.target
+        if have == want:
+            return
+        for other, theirs in self.state.targets().items():
+            if other != table and self.tables.same(theirs, want):
+                raise ConfigError(
+                    f"{table} is in {have} and should go to {want}, where {other} is.",
+                    f"Nothing was changed. If {other} is to move as well, run `connector sync "
+                    f"{other}` first; to swap two names, give one of them a third name in between.",
+                )
+        if not self.tables.same(have, want) and self.tables.taken(want):
+            raise ConfigError(
+                f"{table} is in {have} and should go to {want}, but there is something already.",
+                "Nothing was changed. Choose another name with `into`, or drop what is there.",
+            )
+        if self.tables.actual(have):
+            self.tables.move(have, want)
+        self.state.update(table, target_schema=want.schema, target_name=want.name)
+
+    def _facts(self, header: Header, target: Target) -> Facts:
+        actual = self.tables.actual(target)
+        columns = self.state.columns(header.table_name)
+        dialect = self.tables.dialect
+        rest = table_columns.has(dialect, actual, columns, REST)
+        marks = table_columns.has(dialect, actual, columns, DELETED)
+        return Facts(
+            loading=header.phase is Phase.LOADING,
+            has_columns=len(columns) > len(header.identity.keys),
+            overflowed=rest if header.overflowed is None else header.overflowed,
+            marked=marks and self.tables.marked(target, 0),
+            marked_since_plan=marks and self.tables.marked(target, header.start_commit),
+            mark_taken=table_columns.attribute_of(dialect, columns, DELETED) is not None,
+        )

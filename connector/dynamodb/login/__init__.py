@@ -1,0 +1,1 @@
+"""Logging in to AWS: a Region, credentials that renew themselves, and what refuses them."""

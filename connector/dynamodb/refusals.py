@@ -1,0 +1,128 @@
+"""Errors of botocore's own, in the project's words: what may pass is Unreachable, the rest refused.
+
+No sentence here quotes what may hold a secret: only the sentences of errors known to hold none.
+"""
+
+import ssl
+from collections.abc import Iterator
+
+from botocore import exceptions as aws
+from urllib3.exceptions import HTTPError, LocationValueError, ProxySchemeUnknown
+
+from connector.errors import ConnectorError, SourceRefused, Unreachable
+
+NETWORK = (
+    aws.HTTPClientError,
+    aws.ConnectionError,
+    aws.ResponseStreamingError,
+    aws.IncompleteReadError,
+)
+_TELLING = (
+    aws.BaseEndpointResolverError,
+    aws.EndpointProviderError,
+    aws.InvalidChecksumConfigError,
+    aws.InvalidConfigError,
+    aws.InvalidDefaultsMode,
+    aws.InvalidIMDSEndpointError,
+    aws.InvalidIMDSEndpointModeError,
+    aws.InvalidRetryConfigurationError,
+    aws.InvalidSTSRegionalEndpointsConfigError,
+    aws.MetadataRetrievalError,
+    aws.MissingDependencyException,
+    aws.UnknownServiceError,
+)
+"""Errors whose sentence names a setting and, at most, a value of it that is no secret."""
+
+PREFIX = "AWS cannot be called: "
+_VARIABLES = {
+    aws.InvalidChecksumConfigError: "AWS_REQUEST_CHECKSUM_CALCULATION",
+    aws.InvalidDefaultsMode: "AWS_DEFAULTS_MODE",
+    aws.InvalidSTSRegionalEndpointsConfigError: "AWS_STS_REGIONAL_ENDPOINTS",
+}
+_PROXIES = "HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+
+
+def of_botocore(error: aws.BotoCoreError, whom: str = "DynamoDB") -> ConnectorError:
+    """An error met while `whom` was called, or was about to be."""
+    if isinstance(error, NETWORK):
+        return _of_network(error, whom)
+    if isinstance(error, aws.NoRegionError):
+        return no_region()
+    if isinstance(error, _TELLING):
+        return SourceRefused(
+            f"{PREFIX}{sentence(error)}",
+            f"Mend {_VARIABLES.get(type(error), 'that setting')} in the environment, or its "
+            "counterpart in AWS's configuration files.",
+        )
+    return SourceRefused(
+        f"{PREFIX}botocore says {type(error).__name__}.",
+        "Check the AWS_ variables and AWS's configuration files; docs/operations.md lists the "
+        "ways of logging in.",
+    )
+
+
+def no_region() -> SourceRefused:
+    """The error for a Region that is set nowhere."""
+    return SourceRefused(f"{PREFIX}no region is set.", "Set AWS_REGION or `source.region`.")
+
+
+def sentence(error: Exception) -> str:
+    """What an error says, as one line that ends in a full stop."""
+    text = " ".join(str(error).split())
+    return text if text.endswith(".") else f"{text}."
+
+
+def _of_network(error: aws.BotoCoreError, whom: str) -> ConnectorError:
+    reasons = list(causes(error))
+    if any("407 " in str(reason) for reason in reasons if isinstance(reason, OSError)):
+        return SourceRefused(
+            f"{whom} cannot be reached: the proxy on the way asks for a login.",
+            "Write it into HTTPS_PROXY: http://user:password@host:port.",
+        )
+    if _cannot_be_sent(error, reasons):
+        return SourceRefused(
+            f"{whom} cannot be called: the address of a proxy, or of its endpoint, or a header is "
+            "malformed.",
+            f"Check {_PROXIES}, and the endpoint; a proxy is http://host:port.",
+        )
+    return Unreachable(f"{whom} did not answer: {sentence(error)}", _network_hint(reasons, whom))
+
+
+def _network_hint(reasons: list[BaseException], whom: str) -> str:
+    where = "source.endpoint_url" if whom == "DynamoDB" else _PROXIES
+    if any(isinstance(reason, ssl.SSLCertVerificationError) for reason in reasons):
+        return (
+            f"Check {where}; if a proxy opens the connections, let AWS_CA_BUNDLE name the file "
+            "with its certificate."
+        )
+    return f"Check the network and {where}, then run the same command again."
+
+
+def _cannot_be_sent(error: aws.BotoCoreError, reasons: list[BaseException]) -> bool:
+    """Whether no second try could help: botocore wraps what fails before a byte is sent, too."""
+    if any(isinstance(reason, LocationValueError | ProxySchemeUnknown) for reason in reasons):
+        return True
+    if isinstance(error, aws.ProxyConnectionError):
+        # Botocore puts http:// before any other scheme.
+        return str({**error.kwargs}.get("proxy_url")).count("://") > 1
+    if type(error) is not aws.HTTPClientError:
+        return False
+    return any(
+        isinstance(reason, ValueError | TypeError) and not isinstance(reason, HTTPError | OSError)
+        for reason in reasons
+    )
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """What an error is made of, from botocore down to the socket."""
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        cause = waiting.pop()
+        if not isinstance(cause, BaseException) or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        if isinstance(cause, aws.BotoCoreError):
+            waiting.append(cause.kwargs.get("error"))
+        waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__]

@@ -1,0 +1,154 @@
+"""Standard streams that are closed, full, gone, or cannot show every letter."""
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+import duckdb
+import pytest
+
+from tests.pipeline.replica import ORDERS
+
+from .program import COMMAND, Program
+
+# What its tests share is made once, by one process.
+pytestmark = pytest.mark.xdist_group("cli_streams")
+
+NO_ROOM = "No space left on device"
+ODD = "é😀\u202e\x1b[31m\x07\r\x7f\x85\u2028"
+"""Letters, and what would move, hide or colour the letters around it."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """How a run behind a shell ended; `lines` are those of stderr."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+
+
+def behind(shell: str, program: Program, *arguments: str, sent: bytes = b"") -> Left:
+    """Runs the program, which is "$@" in a line of bash; the line sees the streams it makes."""
+    ended = subprocess.run(
+        ["bash", "-c", shell, "bash", *COMMAND, *arguments],
+        cwd=program.folder,
+        env=program.variables(),
+        input=sent,
+        capture_output=True,
+        timeout=60,
+    )
+    return Left(ended.returncode, ended.stdout, ended.stderr.decode(errors="replace"))
+
+
+def count(program: Program) -> int:
+    """How many orders there are."""
+    with duckdb.connect(str(program.file), read_only=True) as connection:
+        (rows,) = connection.execute("SELECT count(*) FROM orders").fetchone() or (0,)
+    return int(rows)
+
+
+@pytest.mark.parametrize(
+    "closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-", "2>/dev/full", "| true", "2> >(true)"]
+)
+def test_a_sync_does_its_work_whichever_stream_is_closed(program: Program, closed: str) -> None:
+    shell = f'"$@" {closed}; exit ${{PIPESTATUS[0]}}'
+    left = behind(shell, program, "sync", ORDERS, "--output", "json", *program.to)
+    assert left.code == 0, left.stderr
+    assert "Error" not in left.stderr
+    assert count(program) == 40
+    if closed in ("2>&-", "<&-", "2>/dev/full", "2> >(true)"):
+        assert json.loads(left.stdout)[0]["rows"] == 40
+
+
+def test_workers_of_a_run_without_streams_scan_as_any(program: Program) -> None:
+    arguments = ("sync", ORDERS, "--workers", "2", "--segments", "4", *program.to)
+    assert behind('"$@" <&- >&- 2>&-', program, *arguments).code == 0
+    assert count(program) == 40
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-", "2>/dev/full"])
+def test_a_mistake_keeps_its_code_where_nobody_can_be_told(program: Program, closed: str) -> None:
+    left = behind(f'"$@" {closed}', program, "query", "select 1", *program.to)
+    assert (left.code, left.stdout) == (2, b"")
+
+
+def test_a_result_that_cannot_be_written_is_said_and_what_was_done_stays(program: Program) -> None:
+    for arguments in (["sync", ORDERS, *program.to], ["query", "select 1", *program.to], ["-h"]):
+        left = behind('"$@" >/dev/full', program, *arguments)
+        (error,) = [line for line in left.stderr.splitlines() if line.startswith("Error: ")]
+        assert NO_ROOM in error
+        assert left.code == 4
+    assert count(program) == 40
+
+
+def test_a_mismatch_is_a_mismatch_also_where_its_report_cannot_be_written(synced: Program) -> None:
+    with duckdb.connect(str(synced.file)) as connection:
+        connection.execute("DELETE FROM orders WHERE id = '1'")
+    for full in (">/dev/full", ">&-", "| true"):
+        shell = f'"$@" {full}; exit ${{PIPESTATUS[0]}}'
+        assert behind(shell, synced, "verify", ORDERS, *synced.to).code == 3
+
+
+def test_a_reader_that_has_enough_is_no_error(synced: Program) -> None:
+    sql = "SELECT repeat('x', 1000) AS x FROM range(10000)"
+    shell = '"$@" | head -n 1; exit ${PIPESTATUS[0]}'
+    left = behind(shell, synced, "query", sql, *synced.to)
+    assert (left.code, left.stderr) == (0, "")
+    assert left.stdout.split() == [b"x"]
+
+
+def test_an_answer_on_a_terminal_that_does_not_block_is_whole(synced: Program) -> None:
+    # Whoever shares the pipe has made it so; this one is smaller than the answer.
+    nonblocking = (
+        "python3 -c 'import os; os.set_blocking(1, False); os.execvp(os.sys.argv[1], "
+        'os.sys.argv[1:])\' "$@" | { sleep 0.5; wc -c; }'
+    )
+    sql = "SELECT repeat('x', 1000) AS x FROM range(1000)"
+    left = behind(nonblocking, synced, "query", sql, *synced.to)
+    assert int(left.stdout) == 1001 * 1001
+
+
+ENCODINGS = {
+    "ASCII": {"PYTHONIOENCODING": "ascii"},
+    "Latin-1": {"PYTHONIOENCODING": "latin-1"},
+    "UTF-16": {"PYTHONIOENCODING": "utf-16"},
+    "UTF-8 with a mark": {"PYTHONIOENCODING": "utf-8-sig"},
+    "strict": {"PYTHONIOENCODING": "ascii:strict"},
+    "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "an unknown locale": {"LC_ALL": "de_DE.ISO-8859-1", "PYTHONUTF8": "0"},
+}
+
+
+@pytest.mark.parametrize("variables", ENCODINGS.values(), ids=ENCODINGS)
+def test_whatever_stdout_can_show_json_stays_json(
+    synced: Program, variables: dict[str, str]
+) -> None:
+    program = synced.with_(**variables)
+    sql = f"SELECT '{ODD}' AS \"ü\""
+    left = behind('"$@"', program, "query", sql, "-o", "json", *program.to)
+    assert left.code == 0, left.stderr
+    assert json.loads(left.stdout.decode("utf-8")) == [{"ü": ODD}]
+    assert not set(b"\x1b\x07\r\x7f") & set(left.stdout)
+    if shutil.which("jq"):
+        text = subprocess.run(["jq", "-r", ".[][]"], input=left.stdout, capture_output=True)
+        assert text.stdout.decode() == ODD + "\n"
+
+
+@pytest.mark.parametrize("variables", ENCODINGS.values(), ids=ENCODINGS)
+def test_whatever_stdout_can_show_nothing_fails_on_it(
+    synced: Program, variables: dict[str, str]
+) -> None:
+    program = synced.with_(**variables)
+    for arguments, code in (
+        (["query", f"SELECT '{ODD}' AS \"ü\"", *program.to], 0),
+        (["query", "SELECT é", *program.to], 2),
+        (["status", "--nö"], 2),
+        (["sync", "--help"], 0),
+    ):
+        left = behind('"$@"', program, *arguments)
+        assert "Traceback" not in left.stderr
+        assert "unexpected" not in left.stderr.lower()
+        assert (left.code, arguments) == (code, arguments), left.stderr
+        assert not set(b"\x1b\x07\r\x7f") & set(left.stdout)

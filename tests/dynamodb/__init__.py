@@ -1,0 +1,1 @@
+"""How the source reads what AWS answers."""

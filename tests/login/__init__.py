@@ -1,0 +1,1 @@
+"""Logging in to AWS, by every way that botocore knows."""
