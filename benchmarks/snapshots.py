@@ -15,7 +15,7 @@ from tests.rigs.scripted import PrerenderedTable
 from tests.rigs.scripted.prerendered import Shape
 
 WORKERS = 2
-LOADED = "rows loaded in commit"
+LOADED = "loaded in commit"
 NUMBERS = ("price", "n", "column_000")
 
 

@@ -19,6 +19,7 @@ from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import Run, Scanning
 from connector.ports import Destination, Progress, Quiet
 from connector.spool import ArrowSpool
+from connector.waits import Waits
 from connector.worker_processes import WorkerProcesses, usual_workers
 from connector.worker_turns import ScanTurns, TurnedScan
 from connector.workers import ProcessScan, ThreadScan, interruptible, segment_scan
@@ -61,12 +62,14 @@ def open_destination(config: Config, table: str | None = None, command: str = ""
     """The configured destination, ready for one table or for questions about all."""
     destination = config.destination
     url = destination.url
+    waits = Waits(table or "")
     if url.path is None:
         return _postgres()(
             url,
             destination.schema_name,
             lock_timeout=destination.lock_timeout,
             command=command,
+            waits=waits,
         )
     return DuckDBDestination(
         url.path,
@@ -76,6 +79,7 @@ def open_destination(config: Config, table: str | None = None, command: str = ""
         memory_limit=destination.memory_limit,
         storage_version=destination.storage_version,
         command=command,
+        waits=waits,
     )
 
 
@@ -96,6 +100,7 @@ def open_source(
     pause: Callable[[float], bool] | None = None,
     credentials: Any = None,
     spending: Spending | None = None,
+    waits: Waits | None = None,
 ) -> DynamoDBSource:
     """The source table; its waits end early where `pause` says so."""
     return DynamoDBSource(
@@ -106,6 +111,7 @@ def open_source(
         sleep=interruptible(pause or Stop()),
         credentials=credentials,
         spending=spending,
+        waits=waits,
     )
 
 
@@ -134,18 +140,20 @@ def open_run(
     command: str = "",
     credentials: Any = None,
     shared: Shared | None = None,
+    destination: Destination | None = None,
 ) -> Run:
     """Everything one run of one table needs.
 
     `credentials` are botocore's, of a session that a host program has opened. They cannot be sent
     to another process, so a scan with them runs in this one. `shared` is what it has in common with
-    runs beside it.
+    runs beside it. Tries of one run that share a `destination` are counted together.
     """
     shown = progress or Quiet()
     workers = config.scan.workers or usual_workers()
     pause = stop or Stop()
     common = shared or Shared()
-    source = open_source(config, table, pause, credentials, common.spending)
+    waits = Waits(table)
+    source = open_source(config, table, pause, credentials, common.spending, waits)
 
     def start_scan(state: TableState) -> Scanning:
         description = source.describe()
@@ -157,12 +165,14 @@ def open_run(
             return TurnedScan(
                 table,
                 common.turns.threads,
-                lambda: ThreadScan(config, state, shown, common.spending, credentials),
+                lambda: ThreadScan(config, state, shown, common.spending, credentials, waits),
+                waits,
             )
         return TurnedScan(
             table,
             common.turns.processes,
-            lambda: ProcessScan(config, state, shown, common.processes.take(count)),
+            lambda: ProcessScan(config, state, shown, common.processes.take(count), waits),
+            waits,
         )
 
     return Run(
@@ -171,12 +181,13 @@ def open_run(
         config=config,
         settings=config.tables[table],
         source=source,
-        destination=open_destination(config, table, command),
+        destination=destination or open_destination(config, table, command),
         spool_of=lambda state: ArrowSpool(config.spool_location(), table, state.plan_id),
         start_scan=start_scan,
         progress=shown,
         pause=pause,
         workers=workers,
+        waits=waits,
     )
 
 

@@ -13,7 +13,7 @@ from connector.core.records import RecordsPage
 from connector.core.schema import Type
 from connector.core.shards import Listing, Shard
 from connector.core.spec import TableSpec
-from connector.core.state import Committed, Identity, Load, Plan, TableState
+from connector.core.state import Committed, Identity, Load, Plan, Ran, TableState
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,10 @@ class Destination(Protocol):
 
     def tables(self) -> list[str]:
         """Source tables that have a state here."""
+        ...
+
+    def ran(self, table: str) -> Ran:
+        """What was committed of a table through this object."""
         ...
 
 

@@ -5,6 +5,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from connector.core.words import counted, lasting
+
 log = logging.getLogger("connector.progress")
 
 LOG_SECONDS = 10.0
@@ -42,12 +44,12 @@ class Tally:
     def scanned_text(self) -> str:
         """What was scanned, in words."""
         rate = self.items / max(time.monotonic() - self.started, 0.001)
-        return f"{self.items:,} items, {self.size / 1e6:,.1f} MB, {rate:,.0f}/s"
+        return f"{counted(self.items, 'item')}, {self.size / 1e6:,.1f} MB, {rate:,.0f}/s"
 
     def tailed_text(self) -> str:
         """What was tailed, in words."""
-        lag = "" if self.lag is None else f", lag {self.lag:,.0f} s"
-        return f"{self.records:,} changes{lag}"
+        lag = "" if self.lag is None else f", lag {lasting(self.lag)}"
+        return f"{counted(self.records, 'change')}{lag}"
 
     def due(self) -> bool:
         """Whether it is time for another log line."""
@@ -76,7 +78,7 @@ class Logged:
 
     def planned(self, items: int, segments: int) -> None:
         """Says how much there is to scan."""
-        self._say(f"scanning about {items:,} items in {segments} segments")
+        self._say(f"scanning about {counted(items, 'item')} in {counted(segments, 'segment')}")
 
     def tailed(self, counts: Mapping[str, int], lag: float | None) -> None:
         """Counts a round."""

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from connector.pipeline.sync import Scanning
-
-log = logging.getLogger("connector.scan")
+from connector.waits import Waits
 
 
 class Lane:
@@ -59,13 +58,19 @@ class ScanTurns:
 class TurnedScan:
     """A scan that begins when it is its turn. The tail of its table goes on meanwhile."""
 
-    def __init__(self, table: str, lane: Lane, start: Callable[[], Scanning]) -> None:
+    def __init__(
+        self,
+        table: str,
+        lane: Lane,
+        start: Callable[[], Scanning],
+        waits: Waits | None = None,
+    ) -> None:
         self._lane = lane
         self._start = start
         self._scan: Scanning | None = None
         self._ticket = lane.enter()
-        if not self.begun():
-            log.info("%s: waits until other tables are scanned", table)
+        self._wait = (waits or Waits(table)).begin(logging.INFO)
+        self.begun()
 
     def begun(self) -> bool:
         """Whether it has begun; it does where it is its turn."""
@@ -80,6 +85,7 @@ class TurnedScan:
     def finished(self) -> bool:
         """Whether every segment is done. Raises the error the scan ended with."""
         if not self.begun():
+            self._wait.goes_on("its turn to be scanned, while other tables are")
             return False
         assert self._scan is not None
         done = self._scan.finished()

@@ -19,6 +19,7 @@ from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import make_encoder
 from connector.ports import Progress
 from connector.spool import ArrowSpool
+from connector.waits import Waited, Waits
 from connector.worker_processes import WorkerProcess
 
 STOP_SECONDS = 20.0
@@ -45,6 +46,7 @@ def segment_scan(
     sleep: Callable[[float], None] = time.sleep,
     credentials: Any = None,
     spending: Spending | None = None,
+    waits: Waits | None = None,
 ) -> SegmentScan:
     """A scan of single segments of one table, with a source and a spool of its own.
 
@@ -60,6 +62,7 @@ def segment_scan(
             sleep=sleep,
             credentials=credentials,
             spending=spending,
+            waits=waits,
         ),
         spool=ArrowSpool(config.spool_location(), state.table, state.plan_id),
         state=state,
@@ -80,6 +83,7 @@ class ThreadScan:
         progress: Progress,
         spending: Spending,
         credentials: Any = None,
+        waits: Waits | None = None,
     ) -> None:
         self._stopping = threading.Event()
         self._error: BaseException | None = None
@@ -91,6 +95,7 @@ class ThreadScan:
             sleep=interruptible(self._stopping.wait),
             credentials=credentials,
             spending=spending,
+            waits=waits,
         )
         self._thread = threading.Thread(target=self._run, args=(scan, state.segments), name="scan")
         self._thread.start()
@@ -127,8 +132,10 @@ class ProcessScan:
         state: TableState,
         progress: Progress,
         workers: Sequence[WorkerProcess],
+        waits: Waits | None = None,
     ) -> None:
         self._progress = progress
+        self._waits = waits or Waits(state.table)
         self._workers = workers
         for index, worker in enumerate(workers):
             segments = list(range(index, state.segments, len(workers)))
@@ -152,9 +159,12 @@ class ProcessScan:
             )
         return ended
 
-    def _hear(self, message: tuple[Any, ...] | BaseException) -> None:
+    def _hear(self, message: tuple[Any, ...] | Waited | BaseException) -> None:
         if isinstance(message, BaseException):
             raise message
+        if isinstance(message, Waited):
+            self._waits.report(message)
+            return
         self._progress.scanned(*message)
 
     def stop(self) -> None:
@@ -198,6 +208,18 @@ class _PipedProgress:
         """A scan worker does not tail."""
 
 
+class _PipedWaits(Waits):
+    """Sends what is waited for to the parent process, which says it once for all workers."""
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__()
+        self._pipe = pipe
+
+    def report(self, waited: Waited) -> None:
+        """Sends it."""
+        self._pipe.send(waited)
+
+
 def work(
     pipe: Connection,
     parent: int,
@@ -218,7 +240,8 @@ def work(
         return os.getppid() != parent or pipe.poll()
 
     try:
-        scan = segment_scan(config, state, _PipedProgress(pipe), stopped, workers)
+        waits = _PipedWaits(pipe)
+        scan = segment_scan(config, state, _PipedProgress(pipe), stopped, workers, waits=waits)
         for number in segments:
             if not scan.run(number):
                 return

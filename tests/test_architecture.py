@@ -38,6 +38,7 @@ PART_OF = {
     "__main__": "cli",
     "config_*": "config",
     "demo*": "demo",
+    "waits": "progress",
     "worker*": "job",
     "checking": "job",
     "spool*": "spool",

@@ -61,8 +61,20 @@ def shown(output: str) -> dict[str, str]:
 
 
 def acts(output: str) -> str:
-    """What was printed without what may differ between two runs: the numbers of commits."""
-    return re.sub(r"in commit \d+", "in commit N", output)
+    """What was printed without what may differ between two runs: times, seconds and commits."""
+    output = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00", "TIME", output)
+    return re.sub(r" \d+ +\d+\.\d +ok", " N  S  ok", output)
+
+
+def runs(output: str) -> list[dict[str, str]]:
+    """The result row of each sync."""
+    lines = output.splitlines()
+    after = [at + 1 for at, line in enumerate(lines) if " sync " in line and line.startswith(" $")]
+    return [dict(zip(lines[at].split(), _cells(lines[at + 1]), strict=False)) for at in after]
+
+
+def _cells(line: str) -> list[str]:
+    return re.split(r" {2,}", line.strip())
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +94,29 @@ def test_it_shows_the_courses_less_the_deleted_one_with_the_update(first):
     rows = shown(first.stdout)
     assert sorted(rows) == KEPT
     assert source.RIGHT in rows[source.WRONG]
-    assert "3 rows written, 0 deleted" in first.stdout
-    assert "4 rows written, 1 deleted" in first.stdout
-    assert "8 equal, 0 missing, 0 extra, 0 different" in first.stdout
+    did = [(row["rows"], row["written"], row["deleted"]) for row in runs(first.stdout)]
+    assert did == [("3", "3", "0"), ("5", "4", "1"), ("8", "3", "0")]
+    # The key is there from the beginning.
+    assert [row["new_columns"] for row in runs(first.stdout)] == ["5", "0", "1"]
+    assert re.search(r"^matching +8 *$", first.stdout, re.MULTILINE)
+
+
+def test_what_it_shows_is_what_the_commands_print(first, folder):
+    """Each command that is shown is followed by its own output and nothing else."""
+    for shown_line in re.findall(r"^ \$ connector ((?:query|verify) .+)$", first.stdout, re.M)[1:2]:
+        done = subprocess.run(
+            f"{shlex.join(CONNECTOR)} {shown_line}",
+            shell=True,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"{shown_line}\n{done.stdout}" in first.stdout
+    keys = {"table", "into", "phase", "rows", "written", "deleted", "commits", "seconds", "result"}
+    assert all(keys <= row.keys() for row in runs(first.stdout))
 
 
 def test_nine_courses_are_put_three_of_them_first():
@@ -97,7 +129,8 @@ def test_nine_courses_are_put_three_of_them_first():
 def test_it_writes_nothing_to_stderr_and_its_table_fits_a_terminal(first):
     assert first.stderr == ""
     table = first.stdout.partition("\n5. ")[2].partition("\nThe file")[0]
-    assert max(map(len, table.splitlines())) <= 100
+    lines = [line for line in table.splitlines() if not line.startswith(" $")]
+    assert max(map(len, lines)) <= 100
 
 
 def test_the_file_it_names_holds_the_rows_and_nothing_else_is_left(first, folder):

@@ -1,11 +1,17 @@
 """`connector demo`: what `make demo` runs."""
 
+import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from connector.cli.flags import Flags, Output
 from connector.cli.leaving import leave_with
+from connector.cli.running import Work
+
+if TYPE_CHECKING:
+    from connector.config import Config
 
 
 def demo(
@@ -17,4 +23,23 @@ def demo(
     with leave_with(quiet=True):
         from connector.demo import run_demo
 
-        run_demo(keep)
+        run_demo(keep, _run)
+
+
+def _run(config: "Config", verb: str, subject: str) -> None:
+    """What `connector VERB SUBJECT --quiet` does once it has read its configuration."""
+    from connector import job
+    from connector.cli.output import Printer
+    from connector.cli.results import print_states
+    from connector.cli.verify import print_verdicts
+
+    printer = Printer(Output.table)
+    if verb == "query":
+        printer.arrow(job.open_destination(config).query(subject))
+        return
+    flags = Flags(None, None, Output.table, quiet=True)
+    work = Work(verb, flags, config, [subject], threading.Event(), jobs=1)
+    if verb == "sync":
+        print_states(printer, work, work.outcomes(lambda run, ended: run.sync(ended)))
+    else:
+        print_verdicts(printer, work)

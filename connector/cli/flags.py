@@ -77,6 +77,14 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
+def seconds_of(duration: str) -> float:
+    """The seconds of a duration as flags take it. Raises ConfigError if it is none."""
+    match = _DURATION.fullmatch(duration)
+    if not match:
+        raise ConfigError(f"{duration} is no duration.", "Write 90s, 4m or 1h.")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
 _LOOK_ONLY = {"destination.lock_timeout": 1.0}
 
 
@@ -141,10 +149,7 @@ class Until:
         with leave_with():
             if follow:
                 raise ConfigError("--follow and --for exclude each other.", "Give one of them.")
-            match = _DURATION.fullmatch(duration)
-            if not match:
-                raise ConfigError(f"{duration} is no duration.", "Write 90s, 4m or 1h.")
-            return cls(False, float(match[1]) * _SECONDS[match[2]])
+            return cls(False, seconds_of(duration))
 
     @property
     def lasts(self) -> bool:

@@ -29,6 +29,11 @@ class Printer:
     def __init__(self, output: Output) -> None:
         self.output = output
 
+    @property
+    def for_people(self) -> bool:
+        """Whether what is printed is read on a terminal."""
+        return self.output is Output.table and sys.stdout.isatty()
+
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Rows with the same columns."""
         if self.output is Output.json:

@@ -1,14 +1,15 @@
 """What a command says at its end: a row for each table, its errors, and the exit code."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from connector.core.state import TableState
+from connector.core.state import Phase, Ran, TableState
 from connector.core.status import Lag
+from connector.core.words import lasting
 from connector.errors import ConnectorError, Interrupted
 from connector.pipeline.side_by_side import Outcome, Result, gravest, listed
 
@@ -20,23 +21,6 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 LOOK_SECONDS = 1.0
-NEVER_SYNCED = "never synced"
-STATUS = (
-    "table",
-    "into",
-    "phase",
-    "generation",
-    "rows",
-    "consistent_since",
-    "open_shards",
-    "finished_shards",
-    "lag_seconds",
-    "seconds_to_data_loss",
-    "last_commit",
-    "committed_at",
-    "quarantined",
-    "problem",
-)
 
 
 def leave(outcomes: Sequence[Outcome[Any]], cut_short: bool = False) -> None:
@@ -70,22 +54,25 @@ def _grouped(
 def print_states(printer: "Printer", work: "Work", outcomes: Sequence[Outcome[TableState]]) -> None:
     """Where each table stands after a run, and what went wrong."""
     asked = not any(map(_unusable, outcomes))
-    config = _impatient(work.config) if any(map(_held, outcomes)) else work.config
+    hurried = work.stop.is_set() or any(map(_held, outcomes))
+    config = _impatient(work.config) if hurried else work.config
     rows, ends = [], []
     for outcome in outcomes:
-        state, count, end = outcome.found, None, outcome
+        standing, end = Standing(outcome.found), outcome
         try:
             if asked:
-                state, count = _standing(work, config, outcome)
+                standing = _standing(work, config, outcome)
         except ConnectorError as error:
-            if not work.several:
+            if not work.several and outcome.error is None:
                 raise
             asked = not error.of_every_table
             if outcome.error is None:
                 end = replace(outcome, result=Result.FAILED, error=error)
-        rows.append(state_row(end, work.config, state, count))
+        rows.append(state_row(end, work, standing))
         ends.append(end)
-    printer.rows(rows)
+        if work.stop.is_set():
+            typer.echo(f"{outcome.table}: {became(end, standing.state)}", err=True)
+    printer.rows(list(map(brief, rows)) if printer.for_people else rows)
     leave(ends, work.cut_short)
 
 
@@ -105,31 +92,79 @@ def _impatient(config: "Config") -> "Config":
     return config.model_copy(update={"destination": destination})
 
 
-def _standing(
-    work: "Work", config: "Config", outcome: Outcome[TableState]
-) -> tuple[TableState | None, int | None]:
+def became(outcome: Outcome[Any], state: TableState | None) -> str:
+    """What the end of a run by Ctrl-C has left of a table."""
+    if outcome.result is Result.NOT_TRIED:
+        return "was not begun"
+    if state is None:
+        return "nothing of it is known to be committed"
+    done = f"committed up to {state.commit}"
+    if outcome.error and not isinstance(outcome.error, Interrupted):
+        return f"had failed; {done}"
+    if state.phase is Phase.LOADING:
+        return f"asked to end while scanning: the same command goes on; {done} by the stream"
+    since = state.consistent_since
+    consistent = f"consistent since {since:%Y-%m-%d %H:%M:%S %Z}" if since else "not consistent yet"
+    lag = Lag.of(state, datetime.now(UTC))
+    return f"{done}, {consistent}" + (f", lag {lasting(lag.seconds)}" if lag else "")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a table stands after a run, and what the run did; None is what could not be asked."""
+
+    state: TableState | None
+    rows: int | None = None
+    ran: Ran | None = None
+
+
+def _standing(work: "Work", config: "Config", outcome: Outcome[TableState]) -> Standing:
     from connector import job
 
-    destination = job.open_destination(config, outcome.table)
-    state = outcome.found or destination.read(outcome.table)
+    table, tried = outcome.table, work.tried.get(outcome.table)
+    destination = job.open_destination(config, table)
+    state = outcome.found or destination.read(table)
+    ran = tried.destination.ran(table) if tried else None
     # To count may take long, and who asked a run to end does not wait for it.
-    if state is None or (work.several and work.stop.is_set()):
-        return state, None
-    return state, destination.count(outcome.table)
+    if state is None or work.stop.is_set():
+        return Standing(state, None, ran)
+    return Standing(state, destination.count(table), ran)
 
 
-def state_row(
-    outcome: Outcome[Any], config: "Config", state: TableState | None, rows: int | None
-) -> dict[str, Any]:
-    """What a run says of a table at its end."""
+def state_row(outcome: Outcome[Any], work: "Work", standing: Standing) -> dict[str, Any]:
+    """What a run says of a table at its end: where it stands, and what the run itself did."""
+    state, ran, tried = standing.state, standing.ran, work.tried.get(outcome.table)
     return {
         "table": outcome.table,
-        "into": state.target if state else config.target(outcome.table),
+        "into": state.target if state else work.config.target(outcome.table),
         "phase": state.phase.value if state else None,
-        "rows": rows,
+        "rows": standing.rows,
         "quarantined": state.quarantined if state else None,
         "consistent_since": state.consistent_since if state else None,
+        "written": ran.written if ran else None,
+        "deleted": ran.deleted if ran else None,
+        "newly_quarantined": ran.quarantined if ran else None,
+        "new_columns": ran.new_columns if ran else None,
+        "commits": ran.commits if ran else None,
+        "seconds": tried.seconds if tried else None,
         **result_columns(outcome),
+    }
+
+
+def brief(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A result row for a terminal, where the error stands below it anyway."""
+    quarantined = None if row["quarantined"] is None else f"{row['quarantined']:,}"
+    if row["newly_quarantined"]:
+        quarantined = f"{quarantined} ({row['newly_quarantined']:,} new)"
+    shown = ("rows", "written", "deleted", "new_columns", "commits")
+    counts = {name: None if row[name] is None else f"{row[name]:,}" for name in shown}
+    return {
+        "table": row["table"],
+        "phase": row["phase"],
+        **counts,
+        "quarantined": quarantined,
+        "seconds": row["seconds"],
+        "result": row["result"],
     }
 
 
@@ -137,30 +172,3 @@ def result_columns(outcome: Outcome[Any]) -> dict[str, Any]:
     """How a table came out of a run, and why."""
     error = None if outcome.result is Result.OK else outcome.error
     return {"result": outcome.result.value, "error": error.message if error else None}
-
-
-def status_row(state: TableState, rows: int | None, now: datetime) -> dict[str, Any]:
-    """Where a table stands; lag and time to data loss are those of the slowest shard."""
-    unfinished = [cursor for cursor in state.shards.values() if not cursor.done]
-    lag = Lag.of(state, now)
-    return dict.fromkeys(STATUS) | {
-        "table": state.table,
-        "into": state.target,
-        "phase": state.phase.value,
-        "generation": state.generation,
-        "rows": rows,
-        "consistent_since": state.consistent_since,
-        "open_shards": len(unfinished),
-        "finished_shards": len(state.shards) - len(unfinished),
-        "lag_seconds": lag.seconds if lag else None,
-        "seconds_to_data_loss": lag.to_data_loss if lag else None,
-        "last_commit": state.commit,
-        "committed_at": state.committed_at,
-        "quarantined": state.quarantined,
-        "problem": state.problem,
-    }
-
-
-def unsynced_row(table: str, into: str) -> dict[str, Any]:
-    """The row of a table that is configured and has no state."""
-    return dict.fromkeys(STATUS) | {"table": table, "into": into, "phase": NEVER_SYNCED}

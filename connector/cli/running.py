@@ -1,16 +1,16 @@
 """What the commands that read tables have in common: signals, runs with progress, outcomes."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from connector.cli.flags import CAUGHT_UP, Flags, Until
 from connector.cli.leaving import leave_with, stopped_by_signals
 from connector.errors import ConfigError, ConnectorError, Interrupted
 from connector.pipeline.side_by_side import Outcome, Result, Troubles, keep, side_by_side
-from connector.progress import Logged, Tally
 
 if TYPE_CHECKING:
     from connector.cli.output import Printer
@@ -18,10 +18,26 @@ if TYPE_CHECKING:
     from connector.job import Shared
     from connector.pipeline.sync import Run
     from connector.pipeline.tail import Tail
-    from connector.ports import Progress
+    from connector.ports import Destination, Progress
     from connector.worker_processes import WorkerProcesses
 
 Found = TypeVar("Found")
+
+
+@dataclass
+class Tried:
+    """A table's destination in one run, and how long it was worked on, in `time.monotonic`."""
+
+    destination: "Destination"
+    began: float = field(default_factory=time.monotonic)
+    ended: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """From its first try to the end of its last one."""
+        return round((self.ended or time.monotonic()) - self.began, 1)
+
+
 Step = Callable[["Run", Callable[["Tail"], bool]], Found]
 """What a command does with the run of one table; the condition ends its tail."""
 
@@ -55,6 +71,8 @@ class Work:
     jobs: int
     until: Until = CAUGHT_UP
     processes: "WorkerProcesses | None" = None
+    tried: dict[str, Tried] = field(default_factory=dict)
+    """Tables that the run has come to."""
 
     @property
     def cut_short(self) -> bool:
@@ -67,7 +85,10 @@ class Work:
         return len(self.tables) > 1
 
     def outcomes(self, step: Step[Found]) -> list[Outcome[Found]]:
-        """What came of each table. Raises the error of a table that is alone."""
+        """What came of each table.
+
+        Raises the error of a table that is alone, unless the run was asked to end.
+        """
         return self._side_by_side(step) if self.several else [self._alone(self.tables[0], step)]
 
     def _alone(self, table: str, step: Step[Found]) -> Outcome[Found]:
@@ -75,13 +96,24 @@ class Work:
         from connector.cli.live import shown_progress
 
         shared = job.Shared.by(self.config, 1, self.processes)
-        with shown_progress(table, self.flags.quiet) as progress:
-            run = self._opened(table, progress, shared)
-            ended = shared.processes.closed_before(self.until.begin())
-            return Outcome(table, Result.OK, step(run, ended))
+        last = shared.processes.closed_before(self.until.begin())
+        followed: set[str] = set()
+
+        def ended(tail: "Tail") -> bool:
+            followed.add(table)
+            return last(tail)
+
+        with shown_progress(Troubles([table]), self.several, self.flags.quiet) as shown:
+            run = self._opened(table, shown(table), shared)
+            try:
+                return Outcome(table, Result.OK, self._timed(run, step, ended))
+            except Interrupted as error:
+                outcome: Outcome[Found] = Outcome(table, Result.FAILED, error=error)
+        return _at_its_end(outcome, followed) if self.until.lasts else outcome
 
     def _side_by_side(self, step: Step[Found]) -> list[Outcome[Found]]:
         from connector import job
+        from connector.cli.live import shown_progress
 
         if unusable := self._unusable():
             return [Outcome(table, Result.NOT_TRIED, error=unusable) for table in self.tables]
@@ -98,20 +130,21 @@ class Work:
                     troubles.mended(table)
                 return last(tail)
 
-            run = self._opened(table, Logged(Tally(table), troubles.text), shared)
-            return step(run, ended)
+            run = self._opened(table, shown(table), shared)
+            return self._timed(run, step, ended)
 
         def kept(table: str) -> Found:
             pause = self.stop.wait
             return keep(table, lambda: attempt(table), troubles, ending.over, pause)
 
-        outcomes = side_by_side(
-            self.tables,
-            kept if self.until.lasts else attempt,
-            at_once=len(self.tables) if self.until.lasts else self.jobs,
-            stopped=self.stop.is_set,
-            troubles=troubles,
-        )
+        with shown_progress(troubles, self.several, self.flags.quiet) as shown:
+            outcomes = side_by_side(
+                self.tables,
+                kept if self.until.lasts else attempt,
+                at_once=len(self.tables) if self.until.lasts else self.jobs,
+                stopped=self.stop.is_set,
+                troubles=troubles,
+            )
         if self.until.lasts:
             return [_at_its_end(outcome, followed) for outcome in outcomes]
         return outcomes
@@ -126,9 +159,17 @@ class Work:
             return error
         return None
 
+    def _timed(self, run: "Run", step: Step[Found], ended: "Callable[[Tail], bool]") -> Found:
+        try:
+            return step(run, ended)
+        finally:
+            self.tried[run.table].ended = time.monotonic()
+
     def _opened(self, table: str, progress: "Progress", shared: "Shared") -> "Run":
         from connector import job
 
+        if table not in self.tried:
+            self.tried[table] = Tried(job.open_destination(self.config, table, self.name))
         return job.open_run(
             self.config,
             table,
@@ -136,6 +177,7 @@ class Work:
             stop=job.Stop(self.stop),
             command=self.name,
             shared=shared,
+            destination=self.tried[table].destination,
         )
 
 

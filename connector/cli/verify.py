@@ -18,6 +18,7 @@ from connector.cli.flags import (
     To,
 )
 from connector.cli.running import Work, chosen, command
+from connector.core.words import counted
 from connector.errors import ConfigError, ConnectorError, Mismatch, Transient
 from connector.pipeline.side_by_side import Outcome, Result
 
@@ -48,13 +49,20 @@ def verify(
     with command(flags) as (printer, stop):
         settings = flags.load(tables or [])
         work = Work("verify", flags, settings, chosen(tables, settings, "verify"), stop, jobs)
-        outcomes = work.outcomes(_comparison(segments or _SEGMENTS))
-        if work.several:
-            _report_all(printer, [_judged(outcome) for outcome in outcomes])
-            return
-        (outcome,) = outcomes
-        assert outcome.found
-        _report(printer, outcome.table, outcome.found)
+        print_verdicts(printer, work, segments or _SEGMENTS)
+
+
+def print_verdicts(printer: "Printer", work: Work, segments: int = _SEGMENTS) -> None:
+    """Compares the tables and prints what was found. Raises Mismatch if one alone differs."""
+    outcomes = work.outcomes(_comparison(segments))
+    if work.several:
+        _report_all(printer, [_judged(outcome) for outcome in outcomes])
+        return
+    (outcome,) = outcomes
+    if outcome.error:
+        raise outcome.error
+    assert outcome.found
+    _report(printer, outcome.table, outcome.found)
 
 
 def _comparison(segments: int) -> "Callable[[Run, Callable[[Tail], bool]], Verdict]":
@@ -92,7 +100,7 @@ def _problem(table: str, verdict: "Verdict") -> ConnectorError | None:
         )
     if verdict.unsettled.count:
         return Transient(
-            f"{verdict.unsettled.count} keys changed too often to be compared.",
+            f"{counted(verdict.unsettled.count, 'key')} changed too often to be compared.",
             "Everything else is equal; run `connector verify` again.",
         )
     return None

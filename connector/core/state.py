@@ -155,8 +155,23 @@ class Committed:
     written: int
     deleted: int
     quarantined: int
+    new_columns: int = 0
+    """Columns that the table did not have before; those it was made with are not counted."""
+    streamed: int = 0
+    """After a load, rows that the stream has written since the plan, and which it left alone."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """New columns that have another name than their attribute."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one run has committed of one table. `commits` counts its plan as well."""
+
+    commits: int = 0
+    written: int = 0
+    deleted: int = 0
+    quarantined: int = 0
+    new_columns: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """A DuckDB file as destination: one process at a time, every commit one transaction."""
 
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -12,7 +14,7 @@ from connector.core.cursors import Batch, Quarantined
 from connector.core.names import COMMIT
 from connector.core.needs import Need, Wanted
 from connector.core.spec import TableSpec
-from connector.core.state import Committed, Load, Plan, TableState
+from connector.core.state import Committed, Load, Plan, Ran, TableState
 from connector.destinations import duckdb_schema, table_columns
 from connector.destinations.duckdb_check import DuckDBCheck
 from connector.destinations.duckdb_commit import Commit
@@ -29,6 +31,7 @@ from connector.destinations.statement import one_statement
 from connector.destinations.step import moved, unknown
 from connector.errors import ConfigError, DestinationRefused
 from connector.failpoints import failpoint
+from connector.waits import Waits
 
 # Measured with 5 million rows of 9 columns: with more memory, or more threads than two, neither a
 # load nor a tail is faster.
@@ -54,16 +57,19 @@ class DuckDBDestination:
         storage_version: str | None = None,
         run_id: str = "",
         command: str = "",
+        waits: Waits | None = None,
     ) -> None:
         self._file = DuckDBFile(
             path=path,
             threads=threads or DEFAULT_THREADS,
             memory_limit=memory_limit or DEFAULT_MEMORY_LIMIT,
             lock_timeout=lock_timeout,
+            waits=waits or Waits(),
             storage_version=storage_version,
         )
         self._schema = schema
         self._run = (run_id or uuid4().hex, command)
+        self._new_columns: Counter[str] = Counter()
 
     def read(self, table: str) -> TableState | None:
         """The state of a table, or None where it was never planned; makes no file."""
@@ -80,6 +86,15 @@ class DuckDBDestination:
         with self._file.open(read_only=True) as connection:
             state = _state_in(connection)
             return state.tables() if state.exists() else []
+
+    def ran(self, table: str) -> Ran:
+        """What was committed of a table through this object."""
+        if not self._file.exists():
+            return Ran()
+        with self._file.open(read_only=True) as connection:
+            state = _state_in(connection)
+            done = state.journal.ran(self._run[0], table) if state.exists() else Ran()
+        return replace(done, new_columns=self._new_columns[table])
 
     @contextmanager
     def _transaction(self, step: str, keep: bool = False) -> Iterator[tuple[Connection, State]]:
@@ -146,7 +161,9 @@ class DuckDBDestination:
             raise moved(batch.table)
         with self._transaction("commit", keep=batch.more) as (connection, state):
             commit = Commit(connection, state, batch, self._run)
-            return commit.batch(batch)
+            committed = commit.batch(batch)
+        self._new_columns[batch.table] += committed.new_columns
+        return committed
 
     def release(self) -> None:
         """Closes what a commit has left open for one that was to follow."""
@@ -160,7 +177,9 @@ class DuckDBDestination:
             raise moved(load.table)
         with self._transaction("load") as (connection, state):
             commit = Commit(connection, state, load, self._run)
-            return commit.load(load, rows, quarantined)
+            committed = commit.load(load, rows, quarantined)
+        self._new_columns[load.table] += committed.new_columns
+        return committed
 
     def rows(self, table: str) -> Generator[pa.RecordBatch, None, None]:
         """The table's rows, with columns `item.<attribute>` and `rest` as in `core.rows`.

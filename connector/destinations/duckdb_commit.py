@@ -54,14 +54,16 @@ class Commit:
         start = self._header.start_commit
         loading = Loading(self._connection, load.table, layout, start, self._step.number)
         failpoint("load.before_insert")
-        plain = not self._state.buried(load.table) and not loading.streamed()
+        streamed = loading.streamed()
+        kept = loading.count_streamed() if streamed else 0
+        plain = not streamed and not self._state.buried(load.table)
         written = loading.insert(rows, plain) - loading.repair()
         deleted = loading.delete_earlier(load.max_deleted)
         if loading.left_over:
             self._growth.overflowed()
         loading.tidy(self._growth)
         self._step.finish(load)
-        return self._step.end(written, deleted, bad, self._renamed)
+        return self._step.end(written, deleted, bad, self._renamed, kept)
 
     def _merge(self, rows: pa.Table) -> tuple[int, int]:
         if not len(rows):

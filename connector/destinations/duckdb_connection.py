@@ -1,5 +1,6 @@
 """A DuckDB file, opened for one operation at a time so that other processes get in between."""
 
+import logging
 import os
 import random
 import stat
@@ -17,14 +18,18 @@ from connector.destinations import duckdb_format
 from connector.destinations.duckdb_errors import (
     duckdb_errors,
     held,
+    holder,
     is_locked,
     state_errors,
 )
 from connector.destinations.state_tables import names_times
 from connector.errors import Busy, DestinationRefused
+from connector.waits import Waits
 
 # Long enough to cost nothing, short enough to get in between two commits of a tail.
 _POLL_SECONDS = (0.02, 0.2)
+_LOOK_SECONDS = 1.0
+"""How often a table that waits for its turn looks whether the wait has become long."""
 _KEPT_SECONDS = 2.0
 """How long commits that follow each other may share a connection."""
 _GAP_SECONDS = 0.25
@@ -67,14 +72,14 @@ class _Gate:
     """Since when another process has been found to hold the file."""
 
     @contextmanager
-    def passed(self, read_only: bool) -> Iterator[None]:
+    def passed(self, read_only: bool, file: "DuckDBFile") -> Iterator[None]:
         """Holds the gate. Raises Busy where the caller itself still reads and now would write."""
         me = get_ident()
         with self.changed:
             if me in self.readers and not read_only:
                 raise Busy("The rows of this DuckDB file are still being read.")
             if me not in self.readers:
-                self._await_turn(read_only)
+                self._await_turn(read_only, file)
             if read_only:
                 self.readers.append(me)
             self.writing = not read_only
@@ -89,12 +94,17 @@ class _Gate:
                 self.writing = False
                 self.changed.notify_all()
 
-    def _await_turn(self, read_only: bool) -> None:
+    def _await_turn(self, read_only: bool, file: "DuckDBFile") -> None:
         turn = object()
         self.waiting.append(turn)
-        self.changed.wait_for(
-            lambda: self.waiting[0] is turn and not self.writing and (read_only or not self.readers)
-        )
+        wait = file.waits.begin(logging.INFO)
+        while not self.changed.wait_for(
+            lambda: (
+                self.waiting[0] is turn and not self.writing and (read_only or not self.readers)
+            ),
+            _LOOK_SECONDS,
+        ):
+            wait.goes_on(f"its turn at {file.path.name}, which other tables of this run are using")
         self.waiting.remove(turn)
 
     def take(self) -> _Kept | None:
@@ -135,6 +145,7 @@ class DuckDBFile:
     memory_limit: str
     lock_timeout: float
     storage_version: str | None = None
+    waits: Waits = field(default_factory=Waits, compare=False)
 
     def exists(self) -> bool:
         """Whether there is a file yet. Raises DestinationRefused where there can be none."""
@@ -175,7 +186,7 @@ class DuckDBFile:
             )
         gate = _gates.setdefault(os.path.realpath(self.path), _Gate())
         asked = time.monotonic()
-        with gate.passed(read_only), duckdb_errors(self.path):
+        with gate.passed(read_only, self), duckdb_errors(self.path):
             kept = self._kept(gate, read_only)
             since, connection = kept or (time.monotonic(), self._connect(read_only, gate, asked))
             try:
@@ -209,6 +220,7 @@ class DuckDBFile:
         if not read_only:
             # Others may have waited for long, and look only now and then.
             time.sleep(max(0.0, gate.closed_at + _GAP_SECONDS - time.monotonic()))
+        wait = self.waits.begin()
         while True:
             try:
                 with gate.setting_up:
@@ -224,6 +236,8 @@ class DuckDBFile:
                 waited = now - max(asked, gate.held_since)
                 if waited >= self.lock_timeout:
                     raise held(self.path, error, waited) from error
+                what = f"{self.path.name}, held by {holder(error)}"
+                wait.goes_on(what, self.lock_timeout - waited)
             time.sleep(random.uniform(*_POLL_SECONDS))
 
     def _connect_now(self, read_only: bool) -> Connection:

@@ -32,12 +32,16 @@ def is_locked(error: duckdb.Error) -> bool:
     return "Could not set lock" in text or "different configuration" in text
 
 
+def holder(error: duckdb.Error) -> str:
+    """Who has the file open, as far as DuckDB says it."""
+    found = _HOLDER.search(str(error))
+    return f"process {found['pid']} ({found['program']})" if found else "another connection"
+
+
 def held(path: Path, error: duckdb.Error, waited: float) -> FileHeld:
     """Names who holds the file."""
-    found = _HOLDER.search(str(error))
-    holder = f"process {found['pid']} ({found['program']})" if found else "another connection"
     return FileHeld(
-        f"{path.name} is still held by {holder} after {waited:.0f} s.",
+        f"{path.name} is still held by {holder(error)} after {waited:.0f} s.",
         "One process at a time can have a DuckDB file open for writing: "
         "end the other one, or try again later.",
     )

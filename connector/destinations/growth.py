@@ -71,6 +71,7 @@ class Growth:
             )
         if grown != self.columns:
             self.state.save_columns(self.table, grown, self.retired)
+        self.step.new_columns += len(grown.keys() - self.columns.keys())
         self.renamed = renamed(grown, self.columns)
         self.columns = grown
         return grown

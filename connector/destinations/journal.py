@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from connector.core.cursors import Quarantined
+from connector.core.state import Ran
 from connector.destinations import state_tables as t
 from connector.destinations.state_header import Header
 from connector.destinations.state_tables import Execute, compiled, insert
@@ -70,6 +71,13 @@ class Journal:
         there = {(row["partition"], row["raw"]) for row in known}
         unnumbered = {(r.partition, r.raw): r for r in records if r.sequence is None}
         return new + [record for place, record in unnumbered.items() if place not in there]
+
+    def ran(self, run_id: str, table: str) -> Ran:
+        """What a run has committed of a table; the columns it has added are not kept here."""
+        counts = (t.runs.c.commits, t.runs.c.written, t.runs.c.deleted, t.runs.c.quarantined)
+        mine = (t.runs.c.run_id == run_id) & (t.runs.c.table_name == table)
+        rows = self._run(sa.select(*counts).where(mine))
+        return Ran(**rows[0]) if rows else Ran()
 
     def count(
         self, run: tuple[str, str], table: str, now: datetime, counts: tuple[int, int, int]

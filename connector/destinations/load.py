@@ -67,6 +67,13 @@ class Loading:
         sql = f"SELECT 1 FROM {self._layout.target.sql} WHERE {quoted(COMMIT)} > $1 LIMIT 1"
         return bool(run(self._connection, sql, [self._start]))
 
+    def count_streamed(self) -> int:
+        """How many rows there are by the stream alone, without those marked as deleted."""
+        condition = f"{OUTER}.{quoted(COMMIT)} > $1"
+        if self._layout.marks:
+            condition += f" AND {OUTER}.{quoted(DELETED)} IS NOT TRUE"
+        return self._count(condition)
+
     def delete_earlier(self, max_deleted: float | None) -> int:
         """Deletes the rows of earlier generations; returns how many of them were not replaced.
 

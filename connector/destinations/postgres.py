@@ -2,8 +2,10 @@
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TypeVar
@@ -16,7 +18,7 @@ from connector.core.cursors import Batch, Quarantined
 from connector.core.names import COMMIT
 from connector.core.needs import Need, Wanted
 from connector.core.spec import TableSpec
-from connector.core.state import Committed, Load, Plan, TableState
+from connector.core.state import Committed, Load, Plan, Ran, TableState
 from connector.destinations import postgres_schema
 from connector.destinations.postgres_check import PostgresCheck
 from connector.destinations.postgres_commit import Commit
@@ -33,6 +35,7 @@ from connector.destinations.state_tables import SCHEMA
 from connector.destinations.step import moved, unknown
 from connector.errors import DestinationRefused, Unreachable
 from connector.failpoints import failpoint
+from connector.waits import Waits
 
 AGAIN_SECONDS = 10.0
 """For how long a commit is tried again that Postgres, or the way to it, did not let through."""
@@ -53,10 +56,13 @@ class PostgresDestination:
         lock_timeout: float = 60.0,
         run_id: str = "",
         command: str = "",
+        waits: Waits | None = None,
     ) -> None:
-        self._server = PostgresServer(url, lock_timeout)
+        self._waits = waits or Waits()
+        self._server = PostgresServer(url, lock_timeout, self._waits)
         self._schema = schema
         self._run = (run_id or uuid4().hex, command)
+        self._new_columns: Counter[str] = Counter()
 
     def read(self, table: str) -> TableState | None:
         """The state of a table, or None where it was never planned."""
@@ -69,6 +75,13 @@ class PostgresDestination:
         with self._server.open(read_only=True) as connection:
             state = _state_in(connection)
             return state.tables() if state.exists() else []
+
+    def ran(self, table: str) -> Ran:
+        """What was committed of a table through this object."""
+        with self._server.open(read_only=True) as connection:
+            state = _state_in(connection)
+            done = state.journal.ran(self._run[0], table) if state.exists() else Ran()
+        return replace(done, new_columns=self._new_columns[table])
 
     @contextmanager
     def _transaction(self, step: str, *locks: str) -> Iterator[tuple[Connection, State]]:
@@ -101,7 +114,7 @@ class PostgresDestination:
 
     def plan(self, plan: Plan) -> TableState:
         """Starts a generation and seeds all its cursors in one transaction."""
-        return _again(lambda: self._plan(plan))
+        return _again(lambda: self._plan(plan), self._waits)
 
     def _plan(self, plan: Plan) -> TableState:
         target = self._target(plan.target)
@@ -124,7 +137,7 @@ class PostgresDestination:
 
     def reconfigure(self, table: str, target: str, spec: TableSpec) -> TableState:
         """Applies a changed configuration in one transaction, where the rows allow it."""
-        return _again(lambda: self._reconfigure(table, target, spec))
+        return _again(lambda: self._reconfigure(table, target, spec), self._waits)
 
     def _reconfigure(self, table: str, target: str, spec: TableSpec) -> TableState:
         wanted = self._target(target)
@@ -142,12 +155,14 @@ class PostgresDestination:
 
     def commit(self, batch: Batch) -> Committed:
         """Merges rows and moves cursors in one transaction."""
-        return _again(lambda: self._commit(batch))
+        return _again(lambda: self._commit(batch), self._waits)
 
     def _commit(self, batch: Batch) -> Committed:
         with self._transaction("commit", batch.table) as (connection, state):
             commit = Commit(connection, state, batch, self._run)
-            return commit.batch(batch)
+            committed = commit.batch(batch)
+        self._new_columns[batch.table] += committed.new_columns
+        return committed
 
     def release(self) -> None:
         """Every commit has closed its connection."""
@@ -158,7 +173,9 @@ class PostgresDestination:
         """Puts every spooled row in the table in one transaction and ends the loading phase."""
         with self._transaction("load", load.table) as (connection, state):
             commit = Commit(connection, state, load, self._run)
-            return commit.load(load, rows, quarantined)
+            committed = commit.load(load, rows, quarantined)
+        self._new_columns[load.table] += committed.new_columns
+        return committed
 
     def rows(self, table: str) -> Generator[pa.RecordBatch, None, None]:
         """The table's rows, with columns `item.<attribute>` and `rest` as in `core.rows`.
@@ -223,18 +240,20 @@ def _lock(connection: Connection, names: Sequence[str]) -> None:
         connection.run(sql, [_lock_number(name)])
 
 
-def _again(work: Callable[[], Result]) -> Result:
+def _again(work: Callable[[], Result], waits: Waits) -> Result:
     """Does a whole transaction again that was rolled back through no fault of its own.
 
     Safe where the first one was committed after all: the second then finds its cursors moved.
     """
     deadline = time.monotonic() + AGAIN_SECONDS
+    wait = waits.begin()
     while True:
         try:
             return work()
         except (Conflict, Unreachable):
             if time.monotonic() >= deadline:
                 raise
+            wait.goes_on("Postgres to let a commit through", deadline - time.monotonic())
         time.sleep(random.uniform(*_PAUSE_SECONDS))
 
 

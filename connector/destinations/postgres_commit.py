@@ -63,12 +63,13 @@ class Commit:
         )
         failpoint("load.before_insert")
         overtaken = self._state.buried(load.table)
+        streamed = loading.count_streamed()
         written, deleted = loading.run(rows, overtaken, load.max_deleted)
         if loading.left_over:
             self._growth.overflowed()
         loading.tidy(self._growth)
         self._step.finish(load)
-        return self._step.end(written, deleted, bad, self._renamed)
+        return self._step.end(written, deleted, bad, self._renamed, streamed)
 
     def _merge(self, rows: pa.Table) -> tuple[int, int]:
         if not len(rows):

@@ -20,11 +20,19 @@ from connector.destinations.postgres_errors import (
 )
 from connector.destinations.postgres_url import libpq_url
 from connector.errors import ConfigError, ConnectorError, DestinationRefused, Unreachable
+from connector.waits import Found, Waits
 
 Rows: TypeAlias = "pa.RecordBatchReader | pa.Table"
 Asked = TypeVar("Asked")
 
 OLDEST = 130_000
+# Before version 14, Postgres does not say since when.
+_BLOCKED = """
+SELECT array_to_string(pg_blocking_pids($1::int), ', ') AS holders, coalesce((
+    SELECT extract(epoch FROM clock_timestamp() - min((to_jsonb(l) ->> 'waitstart')::timestamptz))
+    FROM pg_locks AS l WHERE l.pid = $1::int AND NOT l.granted
+), 0)::float8 AS seconds
+"""
 ANSWER_SECONDS = 10.0
 """How long to ask, after a connection was lost, whether its COMMIT had arrived."""
 
@@ -52,6 +60,8 @@ class Connection:
     def __init__(self, connection: dbapi.Connection, server: str) -> None:
         self._connection = connection
         self._server = server
+        self.process = 0
+        """The server's own process that serves it."""
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Runs one statement and returns its rows."""
@@ -172,10 +182,13 @@ _opening = Lock()
 class PostgresServer:
     """A database on a server. `lock_timeout` is in seconds; no text of this holds a password."""
 
-    def __init__(self, url: DestinationUrl, lock_timeout: float) -> None:
+    def __init__(
+        self, url: DestinationUrl, lock_timeout: float, waits: Waits | None = None
+    ) -> None:
         self.shown = str(url)
         self._url = url
         self._lock_timeout = lock_timeout
+        self._waits = waits or Waits()
 
     def _opened(self) -> AdbcDatabase:
         url = libpq_url(self._url.reveal())
@@ -197,9 +210,25 @@ class PostgresServer:
             self._settle(opened, path)
             if read_only:
                 opened.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            yield opened
+                yield opened
+                return
+            with self._waits.watched(lambda: self._lock(opened.process)):
+                yield opened
         finally:
             connection.close()
+
+    def _lock(self, process: int) -> Found | None:
+        """The lock that one of our processes waits for, asked on another connection."""
+        try:
+            with self.open(read_only=True) as connection:
+                found = connection.run(_BLOCKED, [process])[0]
+        except ConnectorError:
+            # It is a question for the log only: what is really wrong, the block itself will meet.
+            return None
+        if not found["holders"]:
+            return None
+        what = f"a lock in Postgres, which process {found['holders']} holds"
+        return what, self._lock_timeout - found["seconds"]
 
     def _connect(self) -> dbapi.Connection:
         database = self._opened()
@@ -217,11 +246,13 @@ class PostgresServer:
         )
         found = connection.run(
             "SELECT pg_catalog.current_setting('server_version_num')::int AS version, "
+            "pg_catalog.pg_backend_pid() AS process, "
             f"pg_catalog.pg_encoding_to_char(encoding) AS encoding, ARRAY[{calls}] AS done "
             "FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()",
             [text for pair in settings.items() for text in pair],
         )[0]
         connection.commit()
+        connection.process = found["process"]
         if found["version"] < OLDEST:
             raise DestinationRefused(
                 f"{self.shown} is older than PostgreSQL {OLDEST // 10_000}.", "Upgrade it."

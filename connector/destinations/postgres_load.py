@@ -51,6 +51,16 @@ class Loading:
         self.left_over = False
         """Whether an attribute of a row had no column."""
 
+    def count_streamed(self) -> int:
+        """How many rows there are by the stream alone, without those marked as deleted."""
+        condition = f"{quoted(COMMIT)} > $1::bigint"
+        if not self._any(condition):
+            return 0
+        if self._layout.marks:
+            condition += f" AND {quoted(DELETED)} IS NOT TRUE"
+        sql = f"SELECT count(*) AS n FROM {self._layout.target.sql} WHERE {condition}"
+        return int(self._connection.run(sql, [self._start])[0]["n"])
+
     def run(
         self, tables: Iterable[pa.Table], overtaken: bool, max_deleted: float | None
     ) -> tuple[int, int]:

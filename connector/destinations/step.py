@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from connector.core.cursors import Batch, Cursor, Quarantined
 from connector.core.spec import TableSpec
 from connector.core.state import Committed, Load, Phase, Plan
+from connector.core.words import counted
 from connector.destinations.sql import Target
 from connector.destinations.state import State
 from connector.destinations.state_header import Header
@@ -60,7 +61,8 @@ def refuse_too_many(
     """Raises TooManyDeletes where a greater share of the earlier rows than allowed would vanish."""
     if max_deleted is not None and vanishing > earlier * max_deleted:
         raise TooManyDeletes(
-            f"{vanishing} of {earlier} rows of {target} are no longer in {table}; "
+            f"{vanishing} of {counted(earlier, 'row')} of {target} "
+            f"{'is' if vanishing == 1 else 'are'} no longer in {table}; "
             f"only {max_deleted:.0%} may vanish at once.",
             "If that is right, run `connector snapshot --full-refresh --yes`.",
         )
@@ -83,6 +85,7 @@ class Step:
         self.number = header.commit + 1
         self._state = state
         self._run = run
+        self.new_columns = 0
         self._now = datetime.now(UTC)
 
     def move(self, batch: Batch) -> None:
@@ -122,6 +125,7 @@ class Step:
         deleted: int,
         bad: Sequence[Quarantined],
         renamed: Mapping[str, str],
+        streamed: int = 0,
     ) -> Committed:
         """Keeps what could not be stored, and counts."""
         table = self.header.table_name
@@ -129,4 +133,4 @@ class Step:
         kept = self._state.journal.quarantine(self.header, self.number, bad, self._now)
         counts = (written, deleted, kept)
         self._state.journal.count(self._run, table, self._now, counts)
-        return Committed(self.number, *counts, renamed)
+        return Committed(self.number, *counts, self.new_columns, streamed, renamed)

@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from connector.dynamodb.answers import CREDENTIAL_TRIES, Asked, of_answer
 from connector.dynamodb.refusals import of_botocore
 from connector.errors import BadAnswer, ConnectorError, Throttled, Unreachable
+from connector.waits import Waits
 
 log = logging.getLogger("connector.dynamodb")
 
@@ -74,6 +75,7 @@ class Caller:
     """The table that all of this is about, for what is said of an error."""
     answered: set[str] = field(default_factory=set)
     """The operations that have been answered."""
+    waits: Waits = field(default_factory=Waits)
 
     def __call__(
         self, operation: Callable[..., Any], check: Callable[[Any], Answer], **parameters: Any
@@ -81,6 +83,7 @@ class Caller:
         """The checked answer. `check` raises BadAnswer where a 200 has a wrong body."""
         deadline = self.monotonic() + self._patience()
         attempt = 0
+        wait = self.waits.begin()
         while True:
             try:
                 return self._once(operation, check, parameters)
@@ -91,8 +94,10 @@ class Caller:
                 if not isinstance(problem, (Throttled, Unreachable, BadAnswer)):
                     raise problem from error
                 delay = random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2**attempt))
-                if self.monotonic() + delay > deadline:
+                left = deadline - self.monotonic()
+                if delay > left:
                     raise translate(error, CREDENTIAL_TRIES, asked) from error
+                wait.goes_on(_awaited(problem, error), left, delay)
                 log.debug("retrying after %s", type(error).__name__)
                 self.sleep(delay)
                 attempt += 1
@@ -129,6 +134,13 @@ class Caller:
             endpoint=getattr(meta, "endpoint_url", ""),
             answered=_name(operation) in self.answered,
         )
+
+
+def _awaited(problem: ConnectorError, error: Exception) -> str:
+    """What is waited for if an error may pass."""
+    if isinstance(problem, Throttled) and isinstance(error, ClientError):
+        return f"DynamoDB, which throttles {error.operation_name}"
+    return f"an answer that can be used ({problem.message.rstrip('.')})"
 
 
 def _name(operation: Callable[..., Any]) -> str:
@@ -204,11 +216,13 @@ class Pace:
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         spending: Spending | None = None,
+        waits: Waits | None = None,
     ) -> None:
         self._rate = units_per_second
         self._sleep = sleep
         self._monotonic = monotonic
         self._spending = spending or Spending()
+        self._waits = waits or Waits()
 
     @property
     def counts(self) -> bool:
@@ -219,6 +233,8 @@ class Pace:
         """Waits until what was spent is paid for."""
         pause = self._spending.free_at - self._monotonic()
         if pause > 0:
+            wait = self._waits.begin(logging.INFO)
+            wait.goes_on("read units, of which source.max_read_units are spent", pause, pause)
             self._sleep(pause)
 
     def spend(self, units: float) -> None:

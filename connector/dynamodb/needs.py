@@ -10,6 +10,7 @@ from connector.config import Source
 from connector.core.keys import KeySchema
 from connector.core.needs import Need, tried, untried
 from connector.core.wire import scan_page
+from connector.core.words import counted
 from connector.dynamodb.calls import Caller, Clock, body, error_code, member
 from connector.dynamodb.client import Clients, open_clients
 from connector.dynamodb.denied import DENIED
@@ -114,7 +115,7 @@ class Trial:
         table = self._described = fetch(self._call, self._open.dynamodb, self._table)
         keys = ", ".join(f"{key.name} {key.tag}" for key in key_schema(table))
         items, size = int(table.get("ItemCount", 0)), int(table.get("TableSizeBytes", 0))
-        return f"key {keys}; about {items:,} items, {size / 1e6:,.1f} MB"
+        return f"key {keys}; about {counted(items, 'item')}, {size / 1e6:,.1f} MB"
 
     def _status(self) -> str:
         refuse_status(self._table, self._described)

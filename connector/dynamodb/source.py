@@ -15,6 +15,7 @@ from connector.dynamodb.scan import Scanner
 from connector.dynamodb.streams import Stream
 from connector.dynamodb.table import describe
 from connector.ports import Decoded, Description, StreamPage
+from connector.waits import Waits
 
 
 class DynamoDBSource:
@@ -33,12 +34,14 @@ class DynamoDBSource:
         sleep: Callable[[float], None] = time.sleep,
         credentials: Any = None,
         spending: Spending | None = None,
+        waits: Waits | None = None,
     ) -> None:
         self.table = table
         self._clock = Clock()
         self._clients = open_clients(config, readers, credentials)
-        self._call = Caller(config.retry_seconds, self._clock, sleep, table=table)
-        pace = Pace(max_read_units, sleep, spending=spending)
+        waits = waits or Waits(table)
+        self._call = Caller(config.retry_seconds, self._clock, sleep, table=table, waits=waits)
+        pace = Pace(max_read_units, sleep, spending=spending, waits=waits)
         self._scanner = Scanner(
             self._call, self._clients.dynamodb, table, config.consistent_read, pace
         )

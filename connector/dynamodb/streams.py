@@ -38,11 +38,13 @@ class Stream:
 
     def listing(self) -> Listing:
         """Every shard listed now, over all pages of DescribeStream."""
-        for _ in range(ENABLING_TRIES):
+        wait = self._call.waits.begin()
+        for tried in range(ENABLING_TRIES):
             status, shards = self._pages()
             if status != "ENABLING":
                 return Listing(shards, enabled=status not in _SWITCHED_OFF)
             # No shard is listed while a stream is being enabled.
+            wait.goes_on("the stream, which is being enabled", ENABLING_TRIES - tried, 1.0)
             self._call.sleep(1.0)
         raise Unreachable("The stream is still being enabled.", "Run the same command again later.")
 

@@ -26,6 +26,7 @@ from connector.errors import (
     Unreachable,
 )
 from connector.ports import Source
+from connector.waits import Wait, Waits
 
 log = logging.getLogger("connector.tail")
 
@@ -48,9 +49,16 @@ class Discovery:
     listing: Listing = field(default_factory=lambda: Listing({}))
     listed_at: datetime | None = None
     incomplete_since: datetime | None = None
+    waits: Waits = field(default_factory=Waits)
+    _incomplete: Wait | None = None
+    _proving: Wait | None = None
+    _told_disabled: bool = False
+    _listed_for: set[str] = field(default_factory=set)
 
-    def refresh(self, cursors: Mapping[str, Cursor]) -> tuple[Shard, ...]:
+    def refresh(self, cursors: Mapping[str, Cursor], table: str) -> tuple[Shard, ...]:
         """Lists again where that is due; returns new shards, parents first.
+
+        That the stream was switched off is reported, long before it is read to its end.
 
         Raises HistoryLost where a hole in the listing stays.
         """
@@ -63,6 +71,18 @@ class Discovery:
             self._list(cursors, now)
         else:
             self._find_children(waiting)
+            orphaned = set(childless(self.listing, cursors, now))
+            if orphaned - self._listed_for:
+                # A stream that was switched off ends its shards, and only a listing says so.
+                self._listed_for |= orphaned
+                self._list(cursors, now)
+        if not self.listing.enabled and not self._told_disabled:
+            self._told_disabled = True
+            log.warning(
+                "%s: its stream was switched off: what is in it is still read, and later changes "
+                "are in no stream",
+                table,
+            )
         return newcomers(self.listing, cursors).welcome
 
     def _due(self, now: datetime) -> bool:
@@ -81,6 +101,7 @@ class Discovery:
             self.listing = self.listing.merged(self.source.children(parent))
 
     def _list(self, cursors: Mapping[str, Cursor], now: datetime) -> None:
+        wait = self.waits.begin()
         for attempt in range(LISTING_TRIES):
             listing = self.source.listing()
             circle = in_circle(listing)
@@ -99,7 +120,10 @@ class Discovery:
                     WAYS_OUT,
                 )
             # About a minute in all: a listing may be as late as that.
-            if self.pause(self.retry_seconds * 2**attempt):
+            pause = self.retry_seconds * 2**attempt
+            left = self.retry_seconds * (2 ** (LISTING_TRIES - 1) - 2**attempt)
+            wait.goes_on(f"shard {lost[0].shard}, which the stream lists no longer", left, pause)
+            if self.pause(pause):
                 raise Interrupted(
                     "The run was asked to end.", "The same command goes on where it stopped."
                 )
@@ -113,15 +137,27 @@ class Discovery:
         """Raises Unreachable where shards that must exist stay unlisted: no run hangs on them."""
         now = self.source.now()
         if self.complete(cursors, self.listed_at or now):
-            self.incomplete_since = None
+            self.incomplete_since = self._incomplete = None
             return
         self.incomplete_since = self.incomplete_since or now
+        self._incomplete = self._incomplete or self.waits.begin()
+        left = LISTING_PATIENCE - (now - self.incomplete_since)
+        self._incomplete.goes_on("shards that the stream does not list yet", left.total_seconds())
         if now - self.incomplete_since > LISTING_PATIENCE:
             raise Unreachable(
                 "The stream lists shards without their parents, or none after a finished shard, or "
                 "no open one.",
                 "Nothing is lost yet; run the same command again.",
             )
+
+    def await_proof(self, proven: bool, ahead: float) -> None:
+        """Reports a long wait for the proof that everything is read, which is silence."""
+        if proven:
+            self._proving = None
+            return
+        self._proving = self._proving or self.waits.begin(logging.INFO)
+        what = "silence in the stream, to prove that nothing is left unread"
+        self._proving.goes_on(what, ahead=ahead)
 
     def check_enabled(self, table: str, cursors: Mapping[str, Cursor]) -> None:
         """Raises StreamDisabled where the stream was switched off and is read to its end."""

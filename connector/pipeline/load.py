@@ -9,6 +9,7 @@ from connector.core.cursors import SEGMENT, Quarantined
 from connector.core.rows import REST, schema_of
 from connector.core.schema import NULL, Type, join, join_all
 from connector.core.state import Committed, Load, TableState
+from connector.core.words import counted
 from connector.errors import Transient
 from connector.failpoints import failpoint
 from connector.pipeline.names import tell_renamed
@@ -16,6 +17,21 @@ from connector.pipeline.scan import quarantine_limit
 from connector.ports import Destination, Link, Source, Spool
 
 log = logging.getLogger("connector.load")
+
+
+def loaded_text(scanned: int, committed: Committed) -> str:
+    """What a load did, in words: what was scanned, and whose the rows are now."""
+    rows = committed.written + committed.streamed
+    text = f"{counted(scanned, 'item')} scanned and loaded in commit {committed.commit}: "
+    text += f"the table has {counted(rows, 'row')}"
+    if committed.streamed:
+        share = "all" if committed.streamed == rows else f"{committed.streamed:,}"
+        text += f", {share} of them written by the stream" if rows > 1 else ", by the stream"
+    if committed.deleted:
+        text += f"; {counted(committed.deleted, 'earlier row')} deleted"
+    if committed.quarantined:
+        text += f"; {counted(committed.quarantined, 'item')} quarantined"
+    return text
 
 
 def load(
@@ -67,15 +83,7 @@ def load(
         tables(),
         quarantined,
     )
-    log.info(
-        "%s: %d items scanned; %d rows loaded in commit %d, %d newer from the stream, %d deleted",
-        state.table,
-        scanned,
-        committed.written,
-        committed.commit,
-        scanned - committed.written,
-        committed.deleted,
-    )
+    log.info("%s: %s", state.table, loaded_text(scanned, committed))
     tell_renamed(state.table, committed.renamed)
     failpoint("load.before_drop")
     spool.drop()

@@ -8,6 +8,7 @@ from uuid import uuid4
 from connector.core.cursors import Cursor, segment_partition, shard_partition
 from connector.core.spec import TableSpec
 from connector.core.state import Identity, Plan, TableState
+from connector.core.words import counted
 from connector.errors import WAYS_OUT, HistoryLost, no_stream
 from connector.failpoints import failpoint
 from connector.pipeline.discovery import settled_listing
@@ -64,11 +65,11 @@ def plan(
     )
     failpoint("plan.after_commit")
     log.info(
-        "%s: generation %d planned, %d segments and %d shards",
+        "%s: generation %d planned, %s and %s",
         table,
         state.generation,
-        total,
-        len(listing.shards),
+        counted(total, "segment"),
+        counted(len(listing.shards), "shard"),
     )
     return state
 

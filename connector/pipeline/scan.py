@@ -10,6 +10,7 @@ from connector.core.cursors import Cursor, Quarantined, segment_partition
 from connector.core.encoder import Encoded, Encoder
 from connector.core.rows import CHANGED_AT, combine, with_service
 from connector.core.state import Scannable
+from connector.core.words import counted
 from connector.errors import BadAnswer, QuarantineLimit
 from connector.failpoints import failpoint
 from connector.ports import Progress, Source, Spool
@@ -111,7 +112,7 @@ class SegmentScan:
 def quarantine_limit(limit: int) -> QuarantineLimit:
     """The error for more bad records than allowed."""
     return QuarantineLimit(
-        f"More than {limit} records could not be stored.",
+        f"More than {counted(limit, 'record')} could not be stored.",
         "Nothing of this batch was written. Look at `_connector.quarantine`, then raise "
         "`quarantine.limit` or mend the items at the source.",
     )

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from connector.config import Config, Table
@@ -12,12 +12,14 @@ from connector.core.encoder import Encoder
 from connector.core.limits import BY_DESTINATION
 from connector.core.spec import TableSpec
 from connector.core.state import Phase, Scannable, TableState, renamed
+from connector.core.words import counted
 from connector.errors import HistoryLost, Interrupted, NeedsPerson, Transient
 from connector.pipeline.load import load
 from connector.pipeline.names import tell_renamed
 from connector.pipeline.plan import check_identity, plan
 from connector.pipeline.tail import Tail
 from connector.ports import Destination, Progress, Source, Spool
+from connector.waits import Waits
 
 log = logging.getLogger("connector.sync")
 
@@ -49,6 +51,7 @@ class Run:
     progress: Progress
     pause: Callable[[float], bool]
     workers: int
+    waits: Waits = field(default_factory=Waits)
 
     def planned(self) -> TableState:
         """The table's state, planned first where it never was."""
@@ -74,9 +77,9 @@ class Run:
         wanted = self._segments()
         if state.phase is Phase.LOADING and wanted and wanted != state.segments:
             log.warning(
-                "%s: the scan goes on in %d segments, as it began; %d are for the next one",
+                "%s: the scan goes on in %s, as it began; the next one will be in %d",
                 self.table,
-                state.segments,
+                counted(state.segments, "segment"),
                 wanted,
             )
         return state
@@ -234,6 +237,7 @@ class Run:
             progress=self.progress,
             quarantine_limit=self.config.quarantine.limit,
             pause=self.pause,
+            waits=self.waits,
         )
 
     def encoder(self, state: TableState) -> Encoder:

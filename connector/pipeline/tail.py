@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import TracebackType
 
@@ -25,6 +25,7 @@ from connector.pipeline.position import Position, Turn
 from connector.pipeline.reading import Reading
 from connector.pipeline.scan import quarantine_limit
 from connector.ports import Destination, Progress, Source
+from connector.waits import Waits
 
 log = logging.getLogger("connector.tail")
 
@@ -46,17 +47,16 @@ class Tail:
     quarantine_limit: int
     pause: Callable[[float], bool]
     """Waits so many seconds; true where the run was asked to end."""
+    waits: Waits = field(default_factory=Waits)
 
     def __post_init__(self) -> None:
         self._reading = Reading(self.source, self.config)
         self._committing = Committing(self.destination)
-        self._more = False
+        self._more, self._rivals = False, 0
         self._untold = Counts()
-        self._rivals = 0
         self._committed_at: datetime | None = None
-        self._alarm = LagAlarm()
         self._quiet = timedelta(seconds=self.config.quiet_seconds)
-        self._pace = Pace(self.config)
+        self._alarm, self._pace = LagAlarm(), Pace(self.config)
         self.restart(self.state)
 
     def __enter__(self) -> "Tail":
@@ -85,6 +85,7 @@ class Tail:
             self.pause,
             self.config.poll_seconds,
             settles_at=self._began + self._quiet,
+            waits=self.waits,
         )
 
     def loaded(self, state: TableState) -> None:
@@ -126,6 +127,7 @@ class Tail:
                 return
             self._discovery.check_complete(self._cursors())
             wait = self._wait(moved, (self.source.now() - began).total_seconds())
+            self._discovery.await_proof(moved or self.caught_up(), wait)
             if self.pause(0) or (wait > 0 and self._rest(wait, finished)):
                 self._settle()
                 return
@@ -187,7 +189,7 @@ class Tail:
 
     def _round(self) -> bool:
         """As `round`; where there is more to read, the commit may still be under way after it."""
-        for shard in self._discovery.refresh(self._cursors()):
+        for shard in self._discovery.refresh(self._cursors(), self.state.table):
             self._welcome(shard)
         turns = self._reading.turns(self._discovery.listing, self._positions, self._began)
         self._more = any(t.more for t in turns) and any(t.found for t in turns)
@@ -233,8 +235,7 @@ class Tail:
     def _commit(self, fold: Fold, turns: Sequence[Turn], force: bool = False) -> None:
         """Begins the commit of a round, and awaits it unless there is more to read meanwhile."""
         # A record without a sequence number moves no cursor, and still must be kept.
-        found = len(fold) > 0
-        rows = fold.rows()
+        found, rows = len(fold) > 0, fold.rows()
         self._settle()
         for turn in turns:
             turn.move(self._positions[turn.shard.id])
@@ -277,8 +278,7 @@ class Tail:
 
     def _settle(self) -> None:
         """Waits for the commit under way, and goes on from it."""
-        settled = self._committing.settle()
-        if settled is None:
+        if (settled := self._committing.settle()) is None:
             return
         batch, committed = settled
         tell_renamed(self.state.table, committed.renamed)

@@ -190,7 +190,7 @@ def test_the_log_of_a_task_has_the_lines_of_the_command_line(home, rig, orders, 
         run(home, "orders__snapshot")
         run(home, "orders__tail")
     lines = [each.getMessage() for each in caplog.records if each.name.startswith("connector.")]
-    assert [line for line in lines if "; 1 rows loaded" in line]
+    assert [line for line in lines if "the table has 1 row" in line]
     assert [line for line in lines if line.startswith("orders: tailed ")]
     assert CANARY not in caplog.text
 

@@ -43,6 +43,12 @@ RUN_KEYS = {
     "rows",
     "quarantined",
     "consistent_since",
+    "written",
+    "deleted",
+    "newly_quarantined",
+    "new_columns",
+    "commits",
+    "seconds",
     "result",
     "error",
 }

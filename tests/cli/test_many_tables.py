@@ -1,6 +1,7 @@
 """Several tables in one command: each has its result, and a bad one ends none of the others."""
 
 import json
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ from .many import (
 )
 from .mistakes import SOON
 from .program import Program, ended, fingerprints, wait_until
-from .test_terminal import on_a_terminal
+from .test_terminal import on_a_terminal, plain
 
 # What its tests share is made once, by one process.
 pytestmark = pytest.mark.xdist_group("cli_many")
@@ -322,11 +323,34 @@ def test_a_view_in_the_way_of_one_table_on_postgres(
     assert postgres.by_hand(f"SELECT n #>> '{{}}' FROM {BAD} WHERE id = '1'") == [("a text now",)]
 
 
-def test_several_tables_on_a_terminal_are_told_in_whole_lines(
+def test_several_tables_on_a_terminal_have_live_lines_of_their_own(
     program: Program, rig: ScriptedDynamoDB
 ) -> None:
-    written = on_a_terminal(program, "sync", *NAMES)
-    assert b"\x1b[2K" not in written
+    rig.faults.add(faults.delay(0.3), on="Scan", times=100)
+    stream_off(program, rig)
+    written = on_a_terminal(program, "sync", *NAMES, code=2)
+    frames = [plain(frame) for frame in written.split(b"\x1b[?25l")[1].split(b"\x1b[2K")]
+    shown = "".join(frames)
+    for name in GOOD:
+        assert f"{name} scan" in shown and f"{name} tail" in shown
+    assert re.search(rf"{BAD} failed", shown)
+    # One display: the cursor is hidden once, and shown again once.
+    assert (written.count(b"\x1b[?25l"), written.count(b"\x1b[?25h")) == (1, 1)
+    assert "scanning about" not in shown
+    lines = plain(written).splitlines()
+    for name in GOOD:
+        assert len([line for line in lines if f"{name}: {ROWS} items scanned" in line]) == 1
+    summary = plain(written[written.rindex(b"\x1b[2K") :]).splitlines()
+    for name in NAMES:
+        assert any(re.fullmatch(rf"{name} .* (ok|failed) *", line) for line in summary)
+
+
+@pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
+def test_a_plain_terminal_has_log_lines(
+    program: Program, rig: ScriptedDynamoDB, variable: dict[str, str]
+) -> None:
+    written = on_a_terminal(program, "sync", *NAMES, **variable)
+    assert b"\x1b[2K" not in written and b"\x1b[?25l" not in written
     lines = written.decode().splitlines()
     for name in NAMES:
         assert any(f"{name}: scanning about {ROWS} items" in line for line in lines)

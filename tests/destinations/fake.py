@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -24,7 +24,7 @@ from connector.core.rows import (
 )
 from connector.core.schema import BINARY, INTEGER, STRING, Kind, join
 from connector.core.spec import TableSpec
-from connector.core.state import Column, Committed, Load, Phase, Plan, TableState
+from connector.core.state import Column, Committed, Load, Phase, Plan, Ran, TableState
 from connector.errors import CursorMoved, DestinationRefused, TooManyDeletes
 
 _KEY_TYPES = {"S": STRING, "N": INTEGER, "B": BINARY}
@@ -60,6 +60,7 @@ class FakeDestination:
     def __init__(self) -> None:
         self.by_name: dict[str, Table] = {}
         self.left_behind: dict[str, Table] = {}
+        self.done: dict[str, Ran] = {}
 
     def read(self, table: str) -> TableState | None:
         """The state of a table."""
@@ -74,6 +75,10 @@ class FakeDestination:
     def tables(self) -> list[str]:
         """Tables with a state."""
         return sorted(self.by_name)
+
+    def ran(self, table: str) -> Ran:
+        """Everything that was done to a table."""
+        return self.done.get(table, Ran())
 
     def check(self, tables: Sequence[Wanted] = ()) -> Iterator[Need]:
         """Always fine."""
@@ -113,6 +118,7 @@ class FakeDestination:
             planned_at=plan.planned_at,
             spec=plan.spec,
         )
+        self._count(plan.table, Ran(1))
         self.by_name[plan.table] = Table(
             state, old.rows if old else {}, set(), before.quarantined if before else []
         )
@@ -206,7 +212,8 @@ class FakeDestination:
             scanned_until=load.scanned_until,
             loaded_at=datetime.now(UTC),
         )
-        return self._end(table, number, len(loaded), len(vanished), quarantined)
+        streamed = sum(not row.marked for row in kept.values())
+        return self._end(table, number, len(loaded), len(vanished), quarantined, streamed)
 
     def _current(self, of: Batch | Load) -> Table:
         table = self.by_name.get(of.table)
@@ -226,8 +233,16 @@ class FakeDestination:
         return columns
 
     def _end(
-        self, table: Table, number: int, written: int, deleted: int, bad: Sequence[Quarantined]
+        self,
+        table: Table,
+        number: int,
+        written: int,
+        deleted: int,
+        bad: Sequence[Quarantined],
+        streamed: int = 0,
     ) -> Committed:
+        name = table.state.table
+        new = len(table.state.columns) - len(self.by_name[name].state.columns)
         generation, before = table.state.generation, len(table.quarantined)
         there = {(g, b.partition, b.raw) for g, b in table.quarantined if b.sequence is None}
         for each in bad:
@@ -235,8 +250,14 @@ class FakeDestination:
             if each.sequence is not None or place not in there:
                 table.quarantined.append((generation, each))
                 there.add(place)
-        self.by_name[table.state.table] = table
-        return Committed(number, written, deleted, len(table.quarantined) - before)
+        self.by_name[name] = table
+        kept = len(table.quarantined) - before
+        self._count(name, Ran(1, written, deleted, kept, new))
+        return Committed(number, written, deleted, kept, new, streamed)
+
+    def _count(self, name: str, more: Ran) -> None:
+        so_far = self.ran(name)
+        self.done[name] = Ran(*(a + b for a, b in zip(astuple(so_far), astuple(more), strict=True)))
 
     def rows(self, table: str) -> Iterator[pa.RecordBatch]:
         """The rows, all in one batch."""

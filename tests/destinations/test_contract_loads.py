@@ -7,7 +7,7 @@ import pytest
 from connector.core.cursors import START, Cursor
 from connector.core.rows import schema_of
 from connector.core.spec import Deletes
-from connector.core.state import Load, Phase
+from connector.core.state import Load, Phase, Ran
 from connector.errors import CursorMoved, TooManyDeletes
 
 from .items import A2, A, B, C
@@ -37,6 +37,47 @@ def test_a_scan_never_replaces_what_the_stream_wrote(story):
     committed = story.load(story.page(A, B, C))
     assert (committed.written, committed.deleted) == (1, 0)
     story.shows(A2, C)
+
+
+def test_a_load_says_how_many_rows_are_the_streams(story):
+    story.tail(put(A2), delete(B))
+    assert story.load(story.page(A, B, C)).streamed == 1
+    story.refresh()
+    assert story.load(story.page(A)).streamed == 0
+    story.refresh()
+    story.tail(put(A), put(C))
+    committed = story.load(story.page(A, C))
+    assert (committed.written, committed.streamed) == (0, 2)
+
+
+def test_a_row_that_is_marked_as_deleted_is_none_of_the_streams(destination):
+    story = Story(destination, deletes=Deletes.SOFT)
+    story.plan()
+    story.tail(put(A), put(B))
+    story.tail(delete(A))
+    committed = story.load(story.page(A, B, C))
+    assert (committed.written, committed.streamed) == (1, 1)
+    story.shows(B, C)
+
+
+def test_commits_say_which_columns_are_new_and_the_run_adds_them_up(destination):
+    story = Story(destination)
+    assert destination.ran("orders") == Ran()
+    story.plan()
+    first = story.tail(put(A | {"one": {"S": "x"}, "two": {"BOOL": True}}), delete(C))
+    again = story.tail(put(A | {"one": {"N": "1"}}), put(B | {"none": {"NULL": True}}))
+    loaded = story.load(story.page(A, B | {"three": {"S": "x"}}, C))
+    assert (again.new_columns, loaded.new_columns) == (0, 1)
+    done = [first, again, loaded]
+    assert destination.ran("orders") == Ran(
+        commits=4,
+        written=sum(each.written for each in done),
+        deleted=sum(each.deleted for each in done),
+        quarantined=0,
+        new_columns=first.new_columns + 1,
+    )
+    assert first.new_columns == len(story.state().columns) - 2
+    assert destination.ran("others") == Ran()
 
 
 def test_a_tombstone_does_not_outlive_the_load(story):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from connector.errors import BadAnswer, QuarantineLimit, Throttled
+from connector.errors import BadAnswer, QuarantineLimit, StreamDisabled, Throttled
 from connector.pipeline.tail import Tail
 from tests.rigs.scripted import SequenceNumbers, faults
 
@@ -168,3 +168,36 @@ def test_a_problem_is_forgotten_while_a_run_follows_and_not_only_at_its_end(
 
     replica.sync(follows)
     assert problems == [None]
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged."""
+    return [each.getMessage() for each in caplog.records]
+
+
+def test_a_stream_that_is_switched_off_while_it_is_followed_is_reported(
+    synced: Replica, caplog: pytest.LogCaptureFixture
+) -> None:
+    def follows(tail: Tail) -> bool:
+        if tail.caught_up() and synced.model.streaming:
+            synced.model.disable_stream()
+        return False
+
+    with caplog.at_level("WARNING", "connector"), pytest.raises(StreamDisabled):
+        synced.sync(follows)
+    (warning,) = lines(caplog)
+    assert warning.startswith("orders: its stream was switched off")
+
+
+def test_that_a_stream_is_switched_off_is_said_before_the_rest_of_it_is_read(
+    synced: Replica, caplog: pytest.LogCaptureFixture
+) -> None:
+    change(synced)
+    synced.model.disable_stream()
+    synced.settings["tail.batch_records"] = 1
+    with caplog.at_level("INFO", "connector"), pytest.raises(StreamDisabled):
+        synced.sync()
+    said = lines(caplog)
+    (off,) = [place for place, line in enumerate(said) if "was switched off" in line]
+    (finished,) = [place for place, line in enumerate(said) if line.endswith(": finished")]
+    assert off < finished
