@@ -33,7 +33,7 @@ def world(server: ScriptedDynamoDB) -> Iterator[ScriptedDynamoDB]:
         stack.enter_context(patch.object(source, "open_clients", _open_clients))
         stack.enter_context(patch.object(failpoints, "os", _dying()))
         # Between two answers the program counts seconds by itself: they must be virtual as well.
-        virtual = SimpleNamespace(monotonic=server.clock.now)
+        virtual = SimpleNamespace(monotonic=server.clock.now, time=server.clock.now)
         stack.enter_context(patch.object(calls, "time", virtual))
         # The slices a wait is cut into, so that Ctrl-C need not wait long.
         stack.enter_context(patch.object(tail, "REST_SECONDS", 60.0))
