@@ -196,9 +196,9 @@ class DuckDBDestination:
         """How many rows the table has, without those marked as deleted."""
         with self._reading(table) as (connection, state, target):
             actual = duckdb_schema.describe(connection, target)
-            columns = state.columns(table)
+            columns, retired = state.all_columns(table)
             table_columns.verify(DUCKDB, target, actual, columns)
-            return count_rows(connection, target, columns, actual)
+            return count_rows(connection, target, retired | columns, actual)
 
     @contextmanager
     def _reading(self, table: str) -> Iterator[tuple[Connection, State, Target]]:

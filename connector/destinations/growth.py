@@ -50,7 +50,7 @@ class Growth:
         return self._has(DELETED)
 
     def _has(self, service: str) -> bool:
-        return table_columns.has(self.dialect, self.actual, self.columns, service)
+        return table_columns.has(self.dialect, self.actual, self.retired | self.columns, service)
 
     def grow(self, wanted: Mapping[str, Type]) -> dict[str, Column]:
         """The columns, which hold `wanted` as far as there is room for it."""

@@ -189,7 +189,8 @@ class PostgresDestination:
     def count(self, table: str) -> int:
         """How many rows the table has, without those marked as deleted."""
         with self._reading(table) as (connection, state, target, found):
-            return count_rows(connection, target, state.columns(table), found.columns)
+            columns, retired = state.all_columns(table)
+            return count_rows(connection, target, retired | columns, found.columns)
 
     @contextmanager
     def _reading(self, table: str) -> Iterator[tuple[Connection, State, Target, Found]]:

@@ -79,7 +79,16 @@ class Reshape:
             check_change(table, have, spec, facts)
             if facts.marked and not spec.marks:
                 self._drop_marked(target)
+            if have.packed and not spec.packed:
+                self._use_retired(table, target)
         self.state.update(table, spec=spelled(spec))
+
+    def _use_retired(self, table: str, target: Target) -> None:
+        """Gives attributes their retired columns back, which rows marked as deleted still fill."""
+        columns, retired = self.state.all_columns(table)
+        actual = self.tables.actual(target)
+        there = {a: c for a, c in retired.items() if c.name in actual}
+        self.state.save_columns(table, columns | there, {})
 
     def begin(self, plan: Plan, target: Target, before: Header | None) -> None:
         """Brings the table to what a new generation is planned with, and saves its columns."""
@@ -178,15 +187,16 @@ class Reshape:
 
     def _facts(self, header: Header, target: Target) -> Facts:
         actual = self.tables.actual(target)
-        columns = self.state.columns(header.table_name)
+        columns, retired = self.state.all_columns(header.table_name)
+        named = retired | columns
         dialect = self.tables.dialect
-        rest = table_columns.has(dialect, actual, columns, REST)
-        marks = table_columns.has(dialect, actual, columns, DELETED)
+        rest = table_columns.has(dialect, actual, named, REST)
+        marks = table_columns.has(dialect, actual, named, DELETED)
         return Facts(
             loading=header.phase is Phase.LOADING,
             has_columns=len(columns) > len(header.identity.keys),
             overflowed=rest if header.overflowed is None else header.overflowed,
             marked=marks and self.tables.marked(target, 0),
             marked_since_plan=marks and self.tables.marked(target, header.start_commit),
-            mark_taken=table_columns.attribute_of(dialect, columns, DELETED) is not None,
+            mark_taken=table_columns.attribute_of(dialect, named, DELETED) is not None,
         )

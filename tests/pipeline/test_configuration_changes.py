@@ -458,3 +458,50 @@ def test_what_0_1_0_did_not_remember_is_what_is_configured_now(replica: Replica)
     assert replica.state().spec == TableSpec("columns", 9, Deletes.SOFT)
     keep(replica, layout="packed")
     refused(replica, "layout is now packed")
+
+
+def test_a_retired_column_of_an_attribute_marks_no_row(replica: Replica) -> None:
+    replica.model.put({**order("a"), "_deleted": {"BOOL": True}})
+    replica.sync()
+    keep(replica, layout="packed")
+    with pytest.raises(Interrupted):
+        replica.run(lambda seconds: replica.rig.calls.count("Scan") > 1).snapshot(True)
+    replica.model.put({**order("b"), "_deleted": {"BOOL": True}}, order(1, 1))
+    replica.run().tail(lambda tail: tail.caught_up())
+    assert {mark for (mark,) in replica.sql("SELECT _deleted FROM orders")} == {None}
+    assert job.open_destination(replica.config()).count(ORDERS) == 12
+    replica.sync()
+    assert columns(replica) == {"id", "_rest"}
+    assert replica.verdict().equal
+
+
+def test_deletes_are_not_marked_in_a_retired_column_of_an_attribute(replica: Replica) -> None:
+    replica.model.put({**order("a"), "_deleted": {"BOOL": True}})
+    replica.sync()
+    keep(replica, layout="packed")
+    with pytest.raises(Interrupted):
+        replica.run(lambda seconds: replica.rig.calls.count("Scan") > 1).snapshot(True)
+    keep(replica, layout="packed", deletes="soft")
+    refresh(replica, refused(replica, "an attribute has the column _deleted"))
+    replica.model.delete(key("a"))
+    replica.sync()
+    assert replica.sql("SELECT id FROM orders WHERE _deleted") == [("a",)]
+    assert replica.verdict().equal
+
+
+def test_a_column_that_marked_rows_still_fill_is_used_again(replica: Replica) -> None:
+    keep(replica, deletes="soft")
+    replica.sync()
+    replica.model.delete(*(key(n) for n in range(9)))
+    replica.model.put(key(9))
+    replica.sync()
+    keep(replica, deletes="soft", layout="packed")
+    replica.run().snapshot(True, yes=True)
+    assert columns(replica) == {"id", "n", "_deleted"}
+    keep(replica, deletes="soft")
+    for n in (50, 60):
+        replica.model.put(order(9, n))
+        replica.sync()
+    assert columns(replica) == {"id", "n", "_deleted"}
+    assert total(replica) == 36 + 60
+    assert replica.verdict().equal
