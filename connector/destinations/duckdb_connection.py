@@ -98,14 +98,20 @@ class _Gate:
         turn = object()
         self.waiting.append(turn)
         wait = file.waits.begin(logging.INFO)
-        while not self.changed.wait_for(
-            lambda: (
-                self.waiting[0] is turn and not self.writing and (read_only or not self.readers)
-            ),
-            _LOOK_SECONDS,
-        ):
-            wait.goes_on(f"its turn at {file.path.name}, which other tables of this run are using")
-        self.waiting.remove(turn)
+        try:
+            while not self.changed.wait_for(
+                lambda: (
+                    self.waiting[0] is turn and not self.writing and (read_only or not self.readers)
+                ),
+                _LOOK_SECONDS,
+            ):
+                wait.goes_on(
+                    f"its turn at {file.path.name}, which other tables of this run are using"
+                )
+        finally:
+            # One that is interrupted while it waits must not keep its place before the others.
+            self.waiting.remove(turn)
+            self.changed.notify_all()
 
     def take(self) -> _Kept | None:
         """What was left open, which is the caller's now."""

@@ -174,7 +174,8 @@ class Reshape:
                 raise ConfigError(
                     f"{table} is in {have} and should go to {want}, where {other} is.",
                     f"Nothing was changed. If {other} is to move as well, run `connector sync "
-                    f"{other}` first; to swap two names, give one of them a third name in between.",
+                    f"{other}` first; to swap two names, give one of them a third name in between. "
+                    f"If {other} is kept no longer, `connector reset {other} --drop` makes room.",
                 )
         if not self.tables.same(have, want) and self.tables.taken(want):
             raise ConfigError(

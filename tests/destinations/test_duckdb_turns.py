@@ -1,10 +1,12 @@
 """Several tables of one process in one DuckDB file: whose turn it is, and who gives up when."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, main_thread
 
 import pyarrow as pa
 import pytest
@@ -36,7 +38,7 @@ def story(path: Path, table: str, lock_timeout: float = 0.2) -> Story:
 
 def waiting(path: Path) -> int:
     """How many of this process wait for the file."""
-    return len(duckdb_connection._gates[path.resolve()].waiting)
+    return len(duckdb_connection._gates[os.path.realpath(path)].waiting)
 
 
 def until(condition) -> None:
@@ -145,3 +147,31 @@ def test_who_still_reads_rows_cannot_write(path):
     rows.close()
     waits.join(PATIENCE)
     assert sorted(orders.destination.tables()) == ["orders", "others"]
+
+
+def test_one_that_is_interrupted_while_it_waits_keeps_nobody_waiting(path):
+    orders = story(path, "orders")
+    gate = duckdb_connection._gates[os.path.realpath(path)]
+    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+
+    def interrupt() -> None:
+        until(lambda: gate.waiting)
+        signal.pthread_kill(main_thread().ident, signal.SIGUSR1)
+
+    interrupting = Thread(target=interrupt)
+    try:
+        with gate.changed:
+            gate.writing = True
+        interrupting.start()
+        with pytest.raises(KeyboardInterrupt):
+            orders.destination.read("orders")
+    finally:
+        interrupting.join()
+        signal.signal(signal.SIGUSR1, before)
+        with gate.changed:
+            gate.writing = False
+            gate.changed.notify_all()
+    reading = Thread(target=orders.destination.read, args=["orders"], daemon=True)
+    reading.start()
+    reading.join(PATIENCE)
+    assert not reading.is_alive()

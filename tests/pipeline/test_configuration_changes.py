@@ -367,6 +367,21 @@ def test_two_tables_that_swap_their_names_are_told_how(replica: Replica) -> None
     assert (total(replica, table="users"), total(replica, table="orders")) == (45, 7)
 
 
+def test_a_table_takes_the_name_of_one_that_is_kept_no_longer(replica: Replica) -> None:
+    replica.rig.create_table("users", SCHEMA).load([order("u", 7)])
+    users = Replica(replica.rig, replica.folder, "users", dict(replica.settings), replica.database)
+    replica.sync()
+    users.sync()
+    keep(replica, into="users")
+    with pytest.raises(ConfigError, match="where users is") as caught:
+        replica.sync()
+    assert "`connector reset users --drop`" in caught.value.hint
+    job.open_destination(users.config()).reset("users", drop=True)
+    replica.sync()
+    assert total(replica, table="users") == 45
+    assert replica.verdict().equal
+
+
 def test_a_chain_of_names_goes_from_its_end(replica: Replica) -> None:
     replica.rig.create_table("users", SCHEMA).load([order("u", 7)])
     users = Replica(replica.rig, replica.folder, "users", dict(replica.settings), replica.database)
