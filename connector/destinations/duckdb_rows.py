@@ -8,6 +8,7 @@ from connector.core.names import DELETED, REST
 from connector.core.rows import field_of, rest_field
 from connector.core.schema import JSON
 from connector.core.state import Column
+from connector.destinations import table_columns
 from connector.destinations.duckdb_connection import Connection, run
 from connector.destinations.duckdb_schema import DUCKDB
 from connector.destinations.sql import Target, quoted
@@ -26,16 +27,23 @@ def read_rows(
 ) -> Iterator[pa.RecordBatch]:
     """Batches with a column `item.<attribute>` for each attribute, and perhaps `rest`.
 
-    What rows of an earlier generation have in retired columns is an attribute as well.
+    What rows of an earlier generation have in retired columns is an attribute as well. Where only
+    rows that are marked as deleted have something, nobody reads there what the others have.
     """
-    columns = {**columns, **{a: c for a, c in retired.items() if c.name in actual}}
+    live = _live({**retired, **columns}, actual)
+    filled = table_columns.filled(
+        retired,
+        actual,
+        lambda counts: run(connection, f"SELECT {counts} FROM {target.sql}{live}")[0],
+    )
+    columns = {**columns, **filled}
     fields = [field_of(attribute, column.type) for attribute, column in columns.items()]
     names = [column.name for column in columns.values()]
-    if has(DUCKDB, actual, columns, REST):
+    if has(DUCKDB, actual, {**retired, **columns}, REST):
         fields.append(rest_field())
         names.append(REST)
     chosen = ", ".join(f"{quoted(name)} AS c{index}" for index, name in enumerate(names))
-    relation = connection.sql(f"SELECT {chosen} FROM {target.sql}{_live(columns, actual)}")
+    relation = connection.sql(f"SELECT {chosen} FROM {target.sql}{live}")
     schema = pa.schema(fields)
     for batch in relation.to_arrow_reader(_ROWS_AT_ONCE):
         arrays = [

@@ -8,6 +8,7 @@ from connector.core.names import DELETED, REST
 from connector.core.rows import field_of, rest_field
 from connector.core.schema import JSON, Kind, Type
 from connector.core.state import Column
+from connector.destinations import table_columns
 from connector.destinations.postgres_connection import Connection
 from connector.destinations.postgres_layout import ALWAYS_FIT
 from connector.destinations.postgres_types import POSTGRES, canonical_digits
@@ -24,17 +25,24 @@ def read_rows(
 ) -> Iterator[pa.RecordBatch]:
     """Batches with a column `item.<attribute>` for each attribute, and perhaps `rest`.
 
-    What rows of an earlier generation have in retired columns is an attribute as well.
+    What rows of an earlier generation have in retired columns is an attribute as well. Where only
+    rows that are marked as deleted have something, nobody reads there what the others have.
     """
-    columns = {**columns, **{a: c for a, c in retired.items() if c.name in actual}}
+    live = _live({**retired, **columns}, actual)
+    filled = table_columns.filled(
+        retired,
+        actual,
+        lambda counts: connection.run(f"SELECT {counts} FROM {target.sql}{live}")[0],
+    )
+    columns = {**columns, **filled}
     fields = [field_of(attribute, column.type) for attribute, column in columns.items()]
     chosen = [_sent(quoted(column.name), column.type) for column in columns.values()]
-    if has(POSTGRES, actual, columns, REST):
+    if has(POSTGRES, actual, {**retired, **columns}, REST):
         fields.append(rest_field(beside=list(columns)[ALWAYS_FIT:]))
         chosen.append(_sent(quoted(REST), JSON))
     names = ", ".join(f"{value} AS c{place}" for place, value in enumerate(chosen))
     schema = pa.schema(fields)
-    for batch in connection.batches(f"SELECT {names} FROM {target.sql}{_live(columns, actual)}"):
+    for batch in connection.batches(f"SELECT {names} FROM {target.sql}{live}"):
         arrays = [
             # JSON and numbers are sent as text, which Arrow reads exactly.
             array if array.type == field.type else array.cast(_read_as(field)).cast(field.type)

@@ -89,6 +89,20 @@ def has(
     return service in map(fold, actual) and attribute_of(dialect, columns, service) is None
 
 
+def filled(
+    retired: Mapping[str, Column],
+    actual: Mapping[str, str],
+    ask: Callable[[str], Mapping[str, object]],
+) -> dict[str, Column]:
+    """Those of the retired columns that `ask` counts values in, by a list of expressions."""
+    there = {attribute: c for attribute, c in retired.items() if c.name in actual}
+    if not there:
+        return {}
+    counts = ", ".join(f"count({quoted(c.name)}) AS c{n}" for n, c in enumerate(there.values()))
+    found = ask(counts)
+    return {a: c for n, (a, c) in enumerate(there.items()) if found[f"c{n}"]}
+
+
 def attribute_of(dialect: Dialect, columns: Mapping[str, Column], name: str) -> str | None:
     """The attribute whose column has this name, as the database compares names."""
     fold = dialect.rules.fold

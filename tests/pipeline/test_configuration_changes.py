@@ -520,3 +520,16 @@ def test_a_column_that_marked_rows_still_fill_is_used_again(replica: Replica) ->
     assert columns(replica) == {"id", "n", "_deleted"}
     assert total(replica) == 36 + 60
     assert replica.verdict().equal
+
+
+def test_a_column_that_only_marked_rows_fill_is_no_difference(replica: Replica) -> None:
+    keep(replica, deletes="soft")
+    replica.sync()
+    replica.model.delete(key(0))
+    replica.sync()
+    keep(replica, deletes="soft", layout="packed")
+    refresh(replica, refused(replica, "layout is now packed and was columns"))
+    assert columns(replica) == {"id", "n", "_deleted", "_rest"}
+    assert (total(replica), packed_total(replica)) == (0, 45)
+    replica.by_hand("UPDATE orders SET n = 7 WHERE id = '3'")
+    assert replica.verdict().different.keys
