@@ -119,7 +119,7 @@ def _translated(path: Path, error: duckdb.Error) -> ConnectorError:
         return _of_the_file(path, text)
     return DestinationRefused(
         f"DuckDB refused to write {path.name} ({name}).",
-        "A constraint, a view or a changed column of the table may be in the way.",
+        "A constraint, an index, a view or a changed column of the table may be in the way.",
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from connector import job
 from connector.core.spec import Deletes, TableSpec
-from connector.errors import ConfigError, CursorMoved, Interrupted
+from connector.errors import ConfigError, CursorMoved, DestinationRefused, Interrupted
 from connector.ports import Quiet
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
 
@@ -533,3 +533,19 @@ def test_a_column_that_only_marked_rows_fill_is_no_difference(replica: Replica) 
     assert (total(replica), packed_total(replica)) == (0, 45)
     replica.by_hand("UPDATE orders SET n = 7 WHERE id = '3'")
     assert replica.verdict().different.keys
+
+
+def test_an_index_on_a_column_that_must_go_is_named_and_nothing_is_lost(replica: Replica) -> None:
+    replica.sync()
+    replica.by_hand("CREATE INDEX mine ON orders (n)")
+    keep(replica, layout="packed")
+    try:
+        replica.run().snapshot(True)
+    except DestinationRefused as refusal:
+        assert not replica.database
+        assert "an index" in refusal.hint
+        assert total(replica) == 45
+        replica.by_hand("DROP INDEX mine")
+        replica.sync()
+    assert (columns(replica), packed_total(replica)) == ({"id", "_rest"}, 45)
+    assert replica.verdict().equal
