@@ -1,7 +1,7 @@
 """Everything a run of some tables needs, tried before the first one, and nothing changed."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from connector import spool
@@ -76,7 +76,7 @@ def _clock(sources: Sequence[_Tried]) -> Need:
         return tried("clock", lambda: _compared(known[0]))
     failed = [source.needs[0] for source in sources if source.needs[0].error is not None]
     if failed:
-        return untried("clock", failed[0])
+        return replace(untried("clock", failed[0]), table=None)
     return Need("clock", "not compared: no table was asked for")
 
 

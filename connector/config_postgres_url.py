@@ -13,7 +13,7 @@ _SCHEME = re.compile(r"postgres(?:ql)?(?:\+\w+)?:", re.IGNORECASE)
 _HOST = re.compile(r"(?:\[(?P<address>[^\[\]]*)\]|(?P<name>[^\s:\[\]]*))(?::(?P<port>.*))?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PORT = re.compile("[0-9]{1,5}")
-_LAST_PORT = 65_535
+LAST_PORT = 65_535
 
 # What may stand unescaped, beside letters, digits and _.-~, so that a url that was right stays
 # as it was written.
@@ -85,8 +85,8 @@ class PostgresUrl:
         database: str | None,
     ) -> "PostgresUrl":
         """The url of what a form has fields for. `host` may be a list or the folder of a socket."""
-        if port is not None and not 1 <= port <= _LAST_PORT:
-            raise ConfigError(f"The port is not one from 1 to {_LAST_PORT}.", "Correct it.")
+        if port is not None and not 1 <= port <= LAST_PORT:
+            raise ConfigError(f"The port is not one from 1 to {LAST_PORT}.", "Correct it.")
         number = "" if port is None else str(port)
         options = []
         names = host or ""
@@ -175,10 +175,10 @@ def _host(text: str) -> tuple[str, str]:
     if not found:
         raise _unreadable("its host is no name and no address", f"{_ESCAPES} {_BRACKETS}")
     port = found["port"] or ""
-    if port and not (_PORT.fullmatch(port) and 1 <= int(port) <= _LAST_PORT):
+    if port and not (_PORT.fullmatch(port) and 1 <= int(port) <= LAST_PORT):
         # It may be a password before a forgotten @, so it is not shown.
         raise _unreadable(
-            f"what follows the colon after its host is no port from 1 to {_LAST_PORT}",
+            f"what follows the colon after its host is no port from 1 to {LAST_PORT}",
             f"{_ESCAPES} {_BRACKETS}",
         )
     if found["address"] is None:

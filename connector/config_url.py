@@ -9,11 +9,15 @@ from typing import Literal
 from pydantic import SecretStr
 
 from connector.config_path import absolute
-from connector.config_postgres_url import PostgresUrl
+from connector.config_postgres_url import LAST_PORT, PostgresUrl
 from connector.errors import ConfigError
 
 _ALLOWED = "Use duckdb:///warehouse.duckdb or postgresql://user@host:5432/database."
-_ENDPOINT = re.compile(r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d+)?/?")
+_ENDPOINT = re.compile(
+    r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(?P<port>[0-9]{1,5}))?/?",
+    re.ASCII,
+)
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 # What DuckDB, or an extension of it, would take for something else than a file here.
 _ELSEWHERE = re.compile(
     r"(?:[a-z][a-z0-9+.-]*://|(?:md|motherduck|ducklake|sqlite|mysql|postgres|postgresql"
@@ -135,9 +139,9 @@ def spool_location(text: str, folder: Path) -> str:
 def check_endpoint(url: str, *, allow_http: bool) -> None:
     """Refuses an endpoint that is no URL, or that would send data in the clear."""
     parts = _ENDPOINT.fullmatch(url)
-    if not parts:
+    if not parts or not _is_host(parts["host"]) or not _is_port(parts["port"]):
         raise ConfigError(
-            "An endpoint must be a URL of a scheme, a host and a port.",
+            "An endpoint must be a URL of a scheme, a host and a port, and nothing else.",
             "For example https://dynamodb.us-west-2.amazonaws.com or http://localhost:8000.",
         )
     if parts["scheme"] == "http" and not allow_http and not _is_loopback(parts["host"]):
@@ -145,6 +149,20 @@ def check_endpoint(url: str, *, allow_http: bool) -> None:
             "Anyone on the way can read plain http, so it is for endpoints on this machine only.",
             "Use https, or set source.allow_http to true.",
         )
+
+
+def _is_host(host: str) -> bool:
+    """Whether a host is an address, or a name that a resolver takes."""
+    if not host.startswith("["):
+        return all(map(_LABEL.fullmatch, host.removesuffix(".").split(".")))
+    try:
+        return bool(ip_address(host.strip("[]")))
+    except ValueError:
+        return False
+
+
+def _is_port(port: str | None) -> bool:
+    return port is None or 1 <= int(port) <= LAST_PORT
 
 
 def _is_loopback(host: str) -> bool:

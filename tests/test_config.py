@@ -682,6 +682,14 @@ def test_plain_http_over_a_network_must_be_allowed(url):
         "ftp://localhost",
         "http://u:canary@localhost",
         "http://localhost/?x=canary",
+        "http://localhost:99999",
+        "http://localhost:0",
+        "http://localhost:8000\n",
+        "https://dynamodb..amazonaws.com",
+        "https://-x.example.com",
+        f"https://{'x' * 64}.example.com",
+        "https://\u00fc.example.com",
+        "http://[::1::2]:8000",
     ],
 )
 def test_an_endpoint_that_is_no_url(url):

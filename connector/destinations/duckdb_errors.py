@@ -19,7 +19,7 @@ from connector.errors import (
 _HOLDER = re.compile(r"lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 _NO_ROOM = ("no space left", "disk quota exceeded", "max_temp_directory_size", "enospc")
 _NEWER = ("version number", "newer version", "storage version", "serialization version")
-_BROKEN = ("corrupt", "not a valid duckdb", "checksum")
+_BROKEN = ("corrupt", "not a valid duckdb", "checksum", "could not read enough bytes")
 _UNREACHABLE = ("cannot open", "could not read", "is a directory", "permission denied", "read-only")
 
 # What a user's own query did wrong is told before any row is read, so it names no value.

@@ -43,6 +43,9 @@ def caller(source: Source, credentials: Any = None) -> CallerIdentity:
         raise of_botocore(error, "STS") from error
     except (ResponseParserError, KeyError):
         answer = {}
+    except ValueError as error:
+        # An endpoint of STS that is no URL.
+        raise login.refusal(error) from None
     if not answer.get("Account") or not answer.get("Arn"):
         raise BadAnswer(
             "STS answered GetCallerIdentity without Account or Arn.",

@@ -35,7 +35,6 @@ _TELLING = (
 
 PREFIX = "AWS cannot be called: "
 _VARIABLES = {
-    aws.InvalidChecksumConfigError: "AWS_REQUEST_CHECKSUM_CALCULATION",
     aws.InvalidDefaultsMode: "AWS_DEFAULTS_MODE",
     aws.InvalidSTSRegionalEndpointsConfigError: "AWS_STS_REGIONAL_ENDPOINTS",
 }
@@ -51,7 +50,7 @@ def of_botocore(error: aws.BotoCoreError, whom: str = "DynamoDB") -> ConnectorEr
     if isinstance(error, _TELLING):
         return SourceRefused(
             f"{PREFIX}{sentence(error)}",
-            f"Mend {_VARIABLES.get(type(error), 'that setting')} in the environment, or its "
+            f"Mend {_variable(error)} in the environment, or its "
             "counterpart in AWS's configuration files.",
         )
     return SourceRefused(
@@ -59,6 +58,13 @@ def of_botocore(error: aws.BotoCoreError, whom: str = "DynamoDB") -> ConnectorEr
         "Check the AWS_ variables and AWS's configuration files; docs/operations.md lists the "
         "ways of logging in.",
     )
+
+
+def _variable(error: aws.BotoCoreError) -> str:
+    """What the environment calls the setting that an error is about."""
+    if isinstance(error, aws.InvalidChecksumConfigError):
+        return f"AWS_{error.kwargs['config_key'].upper()}"
+    return _VARIABLES.get(type(error), "that setting")
 
 
 def no_region() -> SourceRefused:

@@ -144,6 +144,13 @@ def test_a_missing_file_is_not_made_by_reading(path):
     assert list(path.parent.iterdir()) == []
 
 
+def test_a_file_that_was_cut_off_is_damaged(story, path):
+    story.tail(put(A))
+    path.write_bytes(path.read_bytes()[:4096])
+    with pytest.raises(DestinationRefused, match=r"is no DuckDB file, or a damaged one\."):
+        story.state()
+
+
 def test_a_new_file_is_its_owners_alone(story, path):
     assert path.stat().st_mode & 0o777 == 0o600
 

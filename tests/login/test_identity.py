@@ -5,7 +5,7 @@ from botocore.credentials import Credentials
 
 from connector.config import Source
 from connector.dynamodb.identity import CallerIdentity, caller
-from connector.errors import ConnectorError, SourceRefused, Throttled, Unreachable
+from connector.errors import ConfigError, ConnectorError, SourceRefused, Throttled, Unreachable
 from tests.rigs.logins import ACCOUNT, Logins
 
 from .account import OUTER_ROLE, SECRET, STATIC
@@ -61,3 +61,12 @@ def test_an_answer_without_an_account_is_a_bad_one(logins: Logins) -> None:
     with pytest.raises(ConnectorError) as caught:
         caller(SOURCE)
     assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "http://localhost:99999", "http://[::1"])
+def test_an_endpoint_of_sts_that_is_no_url_is_named(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", url)
+    with pytest.raises(ConfigError, match="AWS_ENDPOINT_URL_STS: An endpoint must be a URL"):
+        caller(SOURCE)

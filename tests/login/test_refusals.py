@@ -218,7 +218,7 @@ CASES = {
         ("[profile reader]",), config("[reader]\nregion = us-west-2\n")
     ),
     "a profile without credentials": Case(
-        ("AWS_PROFILE: the profile reader gives no credentials",),
+        ("AWS_PROFILE: the profile reader gives no credentials", "or name another profile"),
         config("[profile reader]\nregion = us-west-2\n"),
     ),
     "a byte order mark": Case(
@@ -633,7 +633,14 @@ CASES = {
             "AWS_ENDPOINT_URL_DYNAMODB_STREAMS",
             "CONNECTOR_SOURCE__ENDPOINT_URL",
         )
-        for url in ("localhost:8000", "http//localhost", "http://localhost:x")
+        for url in (
+            "localhost:8000",
+            "http//localhost",
+            "http://localhost:x",
+            "http://localhost:99999",
+            "http://\u00fc.localhost",
+            f"http://{'x' * 64}.localhost",
+        )
         if not name.startswith("CONNECTOR")
     },
     "source.endpoint_url": Case(
@@ -705,6 +712,10 @@ CASES = {
         for value in ("http://proxy:port", "socks5://127.0.0.1:1", "http://[::1", "http://")
     },
     "AWS_DEFAULTS_MODE": Case(("fast", "AWS_DEFAULTS_MODE"), keys, {"AWS_DEFAULTS_MODE": "fast"}),
+    **{
+        name: Case((name,), keys, {name: "maybe"})
+        for name in ("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION")
+    },
     "AWS_ACCOUNT_ID_ENDPOINT_MODE": Case(
         ("account_id_endpoint_mode",), keys, {"AWS_ACCOUNT_ID_ENDPOINT_MODE": "maybe"}
     ),

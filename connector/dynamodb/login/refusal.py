@@ -13,6 +13,9 @@ from connector.dynamodb.login.ways import Way
 from connector.dynamodb.refusals import NETWORK, PREFIX, causes, of_botocore
 from connector.errors import BadAnswer, ConfigError, ConnectorError, SourceRefused
 
+_NO_URL = ("Invalid endpoint", "Invalid IPv6 URL")
+"""How botocore, and Python's parser of URLs, object to an endpoint."""
+
 
 def refusal(way: Way, error: Exception) -> ConnectorError:
     """The project's error for one of botocore's, or of what botocore reads and runs."""
@@ -53,7 +56,7 @@ def _of_setting(way: Way, error: Exception) -> ConnectorError | None:
         return way.files.garbled(error)
     if isinstance(error, aws.ProfileNotFound):
         return way.files.no_profile(way.session.available_profiles)
-    if isinstance(error, ValueError) and str(error).startswith("Invalid endpoint"):
+    if isinstance(error, ValueError) and str(error).startswith(_NO_URL):
         try:
             check_endpoints(way.session, LOGIN_SERVICES, allow_http=True)
         except ConfigError as problem:

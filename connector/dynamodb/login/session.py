@@ -108,19 +108,23 @@ def _found(source: Source, session: Any, way: partial[Way]) -> Renewed:
 
 
 def _nothing(source: Source, files: AwsFiles) -> SourceRefused:
+    hint = (
+        "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine, the "
+        "task or the pod a role."
+    )
     if source.role_arn:
         problem = "source.role_arn needs credentials to assume the role with, and there are none."
     elif files.profile:
         problem = f"{files.asked_by}: the profile {files.profile} gives no credentials."
+        hint = (
+            "Give it keys, a complete sso_session, a credential_process, or a role_arn with its "
+            "source_profile, or name another profile."
+        )
     elif os.environ.get("AWS_SECRET_ACCESS_KEY"):
         problem = "AWS_SECRET_ACCESS_KEY is set, but AWS_ACCESS_KEY_ID is not."
     else:
         problem = "AWS cannot be called: there are no credentials."
-    return SourceRefused(
-        problem,
-        "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine, the "
-        f"task or the pod a role.{files.notes()}",
-    )
+    return SourceRefused(problem, hint + files.notes())
 
 
 def _rule(session: Any, source: Source) -> None:
