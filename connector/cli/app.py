@@ -1,7 +1,7 @@
 """The command line's root: which verbs there are, and how the process ends."""
 
 import os
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -10,7 +10,7 @@ from connector.cli import streams
 from connector.cli.check import check
 from connector.cli.completion import rejoin
 from connector.cli.demo import demo
-from connector.cli.leaving import report
+from connector.cli.leaving import misused, report
 from connector.cli.query import query
 from connector.cli.reset import reset
 from connector.cli.snapshot import snapshot
@@ -18,6 +18,7 @@ from connector.cli.status import status
 from connector.cli.sync import sync
 from connector.cli.tail import tail
 from connector.cli.verify import verify
+from connector.errors import Interrupted
 
 app = typer.Typer(
     name="connector",
@@ -26,6 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+_MISUSED = cast(type[typer.BadParameter], typer.BadParameter.__base__)
+"""Whatever is wrong with a command line; Typer has no public name for it."""
 
 
 def _version(value: bool) -> None:
@@ -53,10 +57,13 @@ def main() -> None:
     streams.secure()
     rejoin(os.environ)
     try:
-        app()
-        code = 0
+        code = app(standalone_mode=False) or 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(bool(end.code))
+    except _MISUSED as error:
+        code = misused(error)
+    except typer.Abort:
+        code = Interrupted.exit_code
     except Exception as error:
         # Typer's own, such as a home in which completion cannot be installed.
         code = report(error)

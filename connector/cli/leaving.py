@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -24,6 +25,8 @@ _LATER = frozenset(
     (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO)
 )
 """What the system may refuse now and allow later."""
+_ONE_TOO_MANY = re.compile(r"Got unexpected extra argument(?:s|\(s\))? \((.*)\)")
+_COMMENT = "No such option: -- "
 _INTACT = "What was committed before is intact: run the same command again"
 
 
@@ -55,6 +58,22 @@ def report(error: Exception) -> int:
     )
     _say(f"Hint: {_INTACT}; if it stays, please report this line.")
     return _UNEXPECTED
+
+
+def misused(error: typer.BadParameter) -> int:
+    """Says what is wrong with the command line itself, and returns its exit code."""
+    text = " ".join(error.format_message().split()).rstrip(".")
+    command = f"`{error.ctx.command_path if error.ctx else 'connector'} --help`"
+    hint = f"{command} shows what there is."
+    if not text:
+        # Without any word, the help is printed already.
+        return error.exit_code
+    if more := _ONE_TOO_MANY.fullmatch(text):
+        text = f"There is more on the command line than the command takes: {more[1]}"
+    elif text.startswith(_COMMENT):
+        text = "A statement on the command line that begins with -- is taken for an option"
+        hint = 'Write `connector query -- "-- …"`, or `connector query --file FILE`.'
+    return _said(ConfigError(f"{text}.", hint)).exit_code
 
 
 def _said(error: ConnectorError) -> typer.Exit:

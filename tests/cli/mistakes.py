@@ -178,3 +178,23 @@ MISTAKES = {
         failing(faults.wrong_body(b"null"), "DescribeStream"),
     ),
 }
+
+LINES = {
+    "no such command": (("snyc", ORDERS), "No such command"),
+    "no such option": (("sync", ORDERS, "--jbos", "2"), "--jbos"),
+    "an option without its value": (("sync", "--to"), "--to"),
+    "a value for a switch": (("snapshot", ORDERS, "--yes=1"), "--yes"),
+    "another value than there is": (("status", "-o", "xml"), "xml"),
+    "no number": (("sync", ORDERS, "--jobs", "many"), "--jobs"),
+    "a number out of range": (("verify", ORDERS, "--segments", "0"), "--segments"),
+    "a table for all": (
+        ("status", ORDERS),
+        f"more on the command line than the command takes: {ORDERS}",
+    ),
+    "two statements": (("query", "SELECT 1", "SELECT 2"), "SELECT 2"),
+    "no table": (("reset",), "table"),
+    "no duration": (("tail", ORDERS, "--for", "soon"), "soon"),
+    "two ends": (("tail", ORDERS, "--for", "1s", "--follow"), "exclude each other"),
+    "a comment first": (("query", "-- all of them\nSELECT 1"), "begins with --"),
+}
+"""Command lines that no command takes, and what the program must say of each."""

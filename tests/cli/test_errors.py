@@ -6,7 +6,7 @@ import pytest
 from tests.pipeline.replica import ORDERS
 from tests.rigs.scripted import ScriptedDynamoDB
 
-from .mistakes import MISTAKES, SOON, Mistake, Preparation, held, newer_state, no_duckdb
+from .mistakes import LINES, MISTAKES, SOON, Mistake, Preparation, held, newer_state, no_duckdb
 from .program import (
     COMMAND,
     Program,
@@ -28,6 +28,23 @@ def test_a_mistake_is_one_sentence_and_changes_nothing(
         done = program(*mistake.arguments, *program.to)
         assert fingerprints(program.folder) == before
     assert_one_sentence(done, mistake.code, mistake.says)
+
+
+@pytest.mark.parametrize(("arguments", "says"), LINES.values(), ids=LINES)
+def test_a_wrong_command_line_is_one_sentence(
+    program: Program, arguments: tuple[str, ...], says: str
+) -> None:
+    done = program(*arguments)
+    assert_one_sentence(done, 2, says)
+    assert "unexpected" not in done.stderr
+    assert fingerprints(program.folder) == {}
+
+
+def test_a_command_line_without_a_command_shows_those_there_are(program: Program) -> None:
+    done = program()
+    assert done.code == 2
+    assert "sync" in done.stdout
+    assert "Error" not in done.stderr
 
 
 @pytest.mark.parametrize("prepare", [held, no_duckdb, newer_state])
