@@ -51,22 +51,27 @@ for verb in (sync, snapshot, tail, status, check, verify, query, reset, demo):
     app.command()(verb)
 
 
+def run(arguments: list[str] | None = None) -> int:
+    """Runs a command line, by default that of this process; its exit code."""
+    try:
+        return app(arguments, standalone_mode=False) or 0
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
+    except _MISUSED as error:
+        return misused(error)
+    except typer.Abort:
+        return Interrupted.exit_code
+    except Exception as error:
+        # Typer's own, such as a home in which completion cannot be installed.
+        return report(error)
+
+
 def main() -> None:
     """Runs the command line and ends the process."""
     # Before any file is opened, which could take the place of a stream that was closed.
     streams.secure()
     rejoin(os.environ)
-    try:
-        code = app(standalone_mode=False) or 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(bool(end.code))
-    except _MISUSED as error:
-        code = misused(error)
-    except typer.Abort:
-        code = Interrupted.exit_code
-    except Exception as error:
-        # Typer's own, such as a home in which completion cannot be installed.
-        code = report(error)
+    code = run()
     # Everything is committed and closed by now. To take the interpreter apart, piece by piece,
     # would only let a shell or a scheduler wait for another fifth of a second.
     os._exit(streams.ended(code))

@@ -1,12 +1,13 @@
 """The real program in a process of its own."""
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -79,6 +80,14 @@ class Program:
             return ended(self.start(*arguments, command=command))
         waiting = ready("tests.cli.ready_program", "from connector.cli.app import main; main()")
         return waiting.run(arguments, self.folder, self.variables(), PATIENCE)
+
+    def each(self, *lines: Sequence[str]) -> list[Done]:
+        """Runs of one process, one after the other: for what ends before it has begun."""
+        waiting = ready("tests.cli.one_process", "tests.cli.one_process.main()")
+        text = json.dumps([list(line) for line in lines])
+        ran = waiting.run([text], self.folder, self.variables(), PATIENCE)
+        assert ran.code == 0, ran.stderr
+        return [Done(*ended) for ended in json.loads(ran.stdout)]
 
     def with_(self, **variables: str) -> "Program":
         """The same program with other variables; an empty value takes one away."""

@@ -1,16 +1,20 @@
 """Unexpected is a word for bugs: no command says it of what the tests get wrong on purpose."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
 from tests.pipeline.replica import ORDERS
+from tests.rigs.ready import Done
 from tests.rigs.scripted import ScriptedDynamoDB
 from tests.test_config import WRONG, WRONG_VARIABLES
 
-from .mistakes import MISTAKES, Mistake
+from .mistakes import MISTAKES, SOON, Mistake
 from .program import Program
+from .test_aws_errors import ANSWERS, Answer
+from .test_surroundings import ODD_FILES
 
 # What its tests share is made once, by one process.
 pytestmark = pytest.mark.xdist_group("cli_unexpected")
@@ -19,11 +23,13 @@ COMMANDS: dict[str, Callable[[str], tuple[str, ...]]] = {
     "sync": lambda table: ("sync", table),
     "sync of two": lambda table: ("sync", ORDERS, "others"),
     "sync as JSON": lambda table: ("sync", table, "-o", "json"),
+    "sync of two as JSON": lambda table: ("sync", table, "others", "-o", "json"),
     "snapshot": lambda table: ("snapshot", table),
     "full refresh": lambda table: ("snapshot", table, "--full-refresh", "--yes"),
     "tail": lambda table: ("tail", table, "--for", "100ms"),
     "status": lambda table: ("status",),
     "check": lambda table: ("check", table),
+    "check as JSON": lambda table: ("check", table, "-o", "json"),
     "verify": lambda table: ("verify", table),
     "query": lambda table: ("query", "SELECT * FROM _connector.tables"),
     "reset": lambda table: ("reset", table, "--yes"),
@@ -37,13 +43,30 @@ def table_of(mistake: Mistake) -> str:
 
 def assert_foreseen(program: Program, *arguments: str) -> None:
     """The command ends in a way that the documentation lists, and says what is wrong."""
-    done = program(*arguments)
+    assert_well_ended(program(*arguments), arguments)
+
+
+def assert_every_command_foresees(
+    program: Program, *to: str, commands: Iterable[str] = COMMANDS
+) -> str:
+    """Every command ends so; all that they said."""
+    lines = [(*COMMANDS[name](ORDERS), *(to or program.to)) for name in commands]
+    ended = program.each(*lines)
+    for done, line in zip(ended, lines, strict=True):
+        assert_well_ended(done, line)
+    return "".join(done.stdout + done.stderr for done in ended)
+
+
+def assert_well_ended(done: Done, arguments: tuple[str, ...]) -> None:
+    """The code is one of those that are documented, and what is printed says what is wrong."""
     said = done.stdout + done.stderr
     assert done.code in (0, 2, 3, 4), (arguments, said)
     assert "unexpected" not in said.lower(), (arguments, said)
     assert "Traceback" not in said, (arguments, said)
     if done.code:
         assert "Error: " in done.stderr, (arguments, said)
+    if "json" in arguments and done.stdout:
+        json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
@@ -72,10 +95,34 @@ def test_no_command_is_surprised_by_a_wrong_file_or_variable(
         assert_foreseen(program.with_(**{variable: value}), *COMMANDS[command](ORDERS), *program.to)
 
 
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_no_command_is_surprised_by_what_aws_answers(
+    synced: Program, rig: ScriptedDynamoDB, answer: Answer
+) -> None:
+    rig.faults.add(answer.effect, on=answer.on, times=10_000)
+    assert_every_command_foresees(synced.with_(**SOON))
+
+
+@pytest.mark.parametrize(("name", "make", "says"), ODD_FILES.values(), ids=ODD_FILES)
+def test_no_command_is_surprised_by_a_path(
+    program: Program, name: str, make: Callable[[Path], object], says: str
+) -> None:
+    make(program.folder / name)
+    assert says in assert_every_command_foresees(program, "--to", f"duckdb:///{name}")
+
+
+@pytest.mark.parametrize("name", ODD_FILES)
+def test_no_command_is_surprised_by_a_configuration_that_is_no_file(
+    program: Program, name: str
+) -> None:
+    path, make, _ = ODD_FILES[name]
+    make(program.folder / path)
+    assert_every_command_foresees(program, *program.to, "--config", path)
+
+
 def test_a_file_for_postgres_is_no_surprise_without_a_server(program: Program) -> None:
     for url in ("postgresql://nobody@127.0.0.1:1/none", "postgresql:///none?host=/nowhere"):
-        for command in COMMANDS.values():
-            assert_foreseen(program, *command(ORDERS), "--to", url)
+        assert_every_command_foresees(program, "--to", url)
 
 
 def test_there_is_a_state_to_be_wrong_about(begun: Program, tmp_path: Path) -> None:
