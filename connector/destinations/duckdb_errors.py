@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 
+from connector.destinations.answers import NO_PARAMETERS, UNFIT_VALUE
 from connector.errors import (
     ConfigError,
     ConnectorError,
@@ -74,9 +75,12 @@ def query_errors() -> Iterator[None]:
                 "The query writes, and a query can only read.",
                 "Change the items at the source; the table follows.",
             ) from error
+        if "Values were not provided" in str(error):
+            raise ConfigError(*NO_PARAMETERS) from error
+        hint = "A query can only read, and only what is in the destination."
         raise ConfigError(
             f"The query failed ({type(error).__name__}).",
-            "A query can only read, and only what is in the destination.",
+            UNFIT_VALUE if isinstance(error, duckdb.DataError) else hint,
         ) from error
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from adbc_driver_manager import Error
 
+from connector.destinations.answers import NO_PARAMETERS, UNFIT_VALUE
 from connector.errors import (
     Busy,
     ConfigError,
@@ -184,10 +185,7 @@ def of_the_query(server: str, error: Error) -> ConnectorError:
     """Our error for a user's own query."""
     state = error.sqlstate or ""
     if state == "08P01":
-        return ConfigError(
-            "The query cannot be answered: it has parameters, and there are none.",
-            "Write the values themselves.",
-        )
+        return ConfigError(*NO_PARAMETERS)
     if not state or state.startswith(("08", "53", "57P", "40", "55")):
         return translated(server, error)
     if state == "25006":
@@ -203,7 +201,7 @@ def of_the_query(server: str, error: Error) -> ConnectorError:
         )
     return ConfigError(
         f"The query failed. (SQLSTATE {state})",
-        "A query can only read what the role may read.",
+        UNFIT_VALUE if state.startswith("22") else "A query can only read what the role may read.",
     )
 
 

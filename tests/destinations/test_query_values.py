@@ -300,6 +300,22 @@ def test_what_does_not_read_is_refused_though_its_columns_would_be_cast(
     assert server.query("SELECT count(*) AS n FROM t").to_pylist() == [{"n": 9}]
 
 
+def test_parameters_are_refused(destination: Destination) -> None:
+    with pytest.raises(ConfigError, match="it has parameters, and there are none"):
+        destination.query("SELECT $1::int")
+
+
+@pytest.mark.parametrize("sql", ["SELECT 'canary'::int AS n", "SELECT 4711000::smallint AS n"])
+def test_a_value_that_does_not_fit_is_blamed_and_not_shown(
+    destination: Destination, sql: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        destination.query(sql)
+    assert "A value does not fit" in caught.value.hint
+    assert "canary" not in str(caught.value)
+    assert "4711" not in str(caught.value)
+
+
 def test_no_rows_still_show_their_columns(
     destination: Destination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
