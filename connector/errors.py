@@ -1,5 +1,9 @@
 """Every error a user can meet: what happened, what to do, and which exit code says so."""
 
+import errno
+import os
+import traceback
+
 
 class ConnectorError(Exception):
     """An error with a hint. `exit_code` is what the command line leaves with."""
@@ -155,3 +159,41 @@ class Interrupted(ConnectorError):
     """The user or the scheduler asked the run to end; the last batch is committed."""
 
     exit_code = 130
+
+
+_LATER = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO)
+)
+"""What the system may refuse now and allow later."""
+_INTACT = "What was committed before is intact: run the same command again"
+
+
+def uncaught(error: Exception) -> ConnectorError:
+    """The error for what nothing has caught: this machine's refusal, or else a bug."""
+    if known := _of_the_system(error):
+        return known
+    # The message of an unknown error may quote an item, so only its kind and place are shown.
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return ConnectorError(
+        f"unexpected {type(error).__name__} in {place.name} ({place.filename}:{place.lineno}).",
+        f"{_INTACT}; if it stays, please report this line.",
+    )
+
+
+def _of_the_system(error: Exception) -> ConnectorError | None:
+    """What this machine refused, wherever that was; None where the program is to blame."""
+    if isinstance(error, MemoryError):
+        return Transient("There is not enough memory.", f"{_INTACT} once there is more.")
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    # Only a file is named by a text; what else an error of the system holds may come from data.
+    named = isinstance(error.filename, str | os.PathLike)
+    what = f"{os.fspath(error.filename)}: " if named else ""
+    if error.errno in _LATER:
+        return Transient(f"The system refused it: {what}{error.strerror}.", f"{_INTACT} later.")
+    if named:
+        return ConfigError(
+            f"{os.fspath(error.filename)} cannot be used: {error.strerror}.",
+            "Check its path and its permissions.",
+        )
+    return None

@@ -1,13 +1,11 @@
 """How a run begins and ends: logging, signals, and the exit code of every error."""
 
-import errno
 import logging
 import os
 import re
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -15,19 +13,13 @@ from types import FrameType
 import typer
 
 from connector.cli.visible import visible
-from connector.errors import ConfigError, ConnectorError, Interrupted, Transient
+from connector.errors import ConfigError, ConnectorError, Interrupted, uncaught
 
 LEAVE_SECONDS = 27.0
 """A scheduler kills what has not left 30 seconds after it was asked to."""
 
-_UNEXPECTED = 1
-_LATER = frozenset(
-    (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO)
-)
-"""What the system may refuse now and allow later."""
 _ONE_TOO_MANY = re.compile(r"Got unexpected extra argument(?:s|\(s\))? \((.*)\)")
 _COMMENT = "No such option: -- "
-_INTACT = "What was committed before is intact: run the same command again"
 
 
 @contextmanager
@@ -48,16 +40,7 @@ def leave_with(quiet: bool = False) -> Iterator[None]:
 
 def report(error: Exception) -> int:
     """Says what nobody has caught, and returns its exit code."""
-    if known := _of_the_system(error):
-        return _said(known).exit_code
-    # The message of an unknown error may quote an item, so only its kind and place are shown.
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    _say(
-        f"Error: unexpected {type(error).__name__} in {place.name} "
-        f"({place.filename}:{place.lineno})."
-    )
-    _say(f"Hint: {_INTACT}; if it stays, please report this line.")
-    return _UNEXPECTED
+    return _said(uncaught(error)).exit_code
 
 
 def misused(error: typer.BadParameter) -> int:
@@ -86,25 +69,6 @@ def _said(error: ConnectorError) -> typer.Exit:
 def _say(text: str) -> None:
     """One line: names from data and from the command line are in it."""
     print(visible(text), file=sys.stderr)
-
-
-def _of_the_system(error: Exception) -> ConnectorError | None:
-    """What this machine refused, wherever that was; None where the program is to blame."""
-    if isinstance(error, MemoryError):
-        return Transient("There is not enough memory.", f"{_INTACT} once there is more.")
-    if not isinstance(error, OSError) or error.errno is None:
-        return None
-    # Only a file is named by a text; what else an error of the system holds may come from data.
-    named = isinstance(error.filename, str | os.PathLike)
-    what = f"{os.fspath(error.filename)}: " if named else ""
-    if error.errno in _LATER:
-        return Transient(f"The system refused it: {what}{error.strerror}.", f"{_INTACT} later.")
-    if named:
-        return ConfigError(
-            f"{os.fspath(error.filename)} cannot be used: {error.strerror}.",
-            "Check its path and its permissions.",
-        )
-    return None
 
 
 class _ToStderr(logging.Handler):

@@ -2,7 +2,6 @@
 
 import copy
 import logging
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from enum import StrEnum
 from threading import Lock
 from typing import Generic, TypeVar
 
-from connector.errors import ConnectorError, Interrupted, Transient
+from connector.errors import ConnectorError, Interrupted, Transient, uncaught
 
 log = logging.getLogger("connector.tables")
 
@@ -204,9 +203,4 @@ def told(error: Exception) -> ConnectorError:
     """The error in our own words, and without the frames that it came through."""
     if isinstance(error, ConnectorError):
         return copy.copy(error)
-    # The message of an unknown error may quote an item, so only its kind and place are shown.
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return ConnectorError(
-        f"unexpected {type(error).__name__} in {place.name} ({place.filename}:{place.lineno}).",
-        "Run the same command again; if it stays, please report this line.",
-    )
+    return uncaught(error)

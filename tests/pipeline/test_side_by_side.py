@@ -1,11 +1,13 @@
 """Several tables of one process in one file: they wait for each other and never collide."""
 
+import errno
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
 from connector import config as configuration
 from connector.job import open_destination, open_run
+from connector.pipeline.side_by_side import told
 from tests.rigs.scripted import ScriptedDynamoDB
 
 from .replica import PACE, SCHEMA, Replica, order
@@ -52,3 +54,12 @@ def test_tables_are_synced_at_the_same_time_into_one_file(
 
     with ThreadPoolExecutor(len(NAMES)) as threads:
         assert list(threads.map(sync, NAMES)) == [20] * len(NAMES)
+
+
+def test_what_the_system_refuses_one_of_several_is_no_bug() -> None:
+    full = told(OSError(errno.ENOSPC, "No space left on device", "/spool/x"))
+    assert (full.exit_code, full.message) == (
+        4,
+        "The system refused it: /spool/x: No space left on device.",
+    )
+    assert told(PermissionError(errno.EACCES, "Permission denied", "/x")).exit_code == 2
