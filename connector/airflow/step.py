@@ -2,7 +2,6 @@
 
 import os
 import threading
-import traceback
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from connector.airflow.connections import Access, open_access
 from connector.airflow.reported import reported
-from connector.errors import ConnectorError, Interrupted
+from connector.errors import ConnectorError, Interrupted, uncaught
 from connector.progress import Logged, Tally
 
 if TYPE_CHECKING:
@@ -102,8 +101,4 @@ def airflow_errors() -> Iterator[None]:
     except AirflowException:
         raise
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        raise AirflowException(
-            f"Unexpected {type(error).__name__} in {place.name} ({place.filename}:{place.lineno}). "
-            "What is committed stays, and the next try goes on from there."
-        ) from None
+        raise reported(uncaught(error)) from None

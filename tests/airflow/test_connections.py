@@ -1,5 +1,6 @@
 """Airflow connections as sources and destinations."""
 
+import errno
 import json
 import logging
 from pathlib import Path
@@ -203,3 +204,21 @@ def test_an_error_becomes_airflows_own_without_its_cause(error, fails_at_once):
     assert raised.value.__suppress_context__
     assert SECRET not in str(raised.value)
     assert not isinstance(error, Fatal) or "Do this." in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "fails_at_once"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "/spool"), True),
+        (OSError(errno.ENOSPC, "No space left on device", "/spool"), False),
+    ],
+)
+def test_what_a_workers_system_refuses_is_no_bug(error, fails_at_once):
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+    from connector.airflow.step import airflow_errors
+
+    with pytest.raises(AirflowException, match="/spool") as raised, airflow_errors():
+        raise error
+    assert isinstance(raised.value, AirflowFailException) is fails_at_once
+    assert "nexpected" not in str(raised.value)
