@@ -1,15 +1,13 @@
 """A DuckDB file, opened for one operation at a time so that other processes get in between."""
 
-import logging
 import os
 import random
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Condition, Lock, Timer, get_ident
 from typing import Any
 
 import duckdb
@@ -22,124 +20,18 @@ from connector.destinations.duckdb_errors import (
     is_locked,
     state_errors,
 )
+from connector.destinations.duckdb_gate import GAP_SECONDS, KEPT_SECONDS, Gate
 from connector.destinations.state_tables import names_times
-from connector.errors import Busy, DestinationRefused
+from connector.errors import DestinationRefused
 from connector.waits import Waits
 
 # Long enough to cost nothing, short enough to get in between two commits of a tail.
 _POLL_SECONDS = (0.02, 0.2)
-_LOOK_SECONDS = 1.0
-"""How often a table that waits for its turn looks whether the wait has become long."""
-_KEPT_SECONDS = 2.0
-"""How long commits that follow each other may share a connection."""
-_GAP_SECONDS = 0.25
-"""How long the file is free after that; longer than the longest wait between two looks at it."""
 
 Connection = duckdb.DuckDBPyConnection
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """A connection that is open since a moment of `time.monotonic`, and what will close it."""
-
-    file: "DuckDBFile"
-    connection: Connection
-    since: float
-    timer: Timer
-
-
-@dataclass
-class _Gate:
-    """Lets many readers or one writer of this process at a file, in the order they came.
-
-    DuckDB refuses a second connection of one process where only one of the two is read-only.
-    Nobody here gives up on the others: a load may take longer than any commit should wait for
-    another process.
-    """
-
-    readers: list[int] = field(default_factory=list)
-    """The threads that read."""
-    writing: bool = False
-    waiting: list[object] = field(default_factory=list)
-    changed: Condition = field(default_factory=Condition)
-    setting_up: Lock = field(default_factory=Lock)
-    """Readers share what they open: the first sets it up before another can see it."""
-    kept: _Kept | None = None
-    """What the last writer left open for the next one."""
-    closed_at: float = -_GAP_SECONDS
-    """When a connection was closed that had been kept."""
-    held_since: float | None = None
-    """Since when another process has been found to hold the file."""
-
-    @contextmanager
-    def passed(self, read_only: bool, file: "DuckDBFile") -> Iterator[None]:
-        """Holds the gate. Raises Busy where the caller itself still reads and now would write."""
-        me = get_ident()
-        with self.changed:
-            if me in self.readers and not read_only:
-                raise Busy("The rows of this DuckDB file are still being read.")
-            if me not in self.readers:
-                self._await_turn(read_only, file)
-            if read_only:
-                self.readers.append(me)
-            self.writing = not read_only
-            # The next one may read as well.
-            self.changed.notify_all()
-        try:
-            yield
-        finally:
-            with self.changed:
-                if read_only:
-                    self.readers.remove(me)
-                self.writing = False
-                self.changed.notify_all()
-
-    def _await_turn(self, read_only: bool, file: "DuckDBFile") -> None:
-        turn = object()
-        self.waiting.append(turn)
-        wait = file.waits.begin(logging.INFO)
-        try:
-            while not self.changed.wait_for(
-                lambda: (
-                    self.waiting[0] is turn and not self.writing and (read_only or not self.readers)
-                ),
-                _LOOK_SECONDS,
-            ):
-                wait.goes_on(
-                    f"its turn at {file.path.name}, which other tables of this run are using"
-                )
-        finally:
-            # One that is interrupted while it waits must not keep its place before the others.
-            self.waiting.remove(turn)
-            self.changed.notify_all()
-
-    def take(self) -> _Kept | None:
-        """What was left open, which is the caller's now."""
-        with self.changed:
-            kept, self.kept = self.kept, None
-        if kept is not None:
-            kept.timer.cancel()
-        return kept
-
-    def keep(self, file: "DuckDBFile", connection: Connection, since: float) -> None:
-        """Leaves a connection open for the next writer of this process, if it is not open long."""
-        timer = Timer(max(0.0, since + _KEPT_SECONDS - time.monotonic()), self.let_go)
-        with self.changed:
-            self.kept = _Kept(file, connection, since, timer)
-        timer.start()
-
-    def let_go(self) -> None:
-        """Closes what was left open, before anybody else can open the file."""
-        with self.changed:
-            kept = self.take()
-            if kept is not None:
-                # What was committed is safe, and who opens the file next hears what is wrong.
-                with suppress(duckdb.Error):
-                    kept.connection.close()
-                self.closed_at = time.monotonic()
-
-
-_gates: dict[str, _Gate] = {}
+_gates: dict[str, Gate] = {}
 
 
 @dataclass(frozen=True)
@@ -190,7 +82,7 @@ class DuckDBFile:
                 f"The folder {self.path.parent} does not exist.",
                 "Create it, or choose another path for the DuckDB file.",
             )
-        gate = _gates.setdefault(os.path.realpath(self.path), _Gate())
+        gate = _gates.setdefault(os.path.realpath(self.path), Gate())
         asked = time.monotonic()
         with gate.passed(read_only, self), duckdb_errors(self.path):
             kept = self._kept(gate, read_only)
@@ -200,7 +92,7 @@ class DuckDBFile:
             except BaseException:
                 connection.close()
                 raise
-            if keep and time.monotonic() < since + _KEPT_SECONDS:
+            if keep and time.monotonic() < since + KEPT_SECONDS:
                 gate.keep(self, connection, since)
             else:
                 connection.close()
@@ -212,7 +104,7 @@ class DuckDBFile:
         if gate is not None:
             gate.let_go()
 
-    def _kept(self, gate: _Gate, read_only: bool) -> tuple[float, Connection] | None:
+    def _kept(self, gate: Gate, read_only: bool) -> tuple[float, Connection] | None:
         """What the last writer left open, if it can be used; else it is closed."""
         kept = gate.take()
         if kept is None:
@@ -222,10 +114,10 @@ class DuckDBFile:
         kept.connection.close()
         return None
 
-    def _connect(self, read_only: bool, gate: _Gate, asked: float) -> Connection:
+    def _connect(self, read_only: bool, gate: Gate, asked: float) -> Connection:
         if not read_only:
             # Others may have waited for long, and look only now and then.
-            time.sleep(max(0.0, gate.closed_at + _GAP_SECONDS - time.monotonic()))
+            time.sleep(max(0.0, gate.closed_at + GAP_SECONDS - time.monotonic()))
         wait = self.waits.begin()
         while True:
             try:
