@@ -30,7 +30,8 @@ def leave(outcomes: Sequence[Outcome[Any]], cut_short: bool = False) -> None:
         errors.append(("", Interrupted("The run was asked to end.")))
     for (kind, message, hint), tables in _grouped(errors).items():
         about = "" if kind == "Interrupted" else f"{listed(tables)}: "
-        typer.echo(f"{kind}: {about}{message}", err=True)
+        # Some errors begin with their table, as they would say of a table that is alone.
+        typer.echo(f"{kind}: {about}{message.removeprefix(about)}", err=True)
         if hint:
             typer.echo(f"Hint: {hint}", err=True)
     if code := gravest(error.exit_code for _, error in errors):
