@@ -85,7 +85,8 @@ def test_the_configuration_asks_for_the_version(path):
         environment={"CONNECTOR_DESTINATION__STORAGE_VERSION": "v1.2.2"},
     )
     story = Story(job.open_destination(config, "orders"))
-    assert "DuckDB" in story.destination.check()
+    opened, *_ = story.destination.check(())
+    assert opened.error is None and "DuckDB" in opened.detail
     story.plan()
     story.tail(put(A))
     assert number_of(path) == READABLE["1.2"]
@@ -113,7 +114,13 @@ def test_a_file_of_a_newer_format_is_refused_untouched(path):
     wanted = asked(path, "1.4")
     wanted.plan_id, wanted.generation, wanted.cursor = "plan-1", 1, story.state().cursors[SHARD]
     wanted.sequence = story.sequence
-    for use in (lambda: wanted.tail(put(B)), wanted.destination.check):
+
+    def check() -> None:
+        opened, *_ = wanted.destination.check(())
+        assert opened.error is not None
+        raise opened.error
+
+    for use in (lambda: wanted.tail(put(B)), check):
         with pytest.raises(DestinationRefused, match=r"format of DuckDB 2\.0.* 1\.4 cannot") as no:
             use()
         assert "Versions of DuckDB" in no.value.hint
