@@ -291,11 +291,13 @@ PREPARE = {
 }
 
 
-@pytest.mark.parametrize("shell", PREPARE)
+# Every machine has a bash; CI has all of them.
+INSTALLED = list(PREPARE) if os.environ.get("CI") else [*filter(shutil.which, PREPARE)]
+
+
+@pytest.mark.parametrize("shell", INSTALLED)
 def test_a_real_shell_completes(shell, folder):
     command, before = PREPARE[shell]
-    if not shutil.which(shell):
-        pytest.skip(f"no {shell} here")
     load = {"fish": "connector --show-completion | source"}
     shown = load.get(shell, 'eval "$(connector --show-completion)"')
     terminal = Terminal(command.split(), folder)
