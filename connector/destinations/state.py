@@ -45,7 +45,9 @@ class State:
                 f"The state here has version {version}; this program knows {STATE_VERSION}.",
                 "Use the newer connector that wrote it. Nothing was changed.",
             )
-        if missing := sorted(t.names_of(version) - names):
+        needed = t.names_of(version)
+        # Another run may have migrated the state between the two looks: then it is complete now.
+        if not needed <= names and (missing := sorted(needed - self._schema.listed())):
             raise unreadable(f"it lacks {', '.join(missing)}")
         self._version = version
         return True

@@ -117,6 +117,7 @@ class FakeDestination:
             columns=columns,
             planned_at=plan.planned_at,
             spec=plan.spec,
+            target_schema="main",
         )
         self._count(plan.table, Ran(1))
         self.by_name[plan.table] = Table(
@@ -128,7 +129,9 @@ class FakeDestination:
         """Here every item is whole, whatever it is made with."""
         found = self.by_name[table]
         found.state = replace(found.state, target=target, spec=spec)
-        return found.state
+        changed = self.read(table)
+        assert changed is not None
+        return changed
 
     def commit(self, batch: Batch) -> Committed:
         """Merges rows and moves cursors."""

@@ -1,7 +1,9 @@
 """A real PostgreSQL for tests: from a wheel, or the server that TEST_POSTGRES_URL names."""
 
 import os
+import signal
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -128,7 +130,26 @@ class Server:
 
     def stop(self) -> None:
         """Stops it and removes its files."""
+        found = self.folder / "postmaster.pid"
+        number = int(found.read_text().split()[0]) if found.exists() else None
         self._server.cleanup()
+        if number is not None:
+            _end(number)
+
+
+def _end(number: int) -> None:
+    """Makes sure that a server has ended: one whose sessions are still open may not hear a stop."""
+    for asked in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        for _ in range(50):
+            status = Path(f"/proc/{number}/stat")
+            try:
+                # An orphan that has ended stays as a zombie until whoever adopted it looks.
+                if status.read_text().rpartition(")")[2].split()[0] == "Z":
+                    return
+            except OSError:
+                return
+            time.sleep(0.1)
+        os.kill(number, asked)
 
 
 @contextmanager

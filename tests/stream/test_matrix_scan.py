@@ -134,7 +134,7 @@ def test_09_another_number_of_segments_is_configured_meanwhile(
     assert replica.crash("scan.after_page:5")
     replica.settings["scan.segments"] = 7
     assert replica.sync().segments == 3
-    (told,) = [each.getMessage() for each in caplog.records if "segments" in each.getMessage()]
+    (told,) = [each for each in caplog.messages if "segments, as it began" in each]
     assert "3" in told and "7" in told
     caplog.clear()
     replica.sync()
