@@ -88,7 +88,9 @@ class Database:
         for role in self.roles:
             drops += [f"DROP OWNED BY {role} CASCADE", f"DROP ROLE {role}"]
         self.roles.clear()
-        self.by_hand(*drops, "CREATE SCHEMA public")
+        # A test may have taken from everybody what a new database gives.
+        public = f"GRANT CONNECT, TEMPORARY ON DATABASE {self.name} TO PUBLIC"
+        self.by_hand(*drops, public, "CREATE SCHEMA public")
 
 
 class _Kept:
