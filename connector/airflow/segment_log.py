@@ -4,9 +4,10 @@ import logging
 import time
 from collections.abc import Mapping
 
-log = logging.getLogger("connector.airflow")
+from connector.core.words import lasting
+from connector.progress import LOG_SECONDS
 
-LOG_SECONDS = 10.0
+log = logging.getLogger("connector.airflow")
 
 
 class SegmentLog:
@@ -70,12 +71,4 @@ class SegmentLog:
     def _left(self, rate: float) -> str:
         if self._done or not self._expected or not rate or self.items >= self._expected:
             return ""
-        return f", about {_duration((self._expected - self.items) / rate)} left"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+        return f", about {lasting((self._expected - self.items) / rate)} left"
