@@ -102,8 +102,8 @@ def receive(endpoint: str) -> None:
 
 def receive_segment(endpoint: str, segment: int) -> None:
     """Receives one segment."""
-    from connector.config import Source
-    from connector.dynamodb.source import DynamoDBSource
+    from connector.config.model import Source
+    from connector.sources.dynamodb.source import DynamoDBSource
 
     source = DynamoDBSource(Source(endpoint_url=endpoint, region="us-west-2"), "load")
     token: str | None = None
@@ -122,9 +122,9 @@ def _token(body: bytes) -> str | None:
 def spool(folder: str, endpoint: str) -> None:
     """Scans the table into a spool that nobody loads."""
     from connector import job
-    from connector.config import load
+    from connector.config.loading import load
     from connector.ports import Quiet
-    from connector.workers import segment_scan
+    from connector.scanning.segments import segment_scan
 
     Path(folder).mkdir(parents=True)
     config = load(

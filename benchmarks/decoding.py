@@ -14,9 +14,9 @@ from botocore.parsers import create_parser
 from botocore.session import Session
 
 from benchmarks.snapshots import summed
-from connector.core.encoder import Encoder
 from connector.core.keys import KeyAttribute
 from connector.core.rows import ITEM
+from connector.items.encoder import Encoder
 from tests.rigs.scripted import PrerenderedTable
 
 PAGES = 4

@@ -63,8 +63,8 @@ def _follow(
 ) -> tuple[list[tuple[int, float]], Written, float]:
     """Follows for so long; returns rows written and time of each commit, and all changes."""
     from connector import job
-    from connector.config import load
-    from connector.pipeline.tail import Tail
+    from connector.config.loading import load
+    from connector.pipeline.following.tail import Tail
     from connector.ports import Quiet
 
     committed: list[tuple[int, float]] = []

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from connector import spool
-from connector.config import Config
+from connector.config.model import Config
 from connector.core.needs import Need, Wanted, tried, untried
-from connector.dynamodb.answers import shown_difference
-from connector.dynamodb.needs import Trial, identity
 from connector.errors import ConnectorError, SourceRefused
 from connector.job import Stop, open_destination
-from connector.workers import interruptible
+from connector.scanning.segments import interruptible
+from connector.sources.dynamodb.answers import shown_difference
+from connector.sources.dynamodb.needs import Trial, identity
+from connector.spool import chains as spool
 
 _MOST_AHEAD = 300.0
 """Seconds by which AWS lets a signature be older or younger than its own time."""

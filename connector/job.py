@@ -6,26 +6,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from connector.config import Config
-from connector.config_spec import configured
+from connector.config.model import Config
 from connector.core.spec import TableSpec
 from connector.core.state import ScanPlan, TableState
-from connector.destinations.duckdb import DuckDBDestination
-from connector.dynamodb.calls import Spending
-from connector.dynamodb.host_session import of_a_session
-from connector.dynamodb.source import DynamoDBSource
+from connector.destinations.duckdb.file import DuckDBDestination
 from connector.errors import extra_missing
 from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import Run, Scanning
 from connector.ports import Destination, Progress, Quiet
-from connector.spool import ArrowSpool
+from connector.scanning.pool import WorkerProcesses, usual_workers
+from connector.scanning.processes import ProcessScan
+from connector.scanning.segments import interruptible, segment_scan
+from connector.scanning.threads import ThreadScan
+from connector.scanning.turns import ScanTurns, TurnedScan
+from connector.sources.dynamodb.calls import Spending
+from connector.sources.dynamodb.host_session import of_a_session
+from connector.sources.dynamodb.source import DynamoDBSource
+from connector.spool.chains import ArrowSpool
 from connector.waits import Waits
-from connector.worker_processes import WorkerProcesses, usual_workers
-from connector.worker_turns import ScanTurns, TurnedScan
-from connector.workers import ProcessScan, ThreadScan, interruptible, segment_scan
 
 if TYPE_CHECKING:
-    from connector.destinations.postgres import PostgresDestination
+    from connector.destinations.postgres.server import PostgresDestination
 
 SMALL_TABLE_BYTES = 64 * 1024**2
 """A table smaller than this is read by one thread before processes would have started."""
@@ -85,7 +86,7 @@ def open_destination(config: Config, table: str | None = None, command: str = ""
 
 def _postgres() -> "type[PostgresDestination]":
     try:
-        from connector.destinations.postgres import PostgresDestination
+        from connector.destinations.postgres.server import PostgresDestination
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("adbc"):
             raise
@@ -131,6 +132,41 @@ def source_errors() -> Iterator[None]:
         raise problem from None
 
 
+@dataclass(frozen=True)
+class _Scans:
+    """How the scan of one run's table begins: in a thread if that is quicker, or in processes."""
+
+    config: Config
+    source: DynamoDBSource
+    workers: int
+    progress: Progress
+    shared: Shared
+    credentials: Any
+    waits: Waits
+
+    def start(self, state: TableState) -> Scanning:
+        description = self.source.describe()
+        self.progress.planned(description.item_count, state.segments)
+        count = min(self.workers, state.segments)
+        small = description.size_bytes < SMALL_TABLE_BYTES and not self.config.scan.workers
+        turns = self.shared.turns
+        if count == 1 or small or self.credentials is not None:
+            self.shared.processes.close()
+            return TurnedScan(state.table, turns.threads, lambda: self._thread(state), self.waits)
+        return TurnedScan(
+            state.table, turns.processes, lambda: self._processes(state, count), self.waits
+        )
+
+    def _thread(self, state: TableState) -> Scanning:
+        return ThreadScan(
+            self.config, state, self.progress, self.shared.spending, self.credentials, self.waits
+        )
+
+    def _processes(self, state: TableState, count: int) -> Scanning:
+        taken = self.shared.processes.take(count)
+        return ProcessScan(self.config, state, self.progress, taken, self.waits)
+
+
 def open_run(
     config: Config,
     table: str,
@@ -154,27 +190,7 @@ def open_run(
     common = shared or Shared()
     waits = Waits(table)
     source = open_source(config, table, pause, credentials, common.spending, waits)
-
-    def start_scan(state: TableState) -> Scanning:
-        description = source.describe()
-        shown.planned(description.item_count, state.segments)
-        count = min(workers, state.segments)
-        small = description.size_bytes < SMALL_TABLE_BYTES and not config.scan.workers
-        if count == 1 or small or credentials is not None:
-            common.processes.close()
-            return TurnedScan(
-                table,
-                common.turns.threads,
-                lambda: ThreadScan(config, state, shown, common.spending, credentials, waits),
-                waits,
-            )
-        return TurnedScan(
-            table,
-            common.turns.processes,
-            lambda: ProcessScan(config, state, shown, common.processes.take(count), waits),
-            waits,
-        )
-
+    scans = _Scans(config, source, workers, shown, common, credentials, waits)
     return Run(
         table=table,
         target=config.target(table),
@@ -183,7 +199,7 @@ def open_run(
         source=source,
         destination=destination or open_destination(config, table, command),
         spool_of=lambda state: ArrowSpool(config.spool_location(), table, state.plan_id),
-        start_scan=start_scan,
+        start_scan=scans.start,
         progress=shown,
         pause=pause,
         workers=workers,
@@ -211,7 +227,7 @@ def open_segment_scan(
     return segment_scan(
         config,
         ScanPlan(
-            table, description.identity, plan_id, segments, spec or configured(config.tables[table])
+            table, description.identity, plan_id, segments, spec or config.tables[table].spec()
         ),
         progress,
         lambda: stop(0),

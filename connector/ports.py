@@ -9,11 +9,11 @@ import pyarrow as pa
 
 from connector.core.cursors import Batch, Cursor, Quarantined
 from connector.core.needs import Need, Wanted
-from connector.core.records import RecordsPage
 from connector.core.schema import Type
 from connector.core.shards import Listing, Shard
 from connector.core.spec import TableSpec
 from connector.core.state import Committed, Identity, Load, Plan, Ran, TableState
+from connector.items.records import RecordsPage
 
 
 @dataclass(frozen=True)

@@ -2,46 +2,44 @@
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "connector"
 
-# The parts of connector, and the other parts that each may import; a part may always import
-# itself. One direction: cli | airflow -> job -> pipeline -> ports -> core. The edges (dynamodb,
-# destinations, spool) do not know each other: only job puts them together.
-EDGE = {"config", "core", "errors", "failpoints", "ports", "progress"}
+# The parts of connector, each a folder or a module, and the other parts that each may import; a
+# part may always import itself. One direction: cli | airflow -> job -> pipeline -> ports -> core.
+# The edges (sources, destinations, spool) do not know each other: only job, and the workers that it
+# lets scan, put them together.
+EDGE = {"config", "core", "errors", "failpoints", "ports", "progress", "waits"}
+WIRED = EDGE | {"pipeline", "sources", "spool"}
 MAY_IMPORT = {
     "errors": set(),
     "failpoints": {"errors"},
     "core": {"errors"},
+    "items": {"core", "errors"},
     "progress": {"core", "errors"},
+    "waits": {"core", "errors"},
     "config": {"core", "errors"},
-    "ports": {"core", "errors"},
-    "dynamodb": EDGE,
+    "ports": {"core", "errors", "items"},
+    "sources": EDGE | {"items"},
     "destinations": EDGE,
     "spool": EDGE,
-    "pipeline": EDGE,
-    "job": EDGE | {"destinations", "dynamodb", "pipeline", "spool"},  # and workers, its processes
+    "pipeline": EDGE | {"items"},
+    "scanning": WIRED,
+    "job": WIRED | {"destinations", "scanning"},
+    "checking": WIRED | {"job", "scanning"},
     "demo": EDGE | {"job", "pipeline"},
-    "cli": EDGE | {"demo", "job", "pipeline"},
+    "cli": EDGE | {"checking", "demo", "job", "pipeline", "scanning"},
     "airflow": EDGE | {"job", "pipeline"},
-}
-
-# Modules whose part is not simply the first name after "connector".
-PART_OF = {
-    "__main__": "cli",
-    "config_*": "config",
-    "demo*": "demo",
-    "waits": "progress",
-    "worker*": "job",
-    "checking": "job",
-    "spool*": "spool",
+    "__main__": {"cli"},
 }
 
 # Parts that import nothing but the standard library.
@@ -49,15 +47,15 @@ NEEDS_NO_LIBRARY = {"errors"}
 
 # The only files that may import a library.
 ONLY_IN = {
-    "boto3": ["dynamodb/*"],
-    "botocore": ["dynamodb/*"],
-    "pyarrow.fs": ["spool*.py"],
+    "boto3": ["sources/*"],
+    "botocore": ["sources/*"],
+    "pyarrow.fs": ["spool/*"],
     "duckdb": ["destinations/*"],
     "adbc_driver_manager": ["destinations/*"],
     "adbc_driver_postgresql": ["destinations/*"],
     "sqlalchemy": ["destinations/*", "airflow/plugin.py"],
     "airflow": ["airflow/*"],
-    "moto": ["demo*.py", "demo/*"],
+    "moto": ["demo/*"],
     "typer": ["cli/*"],
 }
 
@@ -81,6 +79,8 @@ BANNED_NAMES = {"base", "common", "helper", "helpers", "manager", "managers", "u
 
 # 300 is what we aim at.
 MAX_LINES = 320
+MAX_FUNCTION_LINES = 40
+MAX_FILES = 12  # in a folder; its __init__.py is not counted
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ class Import:
     name: str
     line: int
     at_start: bool  # runs when the module is imported
+    for_types: bool = False  # never runs
 
 
 @dataclass(frozen=True)
@@ -120,20 +121,20 @@ class Module:
         """Everything this module imports, anywhere."""
         return list(self._imports(self.tree, at_start=True))
 
-    def _imports(self, node: ast.AST, at_start: bool) -> Iterator[Import]:
+    def _imports(self, node: ast.AST, at_start: bool, for_types: bool = False) -> Iterator[Import]:
         for name in self._imported_by(node):
-            yield Import(name, node.lineno, at_start)
+            yield Import(name, node.lineno, at_start, for_types)
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
             for child in node.body:
-                yield from self._imports(child, at_start=False)
+                yield from self._imports(child, at_start=False, for_types=True)
             for child in node.orelse:
-                yield from self._imports(child, at_start)
+                yield from self._imports(child, at_start, for_types)
             return
         inside = at_start and not isinstance(
             node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
         )
         for child in ast.iter_child_nodes(node):
-            yield from self._imports(child, inside)
+            yield from self._imports(child, inside, for_types)
 
     def _imported_by(self, node: ast.AST) -> list[str]:
         match node:
@@ -160,8 +161,7 @@ class Module:
 
 def part_of(name: str) -> str:
     """The part that a dotted name below connector belongs to; empty for connector itself."""
-    first = name.split(".")[1] if "." in name else ""
-    return next((part for pattern, part in PART_OF.items() if fnmatch(first, pattern)), first)
+    return name.split(".")[1] if "." in name else ""
 
 
 def within(name: str, package: str) -> bool:
@@ -236,6 +236,31 @@ def slow_starts(modules: list[Module]) -> list[str]:
     return heavy
 
 
+def circles(modules: list[Module]) -> list[str]:
+    """A circle of modules that import each other, wherever in them the imports stand."""
+    by_name = {module.name: module for module in modules}
+    imported = {
+        name: {
+            target
+            for found in module.imports
+            if not found.for_types
+            and (target := _module_of(found.name, by_name)) is not None
+            and target != name
+        }
+        for name, module in by_name.items()
+    }
+    try:
+        TopologicalSorter(imported).prepare()
+    except CycleError as error:
+        return [" -> ".join(error.args[1])]
+    return []
+
+
+def _module_of(name: str, modules: Container[str]) -> str | None:
+    """The module that an imported name is, or is in."""
+    return next((each for each in (name, name.rpartition(".")[0]) if each in modules), None)
+
+
 def empty_names(modules: list[Module]) -> list[str]:
     """Modules and packages whose name says nothing."""
     return [
@@ -247,6 +272,27 @@ def long_files(modules: list[Module]) -> list[str]:
     """Files over the limit."""
     lengths = {module.path: len(module.source.splitlines()) for module in modules}
     return [f"{path}: {length} lines" for path, length in lengths.items() if length > MAX_LINES]
+
+
+def long_functions(modules: list[Module]) -> list[str]:
+    """Functions over the limit."""
+    return [
+        f"{module.path}:{node.lineno}: {node.name} has {length} lines"
+        for module in modules
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := (node.end_lineno or 0) - node.lineno + 1) > MAX_FUNCTION_LINES
+    ]
+
+
+def crowded_folders(modules: list[Module]) -> list[str]:
+    """Folders with more files than anybody reads at a glance."""
+    files = Counter(
+        module.path.rpartition("/")[0]
+        for module in modules
+        if not module.path.endswith("__init__.py")
+    )
+    return [f"{path}/: {count} files" for path, count in files.items() if count > MAX_FILES]
 
 
 def undocumented(modules: list[Module]) -> list[str]:
@@ -269,8 +315,11 @@ RULES = [
     foreign_libraries,
     misplaced_libraries,
     slow_starts,
+    circles,
     empty_names,
     long_files,
+    long_functions,
+    crowded_folders,
     undocumented,
 ]
 
@@ -304,19 +353,27 @@ BREAKS = {
         ("core/__init__.py", "from .. import job", "core imports connector.job"),
         ("core/rows.py", "import_module('connector.job')", "core imports connector.job"),
         ("ports.py", "def f():\n    import connector.job", "ports.py:2"),
-        ("spool.py", "from connector.dynamodb import scan", "spool imports connector.dynamodb"),
+        (
+            "spool.py",
+            "from connector.sources.dynamodb import scan",
+            "spool imports connector.sources.dynamodb",
+        ),
         ("destinations/sql.py", "import connector.pipeline", "destinations imports"),
-        ("dynamodb/scan.py", "import connector.destinations", "dynamodb imports"),
+        ("sources/dynamodb/scan.py", "import connector.destinations", "sources imports"),
         ("pipeline.py", "from connector.job import open_job", "pipeline imports connector.job"),
         ("job.py", "from connector import cli", "job imports connector.cli"),
-        ("cli/status.py", "import connector.dynamodb.client", "cli imports connector.dynamodb"),
+        (
+            "cli/status.py",
+            "import connector.sources.dynamodb.client",
+            "cli imports connector.sources.dynamodb",
+        ),
         ("airflow/dag.py", "from connector.cli import app", "airflow imports connector.cli"),
     ],
     foreign_libraries: [("errors.py", "import pydantic", "errors imports pydantic")],
     misplaced_libraries: [
-        ("job.py", "import boto3.session", "boto3.session belongs in dynamodb/*"),
-        ("core/wire.py", "from botocore import parsers", "botocore.parsers belongs in dynamodb/*"),
-        ("pipeline.py", "from pyarrow import fs", "pyarrow.fs belongs in spool*.py"),
+        ("job.py", "import boto3.session", "boto3.session belongs in sources/*"),
+        ("core/wire.py", "from botocore import parsers", "botocore.parsers belongs in sources/*"),
+        ("pipeline.py", "from pyarrow import fs", "pyarrow.fs belongs in spool/*"),
         ("spool.py", "import duckdb", "duckdb belongs in destinations/*"),
         (
             "cli/app.py",
@@ -335,11 +392,16 @@ BREAKS = {
         ),
         ("cli/app.py", "class A:\n    import duckdb", "connector.cli.app -> duckdb"),
     ],
+    circles: [],
     empty_names: [
         ("core/utils.py", "", "core/utils.py"),
         ("common/__init__.py", "", "common/__init__.py"),
     ],
     long_files: [("job.py", "\n" * (MAX_LINES + 1), "321 lines")],
+    long_functions: [
+        ("job.py", "class A:\n  def run():\n" + "    x = 1\n" * 40, "job.py:2: run has 41 lines"),
+    ],
+    crowded_folders: [],
     undocumented: [
         ("job.py", "def run(): ...", "job.py:1: run"),
         ("job.py", "class Job:\n    x = 1", "job.py:1: Job"),
@@ -355,6 +417,27 @@ def test_a_rule_finds_what_breaks_it(rule, path, source, found):
     offences = rule([Module(path, source)])
     assert len(offences) == 1
     assert found in offences[0]
+
+
+@pytest.mark.parametrize(
+    ("rule", "sources", "found"),
+    [
+        (
+            circles,
+            {
+                "core/rows.py": "from connector.core import names",
+                "core/names.py": "from connector.core.schema import Type",
+                "core/schema.py": "def f():\n    from connector.core.rows import REST",
+            },
+            "connector.core.rows",
+        ),
+        (crowded_folders, {f"core/n{n}.py": "" for n in range(MAX_FILES + 1)}, "core/: 13 files"),
+    ],
+)
+def test_a_rule_finds_what_modules_break_together(rule, sources, found):
+    (offence,) = rule([Module(path, source) for path, source in sources.items()])
+    assert found in offence
+    assert rule([Module(path, source) for path, source in list(sources.items())[1:]]) == []
 
 
 def test_every_rule_is_itself_tested():
@@ -390,12 +473,12 @@ KEEPS = {
     "errors.py": "import enum",
     "core/__init__.py": "",
     "core/rows.py": "import msgspec\nfrom connector.errors import Fatal\nfrom . import names",
-    "core/names.py": "from connector.core import rows",
+    "core/names.py": "import re",
     "ports.py": "from connector.core import rows",
-    "dynamodb/scan.py": "import boto3\nfrom connector import failpoints\nfrom .client import make",
-    "dynamodb/client.py": "import botocore.session",
-    "spool.py": "import pyarrow.fs\nfrom pyarrow import fs",
-    "job.py": "from connector import destinations, dynamodb, pipeline, spool",
+    "sources/dynamodb/scan.py": "import boto3\nfrom connector import errors\nfrom . import client",
+    "sources/dynamodb/client.py": "import botocore.session",
+    "spool/chains.py": "import pyarrow.fs\nfrom pyarrow import fs",
+    "job.py": "from connector import destinations, pipeline, sources, spool",
     "cli/app.py": """
 import typer
 from typing import TYPE_CHECKING
@@ -409,8 +492,8 @@ def main():
     from connector.job import open_job
 """,
     "cli/status.py": "",
-    "config.py": "import pydantic",
-    "demo_orders.py": "from moto import server",
+    "config/model.py": "import pydantic",
+    "demo/orders.py": "from moto import server",
 }
 
 

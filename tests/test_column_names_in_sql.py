@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from connector import job
-from connector.config import Config
+from connector.config.model import Config
 from connector.pipeline.verify import Verdict, verify
 from connector.ports import Quiet
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from connector.config import Config, Source, load
-from connector.config_url import DestinationUrl, check_endpoint
+from connector.config.loading import load
+from connector.config.model import Config, Source
+from connector.config.urls import DestinationUrl, check_endpoint
 from connector.errors import ConfigError
 
 DUCKDB = "duckdb:///warehouse.duckdb"
@@ -765,7 +766,7 @@ def test_a_configuration_can_be_sent_to_another_process():
 
 def test_importing_the_configuration_is_light():
     code = (
-        "import sys, connector.config; "
+        "import sys, connector.config.model; "
         "print({'boto3', 'botocore', 'duckdb', 'pyarrow', 'sqlalchemy'} & set(sys.modules))"
     )
     root = Path(__file__).parent.parent

@@ -10,9 +10,10 @@ import pytest
 import yaml
 from pydantic.fields import FieldInfo
 
-from connector.config import Config, Table, load
-from connector.config_schema import json_schema
-from connector.config_values import Section
+from connector.config.fields import Section
+from connector.config.loading import load
+from connector.config.model import Config, Table
+from connector.config.schema import json_schema
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
@@ -95,7 +96,7 @@ def test_there_are_examples():
 
 def test_the_stored_schema_is_current():
     assert SCHEMA.read_text(encoding="utf-8") == json_schema(), (
-        "run: python -m connector.config_schema > schemas/connector.schema.json"
+        "run: python -m connector.config.schema > schemas/connector.schema.json"
     )
 
 

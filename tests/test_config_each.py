@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.config_each import load_each
+from connector.config.loading import load_each
 from connector.errors import ConfigError
 
 HEAD = "destination: {url: 'duckdb:///warehouse.duckdb'}\n"

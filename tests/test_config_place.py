@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.config import load
+from connector.config.loading import load
 from connector.errors import ConfigError
 
 ROOT = str(Path(__file__).parent.parent)
@@ -100,7 +100,7 @@ def test_a_file_that_may_not_be_read_says_so(folder):
     file = folder / "connector.yml"
     file.write_text("tables: {orders: }")
     file.chmod(0)
-    program = "from connector.config import load; load(to='duckdb:///x', environment={})"
+    program = "from connector.config.loading import load; load(to='duckdb:///x', environment={})"
     command = [sys.executable, "-c", program]
     if os.geteuid() == 0:
         folder.chmod(0o755)

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from connector import demo_source as source
+from connector.demo import source as source
 
 # What its tests share is made once, by one process.
 pytestmark = pytest.mark.xdist_group("demo")

@@ -145,7 +145,7 @@ def test_the_image_has_the_command_and_no_tools_to_build_it(image):
 
 
 def test_the_image_knows_postgres(image):
-    code = "import adbc_driver_postgresql.dbapi, connector.destinations.postgres"
+    code = "import adbc_driver_postgresql.dbapi, connector.destinations.postgres.server"
     subprocess.run([image / "python", "-c", code], check=True, timeout=60, cwd=image)
 
 

@@ -16,10 +16,11 @@ from typer.testing import CliRunner
 
 import connector.errors as errors
 from connector.cli.app import app
-from connector.cli.leaving import LEAVE_SECONDS
-from connector.config import load
-from connector.destinations import duckdb_errors, postgres_errors
-from connector.dynamodb.client import READ_ONLY
+from connector.cli.runs.leaving import LEAVE_SECONDS
+from connector.config.loading import load
+from connector.destinations.duckdb import errors as duckdb_errors
+from connector.destinations.postgres.session import errors as postgres_errors
+from connector.sources.dynamodb.client import READ_ONLY
 
 from .rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB
 
@@ -188,7 +189,7 @@ def flow(tmp_path, monkeypatch):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_REGION", "us-west-2")
     (tmp_path / "connector.yaml").write_text(blocks(README, "yaml")[0])
-    monkeypatch.setattr("connector.cli.leaving._log_to_stderr", lambda level: None)
+    monkeypatch.setattr("connector.cli.runs.leaving._log_to_stderr", lambda level: None)
     with ScriptedDynamoDB(clock=RunningClock()) as rig:
         for name in ("ENDPOINT_URL_DYNAMODB", "ENDPOINT_URL_DYNAMODB_STREAMS"):
             monkeypatch.setenv(f"AWS_{name}", rig.url)

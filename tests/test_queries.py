@@ -14,8 +14,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from connector import config as configuration
 from connector import job
+from connector.config import loading as configuration
+from connector.config.model import Config
 
 from .rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB
 from .test_distribution import ROOT, environment, run
@@ -150,7 +151,7 @@ RECIPES = [each for each in recipes() if each.only != "view"]
 class Warehouse:
     """A destination that holds the tables. `seen` is the newest commit of the first sync."""
 
-    config: configuration.Config
+    config: Config
     seen: int = 0
 
     def query(self, sql: str) -> list[dict[str, Any]]:

@@ -7,10 +7,10 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from connector import spool
 from connector.core.cursors import Cursor
 from connector.errors import ConfigError, Unreachable
-from connector.spool import ArrowSpool
+from connector.spool import chains as spool
+from connector.spool.chains import ArrowSpool
 
 from .destinations.items import A
 from .destinations.story import Story

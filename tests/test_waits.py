@@ -11,12 +11,12 @@ from adbc_driver_postgresql import dbapi
 
 from connector import waits as module
 from connector.core.shards import Listing, Shard
-from connector.destinations.duckdb import DuckDBDestination
-from connector.destinations.postgres import PostgresDestination
-from connector.dynamodb.calls import Pace
-from connector.pipeline.discovery import Discovery
+from connector.destinations.duckdb.file import DuckDBDestination
+from connector.destinations.postgres.server import PostgresDestination
+from connector.pipeline.following.discovery import Discovery
+from connector.scanning.turns import Lane, TurnedScan
+from connector.sources.dynamodb.calls import Pace
 from connector.waits import Waited, Waits
-from connector.worker_turns import Lane, TurnedScan
 from tests.cli.many import holding
 from tests.cli.program import Program, ended
 from tests.destinations.story import Story

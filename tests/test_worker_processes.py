@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from connector.worker_processes import forked_workers
+from connector.scanning.processes import forked_workers
 from tests.cli.program import wait_until
 
 WAITS = """
 import sys
 from multiprocessing import active_children
-from connector.worker_processes import forked_workers
+from connector.scanning.processes import forked_workers
 with forked_workers(3, None) as processes:
     print(*sorted(child.pid for child in active_children()), flush=True)
     sys.stdin.readline()
@@ -88,7 +88,7 @@ def test_an_interrupt_is_heard_by_the_program_alone(program: Program) -> None:
 def test_a_new_process_never_hears_an_interrupt_either() -> None:
     script = """
 import os, signal, time
-from connector.worker_processes import WorkerProcesses
+from connector.scanning.pool import WorkerProcesses
 taken = WorkerProcesses().take(2)
 for seconds in (0.0, 0.1, 0.5, 1.5):
     time.sleep(seconds)
@@ -128,7 +128,7 @@ def test_where_no_process_may_be_had_none_waits() -> None:
     script = """
 import os
 from multiprocessing import active_children
-from connector.worker_processes import WorkerProcesses
+from connector.scanning.pool import WorkerProcesses
 asked = []
 def refuse():
     asked.append(1)
@@ -146,7 +146,7 @@ def test_two_tables_never_take_the_same_process() -> None:
     """A program that syncs them side by side has threads, and has forked before."""
     script = """
 import threading
-from connector.worker_processes import forked_workers
+from connector.scanning.processes import forked_workers
 with forked_workers(4, None) as processes:
     together, taken = threading.Barrier(4), []
     def take():
@@ -163,7 +163,7 @@ with forked_workers(4, None) as processes:
 def test_once_a_tail_has_begun_none_waits_any_longer() -> None:
     script = """
 from multiprocessing import active_children
-from connector.worker_processes import forked_workers
+from connector.scanning.processes import forked_workers
 with forked_workers(3, None) as processes:
     ended = processes.closed_before(lambda rounds: rounds > 1)
     assert len(active_children()) == 3

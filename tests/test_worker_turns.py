@@ -2,7 +2,7 @@
 
 import pytest
 
-from connector.worker_turns import Lane, ScanTurns, TurnedScan
+from connector.scanning.turns import Lane, ScanTurns, TurnedScan
 
 
 class Scan:

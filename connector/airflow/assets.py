@@ -5,7 +5,7 @@ from urllib.parse import quote
 from airflow.sdk import Asset
 
 from connector.airflow.names import digest
-from connector.config import Config
+from connector.config.model import Config
 
 
 def table_asset(config: Config, table: str, destination_conn_id: str | None = None) -> Asset:

@@ -9,11 +9,11 @@ from typing import Any
 
 from connector.airflow.credentials import open_session
 from connector.airflow.found import extra_of, find, opening
-from connector.config import Config
-from connector.config_each import load_each
-from connector.config_postgres_options import OPTIONS
-from connector.config_postgres_url import PostgresUrl
-from connector.config_url import DestinationUrl
+from connector.config.loading import load_each
+from connector.config.model import Config
+from connector.config.postgres.options import OPTIONS
+from connector.config.postgres.url import PostgresUrl
+from connector.config.urls import DestinationUrl
 from connector.errors import ConfigError
 
 log = logging.getLogger("connector.airflow")

@@ -19,8 +19,8 @@ from connector.airflow.steps import (
     StartSnapshot,
     TailStep,
 )
-from connector.config import Config
-from connector.config_each import load_each
+from connector.config.loading import load_each
+from connector.config.model import Config
 from connector.errors import ConfigError
 
 _START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -52,26 +52,18 @@ def connector_dags(
     if isinstance(loaded, ConfigError):
         # Airflow shows the last lines that were run: the DAG file's and this one say enough.
         raise loaded.with_traceback(None)
-    config, wrong = loaded
-    wanted = get_parsing_context().dag_id
+    (config, wrong), wanted = loaded, get_parsing_context().dag_id
+    connections = {
+        "config_file": str(Path(config_file).absolute()),
+        "aws_conn_id": aws_conn_id,
+        "destination_conn_id": destination_conn_id,
+    }
+    retrying = _retrying(retries, retry_delay)
+    write_pool = pool or _pool(config, destination_conn_id)
     dags: list[DAG] = []
     for table in sorted(config.tables):
-        made = _TableDags(
-            table=table,
-            asset=table_asset(config, table, destination_conn_id),
-            pool=pool or _pool(config, destination_conn_id),
-            connections={
-                "config_file": str(Path(config_file).absolute()),
-                "aws_conn_id": aws_conn_id,
-                "destination_conn_id": destination_conn_id,
-            },
-            retrying={
-                "retries": retries,
-                "retry_delay": retry_delay,
-                "retry_exponential_backoff": 2.0,
-                "max_retry_delay": max(retry_delay, timedelta(minutes=10)),
-            },
-        )
+        asset = table_asset(config, table, destination_conn_id)
+        made = _TableDags(table, asset, write_pool, connections, retrying)
         if wanted in (None, made.snapshot_id):
             dags.append(made.snapshot(scans_at_once))
         if wanted in (None, made.tail_id):
@@ -79,6 +71,15 @@ def connector_dags(
     if wrong and wanted is None:
         dags.append(_Mistakes.of(Path(config_file), wrong.values()))
     return dags
+
+
+def _retrying(retries: int, delay: timedelta) -> dict[str, Any]:
+    return {
+        "retries": retries,
+        "retry_delay": delay,
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": max(delay, timedelta(minutes=10)),
+    }
 
 
 def _loaded(

@@ -6,13 +6,13 @@ from typing import Annotated, cast
 import typer
 
 from connector import __version__
-from connector.cli import streams
 from connector.cli.check import check
 from connector.cli.completion import rejoin
 from connector.cli.demo import demo
-from connector.cli.leaving import misused, report
 from connector.cli.query import query
 from connector.cli.reset import reset
+from connector.cli.runs.leaving import misused, report
+from connector.cli.screen import streams
 from connector.cli.snapshot import snapshot
 from connector.cli.status import status
 from connector.cli.sync import sync

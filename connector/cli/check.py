@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from connector.cli.flags import ConfigFile, Flags, Format, Output, Quietly, Tables, To
-from connector.cli.running import command
+from connector.cli.runs.flags import ConfigFile, Flags, Format, Output, Quietly, Tables, To
+from connector.cli.runs.running import command
 from connector.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.:/-]+")
 def tables(context: typer.Context, incomplete: str) -> list[str]:
     """The configured tables that begin so and are not named yet; none of a broken file."""
     # Nothing is imported for this that a completion would have to wait for.
-    from connector.config_settings import listed_tables
+    from connector.config.layers import listed_tables
 
     before = os.environ.get(_BEFORE, "")
     given = context.params.get("config")

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.cli.flags import Flags, Output
-from connector.cli.leaving import leave_with
-from connector.cli.running import Work
+from connector.cli.runs.flags import Flags, Output
+from connector.cli.runs.leaving import leave_with
+from connector.cli.runs.running import Work
 
 if TYPE_CHECKING:
-    from connector.config import Config
+    from connector.config.model import Config
 
 
 def demo(
@@ -21,7 +21,7 @@ def demo(
 ) -> None:
     """Show the whole life of a table on this machine alone: no account, no network."""
     with leave_with(quiet=True):
-        from connector.demo import run_demo
+        from connector.demo.story import run_demo
 
         run_demo(keep, _run)
 
@@ -29,8 +29,8 @@ def demo(
 def _run(config: "Config", verb: str, subject: str) -> None:
     """What `connector VERB SUBJECT --quiet` does once it has read its configuration."""
     from connector import job
-    from connector.cli.output import Printer
-    from connector.cli.results import print_states
+    from connector.cli.runs.results import print_states
+    from connector.cli.screen.output import Printer
     from connector.cli.verify import print_verdicts
 
     printer = Printer(Output.table)

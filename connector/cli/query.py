@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from connector.cli.flags import ConfigFile, Flags, Format, Output, Quietly, To
-from connector.cli.leaving import leave_with
-from connector.cli.running import command
-from connector.config_text import decoded, read_text
+from connector.cli.runs.flags import ConfigFile, Flags, Format, Output, Quietly, To
+from connector.cli.runs.leaving import leave_with
+from connector.cli.runs.running import command
+from connector.config.text import decoded, read_text
 from connector.errors import ConfigError
 
 _STDIN = "-"

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.cli.flags import ConfigFile, Flags, Format, OneTable, Output, Quietly, To, Yes
-from connector.cli.running import command
-from connector.cli.visible import visible
+from connector.cli.runs.flags import ConfigFile, Flags, Format, OneTable, Output, Quietly, To, Yes
+from connector.cli.runs.running import command
+from connector.cli.screen.visible import visible
 from connector.errors import ConfigError, Interrupted
 
 if TYPE_CHECKING:
-    from connector.config import Config
+    from connector.config.model import Config
 
 
 def reset(
@@ -43,7 +43,7 @@ def reset(
 
 def _nothing(table: str, config: "Config", known: list[str]) -> ConfigError:
     """The error for a table without a state, with the name that may have been meant."""
-    from connector.config_settings import suggest
+    from connector.config.layers import suggest
 
     message = f"{table} has no state here."
     if table in config.tables or not known:

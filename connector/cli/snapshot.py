@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from connector.cli.flags import (
+from connector.cli.runs.flags import (
     CAUGHT_UP,
     JOBS,
     ConfigFile,
@@ -18,7 +18,7 @@ from connector.cli.flags import (
     To,
     Workers,
 )
-from connector.cli.running import Work, chosen, command
+from connector.cli.runs.running import Work, chosen, command
 
 
 def snapshot(
@@ -38,13 +38,14 @@ def snapshot(
     quiet: Quietly = False,
 ) -> None:
     """Read whole tables once and load them; changes made meanwhile are drained as well."""
-    from connector.worker_processes import forked_workers, usual_workers
+    from connector.scanning.pool import usual_workers
+    from connector.scanning.processes import forked_workers
 
     flags = Flags(config, to, output, quiet)
     scan = {"scan.segments": segments, "scan.workers": workers}
     count = workers or usual_workers()
     with forked_workers(count, segments) as processes, command(flags) as (printer, stop):
-        from connector.cli.results import print_states
+        from connector.cli.runs.results import print_states
 
         settings = flags.load(tables or [], scan)
         names = chosen(tables, settings, "snapshot")

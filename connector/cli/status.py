@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from connector.cli.flags import ConfigFile, Flags, Format, Output, Quietly, To, seconds_of
-from connector.cli.running import command
+from connector.cli.runs.flags import ConfigFile, Flags, Format, Output, Quietly, To, seconds_of
+from connector.cli.runs.running import command
 from connector.core.words import lasting
 from connector.errors import ConfigError, ConnectorError, NeedsPerson
 from connector.pipeline.side_by_side import Outcome, Result
 
 if TYPE_CHECKING:
-    from connector.config import Config
+    from connector.config.model import Config
     from connector.core.state import TableState
     from connector.ports import Destination
 
@@ -36,8 +36,8 @@ def status(
     flags = Flags(config, to, output, quiet)
     with command(flags) as (printer, _):
         from connector import job
-        from connector.cli.results import leave
-        from connector.cli.status_rows import brief
+        from connector.cli.runs.results import leave
+        from connector.cli.screen.status_rows import brief
 
         allowed = None if max_lag is None else seconds_of(max_lag)
         settings = flags.load()
@@ -45,9 +45,6 @@ def status(
         known = [destination.read(table) for table in destination.tables()]
         states = [state for state in known if state]
         rows, failed = _rows(settings, destination, states)
-        if settings.tables:
-            # Where no tables are listed any may be synced, so none is missing in the list.
-            rows = [row | {"configured": row["table"] in settings.tables} for row in rows]
         if printer.for_people:
             printer.rows(list(map(brief, rows)))
         else:
@@ -66,7 +63,7 @@ def _rows(
     config: "Config", destination: "Destination", states: "list[TableState]"
 ) -> tuple[list[dict[str, Any]], list[Outcome[None]]]:
     """A row for each table, by name, and the tables whose rows could not be counted."""
-    from connector.cli.status_rows import status_row, unsynced_row
+    from connector.cli.screen.status_rows import status_row, unsynced_row
 
     now = datetime.now(UTC)
     rows = {table: unsynced_row(table, config.target(table)) for table in config.tables}
@@ -78,6 +75,9 @@ def _rows(
         except ConnectorError as error:
             failed.append(Outcome[None](state.table, Result.FAILED, error=error))
         rows[state.table] = status_row(state, count, now)
+    if config.tables:
+        # If no tables are listed any may be synced, so none is missing in the list.
+        rows = {table: {**row, "configured": table in config.tables} for table, row in rows.items()}
     return [rows[table] for table in sorted(rows)], failed
 
 
@@ -103,7 +103,7 @@ def _wrong(rows: Sequence[Mapping[str, Any]], allowed: float | None) -> Iterator
 
 def _late(row: Mapping[str, Any], allowed: float) -> NeedsPerson | None:
     """Why a table is later than allowed; what was never read is later than anything."""
-    from connector.cli.status_rows import NEVER_SYNCED
+    from connector.cli.screen.status_rows import NEVER_SYNCED
 
     lag = row["lag_seconds"]
     if row["phase"] == NEVER_SYNCED:

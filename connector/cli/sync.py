@@ -1,6 +1,6 @@
 """`connector sync`: a snapshot the first time, then the changes since."""
 
-from connector.cli.flags import (
+from connector.cli.runs.flags import (
     JOBS,
     ConfigFile,
     Flags,
@@ -16,7 +16,7 @@ from connector.cli.flags import (
     Until,
     Workers,
 )
-from connector.cli.running import Work, chosen, command
+from connector.cli.runs.running import Work, chosen, command
 
 
 def sync(
@@ -32,13 +32,13 @@ def sync(
     quiet: Quietly = False,
 ) -> None:
     """Bring tables up to date: the first time a snapshot, then the changes since."""
-    from connector.worker_processes import forked_workers
+    from connector.scanning.processes import forked_workers
 
     flags = Flags(config, to, output, quiet)
     until = Until.of(follow, duration)
     scan = {"scan.segments": segments, "scan.workers": workers}
     with forked_workers(workers or 0, segments) as processes, command(flags) as (printer, stop):
-        from connector.cli.results import print_states
+        from connector.cli.runs.results import print_states
 
         settings = flags.load(tables or [], scan)
         names = chosen(tables, settings, "sync")

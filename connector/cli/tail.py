@@ -1,6 +1,6 @@
 """`connector tail`: the changes of tables only."""
 
-from connector.cli.flags import (
+from connector.cli.runs.flags import (
     JOBS,
     ConfigFile,
     Flags,
@@ -14,7 +14,7 @@ from connector.cli.flags import (
     To,
     Until,
 )
-from connector.cli.running import Work, chosen, command
+from connector.cli.runs.running import Work, chosen, command
 
 
 def tail(
@@ -31,7 +31,7 @@ def tail(
     flags = Flags(config, to, output, quiet)
     until = Until.of(follow, duration)
     with command(flags) as (printer, stop):
-        from connector.cli.results import print_states
+        from connector.cli.runs.results import print_states
 
         settings = flags.load(tables or [])
         names = chosen(tables, settings, "tail")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from connector.cli.flags import (
+from connector.cli.runs.flags import (
     JOBS,
     ConfigFile,
     Flags,
@@ -17,16 +17,16 @@ from connector.cli.flags import (
     Tables,
     To,
 )
-from connector.cli.running import Work, chosen, command
+from connector.cli.runs.running import Work, chosen, command
 from connector.core.words import counted
 from connector.errors import ConfigError, ConnectorError, Mismatch, Transient
 from connector.pipeline.side_by_side import Outcome, Result
 
 if TYPE_CHECKING:
-    from connector.cli.output import Printer
+    from connector.cli.screen.output import Printer
     from connector.core.state import TableState
+    from connector.pipeline.following.tail import Tail
     from connector.pipeline.sync import Run
-    from connector.pipeline.tail import Tail
     from connector.pipeline.verify import Verdict
 
 log = logging.getLogger("connector.cli")
@@ -112,7 +112,7 @@ def _judged(outcome: "Outcome[Verdict]") -> "Outcome[Verdict]":
 
 
 def _report_all(printer: "Printer", outcomes: "Sequence[Outcome[Verdict]]") -> None:
-    from connector.cli.results import leave
+    from connector.cli.runs.results import leave
 
     row = _document if printer.output is Output.json else _row
     printer.rows([row(outcome) for outcome in outcomes])
@@ -121,7 +121,7 @@ def _report_all(printer: "Printer", outcomes: "Sequence[Outcome[Verdict]]") -> N
 
 def _document(outcome: "Outcome[Verdict]") -> dict[str, Any]:
     """A table among several, as JSON: as if it were alone, and how it came out."""
-    from connector.cli.results import result_columns
+    from connector.cli.runs.results import result_columns
     from connector.pipeline.verify import as_dict
 
     verdict = outcome.found

@@ -14,8 +14,8 @@ import msgspec
 import pyarrow as pa
 from msgspec import Raw
 
-from connector.core import values
 from connector.core.schema import JSON, NULL, Kind, Type, join, join_all, parse
+from connector.core.texts import json_text, plain_decimal
 
 ITEM = "item."
 CHANGED_AT = pa.field("changed_at", pa.timestamp("us", "UTC"))
@@ -161,7 +161,7 @@ def pack(rows: pa.Table, attributes: Sequence[str]) -> pa.Table:
             cell = column[index]
             if cell is not None:
                 members[name] = Raw(cell.encode())
-        rest.append(values.encode(members) if members else None)
+        rest.append(json_text(members) if members else None)
     dropped = [name for name in (*map(ITEM.__add__, attributes), REST) if name in rows.column_names]
     packed = pa.array(rest, pa.string()).cast(pa.json_())
     return rows.drop_columns(dropped).append_column(rest_field(), packed)
@@ -181,7 +181,7 @@ def unpack(rows: pa.Table, attributes: Mapping[str, Type]) -> pa.Table:
         members: dict[str, Raw] = msgspec.json.decode(text, type=dict[str, Raw]) if text else {}
         for name, column in cells.items():
             column.append(members.pop(name, None))
-        rest.append(values.encode(members) if members else None)
+        rest.append(json_text(members) if members else None)
     left = None if told is None else {n: t for n, t in told.items() if n not in wanted}
     position = rows.column_names.index(REST)
     packed = pa.array(rest, pa.string()).cast(pa.json_())
@@ -231,20 +231,18 @@ def convert(array: pa.ChunkedArray, have: Type, want: Type) -> pa.ChunkedArray:
     return pa.chunked_array(chunks, type=pa.json_())
 
 
-def _json_texts(plain: Callable[[Any], Any]) -> Callable[[pa.Array], list[str | None]]:
+def _encoded(plain: Callable[[Any], Any]) -> Callable[[pa.Array], list[str | None]]:
     def texts(array: pa.Array) -> list[str | None]:
-        return [
-            None if value is None else values.encode(plain(value)) for value in array.to_pylist()
-        ]
+        return [None if value is None else json_text(plain(value)) for value in array.to_pylist()]
 
     return texts
 
 
 _TO_JSON: dict[Kind, Callable[[pa.Array], Any]] = {
-    Kind.STRING: _json_texts(lambda value: value),
-    Kind.BOOLEAN: _json_texts(lambda value: value),
-    Kind.BINARY: _json_texts(lambda value: value),
-    Kind.INTEGER: _json_texts(lambda value: value),
-    Kind.DECIMAL: _json_texts(values.plain_decimal),
+    Kind.STRING: _encoded(lambda value: value),
+    Kind.BOOLEAN: _encoded(lambda value: value),
+    Kind.BINARY: _encoded(lambda value: value),
+    Kind.INTEGER: _encoded(lambda value: value),
+    Kind.DECIMAL: _encoded(plain_decimal),
     Kind.NUMBER: lambda array: array.storage,
 }

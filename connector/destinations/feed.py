@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from connector.destinations.layout import Layout, without_rest
+from connector.destinations.staging import Layout, without_rest
 
 
 class Feed:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from connector.core.names import DELETED, REST
 from connector.core.schema import Type, join_all
 from connector.core.state import Column, Load, renamed
-from connector.destinations import table_columns
+from connector.destinations import columns as table_columns
+from connector.destinations.columns import Run
 from connector.destinations.dialect import Dialect
-from connector.destinations.state import State
+from connector.destinations.state.store import State
 from connector.destinations.step import Step
-from connector.destinations.table_columns import Run
 
 
 @dataclass

@@ -8,8 +8,8 @@ from connector.core.spec import TableSpec
 from connector.core.state import Committed, Load, Phase, Plan
 from connector.core.words import counted
 from connector.destinations.sql import Target
-from connector.destinations.state import State
-from connector.destinations.state_header import Header
+from connector.destinations.state.header import Header
+from connector.destinations.state.store import State
 from connector.errors import CursorMoved, DestinationRefused, TooManyDeletes
 
 

@@ -17,12 +17,12 @@ from connector.core.needs import Need, Wanted, tried, untried
 from connector.core.schema import INTEGER, NUMBER
 from connector.core.spec import TableSpec
 from connector.core.state import Column
-from connector.destinations import state_tables as t
-from connector.destinations import table_columns
+from connector.destinations import columns as table_columns
 from connector.destinations.dialect import Dialect
 from connector.destinations.sql import Target
-from connector.destinations.state import State
-from connector.destinations.state_tables import Execute, compiled, insert
+from connector.destinations.state import tables as t
+from connector.destinations.state.store import State
+from connector.destinations.state.tables import Execute, compiled, insert
 from connector.destinations.step import refuse_shared
 
 KEY = (KeyAttribute("id", "S"),)

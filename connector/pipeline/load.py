@@ -1,9 +1,7 @@
 """Load: every spooled row into the table, in one transaction."""
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
-
-import pyarrow as pa
+from collections.abc import Collection, Sequence
 
 from connector.core.cursors import SEGMENT, Quarantined
 from connector.core.rows import REST, schema_of
@@ -48,27 +46,10 @@ def load(
     Raises Transient where a segment is not scanned to its end.
     """
     partitions = [SEGMENT + name for name in sorted(state.scanned)]
-    links: list[Link] = []
-    for partition in partitions:
-        chain = list(spool.links(partition))
-        if not chain or not chain[-1].until.done:
-            raise Transient(
-                f"The scan of {state.table} is not finished: {partition} has no end yet.",
-                "Run `connector snapshot` or `connector sync` again.",
-            )
-        links += chain
+    links = _whole_chains(spool, state.table, partitions)
     quarantined: list[Quarantined] = [record for link in links for record in link.quarantined]
     if len(quarantined) + state.quarantined > limit:
         raise quarantine_limit(limit)
-    scanned = 0
-
-    def tables() -> Iterator[pa.Table]:
-        nonlocal scanned
-        for link in links:
-            rows = link.rows()
-            scanned += len(rows)
-            yield rows
-
     committed = destination.load(
         Load(
             table=state.table,
@@ -80,14 +61,27 @@ def load(
             max_deleted=max_deleted,
             packed=lambda known, room: _packed(links, known, room),
         ),
-        tables(),
+        (link.rows() for link in links),
         quarantined,
     )
-    log.info("%s: %s", state.table, loaded_text(scanned, committed))
+    log.info("%s: %s", state.table, loaded_text(sum(link.count for link in links), committed))
     tell_renamed(state.table, committed.renamed)
     failpoint("load.before_drop")
     spool.drop()
     return committed
+
+
+def _whole_chains(spool: Spool, table: str, partitions: Sequence[str]) -> list[Link]:
+    links: list[Link] = []
+    for partition in partitions:
+        chain = list(spool.links(partition))
+        if not chain or not chain[-1].until.done:
+            raise Transient(
+                f"The scan of {table} is not finished: {partition} has no end yet.",
+                "Run `connector snapshot` or `connector sync` again.",
+            )
+        links += chain
+    return links
 
 
 def _packed(links: Sequence[Link], known: Collection[str], room: int) -> dict[str, Type]:

@@ -3,15 +3,17 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from uuid import uuid4
 
 from connector.core.cursors import Cursor, segment_partition, shard_partition
+from connector.core.shards import Listing
 from connector.core.spec import TableSpec
 from connector.core.state import Identity, Plan, TableState
 from connector.core.words import counted
 from connector.errors import WAYS_OUT, HistoryLost, no_stream
 from connector.failpoints import failpoint
-from connector.pipeline.discovery import settled_listing
+from connector.pipeline.following.discovery import settled_listing
 from connector.ports import Description, Destination, Source
 
 log = logging.getLogger("connector.plan")
@@ -40,15 +42,8 @@ def plan(
     description = source.describe()
     if not description.streaming:
         raise no_stream(table)
-    listing = settled_listing(source, pause)
-    now = source.now()
-    # What is trimmed within a day of now was written before now, and the scan will see it.
-    cursors = {
-        shard_partition(shard.id): Cursor(seen_at=now, parent=shard.parent)
-        for shard in listing.shards.values()
-    }
+    listing, now = settled_listing(source, pause), source.now()
     total = segments or _segments_for(description, workers)
-    cursors.update((segment_partition(number, total), Cursor()) for number in range(total))
     failpoint("plan.before_commit")
     state = destination.plan(
         Plan(
@@ -58,20 +53,28 @@ def plan(
             plan_id=plan_id or uuid4().hex,
             segments=total,
             planned_at=now,
-            cursors=cursors,
+            cursors=_beginnings(listing, now, total),
             replaces=replaces,
             spec=spec,
         )
     )
     failpoint("plan.after_commit")
-    log.info(
-        "%s: generation %d planned, %s and %s",
-        table,
-        state.generation,
-        counted(total, "segment"),
-        counted(len(listing.shards), "shard"),
-    )
+    _report(state, total, len(listing.shards))
     return state
+
+
+def _report(state: TableState, segments: int, shards: int) -> None:
+    parts = f"{counted(segments, 'segment')} and {counted(shards, 'shard')}"
+    log.info("%s: generation %d planned, %s", state.table, state.generation, parts)
+
+
+def _beginnings(listing: Listing, now: datetime, segments: int) -> dict[str, Cursor]:
+    # What is trimmed within a day of now was written before now, and the scan will see it.
+    shards = {
+        shard_partition(shard.id): Cursor(seen_at=now, parent=shard.parent)
+        for shard in listing.shards.values()
+    }
+    return shards | {segment_partition(number, segments): Cursor() for number in range(segments)}
 
 
 def _segments_for(description: Description, workers: int) -> int:

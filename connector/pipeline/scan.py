@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from connector.core.cursors import Cursor, Quarantined, segment_partition
-from connector.core.encoder import Encoded, Encoder
 from connector.core.rows import CHANGED_AT, combine, with_service
 from connector.core.state import Scannable
 from connector.core.words import counted
 from connector.errors import BadAnswer, QuarantineLimit
 from connector.failpoints import failpoint
+from connector.items.encoder import Encoded, Encoder
 from connector.ports import Progress, Source, Spool
 
 LINK_ROWS = 50_000

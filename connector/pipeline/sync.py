@@ -6,18 +6,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from connector.config import Config, Table
-from connector.config_spec import configured
-from connector.core.encoder import Encoder
-from connector.core.limits import BY_DESTINATION
+from connector.config.model import Config, Table
 from connector.core.spec import TableSpec
 from connector.core.state import Phase, Scannable, TableState, renamed
 from connector.core.words import counted
 from connector.errors import HistoryLost, Interrupted, NeedsPerson, Transient
+from connector.items.encoder import Encoder
+from connector.items.limits import BY_DESTINATION
+from connector.pipeline.following.tail import Tail
 from connector.pipeline.load import load
 from connector.pipeline.names import tell_renamed
 from connector.pipeline.plan import check_identity, plan
-from connector.pipeline.tail import Tail
 from connector.ports import Destination, Progress, Source, Spool
 from connector.waits import Waits
 
@@ -90,7 +89,7 @@ class Run:
         Raises ConfigError where that is not what the rows were made with, and only a full refresh
         can bring them to it.
         """
-        spec = configured(self.settings)
+        spec = self.settings.spec()
         place = (self.config.destination.schema_name, self.target)
         if (state.spec, state.target_schema, state.target) == (spec, *place):
             return state
@@ -114,7 +113,7 @@ class Run:
             self.destination,
             self.table,
             self.target,
-            configured(self.settings),
+            self.settings.spec(),
             segments=self._segments(),
             workers=self.workers,
             pause=self.pause,

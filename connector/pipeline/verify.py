@@ -14,10 +14,11 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from connector.core import canonical, wire
-from connector.core.keys import KeySchema, key_item, key_text, key_text_in
-from connector.core.malformed import Malformed
+from connector.core.keys import KeySchema, key_text
 from connector.core.state import TableState
+from connector.core.texts import Malformed
+from connector.items import canonical, wire
+from connector.items.keys import key_item, key_text_in
 from connector.ports import Destination, Progress, Source
 
 SHOWN = 10
@@ -53,6 +54,10 @@ Digests = dict[str, bytes]
 _TWICE = b"twice"
 
 
+_Pair = tuple[bytes | None, bytes | None]
+"""The digests of one key, in the source and in the table."""
+
+
 def verify(
     source: Source,
     destination: Destination,
@@ -67,40 +72,40 @@ def verify(
     Keys that differ may have changed between the two reads: they are read again after a tail.
     """
     tail()
-    there = _source_digests(source, state.identity.keys, segments, progress)
-    here = _table_digests(destination.rows(state.table), state.identity.keys, None)
-    suspects = {key for key, digest in there.items() if here.get(key) != digest}
-    suspects.update(here.keys() - there.keys())
-    matching = len(there) - len(suspects & there.keys())
+    keys = state.identity.keys
+    there = _source_digests(source, keys, segments, progress)
+    here = _table_digests(destination.rows(state.table), keys, None)
+    suspects = _differing(there, here)
     before = {key: there.get(key) for key in suspects}
+    matching = len(there.keys() - suspects)
     # An item that is no item has no key to read it again by.
-    settled: dict[str, tuple[bytes | None, bytes | None]] = {
-        text: (there[text], None) for text in suspects if not _is_key(text)
-    }
+    settled: dict[str, _Pair] = {key: (there[key], None) for key in suspects if not _is_key(key)}
     suspects -= settled.keys()
     for _ in range(SETTLE_TRIES):
         if not suspects:
             break
         tail()
-        here = _table_digests(destination.rows(state.table), state.identity.keys, suspects)
-        there = _again(source, state.identity.keys, sorted(suspects))
+        here = _table_digests(destination.rows(state.table), keys, suspects)
+        there = _again(source, keys, sorted(suspects))
         for key in list(suspects):
             pair = there.get(key), here.get(key)
+            # The source has not changed since it was last read, and a tail came after that.
+            unchanged, before[key] = before[key] == pair[0], pair[0]
             if pair[0] == pair[1]:
                 matching += pair[0] is not None
-                suspects.discard(key)
-            elif before[key] == pair[0]:
-                # The source has not changed since it was last read, and a tail came after that.
+            elif unchanged:
                 settled[key] = pair
+            if pair[0] == pair[1] or unchanged:
                 suspects.discard(key)
-            else:
-                before[key] = pair[0]
     return _verdict(matching, settled, suspects)
 
 
-def _verdict(
-    matching: int, settled: Mapping[str, tuple[bytes | None, bytes | None]], unsettled: set[str]
-) -> Verdict:
+def _differing(there: Mapping[str, bytes | None], here: Mapping[str, bytes | None]) -> set[str]:
+    changed = {key for key, digest in there.items() if here.get(key) != digest}
+    return changed | (here.keys() - there.keys())
+
+
+def _verdict(matching: int, settled: Mapping[str, _Pair], unsettled: set[str]) -> Verdict:
     missing = [key for key, (there, here) in settled.items() if here is None]
     extra = [key for key, (there, here) in settled.items() if there is None]
     different = [key for key, (there, here) in settled.items() if there and here]

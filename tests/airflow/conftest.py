@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.demo_source import TABLE as COURSES
+from connector.demo.source import TABLE as COURSES
 from tests.rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB, Table
 
 from .home import Home, aws_connection

@@ -111,7 +111,7 @@ def test_every_command_is_one_that_a_test_runs():
 
 def seed_command(url: str) -> list[str]:
     """Writes the courses."""
-    return [sys.executable, "-m", "connector.demo_seed", url]
+    return [sys.executable, "-m", "connector.demo.seed", url]
 
 
 def test_the_seed_writes_the_courses_once(dynamodb_local):

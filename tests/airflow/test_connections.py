@@ -120,8 +120,8 @@ def test_a_role_is_assumed_with_its_external_id(file, monkeypatch):
 def test_credentials_of_a_host_are_used_by_our_own_clients():
     from botocore.credentials import Credentials
 
-    from connector.config import Source
-    from connector.dynamodb.client import open_clients
+    from connector.config.model import Source
+    from connector.sources.dynamodb.client import open_clients
 
     clients = open_clients(Source(region="us-west-2"), 1, Credentials("AKIA", SECRET))
     for client in (clients.dynamodb, clients.streams):

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from connector import demo_source, job
-from connector.config import load
-from connector.demo_source import TABLE as COURSES
+from connector import job
+from connector.config.loading import load
+from connector.demo import source as demo_source
+from connector.demo.source import TABLE as COURSES
 from connector.pipeline.verify import verify
 from connector.ports import Quiet
 from tests.rigs.scripted import ScriptedDynamoDB, faults

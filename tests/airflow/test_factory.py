@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from connector.demo_source import TABLE as COURSES
+from connector.demo.source import TABLE as COURSES
 
 ARN = "arn:aws:dynamodb:us-west-2:123456789012:table/orders"
 
@@ -95,7 +95,7 @@ def test_the_first_task_looks_for_the_pool_and_needs_none(tmp_path):
 
 def test_an_asset_has_a_short_name_that_tells_files_of_one_name_apart(tmp_path):
     from connector.airflow.assets import table_asset
-    from connector.config import load
+    from connector.config.loading import load
 
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -149,7 +149,7 @@ def test_a_step_passes_over_the_mistakes_of_other_tables(tmp_path):
 
 def test_assets_are_named_by_where_the_table_is(tmp_path):
     from connector.airflow.assets import table_asset
-    from connector.config import load
+    from connector.config.loading import load
 
     first = load(write(tmp_path, "  orders: {into: sales}\n  users: {}\n"))
     other = load(write(tmp_path, "  orders: {}\n", '"postgresql://me:secret@db:5432/wh"'))

@@ -497,7 +497,7 @@ def test_any_name_and_password_of_a_connection_logs_in(
         sql = "SELECT session_user || '@' || current_database() AS who"
         assert destination.query(sql)["who"][0].as_py() == f"{name}@{name}"
     finally:
-        from connector.destinations import postgres_connection
+        from connector.destinations.postgres.session import connection as postgres_connection
 
         postgres_connection._databases.clear()
         postgres.by_hand(f"DROP DATABASE IF EXISTS {named} WITH (FORCE)")

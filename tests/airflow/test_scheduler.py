@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from connector import demo_source
-from connector.demo_source import TABLE as COURSES
+from connector.demo import source as demo_source
+from connector.demo.source import TABLE as COURSES
 from tests.rigs.scripted import (
     Key,
     KeySchema,

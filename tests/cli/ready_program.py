@@ -3,10 +3,12 @@
 from botocore.credentials import Credentials
 
 from connector import job
-from connector.cli import app, live, output, results
-from connector.config import Source
-from connector.dynamodb.client import open_clients
+from connector.cli import app
+from connector.cli.runs import results
+from connector.cli.screen import live, output
+from connector.config.model import Source
 from connector.pipeline import verify
+from connector.sources.dynamodb.client import open_clients
 
 __all__ = ["app", "job", "live", "output", "results", "verify"]
 

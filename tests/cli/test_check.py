@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from connector.dynamodb.client import READ_ONLY
+from connector.sources.dynamodb.client import READ_ONLY
 from tests.pipeline.replica import ORDERS, SCHEMA, order
 from tests.rigs.logins import ACCOUNT, Logins
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB, faults

@@ -199,7 +199,15 @@ def test_patterns_are_no_names(tmp_path):
 
 def test_nothing_heavy_is_imported_for_a_completion(folder):
     # typer itself needs pydantic; the models of the configuration are not made.
-    heavy = ("boto3", "botocore", "duckdb", "pyarrow", "sqlalchemy", "msgspec", "connector.config")
+    heavy = (
+        "boto3",
+        "botocore",
+        "duckdb",
+        "pyarrow",
+        "sqlalchemy",
+        "msgspec",
+        "connector.config.model",
+    )
     code = (
         "import os, sys\n"
         "leave = os._exit\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from connector.destinations.duckdb import DuckDBDestination
+from connector.destinations.duckdb.file import DuckDBDestination
 from connector.errors import ConnectorError
 
 from .program import Program, fingerprints

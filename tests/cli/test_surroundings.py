@@ -12,7 +12,7 @@ import duckdb
 import pytest
 import typer
 
-from connector.cli.leaving import leave_with
+from connector.cli.runs.leaving import leave_with
 from tests.pipeline.replica import ORDERS
 
 from .program import Done, Program, fingerprints

@@ -11,8 +11,8 @@ import unicodedata
 import duckdb
 import pytest
 
-from connector.cli.leaving import leave_with
-from connector.cli.visible import visible
+from connector.cli.runs.leaving import leave_with
+from connector.cli.screen.visible import visible
 from tests.pipeline.replica import ORDERS
 
 from .program import COMMAND, PATIENCE, Program

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connector.core import shapes, values
-from connector.core.encoder import Encoded, Encoder
 from connector.core.keys import KeyAttribute
+from connector.core.texts import json_text
+from connector.items import shapes, values
+from connector.items.encoder import Encoded, Encoder
 from tests.properties import strategies
 
 KEYS = (KeyAttribute("id", "S"),)
@@ -39,7 +40,7 @@ def texts(rows: Encoded) -> list[str | None]:
 
 def expected(value: Value | None) -> str | None:
     """What the value by value way makes of it."""
-    return None if value is None else values.encode(values.plain(value))
+    return None if value is None else json_text(values.plain(value))
 
 
 maps = st.dictionaries(st.sampled_from("abc") | strategies.names, strategies.values, max_size=4)

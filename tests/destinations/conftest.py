@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from connector.destinations import postgres as destination_module
-from connector.destinations.duckdb import DuckDBDestination
-from connector.destinations.postgres import PostgresDestination
+from connector.destinations.duckdb.file import DuckDBDestination
+from connector.destinations.postgres import server as destination_module
+from connector.destinations.postgres.server import PostgresDestination
 from connector.ports import Destination
 from tests.rigs.postgres import Database, Server, database
 from tests.rigs.relay import Relay

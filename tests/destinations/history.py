@@ -4,11 +4,11 @@ import os
 import tempfile
 from pathlib import Path
 
-from connector.config_url import DestinationUrl
+from connector.config.urls import DestinationUrl
 from connector.core.cursors import START, Cursor
 from connector.core.state import Phase
-from connector.destinations.duckdb import DuckDBDestination
-from connector.destinations.postgres import PostgresDestination
+from connector.destinations.duckdb.file import DuckDBDestination
+from connector.destinations.postgres.server import PostgresDestination
 from connector.failpoints import VARIABLE
 from connector.ports import Destination
 from tests.rigs.ready import ready

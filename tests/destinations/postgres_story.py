@@ -7,15 +7,15 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from connector.config_url import DestinationUrl
-from connector.core.encoder import Encoder
+from connector.config.urls import DestinationUrl
 from connector.core.keys import KeySchema
-from connector.core.limits import POSTGRES as LIMITS
 from connector.core.rows import CHANGED_AT, field_of
 from connector.core.schema import STRING
 from connector.core.spec import DEFAULT_MAX_COLUMNS, TableSpec
 from connector.core.state import Load
-from connector.destinations.postgres import PostgresDestination
+from connector.destinations.postgres.server import PostgresDestination
+from connector.items.encoder import Encoder
+from connector.items.limits import POSTGRES as LIMITS
 from tests.rigs.postgres import Database
 
 from .story import EPOCH, KEYS, SEGMENT, Story

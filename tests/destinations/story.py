@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from connector.core import values
 from connector.core.cursors import (
     START,
     Batch,
@@ -19,15 +18,18 @@ from connector.core.cursors import (
     segment_partition,
     shard_partition,
 )
-from connector.core.encoder import Encoder
-from connector.core.fold import Fold
-from connector.core.keys import KeyAttribute, KeySchema, key_of, key_text
+from connector.core.keys import KeyAttribute, KeySchema, key_text
 from connector.core.rows import CHANGED_AT, ITEM, REST, convert, packed_in, schema_of, with_service
 from connector.core.schema import JSON, Type, join_all
 from connector.core.spec import Deletes, TableSpec
 from connector.core.state import Committed, Identity, Load, Plan, TableState
-from connector.core.wire import records_page
-from connector.destinations.postgres import PostgresDestination
+from connector.core.texts import json_text
+from connector.destinations.postgres.server import PostgresDestination
+from connector.items import values
+from connector.items.encoder import Encoder
+from connector.items.fold import Fold
+from connector.items.keys import key_of
+from connector.items.wire import records_page
 from connector.ports import Destination
 
 Item = Mapping[str, Any]
@@ -204,7 +206,7 @@ class Story:
     def expected(self, *items: Item) -> dict[str, dict[str, Any]]:
         """What the destination should have."""
         plain = [
-            {n: exact(values.encode(values.plain(v))) for n, v in i.items() if "NULL" not in v}
+            {n: exact(json_text(values.plain(v))) for n, v in i.items() if "NULL" not in v}
             for i in map(self.told, items)
         ]
         return {json.dumps([item[key.name] for key in self.keys]): item for item in plain}

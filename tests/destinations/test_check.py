@@ -8,10 +8,10 @@ from threading import Event, Thread
 
 import pytest
 
-from connector.config_url import DestinationUrl
+from connector.config.urls import DestinationUrl
 from connector.core.keys import KeyAttribute
 from connector.core.needs import Need, Wanted
-from connector.destinations.postgres import PostgresDestination
+from connector.destinations.postgres.server import PostgresDestination
 from connector.ports import Destination
 from tests.cli.program import REPOSITORY
 from tests.rigs.postgres import Database
@@ -191,11 +191,11 @@ def test_a_check_beside_a_tail_disturbs_neither(postgres):
 
 KILLED = """
 import os, signal, sys
-from connector.config_url import DestinationUrl
+from connector.config.urls import DestinationUrl
 from connector.core.needs import Wanted
 from connector.destinations import trial
-from connector.destinations.duckdb import DuckDBDestination
-from connector.destinations.postgres import PostgresDestination
+from connector.destinations.duckdb.file import DuckDBDestination
+from connector.destinations.postgres.server import PostgresDestination
 url = DestinationUrl.parse(sys.argv[1])
 made = PostgresDestination(url) if url.path is None else DuckDBDestination(url.path)
 def die(*_):
@@ -212,7 +212,7 @@ def test_a_kill_in_the_middle_leaves_nothing(kind, at, request, tmp_path: Path):
         postgres = request.getfixturevalue("postgres")
         url, story = postgres.url, told(postgres)
     else:
-        from connector.destinations.duckdb import DuckDBDestination
+        from connector.destinations.duckdb.file import DuckDBDestination
 
         url = f"duckdb:///{tmp_path}/w.duckdb"
         story = Story(DuckDBDestination(tmp_path / "w.duckdb"))

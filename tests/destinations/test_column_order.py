@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from connector.core.spec import TableSpec
-from connector.destinations.duckdb import DuckDBDestination
+from connector.destinations.duckdb.file import DuckDBDestination
 from tests.rigs.postgres import Database
 
 from .postgres_story import told

@@ -6,10 +6,10 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from connector.core.encoder import Encoder
 from connector.core.rows import REST, rest_field
 from connector.core.spec import TableSpec
 from connector.errors import StateRefused
+from connector.items.encoder import Encoder
 
 from .story import KEYS, Item, Story, put
 

@@ -6,7 +6,7 @@ import pytest
 
 from connector.core.keys import KeyAttribute
 from connector.core.spec import Deletes, TableSpec
-from connector.destinations.duckdb import DuckDBDestination
+from connector.destinations.duckdb.file import DuckDBDestination
 from connector.errors import ConfigError
 
 from .items import A, B, C

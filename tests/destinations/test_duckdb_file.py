@@ -11,8 +11,8 @@ from threading import Thread
 import duckdb
 import pytest
 
-from connector.destinations.duckdb import DuckDBDestination
-from connector.destinations.duckdb_errors import DiskFull, duckdb_errors
+from connector.destinations.duckdb.errors import DiskFull, duckdb_errors
+from connector.destinations.duckdb.file import DuckDBDestination
 from connector.errors import (
     Busy,
     CursorMoved,
@@ -208,7 +208,7 @@ def test_errors_of_duckdb_become_ours(path, error, wanted):
 FILL = """
 import os, sys
 from pathlib import Path
-from connector.destinations.duckdb import DuckDBDestination
+from connector.destinations.duckdb.file import DuckDBDestination
 from connector.errors import DiskFull
 from tests.destinations.items import A, B
 from tests.destinations.story import Story, put

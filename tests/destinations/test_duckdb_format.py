@@ -7,10 +7,10 @@ from typing import get_args
 import duckdb
 import pytest
 
-from connector import config as configuration
 from connector import job
-from connector.config_values import DuckDBVersion
-from connector.destinations.duckdb import DuckDBDestination
+from connector.config import loading as configuration
+from connector.config.fields import DuckDBVersion
+from connector.destinations.duckdb.file import DuckDBDestination
 from connector.errors import DestinationRefused
 
 from . import history

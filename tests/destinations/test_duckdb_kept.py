@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.destinations import duckdb_connection
-from connector.destinations.duckdb import DuckDBDestination
+from connector.destinations.duckdb import connection as duckdb_connection
+from connector.destinations.duckdb.file import DuckDBDestination
 from connector.errors import CursorMoved
 
 from .items import A, B
@@ -31,7 +31,7 @@ while True:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from connector.destinations.duckdb import DuckDBDestination
+from connector.destinations.duckdb.file import DuckDBDestination
 from tests.destinations.items import A
 from tests.destinations.story import Story, put
 story = Story(DuckDBDestination(Path(sys.argv[1])))

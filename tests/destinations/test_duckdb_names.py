@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from connector.core.spec import Deletes, TableSpec
-from connector.destinations.duckdb import DuckDBDestination
+from connector.destinations.duckdb.file import DuckDBDestination
 from connector.errors import DestinationRefused
 
 from .items import A2, A, B, C

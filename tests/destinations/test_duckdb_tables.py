@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from connector.core.cursors import Quarantined
 from connector.core.keys import KeyAttribute
-from connector.destinations.duckdb import DuckDBDestination
+from connector.destinations.duckdb.file import DuckDBDestination
 from connector.destinations.sql import duckdb_fold, quoted
 from connector.errors import (
     ConfigError,

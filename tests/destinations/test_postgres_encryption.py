@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from connector.config_url import DestinationUrl
-from connector.destinations.postgres import PostgresDestination
+from connector.config.urls import DestinationUrl
+from connector.destinations.postgres.server import PostgresDestination
 from connector.errors import DestinationRefused
 from tests.rigs.postgres import Database, Server
 from tests.rigs.relay import ASKS, Relay

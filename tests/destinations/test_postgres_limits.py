@@ -7,10 +7,10 @@ from base64 import b64encode
 
 import pytest
 
-from connector.core.encoder import Encoder
 from connector.core.keys import KeyAttribute
-from connector.core.limits import POSTGRES as LIMITS
 from connector.core.spec import Deletes
+from connector.items.encoder import Encoder
+from connector.items.limits import POSTGRES as LIMITS
 
 from .items import A, B
 from .postgres_story import limited, told, types_of

@@ -12,13 +12,13 @@ import adbc_driver_postgresql
 import pytest
 from adbc_driver_manager import AdbcConnection, Error
 
-from connector import config as configuration
 from connector import job
-from connector.config_postgres_options import OPTIONS
-from connector.config_url import DestinationUrl
-from connector.destinations import postgres_connection
-from connector.destinations.postgres import PostgresDestination
-from connector.destinations.postgres_url import libpq_url
+from connector.config import loading as configuration
+from connector.config.postgres.options import OPTIONS
+from connector.config.urls import DestinationUrl
+from connector.destinations.postgres.server import PostgresDestination
+from connector.destinations.postgres.session import connection as postgres_connection
+from connector.destinations.postgres.session.url import libpq_url
 from connector.errors import ConfigError, ConnectorError, DestinationRefused, Unreachable
 from tests.cli.program import wait_until
 from tests.rigs.postgres import Database, Server, administer

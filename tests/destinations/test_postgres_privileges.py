@@ -2,9 +2,9 @@
 
 import pytest
 
-from connector.config_url import DestinationUrl
+from connector.config.urls import DestinationUrl
 from connector.core.needs import Wanted
-from connector.destinations.postgres import PostgresDestination
+from connector.destinations.postgres.server import PostgresDestination
 from connector.errors import (
     DestinationRefused,
 )
@@ -147,7 +147,7 @@ def test_settings_of_a_role_do_not_change_what_is_written(postgres):
 
 def test_a_server_that_is_too_old_is_refused_with_advice(postgres, monkeypatch):
     # Older than any that there is; so no server of the tests must really be old.
-    monkeypatch.setattr("connector.destinations.postgres_connection.OLDEST", 990_000)
+    monkeypatch.setattr("connector.destinations.postgres.session.connection.OLDEST", 990_000)
     with pytest.raises(DestinationRefused, match="older than PostgreSQL 99") as caught:
         checked(PostgresDestination(postgres.parsed))
     assert caught.value.hint == "Upgrade it."

@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from connector.config_url import DestinationUrl
-from connector.destinations import postgres as destination_module
-from connector.destinations.postgres import PostgresDestination
+from connector.config.urls import DestinationUrl
+from connector.destinations.postgres import server as destination_module
+from connector.destinations.postgres.server import PostgresDestination
 from connector.errors import Unreachable
 from tests.cli.program import wait_until
 from tests.rigs.postgres import Database
@@ -84,7 +84,7 @@ def test_a_load_whose_answer_is_lost_is_done_if_it_arrived(story, own, relay, ar
 
 def test_nobody_knowing_what_became_of_a_commit_is_no_success(story, own, relay, monkeypatch):
     monkeypatch.setattr(destination_module, "AGAIN_SECONDS", 0.0)
-    monkeypatch.setattr("connector.destinations.postgres_connection.ANSWER_SECONDS", 0.0)
+    monkeypatch.setattr("connector.destinations.postgres.session.connection.ANSWER_SECONDS", 0.0)
     relay.fault = Fault(cut=b"COMMIT", cut_at=ONLY_THE_LAST)
     with pytest.raises(Unreachable):
         story.tail(put(A))

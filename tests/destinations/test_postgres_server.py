@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from connector.destinations.postgres import PostgresDestination
+from connector.destinations.postgres.server import PostgresDestination
 from connector.errors import DiskFull, Transient, Unreachable
 
 from .items import A, B

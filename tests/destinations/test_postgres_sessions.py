@@ -11,7 +11,7 @@ import pytest
 from adbc_driver_postgresql import dbapi
 
 from connector.core.state import Phase
-from connector.destinations.postgres import PostgresDestination
+from connector.destinations.postgres.server import PostgresDestination
 from connector.errors import (
     Busy,
     CursorMoved,

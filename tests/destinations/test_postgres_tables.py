@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from connector.core.cursors import Quarantined
-from connector.destinations.postgres import PostgresDestination
+from connector.destinations.postgres.server import PostgresDestination
 from connector.errors import (
     ConfigError,
     ConnectorError,

@@ -9,11 +9,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from connector.cli.flags import Output
-from connector.cli.output import Printer
+from connector.cli.runs.flags import Output
+from connector.cli.screen.output import Printer
 from connector.destinations.answers import distinct
-from connector.destinations.duckdb import DuckDBDestination
-from connector.destinations.postgres import PostgresDestination
+from connector.destinations.duckdb.file import DuckDBDestination
+from connector.destinations.postgres.server import PostgresDestination
 from connector.errors import ConfigError
 from connector.ports import Destination
 from tests.rigs.postgres import Database

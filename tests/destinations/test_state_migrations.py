@@ -18,10 +18,10 @@ from connector import failpoints
 from connector.core.cursors import Cursor
 from connector.core.spec import Deletes
 from connector.core.state import STATE_VERSION, Phase
-from connector.destinations.duckdb import DuckDBDestination
-from connector.destinations.postgres import PostgresDestination
-from connector.destinations.state_migrations import STEPS
-from connector.destinations.state_tables import names_of
+from connector.destinations.duckdb.file import DuckDBDestination
+from connector.destinations.postgres.server import PostgresDestination
+from connector.destinations.state.migrations import STEPS
+from connector.destinations.state.tables import names_of
 from connector.errors import StateRefused
 from connector.ports import Destination
 from tests.rigs.postgres import Database

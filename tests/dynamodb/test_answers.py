@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 
-from connector.config import Source
+from connector.config.model import Source
 from connector.core.cursors import Cursor
-from connector.core.wire import scan_page
-from connector.dynamodb.source import DynamoDBSource
 from connector.errors import (
     ConnectorError,
     SourceRefused,
@@ -17,6 +15,8 @@ from connector.errors import (
     Throttled,
     Unreachable,
 )
+from connector.items.wire import scan_page
+from connector.sources.dynamodb.source import DynamoDBSource
 from tests.pipeline.replica import ORDERS, SCHEMA, order
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB, faults
 

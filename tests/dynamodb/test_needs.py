@@ -2,8 +2,8 @@
 
 import pytest
 
-from connector.config import Source
-from connector.dynamodb.needs import Trial
+from connector.config.model import Source
+from connector.sources.dynamodb.needs import Trial
 from tests.rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB
 
 VALUES = {"S": "text", "N": "7", "B": "AP8="}

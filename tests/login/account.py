@@ -16,9 +16,9 @@ import pytest
 from botocore.credentials import SSOProvider
 from botocore.tokens import SSOTokenProvider
 
-from connector import config as configuration
 from connector import job
-from connector.dynamodb.source import DynamoDBSource
+from connector.config import loading as configuration
+from connector.sources.dynamodb.source import DynamoDBSource
 from tests.cli.program import COMMAND, Program
 from tests.pipeline.replica import ORDERS
 from tests.rigs.logins import Logins

@@ -3,9 +3,9 @@
 import pytest
 from botocore.credentials import Credentials
 
-from connector.config import Source
-from connector.dynamodb.identity import CallerIdentity, caller
+from connector.config.model import Source
 from connector.errors import ConfigError, ConnectorError, SourceRefused, Throttled, Unreachable
+from connector.sources.dynamodb.identity import CallerIdentity, caller
 from tests.rigs.logins import ACCOUNT, Logins
 
 from .account import OUTER_ROLE, SECRET, STATIC

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from connector.dynamodb.login import credentials as renewal
 from connector.errors import ConnectorError, SourceRefused, Unreachable
+from connector.sources.dynamodb.login import credentials as renewal
 from tests.cli.program import ended, wait_until
 from tests.pipeline.replica import ORDERS, order
 from tests.rigs.scripted import Table, faults

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 from botocore.utils import ContainerMetadataFetcher
 
-from connector.core.wire import scan_page
+from connector.items.wire import scan_page
 from tests.cli.program import COMMAND, PATIENCE
 from tests.pipeline.replica import ORDERS
 

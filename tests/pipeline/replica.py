@@ -8,12 +8,12 @@ from typing import Any
 
 import duckdb
 
-from connector import config as configuration
 from connector import job
-from connector.config import Config
+from connector.config import loading as configuration
+from connector.config.model import Config
 from connector.core.state import TableState
+from connector.pipeline.following.tail import Tail
 from connector.pipeline.sync import Run
-from connector.pipeline.tail import Tail
 from connector.pipeline.verify import Verdict, verify
 from connector.ports import Quiet
 from tests.rigs.postgres import Database

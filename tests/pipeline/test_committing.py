@@ -13,8 +13,8 @@ from connector.core.cursors import Batch, Cursor
 from connector.core.shards import Shard
 from connector.core.state import Committed
 from connector.errors import Interrupted, Throttled
+from connector.pipeline.following.tail import Tail
 from connector.pipeline.sync import Run
-from connector.pipeline.tail import Tail
 from connector.ports import StreamPage
 from tests.cli.program import PATIENCE, wait_until
 from tests.rigs.scripted import faults

@@ -7,8 +7,8 @@ import pytest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, NoRegionError, ParamValidationError, ProfileNotFound
 
-from connector import config as configuration
 from connector import job
+from connector.config import loading as configuration
 from connector.errors import ConnectorError, SourceRefused, Throttled
 from tests.rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB
 

@@ -5,9 +5,9 @@ import traceback
 
 import pytest
 
-from connector.dynamodb.client import READ_ONLY, open_clients
 from connector.errors import ConnectorError
 from connector.job import drop_spool
+from connector.sources.dynamodb.client import READ_ONLY, open_clients
 from tests.rigs.scripted import faults
 
 from .replica import Replica, change, key, order

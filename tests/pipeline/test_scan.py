@@ -6,8 +6,8 @@ from threading import Event
 
 import pytest
 
-from connector.dynamodb.calls import Pace, Spending
 from connector.errors import BadAnswer, Interrupted, Throttled
+from connector.sources.dynamodb.calls import Pace, Spending
 from tests.cli.program import PATIENCE
 from tests.rigs.scripted import faults
 from tests.rigs.scripted.faults import Effect

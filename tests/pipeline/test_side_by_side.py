@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
-from connector import config as configuration
+from connector.config import loading as configuration
 from connector.job import open_destination, open_run
 from connector.pipeline.side_by_side import told
 from tests.rigs.scripted import ScriptedDynamoDB

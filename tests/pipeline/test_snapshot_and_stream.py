@@ -3,7 +3,7 @@
 import pytest
 
 from connector.errors import HistoryLost, Interrupted, QuarantineLimit
-from connector.pipeline.tail import Tail
+from connector.pipeline.following.tail import Tail
 from tests.rigs.scripted import Key, KeySchema, ScriptedDynamoDB, faults
 
 from .replica import ORDERS, PACE, Replica, change, key, order

@@ -3,7 +3,7 @@
 import pytest
 
 from connector.errors import BadAnswer, QuarantineLimit, StreamDisabled, Throttled
-from connector.pipeline.tail import Tail
+from connector.pipeline.following.tail import Tail
 from tests.rigs.scripted import SequenceNumbers, faults
 
 from .replica import Replica, change, key, order

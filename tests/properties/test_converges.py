@@ -14,11 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from connector import failpoints
 from connector.core.state import Phase, TableState
 from connector.errors import CursorMoved, Transient
+from connector.pipeline.following.tail import Tail
 from connector.pipeline.load import load
 from connector.pipeline.sync import Run
-from connector.pipeline.tail import Tail
 from connector.ports import Quiet
-from connector.workers import segment_scan
+from connector.scanning.segments import segment_scan
 from tests.pipeline.replica import ORDERS, SCHEMA, Replica, key, order
 from tests.rigs.postgres import Database
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB, faults

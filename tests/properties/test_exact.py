@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connector.core import canonical
-from connector.core.encoder import Encoder
 from connector.core.keys import KeyAttribute, KeySchema
 from connector.core.rows import CHANGED_AT, with_service
 from connector.core.spec import TableSpec
-from connector.destinations.duckdb import DuckDBDestination
+from connector.destinations.duckdb.file import DuckDBDestination
+from connector.items import canonical
+from connector.items.encoder import Encoder
 from tests.destinations.story import EPOCH, Story, delete, put
 
 from .oracle import canonical_item, canonical_rows

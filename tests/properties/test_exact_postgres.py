@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connector.core.encoder import Encoder
 from connector.core.keys import KeySchema
-from connector.core.limits import POSTGRES
-from connector.destinations.postgres import PostgresDestination
+from connector.destinations.postgres.server import PostgresDestination
+from connector.items.encoder import Encoder
+from connector.items.limits import POSTGRES
 from tests.destinations.story import Story, delete, put
 from tests.rigs.postgres import Database
 

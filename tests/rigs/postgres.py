@@ -17,7 +17,7 @@ import adbc_driver_postgresql
 from adbc_driver_manager import AdbcConnection
 from adbc_driver_postgresql import dbapi
 
-from connector.config_url import DestinationUrl
+from connector.config.urls import DestinationUrl
 
 VARIABLE = "TEST_POSTGRES_URL"
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from connector.core.cursors import Batch
-from connector.pipeline.committing import Settled
+from connector.pipeline.following.committing import Settled
 from connector.pipeline.scan import SegmentScan
 from connector.ports import Destination
 

@@ -12,18 +12,18 @@ from typing import Any
 import duckdb
 import pytest
 
-from connector import config as configuration
 from connector import failpoints
-from connector.config import Config
+from connector.config import loading as configuration
+from connector.config.model import Config
 from connector.core.state import TableState
-from connector.destinations.duckdb import DuckDBDestination
-from connector.dynamodb.calls import Pace
-from connector.dynamodb.source import DynamoDBSource
+from connector.destinations.duckdb.file import DuckDBDestination
 from connector.errors import ConnectorError
+from connector.pipeline.following.tail import Tail
 from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import Run, make_encoder
-from connector.pipeline.tail import Tail
 from connector.ports import Destination, Quiet
+from connector.sources.dynamodb.calls import Pace
+from connector.sources.dynamodb.source import DynamoDBSource
 from tests.destinations.fake import FakeDestination
 from tests.rigs.scripted.scenario import Before, Put, Stage, Step
 

@@ -4,12 +4,12 @@ from itertools import count
 
 import pytest
 
-from connector.dynamodb import streams
 from connector.errors import (
     BadAnswer,
     HistoryLost,
     Unreachable,
 )
+from connector.sources.dynamodb import streams
 from tests.rigs.scripted import faults
 from tests.rigs.scripted.scenario import (
     Before,

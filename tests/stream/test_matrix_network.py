@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from connector.config import Source
-from connector.dynamodb.source import DynamoDBSource
+from connector.config.model import Source
 from connector.errors import Unreachable
+from connector.sources.dynamodb.source import DynamoDBSource
 from tests.rigs.certificates import Authority
 from tests.rigs.relay import Relay
 from tests.rigs.scripted import ScriptedDynamoDB

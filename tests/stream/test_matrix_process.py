@@ -15,9 +15,9 @@ import pytest
 
 from connector.core.cursors import Batch, Cursor
 from connector.core.shards import Shard
-from connector.dynamodb import calls, streams
 from connector.errors import Interrupted, StateRefused, Unreachable
 from connector.ports import StreamPage
+from connector.sources.dynamodb import calls, streams
 from tests.rigs.scripted import ScriptedDynamoDB
 from tests.rigs.scripted.scenario import (
     Before,

@@ -14,7 +14,7 @@ from connector.errors import (
     SourceRefused,
     Throttled,
 )
-from connector.pipeline.tail import Tail
+from connector.pipeline.following.tail import Tail
 from tests.rigs.scripted import faults
 from tests.rigs.scripted.faults import Effect
 from tests.rigs.scripted.scenario import (

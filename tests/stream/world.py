@@ -9,8 +9,8 @@ from typing import Any
 from unittest.mock import patch
 
 from connector import failpoints
-from connector.dynamodb import calls, client, source
-from connector.pipeline import tail
+from connector.pipeline.following import tail
+from connector.sources.dynamodb import calls, client, source
 from tests.rigs.scripted import ScriptedDynamoDB, reading
 from tests.rigs.scripted import scan as scanning
 

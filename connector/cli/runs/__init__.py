@@ -1,0 +1,1 @@
+"""How a command begins, runs and ends."""

@@ -1,0 +1,182 @@
+"""The flags that commands share, and what they stand for."""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from connector.cli import completion
+from connector.cli.runs.leaving import leave_with
+from connector.errors import ConfigError, ConnectorError, NotListed
+
+if TYPE_CHECKING:
+    from connector.config.model import Config
+    from connector.pipeline.following.tail import Tail
+
+
+class Output(StrEnum):
+    """How results are printed."""
+
+    table = "table"
+    json = "json"
+
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="The configuration; without it, the file that CONNECTOR_CONFIG names, or "
+        "./connector.yaml or ./connector.yml if any.",
+    ),
+]
+To = Annotated[
+    str | None,
+    typer.Option("--to", help="The destination, such as duckdb:///wh.duckdb.", metavar="URL"),
+]
+Quietly = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Show no progress, and of the log only warnings.")
+]
+Format = Annotated[Output, typer.Option("--output", "-o", help="Print results as table or JSON.")]
+OneTable = Annotated[
+    str,
+    typer.Argument(help="The table's name or ARN in DynamoDB.", autocompletion=completion.tables),
+]
+Tables = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Tables; without any, all that are configured.", autocompletion=completion.tables
+    ),
+]
+Follow = Annotated[bool, typer.Option("--follow", help="Go on until interrupted.")]
+For = Annotated[
+    str | None,
+    typer.Option("--for", help="Go on for so long, such as 90s, 4m or 1h.", metavar="DURATION"),
+]
+Segments = Annotated[
+    int | None, typer.Option(min=1, max=1_000_000, help="Parts to divide the scan into.")
+]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Tables to work on at once; those that are followed all are.",
+        metavar="N",
+    ),
+]
+JOBS = 4
+Workers = Annotated[int | None, typer.Option(min=1, max=64, help="Segments to scan at once.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds_of(duration: str) -> float:
+    """The seconds of a duration as flags take it. Raises ConfigError if it is none."""
+    match = _DURATION.fullmatch(duration)
+    if not match:
+        raise ConfigError(f"{duration} is no duration.", "Write 90s, 4m or 1h.")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+_LOOK_ONLY = {"destination.lock_timeout": 1.0}
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What every command takes."""
+
+    config: Path | None
+    to: str | None
+    output: Output
+    quiet: bool
+
+    def load(
+        self, tables: Sequence[str] = (), overrides: Mapping[str, object] | None = None
+    ) -> "Config":
+        """The configuration with these flags over it.
+
+        Raises NotListed where a file lists tables, and not one of these.
+        """
+        from connector.config import loading as configuration
+
+        try:
+            return configuration.load(
+                self.config, to=self.to, tables=tables, overrides=overrides or {}
+            )
+        except NotListed as error:
+            raise self._explained(error, tables) from error
+
+    def _explained(self, error: NotListed, tables: Sequence[str]) -> NotListed:
+        """The same error, with a better hint where the table has a state from earlier."""
+        from connector import job
+        from connector.config import loading as configuration
+
+        try:
+            config = configuration.load(self.config, to=self.to, overrides=_LOOK_ONLY)
+            known = job.open_destination(config).tables()
+        except ConnectorError:
+            # The file may be held, or be no destination at all: the refusal stands as it is.
+            return error
+        table = next((table for table in tables if table not in config.tables), "")
+        if table not in known:
+            return error
+        return NotListed(
+            error.message,
+            f"It has a state here from when it was listed. List it again, or forget it: "
+            f"`connector reset {table}`.",
+        )
+
+
+@dataclass(frozen=True)
+class Until:
+    """When a tail ends: once caught up, after some seconds, or never."""
+
+    follow: bool
+    seconds: float | None
+
+    @classmethod
+    def of(cls, follow: bool, duration: str | None) -> "Until":
+        """Reads --follow and --for."""
+        if duration is None:
+            return cls(follow, None)
+        with leave_with():
+            if follow:
+                raise ConfigError("--follow and --for exclude each other.", "Give one of them.")
+            return cls(False, seconds_of(duration))
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the run goes on when everything is read."""
+        return self.follow or self.seconds is not None
+
+    def begin(self) -> "Ending":
+        """When a run that begins now ends."""
+        deadline = None if self.seconds is None else time.monotonic() + self.seconds
+        return Ending(self.lasts, deadline)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end of a run, the same for all of its tables. `deadline` is of `time.monotonic`."""
+
+    lasts: bool
+    deadline: float | None
+
+    def over(self) -> bool:
+        """Whether the time that the run was given is over."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def __call__(self, tail: "Tail") -> bool:
+        """Whether a tail ends, asked after each round."""
+        return self.over() if self.lasts else tail.caught_up()
+
+
+CAUGHT_UP = Until(False, None)
+"""The end of a run that goes on until everything is read."""

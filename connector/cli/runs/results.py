@@ -1,0 +1,175 @@
+"""What a command says at its end: a row for each table, its errors, and the exit code."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from connector.core.state import Phase, Ran, TableState
+from connector.core.status import Lag
+from connector.core.words import lasting
+from connector.errors import ConnectorError, Interrupted
+from connector.pipeline.side_by_side import Outcome, Result, gravest, listed
+
+if TYPE_CHECKING:
+    from connector.cli.runs.running import Work
+    from connector.cli.screen.output import Printer
+    from connector.config.model import Config
+
+Found = TypeVar("Found")
+
+LOOK_SECONDS = 1.0
+
+
+def leave(outcomes: Sequence[Outcome[Any]], cut_short: bool = False) -> None:
+    """Says what went wrong, the same error once, and leaves with the gravest exit code."""
+    errors = [(each.table, each.error) for each in outcomes if each.error]
+    if cut_short:
+        errors.append(("", Interrupted("The run was asked to end.")))
+    for (kind, message, hint), tables in _grouped(errors).items():
+        about = "" if kind == "Interrupted" else f"{listed(tables)}: "
+        # Some errors begin with their table, as they would say of a table that is alone.
+        typer.echo(f"{kind}: {about}{message.removeprefix(about)}", err=True)
+        if hint:
+            typer.echo(f"Hint: {hint}", err=True)
+    if code := gravest(error.exit_code for _, error in errors):
+        raise typer.Exit(code)
+
+
+def _grouped(
+    errors: Iterable[tuple[str, ConnectorError]],
+) -> dict[tuple[str, str, str], list[str]]:
+    """The tables of each error: what is wrong for all of them is said once."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for table, error in errors:
+        if isinstance(error, Interrupted):
+            said = "Interrupted", "The run was asked to end.", "The same command goes on from here."
+        else:
+            said = "Error", error.message, error.hint
+        found.setdefault(said, []).append(table)
+    return found
+
+
+def print_states(printer: "Printer", work: "Work", outcomes: Sequence[Outcome[TableState]]) -> None:
+    """Where each table stands after a run, and what went wrong."""
+    asked = not any(map(_unusable, outcomes))
+    hurried = work.stop.is_set() or any(map(_held, outcomes))
+    config = _impatient(work.config) if hurried else work.config
+    rows, ends = [], []
+    for outcome in outcomes:
+        standing, end = Standing(outcome.found), outcome
+        try:
+            if asked:
+                standing = _standing(work, config, outcome)
+        except ConnectorError as error:
+            if not work.several and outcome.error is None:
+                raise
+            asked = not error.of_every_table
+            if outcome.error is None:
+                end = replace(outcome, result=Result.FAILED, error=error)
+        rows.append(state_row(end, work, standing))
+        ends.append(end)
+        if work.stop.is_set():
+            typer.echo(f"{outcome.table}: {became(end, standing.state)}", err=True)
+    printer.rows(list(map(brief, rows)) if printer.for_people else rows)
+    leave(ends, work.cut_short)
+
+
+def _unusable(outcome: Outcome[TableState]) -> bool:
+    """Whether the destination could be used for no table."""
+    return outcome.result is Result.NOT_TRIED and not isinstance(outcome.error, Interrupted)
+
+
+def _held(outcome: Outcome[TableState]) -> bool:
+    """Whether the run has waited in vain for what all tables share."""
+    return outcome.error is not None and outcome.error.of_every_table
+
+
+def _impatient(config: "Config") -> "Config":
+    """The configuration for a last look, after long waits."""
+    destination = config.destination.model_copy(update={"lock_timeout": LOOK_SECONDS})
+    return config.model_copy(update={"destination": destination})
+
+
+def became(outcome: Outcome[Any], state: TableState | None) -> str:
+    """What the end of a run by Ctrl-C has left of a table."""
+    if outcome.result is Result.NOT_TRIED:
+        return "was not begun"
+    if state is None:
+        return "nothing of it is known to be committed"
+    done = f"committed up to {state.commit}"
+    if outcome.error and not isinstance(outcome.error, Interrupted):
+        return f"had failed; {done}"
+    if state.phase is Phase.LOADING:
+        return f"asked to end while scanning: the same command goes on; {done} by the stream"
+    since = state.consistent_since
+    consistent = f"consistent since {since:%Y-%m-%d %H:%M:%S %Z}" if since else "not consistent yet"
+    lag = Lag.of(state, datetime.now(UTC))
+    return f"{done}, {consistent}" + (f", lag {lasting(lag.seconds)}" if lag else "")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a table stands after a run, and what the run did; None is what could not be asked."""
+
+    state: TableState | None
+    rows: int | None = None
+    ran: Ran | None = None
+
+
+def _standing(work: "Work", config: "Config", outcome: Outcome[TableState]) -> Standing:
+    from connector import job
+
+    table, tried = outcome.table, work.tried.get(outcome.table)
+    destination = job.open_destination(config, table)
+    state = outcome.found or destination.read(table)
+    ran = tried.destination.ran(table) if tried else None
+    # To count may take long, and who asked a run to end does not wait for it.
+    if state is None or work.stop.is_set():
+        return Standing(state, None, ran)
+    return Standing(state, destination.count(table), ran)
+
+
+def state_row(outcome: Outcome[Any], work: "Work", standing: Standing) -> dict[str, Any]:
+    """What a run says of a table at its end: where it stands, and what the run itself did."""
+    state, ran, tried = standing.state, standing.ran, work.tried.get(outcome.table)
+    return {
+        "table": outcome.table,
+        "into": state.target if state else work.config.target(outcome.table),
+        "phase": state.phase.value if state else None,
+        "rows": standing.rows,
+        "quarantined": state.quarantined if state else None,
+        "consistent_since": state.consistent_since if state else None,
+        "written": ran.written if ran else None,
+        "deleted": ran.deleted if ran else None,
+        "newly_quarantined": ran.quarantined if ran else None,
+        "new_columns": ran.new_columns if ran else None,
+        "commits": ran.commits if ran else None,
+        "seconds": tried.seconds if tried else None,
+        **result_columns(outcome),
+    }
+
+
+def brief(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A result row for a terminal, where the error stands below it anyway."""
+    quarantined = None if row["quarantined"] is None else f"{row['quarantined']:,}"
+    if row["newly_quarantined"]:
+        quarantined = f"{quarantined} ({row['newly_quarantined']:,} new)"
+    shown = ("rows", "written", "deleted", "new_columns", "commits")
+    counts = {name: None if row[name] is None else f"{row[name]:,}" for name in shown}
+    return {
+        "table": row["table"],
+        "phase": row["phase"],
+        **counts,
+        "quarantined": quarantined,
+        "seconds": row["seconds"],
+        "result": row["result"],
+    }
+
+
+def result_columns(outcome: Outcome[Any]) -> dict[str, Any]:
+    """How a table came out of a run, and why."""
+    error = None if outcome.result is Result.OK else outcome.error
+    return {"result": outcome.result.value, "error": error.message if error else None}

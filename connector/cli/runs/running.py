@@ -1,0 +1,188 @@
+"""What the commands that read tables have in common: signals, runs with progress, outcomes."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from connector.cli.runs.flags import CAUGHT_UP, Flags, Until
+from connector.cli.runs.leaving import leave_with, stopped_by_signals
+from connector.errors import ConfigError, ConnectorError, Interrupted
+from connector.pipeline.side_by_side import Outcome, Result, Troubles, keep, side_by_side
+
+if TYPE_CHECKING:
+    from connector.cli.screen.output import Printer
+    from connector.config.model import Config
+    from connector.job import Shared
+    from connector.pipeline.following.tail import Tail
+    from connector.pipeline.sync import Run
+    from connector.ports import Destination, Progress
+    from connector.scanning.pool import WorkerProcesses
+
+Found = TypeVar("Found")
+
+
+@dataclass
+class Tried:
+    """A table's destination in one run, and how long it was worked on, in `time.monotonic`."""
+
+    destination: "Destination"
+    began: float = field(default_factory=time.monotonic)
+    ended: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """From its first try to the end of its last one."""
+        return round((self.ended or time.monotonic()) - self.began, 1)
+
+
+Step = Callable[["Run", Callable[["Tail"], bool]], Found]
+"""What a command does with the run of one table; the condition ends its tail."""
+
+
+@contextmanager
+def command(flags: Flags) -> "Iterator[tuple[Printer, threading.Event]]":
+    """A command from its beginning to its exit code, with what stops it early."""
+    with leave_with(flags.quiet), stopped_by_signals() as stop:
+        from connector.cli.screen.output import Printer
+
+        yield Printer(flags.output), stop
+
+
+def chosen(named: Sequence[str] | None, config: "Config", verb: str) -> list[str]:
+    """The tables that were named, each once, or all that are configured."""
+    tables = list(dict.fromkeys(named or config.tables))
+    if not tables:
+        raise ConfigError(f"There is no table to {verb}.", f"Name one: `connector {verb} TABLE`.")
+    return tables
+
+
+@dataclass(frozen=True)
+class Work:
+    """A command and its tables."""
+
+    name: str
+    flags: Flags
+    config: "Config"
+    tables: Sequence[str]
+    stop: threading.Event
+    jobs: int
+    until: Until = CAUGHT_UP
+    processes: "WorkerProcesses | None" = None
+    tried: dict[str, Tried] = field(default_factory=dict)
+    """Tables that the run has come to."""
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether a run that would have gone on was asked to end."""
+        return self.until.lasts and self.stop.is_set()
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one table."""
+        return len(self.tables) > 1
+
+    def outcomes(self, step: Step[Found]) -> list[Outcome[Found]]:
+        """What came of each table.
+
+        Raises the error of a table that is alone, unless the run was asked to end.
+        """
+        return self._side_by_side(step) if self.several else [self._alone(self.tables[0], step)]
+
+    def _alone(self, table: str, step: Step[Found]) -> Outcome[Found]:
+        from connector import job
+        from connector.cli.screen.live import shown_progress
+
+        shared = job.Shared.by(self.config, 1, self.processes)
+        last = shared.processes.closed_before(self.until.begin())
+        followed: set[str] = set()
+
+        def ended(tail: "Tail") -> bool:
+            followed.add(table)
+            return last(tail)
+
+        with shown_progress(Troubles([table]), self.several, self.flags.quiet) as shown:
+            run = self._opened(table, shown(table), shared)
+            try:
+                return Outcome(table, Result.OK, self._timed(run, step, ended))
+            except Interrupted as error:
+                outcome: Outcome[Found] = Outcome(table, Result.FAILED, error=error)
+        return _at_its_end(outcome, followed) if self.until.lasts else outcome
+
+    def _side_by_side(self, step: Step[Found]) -> list[Outcome[Found]]:
+        from connector import job
+        from connector.cli.screen.live import shown_progress
+
+        if unusable := self._unusable():
+            return [Outcome(table, Result.NOT_TRIED, error=unusable) for table in self.tables]
+        shared = job.Shared.by(self.config, self.jobs, self.processes)
+        troubles = Troubles(self.tables)
+        followed: set[str] = set()
+        ending = self.until.begin()
+        last = shared.processes.closed_before(ending)
+
+        def attempt(table: str) -> Found:
+            def ended(tail: "Tail") -> bool:
+                followed.add(table)
+                if troubles.of(table) and tail.caught_up():
+                    troubles.mended(table)
+                return last(tail)
+
+            run = self._opened(table, shown(table), shared)
+            return self._timed(run, step, ended)
+
+        def kept(table: str) -> Found:
+            pause = self.stop.wait
+            return keep(table, lambda: attempt(table), troubles, ending.over, pause)
+
+        with shown_progress(troubles, self.several, self.flags.quiet) as shown:
+            outcomes = side_by_side(
+                self.tables,
+                kept if self.until.lasts else attempt,
+                at_once=len(self.tables) if self.until.lasts else self.jobs,
+                stopped=self.stop.is_set,
+                troubles=troubles,
+            )
+        if self.until.lasts:
+            return [_at_its_end(outcome, followed) for outcome in outcomes]
+        return outcomes
+
+    def _unusable(self) -> ConnectorError | None:
+        """Why the destination can be used for no table at all."""
+        from connector import job
+
+        try:
+            job.open_destination(self.config).tables()
+        except ConnectorError as error:
+            return error
+        return None
+
+    def _timed(self, run: "Run", step: Step[Found], ended: "Callable[[Tail], bool]") -> Found:
+        try:
+            return step(run, ended)
+        finally:
+            self.tried[run.table].ended = time.monotonic()
+
+    def _opened(self, table: str, progress: "Progress", shared: "Shared") -> "Run":
+        from connector import job
+
+        if table not in self.tried:
+            self.tried[table] = Tried(job.open_destination(self.config, table, self.name))
+        return job.open_run(
+            self.config,
+            table,
+            progress=progress,
+            stop=job.Stop(self.stop),
+            command=self.name,
+            shared=shared,
+            destination=self.tried[table].destination,
+        )
+
+
+def _at_its_end(outcome: Outcome[Found], followed: set[str]) -> Outcome[Found]:
+    """A table that was up to date until Ctrl-C has not failed: a run that follows ends so."""
+    if isinstance(outcome.error, Interrupted) and outcome.table in followed:
+        return replace(outcome, result=Result.OK)
+    return outcome

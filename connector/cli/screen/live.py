@@ -1,0 +1,159 @@
+"""Progress on stderr while a run works: rows, bytes, and lag. Never a value."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+from connector.cli.screen.visible import visible
+from connector.core.words import counted
+from connector.pipeline.side_by_side import Troubles
+from connector.ports import Progress as Port
+from connector.progress import Logged, Tally
+
+FAILED = "failed"
+_DUMB = ("dumb", "unknown")
+
+Shown = Callable[[str], Port]
+"""The progress of a try of one table; another try takes the place of the one before."""
+
+
+class _Name(ProgressColumn):
+    """What a line is about, and whether its table has failed."""
+
+    max_refresh = 0.1
+
+    def __init__(self, failed: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._failed = failed
+
+    def render(self, task: Task) -> Text:
+        """The description, with the marker of a table that has failed."""
+        name = Text(task.description)
+        if self._failed(task.fields["table"]):
+            name.append(f" {FAILED}", style="bold red")
+        return name
+
+
+class _Lines:
+    """The lines of one table: its scan, with its segments if it is alone, and its tail."""
+
+    def __init__(self, table: str, display: Progress, segments: bool) -> None:
+        self._tally = Tally(table)
+        self._display = display
+        self._shows_segments = segments
+        self._segments: dict[int, TaskID] = {}
+        self._first = self._add(table, None)
+        self._scan: TaskID | None = None
+        self._tail: TaskID | None = None
+        self._expected: float | None = None
+        self._lock = threading.Lock()
+
+    def _add(self, what: str, total: float | None) -> TaskID:
+        return self._display.add_task(
+            visible(what), total=total, counts="", table=self._tally.table
+        )
+
+    def clear(self) -> None:
+        """Takes every line away."""
+        with self._lock:
+            for task in (self._first, self._tail, *self._segments.values()):
+                if task is not None and task in self._display.task_ids:
+                    self._display.remove_task(task)
+
+    def planned(self, items: int, segments: int) -> None:
+        """Says how much there is to scan; the source's count is some hours old."""
+        self._expected = items / segments if items else None
+        with self._lock:
+            self._begin_scan(items or None)
+
+    def _begin_scan(self, total: float | None) -> TaskID:
+        if self._tail == self._first:
+            self._tail = self._add(f"{self._tally.table} tail", None)
+        self._scan = self._first
+        self._display.update(
+            self._first, description=visible(f"{self._tally.table} scan"), total=total
+        )
+        return self._first
+
+    def scanned(self, segment: int, items: int, size: int, done: bool) -> None:
+        """Moves a segment's line and the scan's."""
+        self._tally.add_scan(items, size, done)
+        with self._lock:
+            scan = self._begin_scan(None) if self._scan is None else self._scan
+            if self._shows_segments and segment not in self._segments:
+                self._segments[segment] = self._add(f"  segment {segment}", self._expected)
+        self._display.update(scan, advance=items, counts=self._tally.scanned_text())
+        task = self._segments.get(segment)
+        if task is None:
+            return
+        self._display.update(task, advance=items, counts=counted(int(self._seen(task)), "item"))
+        if done:
+            self._display.remove_task(task)
+
+    def _seen(self, task: TaskID) -> float:
+        return next((each.completed for each in self._display.tasks if each.id == task), 0.0)
+
+    def tailed(self, counts: Mapping[str, int], lag: float | None) -> None:
+        """Moves the tail's line."""
+        self._tally.add_tail(counts, lag)
+        with self._lock:
+            if self._tail is None:
+                alone = self._scan is None
+                self._tail = self._first if alone else self._add("", None)
+                self._display.update(self._tail, description=visible(f"{self._tally.table} tail"))
+        self._display.update(self._tail, counts=self._tally.tailed_text())
+
+
+class _Live:
+    """One display for all tables of a run."""
+
+    def __init__(self, display: Progress, segments: bool) -> None:
+        self._display = display
+        self._segments = segments
+        self._lines: dict[str, _Lines] = {}
+
+    def __call__(self, table: str) -> Port:
+        """The lines of another try of a table."""
+        if before := self._lines.get(table):
+            before.clear()
+        self._lines[table] = _Lines(table, self._display, self._segments)
+        return self._lines[table]
+
+
+def _watched(quiet: bool) -> bool:
+    """Whether somebody sees a terminal on which lines may move."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") in _DUMB
+    return sys.stderr.isatty() and not quiet and not plain
+
+
+@contextmanager
+def shown_progress(troubles: Troubles, several: bool, quiet: bool) -> Iterator[Shown]:
+    """Live progress on a terminal, one display for all tables; log lines elsewhere."""
+    if not _watched(quiet):
+        yield lambda table: Logged(Tally(table), troubles.text)
+        return
+    columns = (
+        SpinnerColumn(),
+        _Name(lambda table: troubles.of(table) is not None),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[counts]}", markup=False),
+        TimeElapsedColumn(),
+    )
+    console = Console(stderr=True, emoji=False)
+    with Progress(*columns, console=console, transient=True) as display:
+        yield _Live(display, segments=not several)

@@ -1,0 +1,109 @@
+"""Results on stdout: as a table for people, or as JSON for programs."""
+
+import sys
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from connector.cli.runs.flags import Output
+from connector.cli.screen.plain import ENCODER, plain_values
+from connector.cli.screen.visible import json_visible, visible
+
+_WIDEST = 10_000
+"""Characters; what is wider is one value below the other, on paper as on a terminal."""
+
+_NARROWEST = 20
+"""Where a terminal is narrower, or says so, it breaks the lines itself, and nothing is left out."""
+
+
+class Printer:
+    """Prints rows in the chosen form; nothing in them moves or colours what a person sees."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+
+    @property
+    def for_people(self) -> bool:
+        """Whether what is printed is read on a terminal."""
+        return self.output is Output.table and sys.stdout.isatty()
+
+    def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Rows with the same columns."""
+        if self.output is Output.json:
+            self.json(list(rows))
+        elif rows:
+            self._table(list(rows[0]), [[_text(each) for each in row.values()] for row in rows])
+
+    def arrow(self, table: pa.Table) -> None:
+        """The answer to a query; a table shows its columns also where there is no row."""
+        names = table.column_names
+        rows = list(zip(*map(plain_values, table.columns), strict=True))
+        if self.output is Output.json:
+            self.json([dict(zip(names, row, strict=True)) for row in rows])
+        elif names:
+            self._table(names, [[_cell(value) for value in row] for row in rows])
+
+    def json(self, value: Any) -> None:
+        """One JSON document; numbers keep their digits."""
+        text = msgspec.json.format(ENCODER.encode(value), indent=2).decode()
+        sys.stdout.write(json_visible(text, sys.stdout.encoding or "utf-8") + "\n")
+
+    def _table(self, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        # Where stdout is no terminal a table is as wide as it needs to be.
+        width = max(Console().width, _NARROWEST) if sys.stdout.isatty() else _WIDEST
+        console = Console(width=width, highlight=False, emoji=False)
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in names:
+            table.add_column(Text(visible(name)), overflow="fold")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        unlimited = console.options.update(max_width=_WIDEST + 1)
+        if len(names) == 1 or console.measure(table, options=unlimited).maximum <= console.width:
+            console.print(table)
+        else:
+            self._one_below_the_other(console, names, rows)
+
+    def _one_below_the_other(
+        self, console: Console, names: Sequence[str], rows: Sequence[Sequence[str]]
+    ) -> None:
+        """Rows that are wider than the terminal: a line for each value."""
+        for number, row in enumerate(rows or [[""] * len(names)]):
+            if number:
+                console.print()
+            lines = Table(box=None, pad_edge=False, show_header=False)
+            lines.add_column(style="bold", overflow="fold")
+            lines.add_column(overflow="fold")
+            for name, value in zip(names, row, strict=True):
+                lines.add_row(Text(visible(name)), Text(value))
+            console.print(lines)
+
+
+def _text(value: Any) -> str:
+    """What a command says in a cell."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    return visible(str(value))
+
+
+def _cell(value: Any) -> str:
+    """What a cell of an answer holds; lines stay lines."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
+    if isinstance(value, msgspec.Raw):
+        return visible(bytes(value).decode(), keep="\n")
+    if isinstance(value, list | dict):
+        return visible(ENCODER.encode(value).decode())
+    return visible(str(value), keep="\n")

@@ -1,0 +1,142 @@
+"""The kinds of values a configuration holds, and the section they stand in."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError, PydanticKnownError
+
+from connector.config.urls import DestinationUrl, spool_location
+from connector.errors import ConfigError
+
+_ARN = re.compile(r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/(?P<name>.*)", re.DOTALL)
+_SIZE = re.compile(r"[0-9]+(\.[0-9]+)? ?[KMGT]i?B", re.IGNORECASE)
+_VERSION = re.compile(r"v?(?P<major>[0-9]+)(\.(?P<minor>[0-9]+))?(\.[0-9]+)?")
+_TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+
+T = TypeVar("T")
+
+
+def refuse(problem: str, hint: str = "") -> PydanticCustomError:
+    """A problem with a value, for a validator to raise."""
+    return PydanticCustomError("refused", "{problem}", {"problem": problem, "hint": hint})
+
+
+def checked(check: Callable[[], T]) -> T:
+    """Runs a check inside a validator, so that its error gets the name of the key."""
+    try:
+        return check()
+    except ConfigError as error:
+        raise refuse(error.message, error.hint) from None
+
+
+def _folder(key: str, info: ValidationInfo) -> Path:
+    folders: Mapping[str, Path] = info.context or {}
+    return folders.get(key, Path())
+
+
+def _url(value: object, info: ValidationInfo) -> DestinationUrl:
+    if isinstance(value, DestinationUrl):
+        return value
+    if not isinstance(value, str):
+        raise PydanticKnownError("string_type")
+    return checked(lambda: DestinationUrl.parse(value, _folder("destination.url", info)))
+
+
+def _spool(value: str, info: ValidationInfo) -> str:
+    return checked(lambda: spool_location(value, _folder("spool", info)))
+
+
+def no_switch(value: object) -> object:
+    """Refuses true and false, which pydantic takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise PydanticKnownError("float_type")
+    return value
+
+
+def _source_table(name: str) -> str:
+    arn = _ARN.fullmatch(name)
+    if not _TABLE.fullmatch(arn["name"] if arn else name):
+        raise refuse(
+            "This is not the name of a DynamoDB table.",
+            "A name is 3 to 255 of A-Z a-z 0-9 _ . - (or the table's ARN).",
+        )
+    return name
+
+
+def _storable(name: str) -> str:
+    if not name.isprintable():
+        raise refuse("A name must not hold control characters.")
+    return name
+
+
+def _minor_version(value: object) -> object:
+    """`1.4` of v1.4.2, 1.4.0 and YAML's number 1.4; anything else as it is."""
+    found = _VERSION.fullmatch(str(value))
+    return f"{found['major']}.{found['minor'] or 0}" if found else value
+
+
+def _size(text: str) -> str:
+    if not _SIZE.fullmatch(text):
+        raise refuse("This must be a size, for example 4GB.")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1), AfterValidator(_storable)]
+Count = Annotated[int, Field(ge=1), BeforeValidator(no_switch)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(no_switch)]
+Seconds = Positive
+Size = Annotated[str, AfterValidator(_size)]
+_Version = Literal["1.0", "1.1", "1.2", "1.3", "1.4", "1.5", "2.0"]
+DuckDBVersion = Annotated[
+    _Version,
+    BeforeValidator(_minor_version),
+    # An editor accepts it without quotes too.
+    WithJsonSchema({"enum": [*get_args(_Version), *map(float, get_args(_Version))]}),
+]
+Segments = Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(no_switch)]
+Columns = Annotated[int, Field(ge=1, le=1500), BeforeValidator(no_switch)]
+Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(no_switch)]
+Records = Annotated[int, Field(ge=0), BeforeValidator(no_switch)]
+Url = Annotated[
+    DestinationUrl,
+    PlainValidator(_url),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string"}),
+]
+SourceTable = Annotated[str, AfterValidator(_source_table)]
+Spool = Annotated[str, AfterValidator(_spool)]
+
+
+class Section(BaseModel):
+    """A section of the configuration: frozen, and without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, data: object) -> object:
+        # A key without a value (`orders:`) stands for its default.
+        known = cls.keys()
+        if isinstance(data, Mapping):
+            return {k: v for k, v in data.items() if v is not None or k not in known}
+        return {} if data is None else data
+
+    @classmethod
+    def keys(cls) -> list[str]:
+        """The section's keys, as a file writes them."""
+        return [field.alias or name for name, field in cls.model_fields.items()]

@@ -1,0 +1,171 @@
+"""Settings from several places in one tree that remembers where each one came from."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from connector.config.place import find_file
+from connector.config.reading import read_environment, read_file
+from connector.errors import ConfigError, NotListed
+
+_DEEPEST = 8
+_LISTED = 12
+_REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a setting was written, and the folder that its relative paths start from."""
+
+    name: str
+    folder: Path
+    is_file: bool = False
+
+
+class Settings:
+    """Settings of several origins in one tree; what is merged later wins."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.file: Path | None = None
+        self._origins: dict[Key, Origin] = {}
+
+    def merge(self, values: Mapping[str, Any], origin: Origin) -> None:
+        """Lays `values` over what is there; a null says nothing."""
+        self._merge(self.values, values, origin, ())
+
+    def _merge(
+        self, into: dict[str, Any], values: Mapping[str, Any], origin: Origin, key: Key
+    ) -> None:
+        if len(key) > _DEEPEST:
+            raise ConfigError(f"{origin.name}: {'.'.join(key)} is nested too deeply.")
+        for name, value in values.items():
+            here = (*key, name)
+            if isinstance(value, Mapping):
+                self._origins.setdefault(here, origin)
+                inner = into.get(name)
+                into[name] = inner if isinstance(inner, dict) else {}
+                self._merge(into[name], value, origin, here)
+            elif value is not None or name not in into:
+                self._origins[here] = origin
+                into[name] = value
+
+    def origin(self, key: Key) -> Origin | None:
+        """Who set `key`, or the section around it."""
+        for end in range(len(key), 0, -1):
+            if found := self._origins.get(key[:end]):
+                return found
+        return None
+
+    def with_tables(self, tables: Iterable[str]) -> "Settings":
+        """A copy that has of all tables only these."""
+        only = Settings()
+        only.file = self.file
+        only._origins = self._origins
+        only.values = deepcopy(self.values)
+        listed = only.values.get("tables") or {}
+        only.values["tables"] = {name: listed[name] for name in tables}
+        return only
+
+    def interpolate(self, environment: Mapping[str, str]) -> None:
+        """Replaces ${NAME} in what a file says, where nothing else has overridden it."""
+        self._interpolate(self.values, environment, ())
+
+    def _interpolate(
+        self, values: dict[str, Any], environment: Mapping[str, str], key: Key
+    ) -> None:
+        for name, value in values.items():
+            here = (*key, name)
+            origin = self._origins[here]
+            if isinstance(value, dict):
+                self._interpolate(value, environment, here)
+            elif isinstance(value, str) and origin.is_file:
+                where = f"{origin.name}: {'.'.join(here)}"
+                values[name] = _expand(value, environment, where)
+
+
+def _expand(text: str, environment: Mapping[str, str], where: str) -> str:
+    def replace(found: re.Match[str]) -> str:
+        name = found["name"]
+        if found[0] == "$${":
+            return "${"
+        if name is None:
+            raise ConfigError(
+                f"{where} holds ${{ without the name of a variable and a }}.",
+                "Write ${NAME}, or $${ for the characters themselves.",
+            )
+        if name not in environment:
+            raise ConfigError(
+                f"{where} needs the environment variable {name}, which is not set.",
+                f"Set {name}, or write $${{ for the characters ${{.",
+            )
+        return environment[name]
+
+    return _REFERENCE.sub(replace, text)
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """A hint for a name that is not among the known ones."""
+    names = list(known)
+    if close := get_close_matches(name, names, n=1):
+        return f"Did you mean {close[0]}?"
+    more = ", …" if len(names) > _LISTED else ""
+    return f"Known here: {', '.join(names[:_LISTED])}{more}."
+
+
+def gather(
+    path: Path | None,
+    to: str | None,
+    tables: Sequence[str],
+    environment: Mapping[str, str],
+    overrides: Mapping[str, object],
+    said_by: str | None = None,
+) -> Settings:
+    """Merges the file, the environment and the command line, the last one on top.
+
+    References to variables stand as they were written: see `Settings.interpolate`.
+
+    `said_by` is who has given `to` and `overrides`, where it is not the command line.
+    """
+    # A relative path of theirs starts from the current folder, which is asked for only then.
+    line = Origin(said_by or "the command line", Path())
+    settings = Settings()
+    file = path or find_file(environment)
+    settings.file = file
+    if file:
+        settings.merge(read_file(file), Origin(str(file), file.parent, is_file=True))
+    for variable, values in read_environment(environment).items():
+        settings.merge(values, Origin(variable, Path()))
+    listed = settings.values.get("tables") or {}
+    if isinstance(listed, dict):
+        if file and listed:
+            _refuse_unlisted(tables, listed, file)
+        settings.merge({"tables": {table: {} for table in tables}}, line)
+    for key, value in overrides.items():
+        settings.merge(_nested(key, value), line)
+    if to is not None:
+        settings.merge({"destination": {"url": to}}, Origin(said_by or "--to", Path()))
+    return settings
+
+
+def listed_tables(path: Path | None, environment: Mapping[str, str]) -> list[str]:
+    """The tables that the file and the environment list; no other key is judged, nor a ${NAME}."""
+    tables = gather(path, None, (), environment, {}).values.get("tables")
+    return list(tables) if isinstance(tables, dict) else []
+
+
+def _refuse_unlisted(tables: Sequence[str], listed: Mapping[str, Any], file: Path) -> None:
+    for table in tables:
+        if table not in listed:
+            raise NotListed(f"{file} does not list the table {table}.", suggest(table, listed))
+
+
+def _nested(key: str, value: object) -> dict[str, Any]:
+    first, _, rest = key.partition(".")
+    return {first: _nested(rest, value) if rest else value}

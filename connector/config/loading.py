@@ -1,0 +1,99 @@
+"""Reads the configuration: whole, or without the tables whose sections cannot be used."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from pydantic import ValidationError
+
+from connector.config.explain import explain
+from connector.config.fields import Section
+from connector.config.layers import Key, Settings, gather
+from connector.config.model import Config, Table
+from connector.errors import ConfigError
+
+_SECTIONS: dict[Key, list[str]] = {(): Config.keys(), ("tables", "*"): Table.keys()} | {
+    (name,): field.annotation.keys()
+    for name, field in Config.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+}
+
+
+def load(
+    path: Path | None = None,
+    *,
+    to: str | None = None,
+    tables: Sequence[str] = (),
+    environment: Mapping[str, str] = os.environ,
+    overrides: Mapping[str, object] = MappingProxyType({}),
+    said_by: str | None = None,
+) -> Config:
+    """Reads the configuration: flags win over the environment, that over the file, over defaults.
+
+    `overrides` are further flags, by dotted key or nested: `{"scan.segments": 8}`,
+    `{"tables": {"orders": {"segments": 8}}}`; None is a flag not given. `said_by` is who gave them,
+    for the errors.
+    """
+    settings = gather(path, to, tables, environment, overrides, said_by)
+    return validated(settings, environment)
+
+
+def validated(settings: Settings, environment: Mapping[str, str]) -> Config:
+    """The gathered settings as a configuration. Raises ConfigError for the first mistake."""
+    settings.interpolate(environment)
+    folders = {
+        key: origin.folder
+        for key in ("destination.url", "spool")
+        if (origin := settings.origin(tuple(key.split("."))))
+    }
+    try:
+        return Config.model_validate(settings.values, context=folders)
+    except ValidationError as error:
+        problem = explain(error, settings, _SECTIONS)
+    # Outside of the handler: pydantic's error holds the values, secrets among them.
+    raise problem
+
+
+def load_each(
+    path: Path,
+    *,
+    to: str | None = None,
+    environment: Mapping[str, str] = os.environ,
+    overrides: Mapping[str, object] = MappingProxyType({}),
+    said_by: str | None = None,
+) -> tuple[Config, dict[str, ConfigError]]:
+    """As `load`, but a mistake in one table's section leaves out that table only.
+
+    Returns what is wrong with each table that is left out. Of two tables that would land in one
+    place, the later one is. Raises ConfigError for a mistake anywhere else.
+    """
+    settings = gather(path, to, (), environment, overrides, said_by)
+    listed = settings.values.get("tables")
+    names = list(listed) if isinstance(listed, dict) else []
+    first = settings.with_tables(names) if names else settings
+    config = _tried(first, environment)
+    if isinstance(config, Config):
+        return config, {}
+    if not names:
+        raise config
+    # Without its tables the rest must be right: else its own error is raised here.
+    config = validated(settings.with_tables(()), environment)
+    good: list[str] = []
+    wrong: dict[str, ConfigError] = {}
+    for name in names:
+        found = _tried(settings.with_tables([*good, name]), environment)
+        if isinstance(found, ConfigError):
+            wrong[name] = found
+        else:
+            good.append(name)
+            config = found
+    return config, wrong
+
+
+def _tried(settings: Settings, environment: Mapping[str, str]) -> Config | ConfigError:
+    try:
+        return validated(settings, environment)
+    except ConfigError as error:
+        # To be raised, if at all, outside of the handler: Airflow shows what is handled as well.
+        return error

@@ -1,0 +1,277 @@
+"""connector.yaml, the environment and the command line as one frozen, checked value."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import (
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from connector.config.aws_names import check_external_id, check_role
+from connector.config.fields import (
+    Columns,
+    Count,
+    DuckDBVersion,
+    Name,
+    Positive,
+    Records,
+    Seconds,
+    Section,
+    Segments,
+    Share,
+    Size,
+    SourceTable,
+    Spool,
+    Text,
+    Url,
+    checked,
+    refuse,
+)
+from connector.config.text import absolute
+from connector.config.urls import check_endpoint
+from connector.core.spec import Deletes, TableSpec
+
+_SPOOL = ".connector/spool"
+_STATE_SCHEMA = "_connector"
+_POSTGRES_NAME_BYTES = 63
+_AWS_NAMES = {"role_arn": check_role, "external_id": check_external_id}
+
+
+class Source(Section):
+    """Where the DynamoDB tables are; boto3's own chain fills in what is left out."""
+
+    region: Text | None = Field(default=None, description="The AWS region, for example us-west-2.")
+    profile: Text | None = Field(
+        default=None, description="A profile of the AWS configuration files."
+    )
+    role_arn: Text | None = Field(default=None, description="A role to assume for reading.")
+    external_id: Text | None = Field(
+        default=None, description="The external id that the role's trust policy asks for."
+    )
+    allow_http: bool = Field(
+        default=False, description="Allows plain http endpoints that are not on this machine."
+    )
+    endpoint_url: Text | None = Field(
+        default=None, description="The endpoint of DynamoDB, for example http://localhost:8000."
+    )
+    streams_endpoint_url: Text | None = Field(
+        default=None,
+        description="The endpoint of DynamoDB Streams; without it, endpoint_url serves both.",
+    )
+    consistent_read: bool = Field(
+        default=True,
+        description="Scans with strongly consistent reads, which cost twice as many read units.",
+    )
+    max_read_units: Positive | None = Field(
+        default=None,
+        description="Read units per second that the scans of a run may use together; without it "
+        "there is no cap.",
+    )
+    retry_seconds: Seconds = Field(
+        default=300.0, description="Seconds to keep trying through throttling and network failures."
+    )
+    connect_timeout: Seconds = Field(default=5.0, description="Seconds to wait for a connection.")
+    read_timeout: Seconds = Field(default=30.0, description="Seconds to wait for an answer.")
+
+    @field_validator("role_arn", "external_id")
+    @classmethod
+    def _aws_name(cls, text: str | None, info: ValidationInfo) -> str | None:
+        check = _AWS_NAMES[str(info.field_name)]
+        return None if text is None else checked(lambda: check(text))
+
+    @field_validator("endpoint_url", "streams_endpoint_url")
+    @classmethod
+    def _endpoint(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is not None:
+            allow_http = bool(info.data.get("allow_http"))
+            checked(lambda: check_endpoint(url, allow_http=allow_http))
+        return url
+
+
+class Destination(Section):
+    """Where the tables go."""
+
+    url: Url = Field(
+        description="duckdb:///relative.duckdb, duckdb:////absolute.duckdb or "
+        "postgresql://user:password@host:5432/database; the only key without a default."
+    )
+    schema_: Name | None = Field(
+        default=None,
+        alias="schema",
+        description="The schema of the tables; without it, main in DuckDB and public in Postgres.",
+    )
+    lock_timeout: Seconds = Field(
+        default=60.0, description="Seconds to wait while another process holds the destination."
+    )
+    threads: Count | None = Field(
+        default=None, description="Threads that DuckDB may use; without it, 2."
+    )
+    memory_limit: Size | None = Field(
+        default=None,
+        description="Memory that DuckDB may use, for example 4GB; without it, 300MB.",
+    )
+    storage_version: DuckDBVersion | None = Field(
+        default=None,
+        description="The oldest DuckDB that must be able to read a new file, for example 1.4; "
+        "without it, the newest format is written.",
+    )
+
+    @field_validator("schema_")
+    @classmethod
+    def _not_the_state(cls, name: str | None) -> str | None:
+        if name and name.casefold() == _STATE_SCHEMA:
+            raise refuse(f"The schema {_STATE_SCHEMA} holds the connector's own state.")
+        return name
+
+    @property
+    def schema_name(self) -> str:
+        """The schema, whether it was given or not."""
+        return self.schema_ or ("main" if self.url.kind == "duckdb" else "public")
+
+
+class Scan(Section):
+    """How the first reading of a table is divided."""
+
+    segments: Segments | None = Field(
+        default=None,
+        description="Parts to divide a scan into; without it, the table's size decides.",
+    )
+    workers: Count | None = Field(
+        default=None,
+        description="Segments to scan at once, over all tables; without it, the processors decide.",
+    )
+
+
+class Tail(Section):
+    """How the stream is read."""
+
+    quiet_seconds: Seconds = Field(
+        default=2.0,
+        description="Seconds of empty pages after which a run that does not follow is done: as "
+        "late as a stream may show what was written.",
+    )
+    poll_seconds: Seconds = Field(
+        default=1.0, description="Seconds between two reads of a shard that has nothing new."
+    )
+    idle_poll_seconds: Seconds = Field(
+        default=10.0, description="Seconds that poll_seconds may grow to while nothing is new."
+    )
+    idle_requests: Positive = Field(
+        default=20.0,
+        description="The most reads a second of shards that have nothing new, over all of them.",
+    )
+    batch_records: Count = Field(default=40_000, description="The most records in one commit.")
+    commit_seconds: Seconds = Field(
+        default=1.0,
+        description="Seconds between commits while following, if there is something new.",
+    )
+    readers: Count = Field(default=16, description="The most shards read at once.")
+
+
+class Quarantine(Section):
+    """What happens to records that the destination cannot hold."""
+
+    limit: Records = Field(
+        default=100,
+        description="Quarantined records that a table may have before its run stops.",
+    )
+
+
+class Table(Section):
+    """How one table is kept."""
+
+    into: Name | None = Field(
+        default=None, description="The table's name in the destination; without it, its own name."
+    )
+    segments: Segments | None = Field(
+        default=None,
+        description="Parts to divide this table's scan into; without it, scan.segments.",
+    )
+    layout: Literal["columns", "packed"] = Field(
+        default="columns",
+        description="columns gives each attribute a column; packed puts all but the key into "
+        "one JSON column, _rest.",
+    )
+    max_columns: Columns = Field(
+        500, description="The most columns; further attributes go to _rest."
+    )
+    deletes: Literal["apply", "soft", "ignore-ttl"] = Field(
+        default="apply",
+        description="apply deletes a row with its item; soft keeps it, marked _deleted; ignore-ttl "
+        "keeps, marked, only what expired by its time to live.",
+    )
+    on_gap: Literal["fail", "resync"] = Field(
+        default="fail",
+        description="When changes were lost: fail stops with exit code 3, resync reads the whole "
+        "table again.",
+    )
+    max_deleted: Share = Field(
+        default=0.5,
+        description="The share of its rows that a full refresh may delete without --yes.",
+    )
+
+    def spec(self) -> TableSpec:
+        """What the table's rows are to be made with."""
+        return TableSpec(self.layout, self.max_columns, Deletes(self.deletes))
+
+
+class Config(Section):
+    """Everything a run needs to know."""
+
+    source: Source = Field(default_factory=Source, description="Where the DynamoDB tables are.")
+    destination: Destination = Field(description="Where the tables go.")
+    spool: Spool | None = Field(
+        default=None,
+        description="A folder, or an s3:// URL, for scanned rows that are not loaded yet; "
+        "without it, .connector/spool beside the DuckDB file, or in the current folder.",
+    )
+    scan: Scan = Field(
+        default_factory=Scan, description="How the first reading of a table is divided."
+    )
+    tail: Tail = Field(default_factory=Tail, description="How the stream is read.")
+    quarantine: Quarantine = Field(
+        default_factory=Quarantine, description="What happens to records that cannot be stored."
+    )
+    tables: Mapping[SourceTable, Table] = Field(
+        default_factory=dict, description="The tables to keep, by their name or ARN in DynamoDB."
+    )
+
+    @model_validator(mode="after")
+    def _distinct_targets(self) -> "Config":
+        sources: dict[str, str] = {}
+        for table in self.tables:
+            target = self.target(table)
+            other = sources.setdefault(target.casefold(), table)
+            if other != table:
+                raise refuse(
+                    f"The tables {other} and {table} would both land in {target}.",
+                    "Give one of them another name with `into`.",
+                )
+        self._fits_postgres()
+        return self
+
+    def _fits_postgres(self) -> None:
+        # Postgres would cut a longer name silently, and two names could become one.
+        if self.destination.url.kind != "postgresql":
+            return
+        for name in (self.destination.schema_name, *map(self.target, self.tables)):
+            if len(name.encode()) > _POSTGRES_NAME_BYTES:
+                problem = f"The name {name} is longer than the 63 bytes that Postgres allows."
+                raise refuse(problem, "Give the table a shorter name with `into`.")
+
+    def target(self, table: str) -> str:
+        """The name of a table in the destination."""
+        return self.tables[table].into or table.rpartition("/")[2]
+
+    def segments(self, table: str) -> int | None:
+        """How many segments to scan a table in; None lets its size decide."""
+        return self.tables[table].segments or self.scan.segments
+
+    def spool_location(self) -> str:
+        """The absolute folder, or the s3:// URL, of the spool."""
+        file = self.destination.url.path
+        return self.spool or str(file.parent / _SPOOL if file else absolute(_SPOOL, Path()))

@@ -1,0 +1,54 @@
+"""The JSON Schema of connector.yaml: `python -m connector.config.schema` prints it."""
+
+import json
+from typing import Any
+
+from connector.config.model import Config
+
+_NULL = {"type": "null"}
+_NO_TEXT = {"boolean", "integer", "number"}
+_VARIABLE = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"}
+
+
+def json_schema() -> str:
+    """The schema as it stands in schemas/connector.schema.json."""
+    generated = Config.model_json_schema()
+    sections = generated.pop("$defs")
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **_section(generated),
+        "title": "connector.yaml",
+        "$defs": {name: _section(section) for name, section in sorted(sections.items())},
+    }
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _section(section: dict[str, Any]) -> dict[str, Any]:
+    # Nothing is required of a file: the environment and the command line may complete it.
+    kept = {name: value for name, value in section.items() if name not in ("required", "title")}
+    return kept | {"properties": {n: _key(key) for n, key in section["properties"].items()}}
+
+
+def _key(key: dict[str, Any]) -> dict[str, Any]:
+    """A key as a file may write it: its value, ${NAME} for it, or nothing at all."""
+    about = {name: key[name] for name in ("description", "default") if key.get(name) is not None}
+    value = {name: part for name, part in key.items() if name not in (*about, "default", "title")}
+    choices = [choice for choice in value.pop("anyOf", [value]) if choice != _NULL]
+    if any(choice.get("type") in _NO_TEXT or "enum" in choice for choice in choices):
+        choices.append(_VARIABLE)
+    if any("$ref" in choice or "enum" in choice for choice in choices):
+        return about | {"anyOf": [*choices, _NULL]}
+    # Every other keyword speaks of one type only, so that all choices fit into one schema.
+    types = [choice["type"] for choice in choices]
+    return about | {"type": [*types, "null"]} | _keywords(choices)
+
+
+def _keywords(choices: list[dict[str, Any]]) -> dict[str, Any]:
+    found = {name: part for choice in choices for name, part in choice.items() if name != "type"}
+    if "additionalProperties" in found:
+        found["additionalProperties"] = {"anyOf": [found["additionalProperties"], _NULL]}
+    return found
+
+
+if __name__ == "__main__":
+    print(json_schema(), end="")

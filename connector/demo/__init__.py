@@ -1,0 +1,1 @@
+"""The whole life of a table, shown on this machine alone."""

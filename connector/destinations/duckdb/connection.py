@@ -1,0 +1,218 @@
+"""A DuckDB file, opened for one operation at a time so that other processes get in between."""
+
+import os
+import random
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from connector.destinations.duckdb import format as duckdb_format
+from connector.destinations.duckdb.errors import (
+    duckdb_errors,
+    held,
+    holder,
+    is_locked,
+    state_errors,
+)
+from connector.destinations.duckdb.gate import GAP_SECONDS, KEPT_SECONDS, Gate
+from connector.destinations.state.tables import names_times
+from connector.errors import DestinationRefused
+from connector.waits import Waits
+
+# Long enough to cost nothing, short enough to get in between two commits of a tail.
+_POLL_SECONDS = (0.02, 0.2)
+
+Connection = duckdb.DuckDBPyConnection
+
+
+_gates: dict[str, Gate] = {}
+
+
+@dataclass(frozen=True)
+class DuckDBFile:
+    """One DuckDB file and how to open it. `lock_timeout` is in seconds."""
+
+    path: Path
+    threads: int
+    memory_limit: str
+    lock_timeout: float
+    storage_version: str | None = None
+    waits: Waits = field(default_factory=Waits, compare=False)
+
+    def exists(self) -> bool:
+        """Whether there is a file yet. Raises DestinationRefused where there can be none."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError) as error:
+            raise DestinationRefused(
+                f"{self.path} cannot be opened: {_reason(error)}.",
+                "Check the path and the permissions of its folder.",
+            ) from None
+        if not stat.S_ISREG(found.st_mode):
+            raise DestinationRefused(
+                f"{self.path} is no file that can hold tables, but {_kind(found.st_mode)}.",
+                "Name a file of its own: --to duckdb:///warehouse.duckdb.",
+            )
+        return True
+
+    def beside(self, folder: Path) -> "DuckDBFile":
+        """A file of the same name and settings in another folder."""
+        return replace(self, path=folder / self.path.name)
+
+    @contextmanager
+    def open(self, read_only: bool = False, keep: bool = False) -> Iterator[Connection]:
+        """A connection that is closed, and unless committed rolled back, at the end.
+
+        Closing costs a checkpoint. Where another commit follows at once, `keep` leaves it open for
+        that, but not for long: other processes wait.
+
+        Raises Busy where another process holds the file for longer than `lock_timeout`, and
+        DestinationRefused where it cannot be a DuckDB file.
+        """
+        if not self.exists() and not self.path.parent.is_dir():
+            raise DestinationRefused(
+                f"The folder {self.path.parent} does not exist.",
+                "Create it, or choose another path for the DuckDB file.",
+            )
+        gate = _gates.setdefault(os.path.realpath(self.path), Gate())
+        asked = time.monotonic()
+        with gate.passed(read_only, self), duckdb_errors(self.path):
+            kept = self._kept(gate, read_only)
+            since, connection = kept or (time.monotonic(), self._connect(read_only, gate, asked))
+            try:
+                yield connection
+            except BaseException:
+                connection.close()
+                raise
+            if keep and time.monotonic() < since + KEPT_SECONDS:
+                gate.keep(self, connection, since)
+            else:
+                connection.close()
+                gate.closed_at = time.monotonic() if keep or kept else gate.closed_at
+
+    def release(self) -> None:
+        """Closes what was left open for a commit that does not come."""
+        gate = _gates.get(os.path.realpath(self.path))
+        if gate is not None:
+            gate.let_go()
+
+    def _kept(self, gate: Gate, read_only: bool) -> tuple[float, Connection] | None:
+        """What the last writer left open, if it can be used; else it is closed."""
+        kept = gate.take()
+        if kept is None:
+            return None
+        if kept.file == self and not read_only:
+            return kept.since, kept.connection
+        kept.connection.close()
+        return None
+
+    def _connect(self, read_only: bool, gate: Gate, asked: float) -> Connection:
+        if not read_only:
+            # Others may have waited for long, and look only now and then.
+            time.sleep(max(0.0, gate.closed_at + GAP_SECONDS - time.monotonic()))
+        wait = self.waits.begin()
+        while True:
+            try:
+                with gate.setting_up:
+                    connection = self._connect_now(read_only)
+                gate.held_since = None
+                return connection
+            except duckdb.Error as error:
+                if not is_locked(error):
+                    raise
+                now = time.monotonic()
+                gate.held_since = gate.held_since or now
+                # Who has waited behind another table of this process has waited for the file, too.
+                waited = now - max(asked, gate.held_since)
+                if waited >= self.lock_timeout:
+                    raise held(self.path, error, waited) from error
+                what = f"{self.path.name}, held by {holder(error)}"
+                wait.goes_on(what, self.lock_timeout - waited)
+            time.sleep(random.uniform(*_POLL_SECONDS))
+
+    def _connect_now(self, read_only: bool) -> Connection:
+        new = not self.exists()
+        connection = duckdb.connect(self.path, read_only=read_only, config=self._settings())
+        if new:
+            # The rows are somebody's data: others may read them once the owner says so.
+            self.path.chmod(0o600)
+        if not _is_locked(connection):
+            connection.execute("SET GLOBAL TimeZone = 'UTC'")
+            # It would go to standard output, among the answers.
+            connection.execute("SET enable_progress_bar = false")
+            connection.execute("SET lock_configuration = true")
+        if self.storage_version and not read_only:
+            duckdb_format.refuse_newer(connection, self.path, self.storage_version)
+        return connection
+
+    def _settings(self) -> dict[str, str | bool | int | float | list[str]]:
+        return {
+            "threads": str(self.threads),
+            "memory_limit": self.memory_limit,
+            "preserve_insertion_order": "false",
+            # A checkpoint is due when the file is closed, and not before.
+            "wal_autocheckpoint": "1GB",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "enable_external_access": "false",
+            "python_enable_replacements": "false",
+            **duckdb_format.settings(self.storage_version),
+        }
+
+
+def _reason(error: Exception) -> str:
+    """Why the system refused a path."""
+    return (isinstance(error, OSError) and error.strerror) or "it is no name of a file"
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    if stat.S_ISFIFO(mode):
+        return "a pipe"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
+
+
+def _is_locked(connection: Connection) -> bool:
+    """Whether another reader of this process has set this open file up already."""
+    rows = run(connection, "SELECT current_setting('lock_configuration') AS locked")
+    return bool(rows[0]["locked"])
+
+
+def database_of(connection: Connection) -> str:
+    """What DuckDB calls the file: its name up to the first dot, or nearly so."""
+    return str(run(connection, "SELECT current_database() AS name")[0]["name"])
+
+
+def run(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """Runs one statement and returns its rows, none of which may hold a time with a zone."""
+    connection.execute(sql, list(parameters))
+    names = [column[0] for column in connection.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in connection.fetchall()]
+
+
+def run_on_state(
+    connection: Connection, sql: str, parameters: Sequence[Any]
+) -> list[dict[str, Any]]:
+    """As `run`, for statements on the state's own tables, some of which hold times."""
+    with state_errors():
+        if not sql.startswith("SELECT") or not names_times(sql):
+            return run(connection, sql, parameters)
+        # DuckDB's own way to return a time with a zone needs pytz; Arrow's way costs twice as much.
+        relation = connection.sql(sql, params=list(parameters))
+        rows: list[dict[str, Any]] = relation.to_arrow_table().to_pylist()
+        return rows
+
+
+def changed(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> int:
+    """Runs a statement that changes rows and returns how many."""
+    rows = connection.execute(sql, list(parameters)).fetchall()
+    return int(rows[0][0]) if rows else 0

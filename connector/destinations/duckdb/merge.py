@@ -1,0 +1,120 @@
+"""The statements that bring staged rows into a DuckDB table."""
+
+import pyarrow as pa
+
+from connector.core.names import CHANGED_AT, COMMIT
+from connector.core.names import DELETED as MARK
+from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
+from connector.core.rows import DELETED, KEPT
+from connector.core.schema import Kind, Type
+from connector.destinations.duckdb.connection import Connection, changed
+from connector.destinations.sql import STAGED, canonical_digits, quoted, temporary
+from connector.destinations.staging import Layout, count
+from connector.destinations.state.tables import tombstones as TOMBSTONES
+
+# Reserved, so that no column of the table is taken for the row.
+_ROW = "_connector_row"
+_MARKED = "_connector_marked"
+
+
+def merge(connection: Connection, layout: Layout, staged: pa.Table, number: int) -> int:
+    """Replaces, adds, deletes and marks the staged rows; returns how many rows that touched.
+
+    The whole item is replaced: a column that the staged rows lack becomes NULL. A row that is only
+    marked as deleted keeps its values; one that was never seen is added with its key alone.
+
+    Rows are deleted and inserted again, never updated: DuckDB 2.0 takes minutes for an UPDATE or a
+    MERGE that hits rows of which many were updated before (docs/decisions/delete-and-insert.md).
+    """
+    marking = layout.marks and count(staged, KEPT) > 0
+    if marking:
+        connection.execute(_marked_sql(layout), [number])
+    deletes = count(staged, DELETED)
+    # A table may well have a column of that name, so the staged one is always qualified.
+    deleted = f"{STAGED}.{DELETED.name}"
+    gone = changed(connection, _delete_sql(layout, deleted), []) if deletes else 0
+    changed(connection, _delete_sql(layout, f"NOT {deleted}"), [])
+    added = changed(connection, _replace_sql(layout, marking), [number])
+    if marking:
+        target = layout.target.sql
+        added += changed(connection, f"INSERT INTO {target} SELECT * FROM {temporary(_MARKED)}", [])
+        connection.execute(f"DROP TABLE {temporary(_MARKED)}")
+    return gone + added
+
+
+def _marked_sql(layout: Layout) -> str:
+    """The rows that stay although their items were deleted, as they will be."""
+    changes = {CHANGED_AT: f"{STAGED}.{CHANGED_AT_FIELD.name}", COMMIT: "$1", MARK: "true"}
+    replaced = ", ".join(f"{value} AS {quoted(name)}" for name, value in changes.items())
+    return (
+        f"CREATE TEMP TABLE {_MARKED} AS SELECT {_ROW}.* REPLACE ({replaced}) "
+        f"FROM {layout.target.sql} AS {_ROW} JOIN {STAGED} "
+        f"ON {layout.key_of_staged(_ROW, STAGED)} WHERE {STAGED}.{KEPT.name}"
+    )
+
+
+def _delete_sql(layout: Layout, condition: str) -> str:
+    return (
+        f"DELETE FROM {layout.target.sql} AS {_ROW} USING {STAGED} "
+        f"WHERE {layout.key_of_staged(_ROW, STAGED)} AND {condition}"
+    )
+
+
+def _replace_sql(layout: Layout, marking: bool) -> str:
+    values = {quoted(column): f"{STAGED}.{name}" for name, column in layout.staged.items()}
+    values[quoted(COMMIT)] = "$1"
+    if layout.marks:
+        values[quoted(MARK)] = f"{STAGED}.{KEPT.name}"
+    kept = ""
+    if marking:
+        kept = (
+            f" AND NOT EXISTS (SELECT 1 FROM {temporary(_MARKED)} AS {_ROW} "
+            f"WHERE {layout.key_of_staged(_ROW, STAGED)})"
+        )
+    return (
+        f"INSERT INTO {layout.target.sql} ({', '.join(values)}) "
+        f"SELECT {', '.join(values.values())} FROM {STAGED} "
+        f"WHERE NOT {STAGED}.{DELETED.name}{kept}"
+    )
+
+
+def insert_sql(layout: Layout, kept: str = "") -> str:
+    """Adds the staged rows for which the condition `kept` holds; `$1` is the commit's number."""
+    staged = layout.staged
+    names = ", ".join(quoted(column) for column in staged.values())
+    chosen = ", ".join(f"{STAGED}.{name}" for name in staged)
+    return (
+        f"INSERT INTO {layout.target.sql} ({names}, {quoted(COMMIT)}) "
+        f"SELECT {chosen}, $1 FROM {STAGED} {kept}"
+    )
+
+
+def not_streamed(layout: Layout) -> str:
+    """A condition that the stream has written neither the row nor a tombstone since `plan`.
+
+    `$1` is this commit's number, `$2` the generation's first and `$3` the source table. The staged
+    rows go by their own reserved name here: inside the subquery, `s.c0` would be a member of the
+    table's own column `s`.
+    """
+    commit = quoted(COMMIT)
+    tombstones = layout.target.beside(TOMBSTONES.schema or "", TOMBSTONES.name).sql
+    buried = " AND ".join(
+        f"json_extract_string(d.key, '$[{position}]') = "
+        f"{_key_part(f'{STAGED}.{name}', column.type)}"
+        for position, (name, column) in enumerate(layout.keys_staged)
+    )
+    return (
+        f"WHERE NOT EXISTS (SELECT 1 FROM {layout.target.sql} AS t "
+        f"WHERE t.{commit} > $2 AND t.{commit} < $1 AND {layout.key_of_staged('t', STAGED)}) "
+        f"AND NOT EXISTS (SELECT 1 FROM {tombstones} AS d "
+        f"WHERE d.table_name = $3 AND {buried})"
+    )
+
+
+def _key_part(expression: str, type_: Type) -> str:
+    """A part of a staged key as `core.keys.part_text` spells it."""
+    if type_.kind is Kind.STRING:
+        return expression
+    if type_.kind is Kind.BINARY:
+        return f"to_base64({expression})"
+    return canonical_digits(expression, type_)

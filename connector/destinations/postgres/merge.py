@@ -1,0 +1,148 @@
+"""The statements that bring staged rows into a Postgres table.
+
+Staged rows are `s` and the table is `t`: an alias wins over a column of the same name.
+"""
+
+from collections.abc import Mapping
+
+from connector.core.names import CHANGED_AT, COMMIT, REST
+from connector.core.names import DELETED as MARK
+from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
+from connector.core.rows import DELETED, KEPT
+from connector.core.schema import JSON, Kind, Type
+from connector.destinations.postgres.types import staged_value
+from connector.destinations.sql import STAGED, quoted
+from connector.destinations.staging import Layout
+
+IN_STAGE = f"pg_temp.{quoted(STAGED)}"
+
+
+def upsert_sql(layout: Layout) -> str:
+    """Puts the staged rows that are neither deleted nor kept; `$1` is the commit's number.
+
+    The whole item is replaced: a column that the staged rows lack becomes NULL. A user's own
+    columns are left alone. Rows are locked in the order of their keys, so that two commits never
+    wait for each other.
+    """
+    return (
+        f"{_insert(layout, f's.{DELETED.name} OR s.{KEPT.name}')} "
+        f"ORDER BY {', '.join(_keys_staged(layout).values())} {_on_conflict(layout)}"
+    )
+
+
+def load_sql(layout: Layout) -> str:
+    """Puts staged rows of a scan: the newest of each key, where the stream wrote none.
+
+    `$1` is the commit's number, `$2` the generation's first and `$3` the source table.
+    """
+    key_of = _keys_staged(layout)
+    keys = ", ".join(key_of.values())
+    return (
+        f"{_insert(layout, buried(layout, key_of, '$3'), f'DISTINCT ON ({keys})')} "
+        f"ORDER BY {keys}, s.{CHANGED_AT_FIELD.name} DESC "
+        f"{_on_conflict(layout)} WHERE t.{quoted(COMMIT)} <= $2::bigint"
+    )
+
+
+def insert_sql(layout: Layout) -> str:
+    """Adds every staged row to a table without a key; `$1` is the commit's number."""
+    return _insert(layout, "false")
+
+
+def _insert(layout: Layout, without: str, distinct: str = "") -> str:
+    values = _values(layout)
+    return (
+        f"INSERT INTO {layout.target.sql} AS t ({', '.join(values)}) "
+        f"SELECT {distinct} {', '.join(values.values())} FROM {IN_STAGE} AS s WHERE NOT ({without})"
+    )
+
+
+def _values(layout: Layout) -> dict[str, str]:
+    """Column of the table → its value."""
+    types = {column.name: column.type for column in layout.columns.values()} | {REST: JSON}
+    values = {
+        quoted(column): staged_value(f"s.{name}", types[column]) if column in types else f"s.{name}"
+        for name, column in layout.staged.items()
+    }
+    values[quoted(COMMIT)] = "$1::bigint"
+    if layout.marks:
+        values[quoted(MARK)] = "false"
+    return values
+
+
+def _on_conflict(layout: Layout) -> str:
+    keys = {quoted(column.name) for _, column in layout.keys_staged}
+    names = [name for name in _values(layout) if name not in keys]
+    changes = {name: f"excluded.{name}" for name in names}
+    staged = set(layout.staged.values())
+    changes |= {
+        quoted(column.name): "NULL"
+        for column in layout.columns.values()
+        if column.name not in staged
+    }
+    changes |= {quoted(name): "NULL" for name in layout.retired}
+    return _conflict(layout, changes)
+
+
+def _conflict(layout: Layout, changes: Mapping[str, str]) -> str:
+    keys = ", ".join(quoted(column.name) for _, column in layout.keys_staged)
+    sets = ", ".join(f"{name} = {value}" for name, value in changes.items())
+    return f"ON CONFLICT ({keys}) DO UPDATE SET {sets}"
+
+
+def mark_sql(layout: Layout) -> str:
+    """Marks the rows whose item was deleted; `$1` is the commit's number.
+
+    They keep their values; one that was never seen is added with its key alone.
+    """
+    keys = {quoted(name): value for name, value in _keys_staged(layout).items()}
+    service = {
+        quoted(CHANGED_AT): f"s.{CHANGED_AT_FIELD.name}",
+        quoted(COMMIT): "$1::bigint",
+        quoted(MARK): "true",
+    }
+    values = keys | service
+    conflict = _conflict(layout, {name: f"excluded.{name}" for name in service})
+    return (
+        f"INSERT INTO {layout.target.sql} AS t ({', '.join(values)}) "
+        f"SELECT {', '.join(values.values())} FROM {IN_STAGE} AS s WHERE s.{KEPT.name} "
+        f"ORDER BY {', '.join(_keys_staged(layout).values())} {conflict}"
+    )
+
+
+def delete_sql(layout: Layout) -> str:
+    """Deletes the rows whose item was deleted."""
+    keys = _keys_staged(layout).items()
+    same = " AND ".join(f"t.{quoted(name)} = {value}" for name, value in keys)
+    return (
+        f"DELETE FROM {layout.target.sql} AS t USING {IN_STAGE} AS s "
+        f"WHERE s.{DELETED.name} AND {same}"
+    )
+
+
+def buried(layout: Layout, key_of: Mapping[str, str], table: str) -> str:
+    """A condition that a key, given by its columns, has a tombstone; `table` is the source's."""
+    parts = [
+        f"{_of_tombstone(f'(d.key::jsonb ->> {place})', column.type)} = {key_of[column.name]}"
+        for place, (_, column) in enumerate(layout.keys_staged)
+    ]
+    return (
+        "EXISTS (SELECT 1 FROM _connector.tombstones AS d "
+        f"WHERE d.table_name = {table} AND {' AND '.join(parts)})"
+    )
+
+
+def _of_tombstone(part: str, type_: Type) -> str:
+    """A part of a tombstone's key, spelled by `core.keys.part_text`, in its column's type."""
+    if type_.kind is Kind.STRING:
+        return f'{part} COLLATE "C"'
+    if type_.kind is Kind.BINARY:
+        return f"decode({part}, 'base64')"
+    return f"{part}::numeric"
+
+
+def _keys_staged(layout: Layout) -> dict[str, str]:
+    """Column of the key → its staged value."""
+    return {
+        column.name: staged_value(f"s.{name}", column.type) for name, column in layout.keys_staged
+    }

@@ -1,0 +1,294 @@
+"""Connections to a Postgres server, one for each operation, and the transaction on each."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import adbc_driver_postgresql
+import pyarrow as pa
+from adbc_driver_manager import AdbcConnection, AdbcDatabase, dbapi
+
+from connector.config.urls import DestinationUrl
+from connector.destinations.postgres.session.errors import (
+    of_the_connection,
+    of_the_query,
+    of_the_state,
+    told,
+    translated,
+)
+from connector.destinations.postgres.session.url import libpq_url
+from connector.errors import ConfigError, ConnectorError, DestinationRefused, Unreachable
+from connector.waits import Found, Waits
+
+Rows: TypeAlias = "pa.RecordBatchReader | pa.Table"
+Asked = TypeVar("Asked")
+
+OLDEST = 130_000
+# Before version 14, Postgres does not say since when.
+_BLOCKED = """
+SELECT array_to_string(pg_blocking_pids($1::int), ', ') AS holders, coalesce((
+    SELECT extract(epoch FROM clock_timestamp() - min((to_jsonb(l) ->> 'waitstart')::timestamptz))
+    FROM pg_locks AS l WHERE l.pid = $1::int AND NOT l.granted
+), 0)::float8 AS seconds
+"""
+ANSWER_SECONDS = 10.0
+"""How long to ask, after a connection was lost, whether its COMMIT had arrived."""
+
+# The settings of a role or a server must not change what a statement means: names are looked up
+# where we say, rows are not filtered silently, and notices do not go to standard error.
+_SETTINGS = {
+    "client_encoding": "UTF8",
+    "client_min_messages": "error",
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "lc_monetary": "C",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "default_transaction_isolation": "read committed",
+    "row_security": "off",
+}
+
+
+class Connection:
+    """One transaction on one connection; it is rolled back unless `commit` is called."""
+
+    def __init__(self, connection: dbapi.Connection, server: str) -> None:
+        self._connection = connection
+        self._server = server
+        self.process = 0
+        """The server's own process that serves it."""
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Runs one statement and returns its rows."""
+        return told(self._server, translated, lambda: self._run(sql, parameters))
+
+    def run_on_state(self, sql: str, parameters: Sequence[Any]) -> list[dict[str, Any]]:
+        """As `run`, for statements on the state's own tables."""
+        return told(self._server, of_the_state, lambda: self._run(sql, parameters))
+
+    def execute(self, sql: str) -> None:
+        """Runs one statement that has no answer."""
+        self.run(sql)
+
+    def changed(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Runs a statement that changes rows and returns how many."""
+        counted = f"WITH changed AS ({sql} RETURNING 1) SELECT count(*) AS n FROM changed"
+        return int(self.run(counted, parameters)[0]["n"])
+
+    def _run(self, sql: str, parameters: Sequence[Any]) -> list[dict[str, Any]]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(_whole(sql), list(parameters))
+            rows: list[dict[str, Any]] = cursor.fetch_arrow_table().to_pylist()
+            return rows
+
+    def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
+        """The answer as it comes."""
+        with self._connection.cursor() as cursor:
+            told(self._server, translated, lambda: cursor.execute(_whole(sql)))
+            reader = cursor.fetch_record_batch()
+            while batch := told(self._server, translated, lambda: next(reader, None)):
+                yield batch
+
+    def described(self, sql: str) -> pa.Schema:
+        """The columns that a user's own query will have; it does not run yet."""
+        return self._asked(lambda: self._described(sql))
+
+    def _described(self, sql: str) -> pa.Schema:
+        with self._connection.cursor() as cursor:
+            return cursor.adbc_execute_schema(_whole(sql))
+
+    def query(self, sql: str) -> pa.Table:
+        """The answer to a user's own query."""
+        return self._asked(lambda: self._query(sql))
+
+    def _asked(self, work: Callable[[], Asked]) -> Asked:
+        try:
+            return told(self._server, of_the_query, work)
+        except Unreachable:
+            # Of a statement without an answer, such as COPY, the driver says no more either.
+            if not self._is_alive():
+                raise
+        raise ConfigError(
+            "The query cannot be answered: it is no statement that gives rows.",
+            "Write a SELECT, or another statement that reads.",
+        )
+
+    def _is_alive(self) -> bool:
+        try:
+            told(self._server, translated, self._connection.rollback)
+            self.run("SELECT 1 AS alive")
+        except ConnectorError:
+            return False
+        return True
+
+    def _query(self, sql: str) -> pa.Table:
+        # COPY, which is faster, knows neither SHOW nor EXPLAIN.
+        options = {"adbc.postgresql.use_copy": "false"}
+        with self._connection.cursor(adbc_stmt_kwargs=options) as cursor:
+            cursor.execute(_whole(sql))
+            return cursor.fetch_arrow_table()
+
+    def ingest(self, rows: Rows, table: str, schema: str | None = None) -> int:
+        """Adds rows by COPY: to a table, or, without a schema, to a temporary one."""
+        return told(self._server, translated, lambda: self._ingest(rows, table, "append", schema))
+
+    def stage(self, rows: Rows, name: str) -> int:
+        """Puts rows in a new temporary table, in the types that ADBC has for theirs."""
+        return told(self._server, translated, lambda: self._ingest(rows, name, "create", None))
+
+    def _ingest(
+        self, rows: Rows, table: str, mode: Literal["append", "create"], schema: str | None
+    ) -> int:
+        with self._connection.cursor() as cursor:
+            temporary = schema is None
+            return int(
+                cursor.adbc_ingest(
+                    table, rows, mode=mode, db_schema_name=schema, temporary=temporary
+                )
+            )
+
+    def commit(self) -> None:
+        """Ends the transaction."""
+        told(self._server, translated, self._connection.commit)
+
+
+def _whole(sql: str) -> str:
+    # libpq would take the part before it for the whole statement.
+    if "\0" in sql:
+        raise DestinationRefused("A name with a NUL cannot be a schema or a table in Postgres.")
+    return sql
+
+
+class _Kept:
+    """A database that outlives a connection to it: to open one anew costs another connection."""
+
+    def __init__(self, database: AdbcDatabase) -> None:
+        self._database = database
+
+    def close(self) -> None:
+        """It stays open for the next connection."""
+
+
+_databases: dict[str, AdbcDatabase] = {}
+"""Shared by all tables of this process: to open one reads every type that the server knows."""
+_opening = Lock()
+
+
+class PostgresServer:
+    """A database on a server. `lock_timeout` is in seconds; no text of this holds a password."""
+
+    def __init__(
+        self, url: DestinationUrl, lock_timeout: float, waits: Waits | None = None
+    ) -> None:
+        self.shown = str(url)
+        self._url = url
+        self._lock_timeout = lock_timeout
+        self._waits = waits or Waits()
+
+    def _opened(self) -> AdbcDatabase:
+        url = libpq_url(self._url.reveal())
+        with _opening:
+            if url not in _databases:
+                _databases[url] = adbc_driver_postgresql.connect(url)
+            return _databases[url]
+
+    @contextmanager
+    def open(self, *, read_only: bool = False, path: str = "pg_catalog") -> Iterator[Connection]:
+        """A connection, closed, and unless committed rolled back, at the end.
+
+        One that is read only sees one state of the database all the time. `path` is where names
+        without a schema are looked up.
+        """
+        connection = told(self.shown, of_the_connection, self._connect)
+        try:
+            opened = Connection(connection, self.shown)
+            self._settle(opened, path)
+            if read_only:
+                opened.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                yield opened
+                return
+            with self._waits.watched(lambda: self._lock(opened.process)):
+                yield opened
+        finally:
+            connection.close()
+
+    def _lock(self, process: int) -> Found | None:
+        """The lock that one of our processes waits for, asked on another connection."""
+        try:
+            with self.open(read_only=True) as connection:
+                found = connection.run(_BLOCKED, [process])[0]
+        except ConnectorError:
+            # It is a question for the log only: what is really wrong, the block itself will meet.
+            return None
+        if not found["holders"]:
+            return None
+        what = f"a lock in Postgres, which process {found['holders']} holds"
+        return what, self._lock_timeout - found["seconds"]
+
+    def _connect(self) -> dbapi.Connection:
+        database = self._opened()
+        kept: Any = _Kept(database)
+        return dbapi.Connection(kept, AdbcConnection(database))
+
+    def _settle(self, connection: Connection, path: str) -> None:
+        settings = _SETTINGS | {
+            "search_path": f"{path}, pg_temp",
+            "lock_timeout": f"{max(1, round(self._lock_timeout * 1000))}ms",
+        }
+        calls = ", ".join(
+            f"pg_catalog.set_config(${2 * place + 1}, ${2 * place + 2}, false)"
+            for place in range(len(settings))
+        )
+        found = connection.run(
+            "SELECT pg_catalog.current_setting('server_version_num')::int AS version, "
+            "pg_catalog.pg_backend_pid() AS process, "
+            f"pg_catalog.pg_encoding_to_char(encoding) AS encoding, ARRAY[{calls}] AS done "
+            "FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()",
+            [text for pair in settings.items() for text in pair],
+        )[0]
+        connection.commit()
+        connection.process = found["process"]
+        if found["version"] < OLDEST:
+            raise DestinationRefused(
+                f"{self.shown} is older than PostgreSQL {OLDEST // 10_000}.", "Upgrade it."
+            )
+        if found["encoding"] != "UTF8":
+            raise DestinationRefused(
+                f"The database of {self.shown} has the encoding {found['encoding']}, which cannot "
+                "hold every text.",
+                "Use a database with the encoding UTF8.",
+            )
+
+    def commit(self, connection: Connection) -> None:
+        """Commits, also where the answer gets lost: then the server is asked what became of it."""
+        found = connection.run("SELECT pg_current_xact_id_if_assigned()::text AS id")
+        try:
+            connection.commit()
+        except Unreachable:
+            if not found[0]["id"] or not self._is_committed(found[0]["id"]):
+                raise
+
+    def _is_committed(self, transaction: str) -> bool:
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while time.monotonic() < deadline:
+            status = self._status(transaction)
+            if status in ("committed", "aborted"):
+                return status == "committed"
+            time.sleep(0.1)
+        return False
+
+    def _status(self, transaction: str) -> str | None:
+        """What became of a transaction; None where nobody can say, or not yet."""
+        try:
+            with self.open(read_only=True) as connection:
+                sql = "SELECT pg_xact_status($1::text::xid8) AS status"
+                status: str | None = connection.run(sql, [transaction])[0]["status"]
+                return status
+        except ConnectorError:
+            # Down, or another server that never saw it: the next run compares the cursors.
+            return None

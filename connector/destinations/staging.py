@@ -1,0 +1,160 @@
+"""Rows as they are staged for SQL: which staged column goes to which column of the table."""
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import Raw
+
+from connector.core.keys import KeySchema, key_text
+from connector.core.names import CHANGED_AT, REST
+from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
+from connector.core.rows import DELETED, KEPT, conform, packed_in, rest_field, schema_of, unpack
+from connector.core.rows import REST as REST_FIELD
+from connector.core.schema import Kind, Type
+from connector.core.state import Column
+from connector.core.texts import canonical_decimal
+from connector.destinations.sql import Target, quoted
+from connector.errors import StateRefused
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the staged columns go: by position, for names that differ only in case clash in Arrow.
+
+    `staged` maps a staged column to a column of the table.
+    """
+
+    target: Target
+    keys: KeySchema
+    columns: Mapping[str, Column]
+    attributes: tuple[str, ...]
+    rest: bool
+    marks: bool
+    """Whether the table has `_deleted`."""
+    retired: tuple[str, ...] = ()
+    """Columns of the earlier generation, which this one leaves empty."""
+
+    @classmethod
+    def of(
+        cls,
+        target: Target,
+        keys: KeySchema,
+        columns: Mapping[str, Column],
+        wanted: Mapping[str, Type],
+        rest: bool,
+        marks: bool,
+        retired: Iterable[str] = (),
+    ) -> Self:
+        """A layout for rows with the attributes of `wanted` that have a column."""
+        names = {key.name for key in keys}
+        attributes = tuple(name for name in columns if name in wanted or name in names)
+        return cls(target, keys, columns, attributes, rest, marks, tuple(retired))
+
+    @property
+    def staged(self) -> dict[str, str]:
+        """Columns of the table by staged column, without `_commit`."""
+        names = {
+            f"c{position}": self.columns[attribute].name
+            for position, attribute in enumerate(self.attributes)
+        }
+        names[CHANGED_AT_FIELD.name] = CHANGED_AT
+        if self.rest:
+            names[REST_FIELD] = REST
+        return names
+
+    @property
+    def keys_staged(self) -> list[tuple[str, Column]]:
+        """Each key's staged column, and its column in the table."""
+        return [
+            (f"c{self.attributes.index(key.name)}", self.columns[key.name]) for key in self.keys
+        ]
+
+    def stage(self, rows: pa.Table) -> pa.Table:
+        """The rows in the table's own types, under their staged names."""
+        service = [CHANGED_AT_FIELD, DELETED, KEPT, *([rest_field()] if self.rest else [])]
+        types = {attribute: self.columns[attribute].type for attribute in self.attributes}
+        conformed = conform(rows, types, service)
+        names = [f"c{position}" for position in range(len(types))]
+        return conformed.rename_columns([*names, *(field.name for field in service)])
+
+    def placed(self, rows: pa.Table) -> pa.Table:
+        """The rows, with whatever has a column of the table out of their `rest`.
+
+        Raises StateRefused where that cannot be told: version 0.1.0 has spooled them.
+        """
+        told = packed_in(rows.schema)
+        if told is None:
+            refuse_untold(rows, self.columns)
+        mine = {name: type_ for name, type_ in (told or {}).items() if name in self.columns}
+        return unpack(rows, mine) if mine else rows
+
+    def overflows(self, rows: pa.Table) -> bool:
+        """Whether the rows need a column `_rest`."""
+        return self.leaves_over(rows)
+
+    def leaves_over(self, rows: pa.Table) -> bool:
+        """Whether an attribute of the rows has no column."""
+        if REST_FIELD in rows.column_names and rows.column(REST_FIELD).null_count < len(rows):
+            return True
+        return any(
+            name not in self.columns and type_.kind is not Kind.NULL
+            for name, type_ in schema_of(rows.schema).items()
+        )
+
+    def same_key(self, left: str, right: str) -> str:
+        """A condition that two tables, both of them with the table's own columns, share a key."""
+        names = [quoted(column.name) for _, column in self.keys_staged]
+        return " AND ".join(f"{left}.{name} = {right}.{name}" for name in names)
+
+    def key_of_staged(self, table: str, staged: str) -> str:
+        """A condition that a row of the table and a staged row share a key."""
+        return " AND ".join(
+            f"{table}.{quoted(column.name)} = {staged}.{name}" for name, column in self.keys_staged
+        )
+
+
+def refuse_untold(rows: pa.Table, columns: Mapping[str, Column]) -> None:
+    """Raises StateRefused where a `rest` without types holds attributes that have a column."""
+    for text in rows.column(REST_FIELD).cast(pa.string()).to_pylist():
+        if text and not columns.keys().isdisjoint(msgspec.json.decode(text, type=dict[str, Raw])):
+            raise StateRefused(
+                "The scan in the spool was begun by version 0.1.0, which put an attribute in two "
+                "places.",
+                "Run `connector snapshot TABLE --full-refresh`.",
+            )
+
+
+def without_rest(rows: pa.Table) -> pa.Table:
+    """The rows without a `rest` that holds nothing."""
+    return rows.drop_columns([REST_FIELD]) if REST_FIELD in rows.column_names else rows
+
+
+def deleted_keys(layout: Layout, staged: pa.Table) -> pa.Table:
+    """The keys of the staged rows that delete, as tombstones spell them."""
+    gone = staged.filter(staged.column(DELETED.name))
+    parts = [_texts(gone.column(name), column.type) for name, column in layout.keys_staged]
+    return pa.table({"key": pa.array(map(key_text, zip(*parts, strict=True)), pa.string())})
+
+
+def count(staged: pa.Table, flag: pa.Field) -> int:
+    """How many of the staged rows have the flag."""
+    return int(pc.sum(staged.column(flag.name)).as_py() or 0)
+
+
+def _texts(array: pa.ChunkedArray, type_: Type) -> list[str]:
+    text: Callable[[Any], str] = _PART_TEXT[type_.kind]
+    return [text(value) for value in array.to_pylist()]
+
+
+_PART_TEXT: dict[Kind, Callable[[Any], str]] = {
+    Kind.STRING: str,
+    Kind.INTEGER: str,
+    Kind.NUMBER: str,
+    Kind.DECIMAL: canonical_decimal,
+    Kind.BINARY: lambda value: b64encode(value).decode(),
+}

@@ -1,0 +1,1 @@
+"""What is remembered of each table, in the destination's own transactions."""

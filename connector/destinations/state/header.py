@@ -1,0 +1,77 @@
+"""One table's row of the state, checked as it is read."""
+
+from datetime import datetime
+
+import msgspec
+
+from connector.core.keys import KeyAttribute
+from connector.core.spec import TableSpec
+from connector.core.state import Identity, Phase
+from connector.destinations.sql import Target
+from connector.destinations.state.tables import SCHEMA
+from connector.errors import StateRefused
+
+_spec = msgspec.json.Decoder(TableSpec)
+_keys = msgspec.json.Decoder(list[tuple[str, str]])
+
+
+class Header(msgspec.Struct, frozen=True):
+    """One row of `tables`. To make one raises MsgspecError where its keys are damaged."""
+
+    table_name: str
+    target_schema: str
+    target_name: str
+    table_arn: str
+    table_id: str
+    stream_arn: str
+    view_type: str
+    keys: str
+    generation: int
+    plan_id: str
+    phase: Phase
+    segments: int
+    start_commit: int
+    commit: int
+    state_version: int
+    planned_at: datetime
+    scanned_until: datetime | None = None
+    loaded_at: datetime | None = None
+    consistent_since: datetime | None = None
+    committed_at: datetime | None = None
+    problem: str | None = None
+    spec: str | None = None
+    overflowed: bool | None = None
+    database: str = ""
+    """Of the target; it is no column of the state."""
+
+    def __post_init__(self) -> None:
+        _keys.decode(self.keys)
+        self.made_with()
+
+    @property
+    def target(self) -> Target:
+        """Where the rows are."""
+        return Target(self.target_schema, self.target_name, self.database)
+
+    def made_with(self) -> TableSpec | None:
+        """What the generation was made with; None where version 0.1.0 planned it."""
+        return None if self.spec is None else _spec.decode(self.spec)
+
+    @property
+    def identity(self) -> Identity:
+        """What the generation was planned on."""
+        keys = tuple(KeyAttribute(name, tag) for name, tag in _keys.decode(self.keys))
+        return Identity(self.table_arn, self.table_id, self.stream_arn, self.view_type, keys)
+
+
+def spelled(spec: TableSpec) -> str:
+    """A spec as `Header.spec` has it."""
+    return msgspec.json.encode(spec).decode()
+
+
+def unreadable(why: str) -> StateRefused:
+    """The error for a state that is not as it was written."""
+    return StateRefused(
+        f"The schema {SCHEMA} is no readable state: {why}.",
+        "Restore it from a backup, or reset the table and take a new snapshot.",
+    )

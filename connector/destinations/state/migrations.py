@@ -1,0 +1,62 @@
+"""How a state that an earlier version wrote becomes one of this version, a step at a time.
+
+What a step adds is marked so in `state_tables`, so that an older state can be read as it is. A step
+runs in the transaction that records it.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from connector.core.state import STATE_VERSION
+from connector.destinations.sql import quoted
+from connector.destinations.state import tables as t
+from connector.destinations.state.header import unreadable
+from connector.destinations.state.tables import Schema, compiled
+
+Step = Callable[[Schema], None]
+
+
+def _specs(schema: Schema) -> None:
+    """What a generation was made with is remembered, and which steps were taken."""
+    schema.create_table(t.migrations)
+    _add_column(schema, t.tables.c.spec)
+    _add_column(schema, t.tables.c.overflowed)
+    _add_column(schema, t.columns.c.retired)
+
+
+def _add_column(schema: Schema, column: sa.Column[object]) -> None:
+    table = quoted(t.SCHEMA, column.table.name)
+    schema.execute(f"ALTER TABLE {table} ADD COLUMN {t.column_definition(column)}", ())
+
+
+STEPS: Mapping[int, Step] = {2: _specs}
+"""By the version that each leads to."""
+
+
+def found_version(schema: Schema, names: set[str]) -> int:
+    """The version of a state with these tables. Raises StateRefused where it is no number."""
+    # Version 1 has no list of migrations, and knows a newer state by the rows of its tables.
+    newest = [sa.select(sa.func.max(t.tables.c.state_version)).scalar_subquery()]
+    if t.migrations.name in names:
+        newest.append(sa.select(sa.func.max(t.migrations.c.version)).scalar_subquery())
+    query = sa.select(*(each.label(f"v{n}") for n, each in enumerate(newest)))
+    versions = [each for each in schema.execute(*compiled(query))[0].values() if each is not None]
+    if not all(isinstance(version, int) for version in versions):
+        raise unreadable("its version is no number")
+    return max([1, *map(int, versions)])
+
+
+def migrate(schema: Schema, have: int) -> None:
+    """Takes every step from a version to this program's."""
+    for version in range(have + 1, STATE_VERSION + 1):
+        STEPS[version](schema)
+        record(schema, version)
+
+
+def record(schema: Schema, version: int) -> None:
+    """Remembers that the state has a version now."""
+    row = {"version": version, "applied_at": datetime.now(UTC)}
+    schema.execute(*compiled(sa.insert(t.migrations).values(row)))
+    schema.execute(*compiled(sa.update(t.tables).values(state_version=version)))

@@ -1,0 +1,316 @@
+"""What is remembered of each table, and every statement that reads or changes it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from connector.core.cursors import Cursor
+from connector.core.schema import parse
+from connector.core.state import STATE_VERSION, Column, Phase, Plan, TableState
+from connector.destinations.sql import Target
+from connector.destinations.state import tables as t
+from connector.destinations.state.header import Header, spelled, unreadable
+from connector.destinations.state.journal import Journal
+from connector.destinations.state.migrations import found_version, migrate, record
+from connector.destinations.state.tables import Schema, compiled, insert
+from connector.errors import StateRefused
+
+
+class State:
+    """The schema `_connector`, inside the transaction that `schema` runs in."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._version: int | None = None
+        self.journal = Journal(schema.execute)
+
+    def _run(self, statement: sa.sql.expression.ClauseElement) -> list[dict[str, Any]]:
+        return self._schema.execute(*compiled(statement))
+
+    def exists(self) -> bool:
+        """Whether there is any state. Raises StateRefused where it is not one we can read."""
+        if self._version is not None:
+            return True
+        names = self._schema.listed()
+        if not names:
+            return False
+        if t.tables.name not in names:
+            raise unreadable("it has no list of tables")
+        version = found_version(self._schema, names)
+        if version > STATE_VERSION:
+            raise StateRefused(
+                f"The state here has version {version}; this program knows {STATE_VERSION}.",
+                "Use the newer connector that wrote it. Nothing was changed.",
+            )
+        needed = t.names_of(version)
+        # Another run may have migrated the state between the two looks: then it is complete now.
+        if not needed <= names and (missing := sorted(needed - self._schema.listed())):
+            raise unreadable(f"it lacks {', '.join(missing)}")
+        self._version = version
+        return True
+
+    @property
+    def database(self) -> str:
+        """What a target must be qualified with."""
+        return self._schema.database
+
+    @property
+    def outdated(self) -> bool:
+        """Whether an earlier version wrote it. It can be read; to write, it is migrated first."""
+        return self.exists() and self._version != STATE_VERSION
+
+    def migrate(self) -> None:
+        """Brings the state of an earlier version to this one. It must exist."""
+        assert self.exists() and self._version is not None
+        migrate(self._schema, self._version)
+        self._version = STATE_VERSION
+
+    def create(self) -> None:
+        """Makes a state where there is none."""
+        if self.exists():
+            return
+        self._schema.create()
+        for table in t.all_tables():
+            self._schema.create_table(table)
+        record(self._schema, STATE_VERSION)
+        self._version = STATE_VERSION
+
+    def _select(self, table: sa.Table) -> sa.Select[Any]:
+        """All of a table that this state has, which may be of an earlier version."""
+        return sa.select(*t.columns_of(table, self._version or STATE_VERSION))
+
+    def tables(self) -> list[str]:
+        """Source tables that have a state."""
+        rows = self._run(sa.select(t.tables.c.table_name).order_by(t.tables.c.table_name))
+        return [row["table_name"] for row in rows]
+
+    def targets(self) -> dict[str, Target]:
+        """Where each source table goes."""
+        chosen = (t.tables.c.table_name, t.tables.c.target_schema, t.tables.c.target_name)
+        rows = self._run(sa.select(*chosen))
+        database = self._schema.database
+        return {
+            row["table_name"]: Target(row["target_schema"], row["target_name"], database)
+            for row in rows
+        }
+
+    def header(self, table: str) -> Header | None:
+        """The row of one table."""
+        rows = self._run(self._select(t.tables).where(t.tables.c.table_name == table))
+        if len(rows) > 1:
+            raise unreadable("it has a table twice")
+        if not rows:
+            return None
+        try:
+            return msgspec.convert(rows[0] | {"database": self._schema.database}, Header)
+        except msgspec.MsgspecError as error:
+            raise unreadable("a table's row is damaged") from error
+
+    def read(self, table: str) -> TableState | None:
+        """Everything remembered of one table."""
+        header = self.header(table)
+        if header is None:
+            return None
+        return TableState(
+            table=header.table_name,
+            target=header.target_name,
+            identity=header.identity,
+            generation=header.generation,
+            plan_id=header.plan_id,
+            phase=header.phase,
+            segments=header.segments,
+            start_commit=header.start_commit,
+            commit=header.commit,
+            cursors=self.cursors(table),
+            columns=self.columns(table),
+            planned_at=header.planned_at,
+            scanned_until=header.scanned_until,
+            loaded_at=header.loaded_at,
+            consistent_since=header.consistent_since,
+            committed_at=header.committed_at,
+            quarantined=self.journal.quarantined(header),
+            problem=header.problem,
+            spec=header.made_with(),
+            target_schema=header.target_schema,
+        )
+
+    def cursors(self, table: str, partitions: Sequence[str] | None = None) -> dict[str, Cursor]:
+        """Cursors by partition: all of them, or those of the given partitions."""
+        query = sa.select(t.cursors).where(t.cursors.c.table_name == table)
+        if partitions is not None:
+            query = query.where(t.cursors.c.partition.in_(partitions))
+        rows = self._run(query.order_by(t.cursors.c.partition))
+        try:
+            found = {row.pop("partition"): msgspec.convert(row, Cursor) for row in rows}
+        except msgspec.ValidationError as error:
+            raise unreadable("a cursor is damaged") from error
+        if len(found) != len(rows):
+            raise unreadable("it has a cursor twice")
+        return found
+
+    def columns(self, table: str) -> dict[str, Column]:
+        """Where each attribute lives, in the order they were added."""
+        return self.all_columns(table)[0]
+
+    def retired(self, table: str) -> dict[str, Column]:
+        """Columns of an earlier generation's rows, for attributes that this one packs."""
+        return self.all_columns(table)[1]
+
+    def all_columns(self, table: str) -> tuple[dict[str, Column], dict[str, Column]]:
+        """The columns in use and the retired ones."""
+        rows = self._run(
+            self._select(t.columns)
+            .where(t.columns.c.table_name == table)
+            .order_by(t.columns.c.position)
+        )
+        found: tuple[dict[str, Column], dict[str, Column]] = ({}, {})
+        try:
+            for row in rows:
+                column = Column(row["column_name"], parse(row["type"]))
+                found[bool(row.get("retired"))][_read(row["attribute"])] = column
+        except (ValueError, AttributeError) as error:
+            raise unreadable("a column's type is damaged or unknown") from error
+        return found
+
+    def start(self, plan: Plan, target: Target, generation: int, commit: int) -> None:
+        """Replaces a table's row and cursors by a new generation's."""
+        self._forget(plan.table, t.tables, t.cursors, t.tombstones)
+        keys = [(key.name, key.tag) for key in plan.identity.keys]
+        row = {
+            "table_name": plan.table,
+            "target_schema": target.schema,
+            "target_name": target.name,
+            "table_arn": plan.identity.table_arn,
+            "table_id": plan.identity.table_id,
+            "stream_arn": plan.identity.stream_arn,
+            "view_type": plan.identity.view_type,
+            "keys": msgspec.json.encode(keys).decode(),
+            "generation": generation,
+            "plan_id": plan.plan_id,
+            "phase": Phase.LOADING.value,
+            "segments": plan.segments,
+            "start_commit": commit,
+            "commit": commit,
+            "state_version": STATE_VERSION,
+            "planned_at": plan.planned_at,
+            "spec": spelled(plan.spec),
+            "overflowed": False,
+        }
+        self._run(sa.insert(t.tables).values(row))
+        self._insert_cursors(plan.table, plan.cursors)
+
+    def forget(self, table: str) -> None:
+        """Removes everything remembered of a table but its runs."""
+        self._forget(table, t.tables, t.cursors, t.columns, t.tombstones, t.quarantine)
+
+    def _forget(self, table: str, *from_tables: sa.Table) -> None:
+        for each in from_tables:
+            self._run(sa.delete(each).where(each.c.table_name == table))
+
+    def _insert_cursors(self, table: str, cursors: Mapping[str, Cursor]) -> None:
+        insert(
+            self._schema.execute,
+            t.cursors,
+            (
+                {
+                    "table_name": table,
+                    "partition": partition,
+                    "token": cursor.token,
+                    "done": cursor.done,
+                    "seen_at": cursor.seen_at,
+                    "parent": cursor.parent,
+                }
+                for partition, cursor in cursors.items()
+            ),
+        )
+
+    def move(self, table: str, cursors: Mapping[str, Cursor]) -> None:
+        """Puts cursors in place of those of the same partitions."""
+        if not cursors:
+            return
+        self._run(
+            sa.delete(t.cursors)
+            .where(t.cursors.c.table_name == table)
+            .where(t.cursors.c.partition.in_(list(cursors)))
+        )
+        self._insert_cursors(table, cursors)
+
+    def drop_cursors(self, table: str, partitions: Sequence[str]) -> None:
+        """Forgets cursors of finished partitions."""
+        self._run(
+            sa.delete(t.cursors)
+            .where(t.cursors.c.table_name == table)
+            .where(t.cursors.c.partition.in_(partitions))
+        )
+
+    def finish(self, table: str, partitions: Sequence[str]) -> None:
+        """Marks partitions as read to their end."""
+        self._run(
+            sa.update(t.cursors)
+            .where(t.cursors.c.table_name == table)
+            .where(t.cursors.c.partition.in_(partitions))
+            .values(done=True)
+        )
+
+    def update(self, table: str, **changes: Any) -> None:
+        """Changes columns of a table's row."""
+        self._run(sa.update(t.tables).where(t.tables.c.table_name == table).values(**changes))
+
+    def save_columns(
+        self,
+        table: str,
+        columns: Mapping[str, Column],
+        retired: Mapping[str, Column] | None = None,
+    ) -> None:
+        """Replaces the map from attributes to columns; retired ones stay unless they are given."""
+        retired = self.retired(table) if retired is None else retired
+        self._forget(table, t.columns)
+        every = {**columns, **retired}
+        insert(
+            self._schema.execute,
+            t.columns,
+            (
+                {
+                    "table_name": table,
+                    "attribute": _spelled(attribute),
+                    "column_name": column.name,
+                    "type": column.type.text(),
+                    "position": position,
+                    "retired": attribute in retired,
+                }
+                for position, (attribute, column) in enumerate(every.items())
+            ),
+        )
+
+    def bury(self, table: str, staged: str, commit: int) -> None:
+        """Adds a tombstone for each key in the column `key` of the staged table."""
+        keys: Any = sa.select(
+            sa.literal(table), sa.column("key"), sa.literal(commit, sa.BigInteger)
+        )
+        self._run(
+            sa.insert(t.tombstones).from_select(
+                ["table_name", "key", "commit"], keys.select_from(sa.table(staged))
+            )
+        )
+
+    def unbury(self, table: str) -> None:
+        """Drops the tombstones of a table."""
+        self._forget(table, t.tombstones)
+
+    def buried(self, table: str) -> bool:
+        """Whether the table has a tombstone."""
+        query = sa.select(t.tombstones.c.commit).where(t.tombstones.c.table_name == table)
+        return bool(self._run(query.limit(1)))
+
+
+def _spelled(attribute: str) -> str:
+    """The name, which may have a NUL, in a spelling that any database's text holds."""
+    return attribute.replace("\\", "\\\\").replace("\0", "\\0")
+
+
+def _read(text: str) -> str:
+    """The name that was spelled so."""
+    return re.sub(r"\\(.)", lambda found: "\0" if found[1] == "0" else found[1], text)

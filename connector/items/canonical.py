@@ -1,0 +1,103 @@
+"""The canonical form of an item and of a row: equal exactly where they hold the same values.
+
+An item's attribute that is NULL or absent is no value in a column, so it is left out; everything
+else is plain JSON with exact numbers, sorted sets and base64 for binary. Nothing here is shared
+with the columnar path except the meaning of a number.
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from msgspec import Raw
+
+from connector.core.keys import KeySchema
+from connector.core.rows import ITEM, REST, beside, schema_of
+from connector.core.schema import Kind
+from connector.core.texts import Malformed, canonical, canonical_decimal
+from connector.items import values
+from connector.items.keys import key_of, part_text
+from connector.items.wire import REPLICATION_PREFIX
+
+Key = tuple[str, ...]
+
+
+class _Number(str):
+    """Digits of a JSON number, kept as they are written."""
+
+
+def of_item(keys: KeySchema, raw: bytes) -> tuple[Key, bytes]:
+    """The canonical key and value of an item in wire form. Raises Malformed."""
+    try:
+        item: dict[str, Any] = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed("an item that is no object, or text that is not Unicode") from error
+    key = key_of(keys, item)
+    members = {
+        name: values.plain(value)
+        for name, value in item.items()
+        if not name.startswith(REPLICATION_PREFIX)
+    }
+    return key, _encode({name: value for name, value in members.items() if value is not None})
+
+
+def of_rows(keys: KeySchema, batch: pa.RecordBatch) -> Iterator[tuple[Key, bytes]]:
+    """The canonical key and value of each row."""
+    kinds = {name: type_.kind for name, type_ in schema_of(batch.schema).items()}
+    cells = {
+        name: _cells(_TO_PLAIN[kind], batch.column(ITEM + name)) for name, kind in kinds.items()
+    }
+    misplaceable = kinds.keys() - beside(batch.schema)
+    packed_of = (
+        batch.column(REST).to_pylist() if REST in batch.schema.names else [None] * len(batch)
+    )
+    for index, packed in enumerate(packed_of):
+        members = {name: c[index] for name, c in cells.items() if c[index] is not None}
+        key = tuple(_part(key.tag, members.get(key.name)) for key in keys)
+        rest = {} if packed is None else _reread(packed)
+        # Who reads the column of an attribute misses what is elsewhere: no item is like that.
+        misplaced = rest.keys() & misplaceable
+        yield key, _encode(members | rest) + (b" misplaced" if misplaced else b"")
+
+
+def _part(tag: str, plain: Any) -> str:
+    return part_text(tag, bytes(plain).decode() if isinstance(plain, Raw) else plain)
+
+
+def _cells(plain: Callable[[Any], Any], array: pa.Array) -> list[Any]:
+    return [None if value is None else plain(value) for value in array.to_pylist()]
+
+
+def _encode(members: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(members, order="sorted")
+
+
+def _reread(text: str) -> Any:
+    """Plain JSON text of a column as values whose numbers have canonical digits."""
+    return _numbers(json.loads(text, parse_float=_Number, parse_int=_Number))
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, _Number):
+        return Raw(canonical(str(value)).encode())
+    if isinstance(value, dict):
+        return {name: _numbers(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_numbers(inner) for inner in value]
+    return value
+
+
+_TO_PLAIN: dict[Kind, Callable[[Any], Any]] = {
+    Kind.NULL: lambda value: None,
+    Kind.INTEGER: lambda value: Raw(str(value).encode()),
+    Kind.DECIMAL: lambda value: Raw(canonical_decimal(Decimal(value)).encode()),
+    Kind.NUMBER: _reread,
+    Kind.STRING: lambda value: value,
+    Kind.BOOLEAN: lambda value: value,
+    Kind.BINARY: lambda value: b64encode(value).decode(),
+    Kind.JSON: _reread,
+}

@@ -1,0 +1,155 @@
+"""Values of one attribute → one Arrow array, in the narrowest type that holds all exactly."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connector.core.schema import (
+    BINARY,
+    BOOLEAN,
+    DECIMAL_DIGITS,
+    INTEGER,
+    JSON,
+    NULL,
+    NUMBER,
+    STRING,
+    Type,
+    decimal_type,
+)
+from connector.core.texts import MAX_DIGITS, Malformed, canonical, json_texts
+from connector.items import values
+
+Cell = tuple[str, Any]
+"""A tag and its content."""
+
+_CANONICAL = r"^-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?$"
+
+
+def of_one_tag(tag: str, contents: Sequence[Any]) -> tuple[Type, pa.Array]:
+    """An array of values that all have `tag`; None where an item lacks the attribute."""
+    return _OF_TAG[tag](contents)
+
+
+def of_cells(cells: Sequence[Cell | None]) -> tuple[Type, pa.Array]:
+    """An array of values of any tags; more than one kind makes the column JSON."""
+    tags = {cell[0] for cell in cells if cell is not None} - {"NULL"}
+    if not tags:
+        return NULL, pa.nulls(len(cells))
+    if len(tags) == 1:
+        (tag,) = tags
+        return of_one_tag(tag, [cell[1] if cell and cell[0] == tag else None for cell in cells])
+    return JSON, _json([None if cell is None else values.plain_content(*cell) for cell in cells])
+
+
+def type_of(tag: str, content: Any) -> Type:
+    """The narrowest type that holds one legal value, which is not NULL."""
+    if tag != "N":
+        return _TYPE_OF_TAG.get(tag, JSON)
+    text = canonical(content)
+    whole, _, fraction = text.removeprefix("-").partition(".")
+    if not fraction and -(2**63) <= int(text) < 2**63:
+        return INTEGER
+    return decimal_type(len(whole), len(fraction)) or NUMBER
+
+
+_TYPE_OF_TAG = {"S": STRING, "B": BINARY, "BOOL": BOOLEAN, "NULL": NULL}
+
+
+def of_plain(plain: Sequence[Any], present: Sequence[bool]) -> tuple[Type, pa.Array]:
+    """An array of plain values of any kinds, one for each place where there is one."""
+    return JSON, _json(plain, present)
+
+
+def _json(plain: Sequence[Any], present: Sequence[bool] | None = None) -> pa.Array:
+    texts = json_texts(plain)
+    # What is NULL at the source has no value here either.
+    texts = pc.if_else(pc.equal(texts, "null"), pa.scalar(None, pa.string()), texts)
+    if present is not None and not all(present):
+        texts = pc.replace_with_mask(pa.nulls(len(present), pa.string()), pa.array(present), texts)
+    return texts.cast(pa.json_())
+
+
+def _strings(contents: Sequence[str | None]) -> tuple[Type, pa.Array]:
+    return STRING, pa.array(contents, pa.string())
+
+
+def _booleans(contents: Sequence[bool | None]) -> tuple[Type, pa.Array]:
+    return BOOLEAN, pa.array(contents, pa.bool_())
+
+
+def _binaries(contents: Sequence[str | None]) -> tuple[Type, pa.Array]:
+    decoded = [None if content is None else values.binary(content) for content in contents]
+    return BINARY, pa.array(decoded, pa.binary())
+
+
+def _nulls(contents: Sequence[bool | None]) -> tuple[Type, pa.Array]:
+    if False in contents:
+        raise Malformed("a NULL that is not true")
+    return NULL, pa.nulls(len(contents))
+
+
+def _as_json(tag: str) -> Callable[[Sequence[Any]], tuple[Type, pa.Array]]:
+    def column(contents: Sequence[Any]) -> tuple[Type, pa.Array]:
+        plain = values.plain_content
+        return JSON, _json([None if each is None else plain(tag, each) for each in contents])
+
+    return column
+
+
+def numbers(texts: Sequence[str | None]) -> tuple[Type, pa.Array]:
+    """An array of numbers sent as text.
+
+    int64 where all are integral and fit, else decimal128(38, s) where one scale fits all,
+    else the canonical digits as JSON. Raises Malformed where one of them is no DynamoDB number.
+    """
+    strings = pa.array(texts, pa.string())
+    integers = _integers(strings)
+    if integers:
+        return integers
+    odd = pc.invert(_spelled_canonically(strings))
+    if pc.any(odd).as_py():
+        mended = [canonical(text) for text in strings.filter(odd).to_pylist()]
+        strings = pc.replace_with_mask(strings, pc.fill_null(odd, False), pa.array(mended))
+    return _integers(strings) or _decimals(strings) or (NUMBER, strings.cast(pa.json_()))
+
+
+def _spelled_canonically(strings: pa.Array) -> pa.Array:
+    matches = pc.match_substring_regex(strings, _CANONICAL)
+    short = pc.less_equal(pc.binary_length(strings), MAX_DIGITS)
+    return pc.and_(pc.and_(matches, short), pc.not_equal(strings, "-0"))
+
+
+def _integers(strings: pa.Array) -> tuple[Type, pa.Array] | None:
+    # A cast that fails costs more than all the rest, and one point is enough to fail.
+    if pc.any(pc.match_substring(strings, ".")).as_py():
+        return None
+    try:
+        integers = strings.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    # Arrow also reads "007" and "0x1F"; only a value that prints back the same was canonical.
+    return (INTEGER, integers) if integers.cast(pa.string()).equals(strings) else None
+
+
+def _decimals(strings: pa.Array) -> tuple[Type, pa.Array] | None:
+    point = pc.find_substring(strings, ".")
+    length = pc.binary_length(strings)
+    scale = pc.if_else(pc.less(point, 0), 0, pc.subtract(pc.subtract(length, point), 1))
+    whole = pc.if_else(pc.less(point, 0), length, point)
+    whole = pc.subtract(whole, pc.cast(pc.starts_with(strings, "-"), pa.int32()))
+    needed = decimal_type(pc.max(whole).as_py(), pc.max(scale).as_py())
+    if needed is None:
+        return None
+    return needed, strings.cast(pa.decimal128(DECIMAL_DIGITS, needed.scale))
+
+
+_OF_TAG: dict[str, Callable[[Sequence[Any]], tuple[Type, pa.Array]]] = {
+    "S": _strings,
+    "N": numbers,
+    "B": _binaries,
+    "BOOL": _booleans,
+    "NULL": _nulls,
+    **{tag: _as_json(tag) for tag in ("M", "L", *values.SET_TAGS)},
+}

@@ -1,0 +1,287 @@
+"""Items → rows, a page at a time: no Python object per item outlives its page."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from msgspec import Raw
+from msgspec.structs import astuple
+
+from connector.core.keys import KeySchema
+from connector.core.rows import field_of, rest_field
+from connector.core.schema import NULL, Type, join
+from connector.core.spec import DEFAULT_MAX_COLUMNS
+from connector.core.texts import Malformed, json_text
+from connector.items import columns, values, wire
+from connector.items.keys import key_of, key_text_in
+from connector.items.limits import EVERYTHING, Limits
+from connector.items.records import UNDECODABLE
+from connector.items.shapes import CONTENTS, Budget, Shape, fits_struct
+from connector.items.wire import REPLICATION_PREFIX
+
+SAMPLE = 16
+"""Of how many items, times the ones before, the next attempt learns."""
+
+
+@dataclass(frozen=True)
+class BadItem:
+    """An item that cannot be stored: its place in the input, its raw form and the reason."""
+
+    index: int
+    raw: bytes
+    reason: str
+    key: str | None = None
+    """Its canonical key, if that can be read."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The rows of the good items, in order, and the bad ones."""
+
+    rows: pa.Table
+    bad: Sequence[BadItem] = ()
+
+
+class _Absent:
+    """Stands for a missing attribute: has every tag, and nothing under it."""
+
+    S = N = B = BOOL = NULL = M = L = SS = NS = BS = None
+
+
+_ABSENT = _Absent()
+_MISFITS = (Malformed, *UNDECODABLE)
+_generic = msgspec.json.Decoder(dict[str, Any])
+
+
+class Encoder:
+    """Turns items of one table into rows, learning its attributes as they come.
+
+    A page is decoded straight into structs made for the attributes and types seen so far, which
+    is several times faster than into dictionaries. Anything they do not fit is looked at item by
+    item: what is legal is learnt, what is not is returned as bad.
+    """
+
+    def __init__(
+        self,
+        keys: KeySchema,
+        max_columns: int = DEFAULT_MAX_COLUMNS,
+        packed: bool = False,
+        limits: Limits = EVERYTHING,
+        known: Collection[str] = (),
+    ) -> None:
+        """`known` attributes have a column already, and get one in every row."""
+        self._keys = keys
+        self._limits = limits
+        self._known = frozenset((*known, *(key.name for key in keys)))
+        self._room = 0 if packed else max(0, max_columns - len(self._known))
+        self._budget = Budget()
+        self._shapes = {key.name: Shape(self._budget, tags=(key.tag,)) for key in keys}
+        self._by_item = packed or not all(map(fits_struct, self._shapes))
+        if not self._by_item:
+            self._make_decoders()
+
+    def encode_page(self, body: bytes) -> tuple[Encoded, str | None]:
+        """Rows of a Scan answer, and the token after it; None where the segment has ended.
+
+        Raises BadAnswer where the body is no Scan answer.
+        """
+        if not self._by_item and not self._limits.doubt(body):
+            try:
+                page = self._page_decoder.decode(body)
+                encoded = Encoded(self._columns(page.Items) if page.Items else pa.table({}))
+                return encoded, wire.token(page.LastEvaluatedKey)
+            except _MISFITS:
+                items, token = wire.scan_page(body)
+                return self._encode_checked(items), token
+        items, token = wire.scan_page(body)
+        return self._encode_checked(items), token
+
+    def encode(self, items: Sequence[bytes]) -> Encoded:
+        """Rows for items in wire form; `rows` has only the item columns and perhaps `rest`."""
+        if not items:
+            return Encoded(pa.table({}))
+        body = _array(items)
+        if self._by_item or self._limits.doubt(body):
+            return self._encode_checked(items)
+        learnt = 0
+        while True:
+            try:
+                return Encoded(self._columns(self._decoder.decode(body)))
+            except _MISFITS:
+                # Most items are alike, so a few of them teach what all need.
+                following = learnt * SAMPLE or 1
+                if following >= len(items) or not self._learn_some(items[learnt:following]):
+                    return self._encode_checked(items)
+                learnt = following
+
+    def _learn_some(self, items: Sequence[bytes]) -> bool:
+        """Whether all of these are good, and fit into structs from now on."""
+        try:
+            for raw in items:
+                self._learn(raw)
+        except Malformed:
+            return False
+        if not self._by_item:
+            self._make_decoders()
+        return not self._by_item
+
+    def _encode_checked(self, items: Sequence[bytes]) -> Encoded:
+        good: list[bytes] = []
+        bad: list[BadItem] = []
+        learnt = False
+        for index, raw in enumerate(items):
+            try:
+                learnt = self._learn(raw) or learnt
+            except Malformed as error:
+                bad.append(BadItem(index, raw, str(error), key_text_in(self._keys, raw)))
+            else:
+                good.append(raw)
+        if not good:
+            return Encoded(pa.table({}), bad)
+        if self._by_item:
+            return Encoded(self._item_by_item(good), bad)
+        if learnt:
+            self._make_decoders()
+        return Encoded(self._columns(self._decoder.decode(_array(good))), bad)
+
+    def _learn(self, raw: bytes) -> bool:
+        item = check_item(self._keys, raw)
+        self._limits.check(self._keys, item)
+        learnt = False
+        for name, value in item.items():
+            shape = self._shapes.get(name)
+            if shape is None:
+                if name not in self._known:
+                    if not self._room:
+                        self._by_item = True
+                        continue
+                    self._room -= 1
+                self._by_item = self._by_item or not fits_struct(name)
+                shape = self._shapes[name] = Shape(self._budget)
+            learnt = shape.learn(value) or learnt
+        return learnt
+
+    def _make_decoders(self) -> None:
+        keys = {key.name for key in self._keys}
+        fields: list[Any] = []
+        renamed: dict[str, str] = {}
+        for index, (name, shape) in enumerate(self._shapes.items()):
+            required = () if name in keys else (_ABSENT,)
+            renamed[f"a{index}"] = name
+            fields.append((f"a{index}", shape.type, *required))
+        # A struct's required fields come before the others.
+        fields.sort(key=len)
+        self._field_order = [renamed[each[0]] for each in fields]
+        item = msgspec.defstruct(
+            "Item",
+            fields,
+            rename=renamed,
+            gc=False,
+            forbid_unknown_fields=True,
+        )
+        self._decoder: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(
+            list[item]  # type: ignore[valid-type]
+        )
+        page = msgspec.defstruct(
+            "Page",
+            [
+                ("Items", list[item]),  # type: ignore[valid-type]
+                ("Count", int),
+                ("ScannedCount", int),
+                ("LastEvaluatedKey", Raw, Raw()),
+            ],
+            gc=False,
+        )
+        self._page_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(page)
+
+    def _columns(self, items: list[Any]) -> pa.Table:
+        arrays: list[pa.Array] = []
+        fields: list[pa.Field] = []
+        # Tuples by item, turned into tuples by attribute: the fields are in this order.
+        values_of = zip(self._field_order, zip(*map(astuple, items), strict=True), strict=True)
+        found = dict(values_of)
+        for name, shape in self._shapes.items():
+            made = _column(found[name], shape)
+            if made and made[0] is not NULL and not name.startswith(REPLICATION_PREFIX):
+                fields.append(field_of(name, made[0]))
+                arrays.append(made[1])
+        rows = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+        self._limits.check_keys(self._keys, rows)
+        return rows
+
+    def _item_by_item(self, items: Sequence[bytes]) -> pa.Table:
+        cells: dict[str, list[columns.Cell | None]] = {
+            name: [None] * len(items) for name in self._shapes
+        }
+        rest: list[str | None] = []
+        packed: dict[str, Type] = {}
+        for index, raw in enumerate(items):
+            leftover: dict[str, Any] = {}
+            for name, value in _generic.decode(raw).items():
+                ((tag, content),) = value.items()
+                if name in cells:
+                    cells[name][index] = (tag, content)
+                elif tag != "NULL" and not name.startswith(REPLICATION_PREFIX):
+                    # NULL is no value, in `rest` as in a column.
+                    leftover[name] = values.plain_content(tag, content)
+                    packed[name] = join(packed.get(name, NULL), columns.type_of(tag, content))
+            rest.append(json_text(leftover) if leftover else None)
+        made = {
+            name: columns.of_cells(column)
+            for name, column in cells.items()
+            if any(column) and not name.startswith(REPLICATION_PREFIX)
+        }
+        fields = [field_of(name, type_) for name, (type_, _) in made.items() if type_ is not NULL]
+        arrays = [array for type_, array in made.values() if type_ is not NULL]
+        if any(rest):
+            fields.append(rest_field(packed))
+            arrays.append(pa.array(rest, pa.string()).cast(pa.json_()))
+        return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def check_item(keys: KeySchema, raw: bytes) -> dict[str, Any]:
+    """The item as Python values in wire form. Raises Malformed where any part is not legal."""
+    try:
+        item = _generic.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Malformed("an item that is no object, or text that is not Unicode") from error
+    except RecursionError as error:
+        raise Malformed("an item nested too deeply") from error
+    key_of(keys, item)
+    for value in item.values():
+        values.plain(value)
+    return item
+
+
+def _array(items: Sequence[bytes]) -> bytes:
+    return b"[" + b",".join(items) + b"]"
+
+
+def _column(found: Sequence[Any], shape: Shape) -> tuple[Type, pa.Array] | None:
+    """The array of one attribute's values, or None where no item has it."""
+    tags = shape.tags
+    typed = tags - {"NULL"}
+    if len(typed) > 1 or not typed.isdisjoint(("M", "L")):
+        present = [value is not _ABSENT for value in found]
+        plain = shape.plain(list(compress(found, present)))
+        return columns.of_plain(plain, present) if plain else None
+    if len(tags) == 1:
+        (tag,) = tags
+        contents = CONTENTS[tag](found)
+        if contents.count(None) == len(contents):
+            return None
+        return columns.of_one_tag(tag, contents)
+    cells = [_cell(value, tags) for value in found]
+    return columns.of_cells(cells) if any(cells) else None
+
+
+def _cell(value: Any, tags: set[str]) -> columns.Cell | None:
+    if value is _ABSENT:
+        return None
+    cells = [(tag, content) for tag in tags if (content := getattr(value, tag)) is not None]
+    if len(cells) != 1:
+        raise Malformed("an attribute value that has not exactly one type")
+    return cells[0]

@@ -1,0 +1,80 @@
+"""JSON text in parts: each stays as it is on the wire, whether or not it can be decoded.
+
+A decoder gives up a whole text for one lone surrogate or one value nested too deeply. Taking the
+text apart looks at its grammar only, and so loses the one part alone.
+"""
+
+import json
+import re
+
+from connector.core.texts import Malformed
+
+_SPACE = rb"[ \t\r\n]*+"
+_TEXT = rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*+)*+"'
+_NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?"
+# Python writes the last two, and a value that has one is the only one to suffer.
+_WORD = rb"true|false|null|NaN|-?Infinity"
+_EMPTY = rb"\{" + _SPACE + rb"\}|\[" + _SPACE + rb"\]"
+
+_VALUE = re.compile(
+    _SPACE + rb"(?:(?P<whole>" + b"|".join((_TEXT, _NUMBER, _WORD, _EMPTY)) + rb")|(?P<open>[{[]))"
+)
+_NAME = re.compile(_SPACE + rb"(" + _TEXT + rb")" + _SPACE + rb":")
+_NEXT = re.compile(_SPACE + rb"([,\]}])")
+_END = re.compile(_SPACE + rb"\Z")
+_CLOSER = {b"{": b"}", b"[": b"]"}
+
+
+def members(text: bytes) -> dict[str, bytes]:
+    """The members of an object, in their raw form. Raises Malformed where it is none."""
+    if not text.lstrip().startswith(b"{"):
+        raise Malformed("a text that is no JSON object")
+    return {json.loads(name.decode(errors="surrogateescape")): raw for name, raw in _parts(text)}
+
+
+def elements(text: bytes) -> list[bytes]:
+    """The elements of an array, in their raw form. Raises Malformed where it is none."""
+    if not text.lstrip().startswith(b"["):
+        raise Malformed("a text that is no JSON array")
+    return [raw for _, raw in _parts(text)]
+
+
+def _parts(text: bytes) -> list[tuple[bytes, bytes]]:
+    """The parts of the outermost object or array, each with its name's own text.
+
+    No call for each level, so that no depth is too much.
+    """
+    found: list[tuple[bytes, bytes]] = []
+    closers: list[bytes] = []
+    name, start, at = b"", 0, 0
+    while True:
+        if closers and closers[-1] == b"}":
+            named = _match(_NAME, text, at)
+            at = named.end()
+            name = named[1] if len(closers) == 1 else name
+        value = _match(_VALUE, text, at)
+        at = value.end()
+        if len(closers) == 1:
+            start = value.start("open" if value["open"] else "whole")
+        if value["open"]:
+            closers.append(_CLOSER[value["open"]])
+            continue
+        while closers:
+            if len(closers) == 1:
+                found.append((name, text[start:at]))
+            following = _match(_NEXT, text, at)
+            at = following.end()
+            if following[1] == b",":
+                break
+            if following[1] != closers.pop():
+                raise Malformed("a text that is not JSON")
+        else:
+            _match(_END, text, at)
+            return found
+
+
+def _match(pattern: re.Pattern[bytes], text: bytes, at: int) -> re.Match[bytes]:
+    found = pattern.match(text, at)
+    if found is None:
+        raise Malformed("a text that is not JSON")
+    return found

@@ -1,0 +1,197 @@
+"""What was seen inside attributes, with decoders and columns for just that.
+
+msgspec decodes into a struct that is made for known members several times faster than into
+dictionaries, and its members can then be rendered a column at a time: no call for each value.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+from msgspec.structs import astuple
+
+from connector.core.texts import Malformed
+from connector.items import values
+
+MAX_MEMBERS = 64
+"""A map with more different names is keyed by data; it stays a dictionary."""
+MAX_DEPTH = 8
+MAX_PLACES = 4_000
+
+_CONTENT: dict[str, Any] = {
+    "S": str,
+    "N": str,
+    "B": str,
+    "BOOL": bool,
+    "NULL": bool,
+    "M": dict,
+    "L": list,
+    "SS": list[str],
+    "NS": list[str],
+    "BS": list[str],
+}
+
+
+@dataclass
+class Budget:
+    """How many more places may be learnt, so that odd data cannot fill the memory."""
+
+    places: int = MAX_PLACES
+
+
+class Shape:
+    """One place in the items: the types of value seen there, and what its maps and lists hold."""
+
+    def __init__(self, budget: Budget, depth: int = 0, tags: Iterable[str] = ()) -> None:
+        self.tags = set(tags)
+        self._budget = budget
+        self._depth = depth
+        self._members: dict[str, Shape] = {}
+        self._elements: Shape | None = None
+        # An open place decodes its maps and lists into whatever is there.
+        self._open = depth >= MAX_DEPTH or budget.places <= 0
+        self._type: Any = None
+        self._plain_map: Any = None
+        budget.places -= 1
+
+    def learn(self, value: dict[str, Any]) -> bool:
+        """Takes in a legal value in wire form; returns whether anything about it was new."""
+        ((tag, content),) = value.items()
+        new = tag not in self.tags
+        self.tags.add(tag)
+        if tag == "M" and not self._open:
+            new = self._learn_map(content) or new
+        elif tag == "L" and not self._open:
+            new = self._learn_list(content) or new
+        if new:
+            self._type = None
+        return new
+
+    def _learn_map(self, content: dict[str, Any]) -> bool:
+        new = False
+        for name, value in content.items():
+            if name not in self._members:
+                if len(self._members) >= MAX_MEMBERS or not fits_struct(name):
+                    self._open = True
+                    self._members.clear()
+                    return True
+                self._members[name] = Shape(self._budget, self._depth + 1)
+            new = self._members[name].learn(value) or new
+        return new
+
+    def _learn_list(self, content: list[Any]) -> bool:
+        if content and self._elements is None:
+            self._elements = Shape(self._budget, self._depth + 1)
+        return any([self._elements.learn(value) for value in content]) if self._elements else False
+
+    @property
+    def type(self) -> Any:
+        """A struct for the values here: of one tag, the tag is required; of more, each may be."""
+        if self._type is None:
+            contents = [(tag, self._content(tag)) for tag in sorted(self.tags)]
+            fields = contents if len(contents) == 1 else [(*each, None) for each in contents]
+            self._type = msgspec.defstruct("Value", fields, gc=False, forbid_unknown_fields=True)
+        return self._type
+
+    def _content(self, tag: str) -> Any:
+        if tag == "M" and not self._open:
+            return self._map()
+        if tag == "L" and not self._open:
+            element: Any = self._elements.type if self._elements else _Nothing
+            return list[element]
+        return _CONTENT[tag]
+
+    def _map(self) -> Any:
+        # In their order, so that equal maps have equal text.
+        names = sorted(self._members)
+        renamed = {f"a{index}": name for index, name in enumerate(names)}
+        types = [self._members[name].type for name in names]
+        fields = [(field, type_, None) for field, type_ in zip(renamed, types, strict=True)]
+        self._plain_map = msgspec.defstruct(
+            "Plain", [(field, Any) for field in renamed], rename=renamed, gc=False
+        )
+        return msgspec.defstruct(
+            "Map", fields, rename=renamed, gc=False, forbid_unknown_fields=True
+        )
+
+    def plain(self, found: Sequence[Any]) -> list[Any]:
+        """Values of `type` as plain JSON-encodable ones; UNSET where there is None.
+
+        Raises Malformed where one of them is not legal.
+        """
+        if all(found):
+            return self._plain(found)
+        plain = iter(self._plain([value for value in found if value is not None]))
+        return [UNSET if value is None else next(plain) for value in found]
+
+    def _plain(self, found: Sequence[Any]) -> list[Any]:
+        if len(self.tags) == 1:
+            (tag,) = self.tags
+            return self._plain_contents(tag, CONTENTS[tag](found))
+        plain: list[Any] = [UNSET] * len(found)
+        for tag in self.tags:
+            contents = CONTENTS[tag](found)
+            places = [index for index, content in enumerate(contents) if content is not None]
+            rendered = self._plain_contents(tag, [contents[index] for index in places])
+            for index, value in zip(places, rendered, strict=True):
+                if plain[index] is not UNSET:
+                    raise Malformed("an attribute value that has not exactly one type")
+                plain[index] = value
+        if UNSET in plain:
+            raise Malformed("an attribute value that has not exactly one type")
+        return plain
+
+    def _plain_contents(self, tag: str, contents: list[Any]) -> list[Any]:
+        if tag in ("S", "BOOL"):
+            return contents
+        if tag == "N":
+            return list(map(values.number, contents))
+        if tag == "M" and not self._open:
+            return self._plain_maps(contents)
+        if tag == "L" and not self._open:
+            return self._plain_lists(contents)
+        return [values.plain_content(tag, content, self._depth) for content in contents]
+
+    def _plain_maps(self, maps: list[Any]) -> list[Any]:
+        if not self._members or not maps:
+            return [{}] * len(maps)
+        columns = zip(*map(astuple, maps), strict=True)
+        members = zip(sorted(self._members), columns, strict=True)
+        return list(
+            map(self._plain_map, *(self._members[name].plain(col) for name, col in members))
+        )
+
+    def _plain_lists(self, lists: list[list[Any]]) -> list[Any]:
+        if self._elements is None:
+            return lists
+        plain = iter(self._elements.plain(list(chain.from_iterable(lists))))
+        return [list(islice(plain, len(each))) for each in lists]
+
+
+class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    """The element of lists that were always empty: no value fits it."""
+
+    nothing: bool
+
+
+def fits_struct(name: str) -> bool:
+    """Whether msgspec takes the name for a struct's field; it refuses what JSON must escape."""
+    return all(character not in '"\\' and ord(character) >= 0x20 for character in name)
+
+
+# Spelled out for each tag, since an attribute named in the code is read several times faster.
+CONTENTS: dict[str, Callable[[Sequence[Any]], list[Any]]] = {
+    "S": lambda found: [value.S for value in found],
+    "N": lambda found: [value.N for value in found],
+    "B": lambda found: [value.B for value in found],
+    "BOOL": lambda found: [value.BOOL for value in found],
+    "NULL": lambda found: [value.NULL for value in found],
+    "M": lambda found: [value.M for value in found],
+    "L": lambda found: [value.L for value in found],
+    "SS": lambda found: [value.SS for value in found],
+    "NS": lambda found: [value.NS for value in found],
+    "BS": lambda found: [value.BS for value in found],
+}

@@ -1,0 +1,211 @@
+"""Bodies of Scan and GetRecords answers → items and records, nested values left as raw bytes."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from math import inf
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from connector.core.texts import Malformed
+from connector.errors import BadAnswer
+from connector.items import parts
+from connector.items.records import (
+    UNDECODABLE,
+    BadRecord,
+    Change,
+    FlawedRecord,
+    Record,
+    RecordsPage,
+)
+
+REPLICATION_PREFIX = "aws:rep:"
+_REPLICATION = f'"{REPLICATION_PREFIX}'.encode()
+
+
+class _ScanHead(Struct, gc=False):
+    Items: list[Raw]
+    Count: int
+    ScannedCount: int
+    LastEvaluatedKey: Raw = Raw()
+
+
+class _RecordsHead(Struct, gc=False):
+    Records: list[Raw]
+    NextShardIterator: str | None = None
+
+
+class _RecordsPage(Struct, gc=False):
+    Records: list[Record]
+    NextShardIterator: str | None = None
+
+
+_scan_head = msgspec.json.Decoder(_ScanHead)
+_records = msgspec.json.Decoder(_RecordsPage)
+_records_head = msgspec.json.Decoder(_RecordsHead)
+_record = msgspec.json.Decoder(Record)
+_text = msgspec.json.Decoder(str)
+_time = msgspec.json.Decoder(float)
+
+_EVENTS = ("INSERT", "MODIFY", "REMOVE")
+_LATEST = datetime.max.replace(tzinfo=UTC).timestamp()
+# AWS documents 21 to 40 digits; an int() of thousands is refused by Python itself.
+_MOST_DIGITS = 128
+
+
+def scan_page(body: bytes) -> tuple[list[bytes], str | None]:
+    """The raw items of a Scan page and the token after it; None where the segment has ended.
+
+    Raises BadAnswer where the body is no Scan answer: it is never taken for an end.
+    """
+    try:
+        head = _scan_head.decode(body)
+        return [bytes(item) for item in head.Items], token(head.LastEvaluatedKey)
+    except UNDECODABLE as error:
+        page = _parts(body, "Scan", ("Items", "Count", "ScannedCount"), error)
+        return _elements(page, "Items", "Scan"), token(page.get("LastEvaluatedKey", b""))
+
+
+def token(last_evaluated_key: bytes | Raw) -> str | None:
+    """The token of a LastEvaluatedKey: its own JSON text."""
+    text = bytes(last_evaluated_key)
+    try:
+        return text.decode() if text and text != b"null" else None
+    except UnicodeDecodeError as error:
+        raise BadAnswer("A Scan answer ends at a key that is not Unicode.", "Try again.") from error
+
+
+def records_page(body: bytes) -> RecordsPage:
+    """The records of a GetRecords page. Raises BadAnswer where the body is no such page."""
+    try:
+        page = _records.decode(body)
+        if all(map(_sound, page.Records)):
+            return RecordsPage(page.Records, (), page.NextShardIterator, _REPLICATION in body)
+    except UNDECODABLE:
+        return _split(body)
+    return _split(body)
+
+
+def _sound(record: Record) -> bool:
+    change = record.dynamodb
+    number = change.SequenceNumber
+    return (
+        record.eventName in _EVENTS
+        and number.isdecimal()
+        and len(number) <= _MOST_DIGITS
+        and 0 <= change.ApproximateCreationDateTime <= _LATEST
+        and (record.eventName == "REMOVE" or change.NewImage is not UNSET)
+    )
+
+
+def _split(body: bytes) -> RecordsPage:
+    try:
+        head = _records_head.decode(body)
+        raws, following = [bytes(raw) for raw in head.Records], head.NextShardIterator
+    except UNDECODABLE as error:
+        page = _parts(body, "GetRecords", ("Records",), error)
+        raws, following = _elements(page, "Records", "GetRecords"), _iterator(page)
+    found = [_one(raw) for raw in raws]
+    records = [record for record in found if isinstance(record, Record)]
+    bad = [record for record in found if isinstance(record, BadRecord)]
+    return RecordsPage(records, bad, following)
+
+
+def _iterator(page: dict[str, bytes]) -> str | None:
+    raw = page.get("NextShardIterator", b"null")
+    if raw == b"null":
+        return None
+    try:
+        return _text.decode(raw)
+    except UNDECODABLE as error:
+        raise BadAnswer("The answer to GetRecords has no legal NextShardIterator.") from error
+
+
+def _one(raw: bytes) -> Record | BadRecord:
+    try:
+        record = _record.decode(raw)
+        if _sound(record):
+            return record
+    except UNDECODABLE:
+        return _of_parts(raw)
+    return _of_parts(raw)
+
+
+def _of_parts(raw: bytes) -> Record | BadRecord:
+    """A record of which some part is not as it should be; only what is needed is judged."""
+    text = raw.decode(errors="backslashreplace")
+    record = _members(raw)
+    change = _members(record.get("dynamodb", b""))
+    event, number = _word(record.get("eventName")), _word(change.get("SequenceNumber"))
+    keys, image = change.get("Keys", b"null"), change.get("NewImage")
+    at = _moment(change.get("ApproximateCreationDateTime"))
+    if not number.isdecimal() or len(number) > _MOST_DIGITS:
+        return BadRecord(text, "a record without a legal sequence number", keys)
+    reason = _flaw(event, at, image)
+    if reason:
+        about = Change(Raw(keys), number, inf if at is None else at)
+        return FlawedRecord("", about, reason=reason, text=text)
+    assert at is not None
+    return Record(
+        event,
+        Change(Raw(keys), number, at, _raw(image), _raw(change.get("OldImage"))),
+        _raw(record.get("eventID")),
+        _raw(record.get("userIdentity")),
+    )
+
+
+def _flaw(event: str, at: float | None, image: bytes | None) -> str:
+    """Why nothing can be made of a record, or no text."""
+    if event not in _EVENTS:
+        return "a record of an unknown event"
+    if at is None:
+        return "a record without a legal time"
+    if event != "REMOVE" and image is None:
+        return "a record of a put without its new image"
+    return ""
+
+
+def _members(text: bytes) -> dict[str, bytes]:
+    try:
+        return parts.members(text)
+    except Malformed:
+        return {}
+
+
+def _word(raw: bytes | None) -> str:
+    try:
+        return _text.decode(raw or b"null")
+    except UNDECODABLE:
+        return ""
+
+
+def _moment(raw: bytes | None) -> float | None:
+    try:
+        at = _time.decode(raw or b"null")
+    except UNDECODABLE:
+        return None
+    return at if 0 <= at <= _LATEST else None
+
+
+def _raw(text: bytes | None) -> Raw | UnsetType:
+    return UNSET if text is None else Raw(text)
+
+
+def _parts(
+    body: bytes, operation: str, needed: Sequence[str], cause: Exception
+) -> dict[str, bytes]:
+    """The members of a page of which some part cannot be decoded."""
+    try:
+        page = parts.members(body)
+    except Malformed:
+        raise BadAnswer(f"The answer to {operation} was cut off or is not JSON.") from cause
+    if not all(name in page for name in needed):
+        raise BadAnswer(f"The answer to {operation} lacks one of {', '.join(needed)}.") from cause
+    return page
+
+
+def _elements(page: dict[str, bytes], name: str, operation: str) -> list[bytes]:
+    try:
+        return parts.elements(page[name])
+    except Malformed as error:
+        raise BadAnswer(f"In the answer to {operation}, {name} is no array.") from error

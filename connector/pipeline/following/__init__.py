@@ -1,0 +1,1 @@
+"""The stream, read shard by shard and committed round by round."""

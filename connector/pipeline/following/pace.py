@@ -1,0 +1,50 @@
+"""When a shard is read again: at once while it has records, ever more rarely while it has none."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from connector.config.model import Tail as TailConfig
+from connector.pipeline.following.position import Position
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Turns the settings into times. Each empty read is billed, so idle shards rest longer."""
+
+    config: TailConfig
+
+    @property
+    def proving(self) -> float:
+        """Seconds between reads of a shard whose silence is still to be proven."""
+        return min(self.config.poll_seconds, self.config.quiet_seconds / 2)
+
+    def rest(
+        self,
+        position: Position,
+        found: bool,
+        proven: bool,
+        settles: float,
+        shards: int,
+        now: datetime,
+    ) -> None:
+        """Lets a shard that was just read rest; `shards` are all that are read.
+
+        In `settles` seconds an empty page proves that nothing older than the tail is to come.
+        """
+        if found or position.cursor.done:
+            position.rested, position.due_at = 0.0, None
+            return
+        seconds = min(self.proving, settles)
+        if proven:
+            longer = min(self.config.idle_poll_seconds, position.rested * 2)
+            seconds = max(longer, self.config.poll_seconds, shards / self.config.idle_requests)
+            position.rested = seconds
+        position.due_at = now + timedelta(seconds=seconds)
+
+    def until_due(self, positions: Iterable[Position], now: datetime) -> float:
+        """Seconds until the first shard is due."""
+        due = [each.due_at for each in positions if each.due_at and not each.cursor.done]
+        if not due:
+            return self.config.poll_seconds
+        return max(0.0, (min(due) - now).total_seconds())

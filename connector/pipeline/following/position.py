@@ -1,0 +1,224 @@
+"""How far one shard was read, and one turn of reading it."""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+
+from connector.core.cursors import Cursor
+from connector.core.shards import Shard, gone_unread, nothing_trimmed, window
+from connector.errors import WAYS_OUT, HistoryLost, ShardGone, Unreachable
+from connector.items.records import RecordsPage
+from connector.ports import Source, StreamPage
+
+EMPTY_PAGE = 10
+"""What an empty page of a closed shard counts for in a turn, in records: they end, but when?"""
+
+EMPTY_PAGES = 3
+"""So many at least are heard before an open shard counts as read: one may stand before records."""
+
+SECOND = timedelta(seconds=1)
+"""The source's times are cut to the second: a record of that second may be older than the tail."""
+
+MISSING_PATIENCE = timedelta(seconds=60)
+DOUBT_PATIENCE = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class Silence:
+    """The first and the last of the empty pages that a shard has just given."""
+
+    since: datetime
+    until: datetime
+    pages: int = 1
+
+    def lasts(self, quiet: timedelta) -> bool:
+        """Whether it is so long, and so often heard, that nothing was left behind it."""
+        return self.pages >= EMPTY_PAGES and self.until - self.since >= quiet
+
+
+@dataclass
+class Position:
+    """How far one shard was read, ahead of or at its committed cursor (None: not committed yet)."""
+
+    cursor: Cursor
+    committed: Cursor | None
+    silence: Silence | None = None
+    fresh: bool = False
+    """A record made after this tail began was read."""
+    missing: datetime | None = None
+    """Since when the stream says that there is no such shard."""
+    doubted: datetime | None = None
+    """Since when it has given no next iterator, though nothing says that it has ended."""
+    due_at: datetime | None = None
+    """When it is to be read again; None is now."""
+    rested: float = 0.0
+    """Seconds that it rested before its last read."""
+
+    def due(self, now: datetime) -> bool:
+        """Whether it is time to read it."""
+        return self.due_at is None or self.due_at <= now
+
+    def caught_up(self, quiet: timedelta, began: datetime) -> bool:
+        """Nothing older than `began` is left unread: a stream is later than what was written."""
+        silence = self.silence
+        silent = silence is not None and silence.lasts(quiet) and silence.until >= began + quiet
+        return self.cursor.done or self.fresh or silent
+
+    def seen_through(self, until: datetime) -> bool:
+        """Everything until then was read; it may be far from now."""
+        seen_at = self.cursor.seen_at
+        return self.cursor.done or (seen_at is not None and seen_at >= until)
+
+    def seen_later(self) -> bool:
+        """Whether it was read since its cursor was committed, though nothing new was there."""
+        return self.committed is None or self.cursor.seen_at != self.committed.seen_at
+
+
+class Budget:
+    """How much all turns of a round may read together: records, so that they fit in memory."""
+
+    def __init__(self, records: int, until: datetime) -> None:
+        self._left = records
+        self._until = until
+        self._lock = Lock()
+
+    def spend(self, records: int) -> None:
+        """Takes records from what is left."""
+        with self._lock:
+            self._left -= records
+
+    def open(self, now: datetime) -> bool:
+        """Whether another page may be read."""
+        return self._left > 0 and now < self._until
+
+
+@dataclass
+class Turn:
+    """One shard read in one round: pages until there are no more, or enough."""
+
+    shard: Shard
+    cursor: Cursor
+    silence: Silence | None
+    fresh: bool
+    missing: datetime | None = None
+    doubted: datetime | None = None
+    pages: list[RecordsPage] = field(default_factory=list)
+    found: bool = False
+    """It has read records."""
+    begun: bool = False
+    more: bool = False
+    """It ended because enough was read, not because there is nothing more."""
+
+    @classmethod
+    def begin(cls, shard: Shard, position: Position, parent: Position | None) -> "Turn":
+        """A turn from where a shard stands."""
+        return cls(
+            shard=shard,
+            cursor=begun(position.cursor, parent.cursor if parent else None),
+            silence=position.silence,
+            fresh=position.fresh,
+            missing=position.missing,
+            doubted=position.doubted,
+        )
+
+    def move(self, position: Position) -> None:
+        """Moves the shard to where this turn came."""
+        position.cursor, position.silence = self.cursor, self.silence
+        position.fresh, position.missing = self.fresh, self.missing
+        position.doubted = self.doubted
+
+    def read(
+        self, source: Source, *, began: datetime, quiet: timedelta, share: int, budget: Budget
+    ) -> "Turn":
+        """Reads about `share` records, as long as the round's budget lasts."""
+        left = share
+        while left > 0 and budget.open(source.now()):
+            self.begun = True
+            try:
+                answer = source.read(self.shard, self.cursor)
+            except ShardGone:
+                # It may only be late; the tail decides. Until then it is not caught up.
+                self.missing, self.silence = self.missing or source.now(), None
+                break
+            self.missing = None
+            count = len(answer.page.records) + len(answer.page.bad)
+            left -= count or EMPTY_PAGE
+            budget.spend(count)
+            if count:
+                self._take(answer.page, began)
+            elif not (self.shard.closed or answer.page.next_iterator is None):
+                self._fall_silent(answer.asked_at, quiet)
+            self._doubt(answer)
+            if answer.ended:
+                # Not seen until now: its children may hold older records than that.
+                self.cursor = replace(self.cursor, done=True)
+            if answer.ended or not (count or self.shard.closed):
+                break
+        else:
+            self.more = True
+        return self
+
+    def _take(self, page: RecordsPage, began: datetime) -> None:
+        self.pages.append(page)
+        self.found, self.silence = True, None
+        self.cursor = replace(self.cursor, token=page.token(self.cursor.token))
+        newest = page.newest_at
+        if newest is not None:
+            at = datetime.fromtimestamp(newest, UTC)
+            self.cursor = seen(self.cursor, at)
+            self.fresh = self.fresh or at >= began + SECOND
+
+    def _doubt(self, answer: StreamPage) -> None:
+        if answer.ended or answer.page.next_iterator is not None:
+            self.doubted = None
+            return
+        # The end of a shard whose closing is not listed yet, or a lost iterator: no silence.
+        self.silence = None
+        self.doubted = self.doubted or answer.asked_at
+        if answer.asked_at - self.doubted > DOUBT_PATIENCE:
+            raise Unreachable(
+                f"Shard {self.shard.id} gives no iterator to go on with, and is listed as open.",
+                "Nothing is lost yet; run the same command again.",
+            )
+
+    def _fall_silent(self, at: datetime, quiet: timedelta) -> None:
+        # One empty page proves nothing: it can stand before pages with records. A closed shard has
+        # an end, so there even many prove nothing.
+        before = self.silence
+        self.silence = Silence(before.since, at, before.pages + 1) if before else Silence(at, at)
+        if self.silence.lasts(quiet):
+            self.cursor = seen(self.cursor, at)
+
+    def settle(self, listed: Shard | None, planned_at: datetime, now: datetime) -> None:
+        """Decides what became of a shard that the stream says does not exist.
+
+        That may pass, so it is believed only after a while, in which there were listings, too.
+        Raises HistoryLost where the shard took records with it.
+        """
+        waited = self.missing is not None and now - self.missing >= MISSING_PATIENCE
+        if not waited and nothing_trimmed(self.cursor.seen_at, now):
+            return
+        if gone_unread(self.cursor, planned_at, now):
+            raise HistoryLost(
+                f"Shard {self.shard.id} is gone and was not read to its end; changes may be "
+                f"missing{window(self.cursor.seen_at, now)}.",
+                WAYS_OUT,
+            )
+        if listed and not listed.closed:
+            raise Unreachable(
+                f"Shard {self.shard.id} is listed as open, but the stream does not find it.",
+                "Nothing is lost yet; run the same command again.",
+            )
+        self.cursor = replace(self.cursor, done=True)
+
+
+def begun(cursor: Cursor, parent: Cursor | None) -> Cursor:
+    """A cursor to read from: nothing in a shard is older than what was read of its parent."""
+    if cursor.token is not None or parent is None or parent.seen_at is None:
+        return cursor
+    return seen(cursor, parent.seen_at)
+
+
+def seen(cursor: Cursor, at: datetime) -> Cursor:
+    """The cursor, read without a gap until `at`; it never goes back."""
+    return cursor if cursor.seen_at and cursor.seen_at >= at else replace(cursor, seen_at=at)

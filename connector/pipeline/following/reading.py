@@ -1,0 +1,53 @@
+"""One round of reading: a turn for every shard that is due, side by side, within one budget."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+from connector.config.model import Tail as TailConfig
+from connector.core.shards import Listing, readable
+from connector.pipeline.following.position import Budget, Position, Turn
+from connector.ports import Source
+
+PAGE_RECORDS = 1000
+
+
+class Reading:
+    """Owns the reading threads, and remembers which shards a round left out."""
+
+    def __init__(self, source: Source, config: TailConfig) -> None:
+        self._source = source
+        self._config = config
+        self._threads = ThreadPoolExecutor(config.readers, "shard")
+        self._queue: list[str] = []
+
+    def turns(
+        self, listing: Listing, positions: Mapping[str, Position], began: datetime
+    ) -> list[Turn]:
+        """A turn for every shard that is due; those that the budget left out come first next time.
+
+        The commit of the round before may be under way, with the end of a parent in it. Commits
+        keep their order, so its children never overtake it.
+        """
+        cursors = {shard: position.cursor for shard, position in positions.items()}
+        now = self._source.now()
+        ready = {s.id: s for s in readable(listing, cursors) if positions[s.id].due(now)}
+        waiting = [name for name in self._queue if name in ready]
+        waiting += sorted(ready.keys() - set(waiting))
+        until = now + timedelta(seconds=self._config.commit_seconds)
+        budget = Budget(self._config.batch_records, until)
+        share = max(PAGE_RECORDS, self._config.batch_records // max(1, len(waiting)))
+        quiet = timedelta(seconds=self._config.quiet_seconds)
+
+        def read(name: str) -> Turn:
+            position = positions[name]
+            turn = Turn.begin(ready[name], position, positions.get(position.cursor.parent or ""))
+            return turn.read(self._source, began=began, quiet=quiet, share=share, budget=budget)
+
+        turns = list(self._threads.map(read, waiting))
+        self._queue = [turn.shard.id for turn in sorted(turns, key=lambda turn: turn.begun)]
+        return turns
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._threads.shutdown(cancel_futures=True)

@@ -1,0 +1,1 @@
+"""The threads and processes in which segments are scanned."""

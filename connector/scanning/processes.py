@@ -1,0 +1,163 @@
+"""A scan in processes of its own, beside the tail."""
+
+import contextlib
+import gc
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+from connector.config.model import Config
+from connector.core.state import TableState
+from connector.errors import ConnectorError
+from connector.ports import Progress
+from connector.scanning.pool import WorkerProcess, WorkerProcesses
+from connector.scanning.segments import STOP_SECONDS, segment_scan
+from connector.waits import Waited, Waits
+
+
+@contextlib.contextmanager
+def forked_workers(workers: int, segments: int | None) -> Iterator[WorkerProcesses]:
+    """As many idle processes as a scan of `segments` can use; those left idle end with the block.
+
+    They have this module imported: a new process would take half a second for it.
+    """
+    processes = WorkerProcesses()
+    processes.fork(min(workers, segments or workers))
+    try:
+        yield processes
+    finally:
+        processes.close()
+
+
+class ProcessScan:
+    """Scans the segments in several processes, since decoding a page holds the interpreter."""
+
+    def __init__(
+        self,
+        config: Config,
+        state: TableState,
+        progress: Progress,
+        workers: Sequence[WorkerProcess],
+        waits: Waits | None = None,
+    ) -> None:
+        self._progress = progress
+        self._waits = waits or Waits(state.table)
+        self._workers = workers
+        for index, worker in enumerate(workers):
+            segments = list(range(index, state.segments, len(workers)))
+            # One that has died is found as soon as this scan is asked whether it is finished.
+            with contextlib.suppress(OSError):
+                worker.give(_work, config, state, segments, len(workers))
+
+    def finished(self) -> bool:
+        """Whether every segment is done. Raises the error of a worker, or of its death."""
+        return all([self._drain(worker) for worker in self._workers])
+
+    def _drain(self, worker: WorkerProcess) -> bool:
+        ended = not worker.process.is_alive()
+        with contextlib.suppress(EOFError, OSError):
+            while worker.pipe.poll():
+                self._hear(worker.pipe.recv())
+        if ended and worker.process.exitcode != 0:
+            raise ConnectorError(
+                f"The worker {worker.process.name} died (exit code {worker.process.exitcode}).",
+                "What it scanned is in the spool; run the same command again.",
+            )
+        return ended
+
+    def _hear(self, message: tuple[Any, ...] | Waited | BaseException) -> None:
+        if isinstance(message, BaseException):
+            raise message
+        if isinstance(message, Waited):
+            self._waits.report(message)
+            return
+        self._progress.scanned(*message)
+
+    def stop(self) -> None:
+        """Ends the workers after their pages; what they have spooled stays."""
+        for worker in self._workers:
+            with contextlib.suppress(OSError):
+                worker.pipe.send("stop")
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker in self._workers:
+            while worker.process.is_alive() and time.monotonic() < deadline:
+                _discard(worker.pipe)
+                worker.process.join(0.05)
+            if worker.process.is_alive():
+                # The spool holds whole links only, so a worker may be killed anywhere.
+                worker.process.kill()
+                worker.process.join()
+            worker.pipe.close()
+
+
+def _discard(pipe: Connection) -> None:
+    """Empties a pipe, so that a worker that is writing to it can end."""
+    with contextlib.suppress(EOFError, OSError):
+        while pipe.poll():
+            pipe.recv()
+
+
+class _PipedProgress:
+    """Sends progress to the parent process."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+
+    def planned(self, items: int, segments: int) -> None:
+        """The parent knows."""
+
+    def scanned(self, segment: int, items: int, size: int, done: bool) -> None:
+        """Sends a segment's counts."""
+        self._pipe.send((segment, items, size, done))
+
+    def tailed(self, counts: Any, lag: float | None) -> None:
+        """A scan worker does not tail."""
+
+
+class _PipedWaits(Waits):
+    """Sends what is waited for to the parent process, which says it once for all workers."""
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__()
+        self._pipe = pipe
+
+    def report(self, waited: Waited) -> None:
+        """Sends it."""
+        self._pipe.send(waited)
+
+
+def _work(
+    pipe: Connection,
+    parent: int,
+    config: Config,
+    state: TableState,
+    segments: list[int],
+    workers: int,
+) -> None:
+    """Scans some segments of a table, in a process of its own; the pipe tells when to stop."""
+    # The parent hears Ctrl-C and decides; workers end when it says so, or when it is gone.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Items are freed by reference counts; hunting for cycles costs three times the decoding. What a
+    # fork has inherited stays, and is not looked at: to look would copy it.
+    gc.freeze()
+    gc.disable()
+
+    def stopped() -> bool:
+        return os.getppid() != parent or pipe.poll()
+
+    try:
+        waits = _PipedWaits(pipe)
+        scan = segment_scan(config, state, _PipedProgress(pipe), stopped, workers, waits=waits)
+        for number in segments:
+            if not scan.run(number):
+                return
+            gc.collect()
+    except ConnectorError as error:
+        pipe.send(error)
+    except BrokenPipeError:
+        return
+    finally:
+        pipe.close()

@@ -1,0 +1,28 @@
+"""Errors of a session that a host program opens itself: it gets credentials before our calls."""
+
+from botocore.exceptions import BotoCoreError, ProfileNotFound
+
+from connector.errors import SourceRefused
+from connector.sources.dynamodb.answers import CREDENTIAL_TRIES
+from connector.sources.dynamodb.calls import translate
+
+
+def of_a_session(error: Exception) -> Exception:
+    """The error for what was raised while credentials were got: what AWS refuses is final.
+
+    Exceptions that are not those of AWS's library are returned as they are.
+    """
+    if isinstance(error, ProfileNotFound):
+        return SourceRefused(
+            f"There is no profile {error.kwargs.get('profile')} in AWS's files on this machine.",
+            "Correct its name, or add it to ~/.aws/config.",
+        )
+    problem = translate(error, CREDENTIAL_TRIES)
+    if problem is not error:
+        return problem
+    if isinstance(error, BotoCoreError):
+        return SourceRefused(
+            f"AWS cannot be called: {type(error).__name__}.",
+            "Check the credentials, the role and the Region.",
+        )
+    return error

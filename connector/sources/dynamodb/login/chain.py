@@ -1,0 +1,175 @@
+"""Botocore's own ways of logging in, in its own order, each with its failures in our words."""
+
+import getpass
+import multiprocessing
+import os
+import sys
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from botocore.credentials import (
+    AssumeRoleProvider,
+    CanonicalNameCredentialSourcer,
+    CredentialProvider,
+    EnvProvider,
+    ProfileProviderBuilder,
+)
+from botocore.utils import JSONFileCache
+
+from connector.errors import SourceRefused, Unreachable
+from connector.sources.dynamodb.login.answers import Heard, passing
+from connector.sources.dynamodb.login.credentials import Renewed
+from connector.sources.dynamodb.login.refusal import refusal
+from connector.sources.dynamodb.login.ways import Way
+
+
+def find(session: Any, way: "partial[Way]") -> Renewed | None:
+    """The first credentials that there are; `way` lacks method and profile."""
+    resolver = session.get_component("credential_provider")
+    name = way.keywords["files"].name
+    told = {
+        each.METHOD: _Told(each, way(each.METHOD, name))
+        for each in resolver.providers
+        if each.METHOD != AssumeRoleProvider.METHOD
+    }
+    metadata = told["iam-role"]
+    metadata.listen(session)
+    # An explicit profile takes the variables out of the chain, yet a profile may name them.
+    variables = told.get("env") or _Told(EnvProvider(), way("env", name))
+    role = AssumeRoleProvider(
+        load_config=lambda: session.full_config,
+        client_creator=session.create_client,
+        cache=_sessions(session, name),
+        profile_name=name,
+        prompter=partial(ask, name),
+        credential_sourcer=CanonicalNameCredentialSourcer(
+            [variables, told["container-role"], metadata]
+        ),
+        profile_provider_builder=_ToldProfiles(session, way),
+    )
+    told[role.METHOD] = _Told(role, way(role.METHOD, name))
+    found = (told[each.METHOD].load() for each in resolver.providers)
+    return next((each for each in found if each is not None), None)
+
+
+class _Told(CredentialProvider):  # type: ignore[misc, unused-ignore]
+    """A provider of botocore's whose failures, and those of its credentials, speak our words."""
+
+    def __init__(self, provider: Any, way: Way) -> None:
+        super().__init__()
+        self.METHOD = provider.METHOD
+        self.CANONICAL_NAME = provider.CANONICAL_NAME
+        self._provider = provider
+        self._way = way
+        self._has_to_answer = False
+
+    def load(self) -> Renewed | None:
+        """The credentials, or None where this way is not set up."""
+        try:
+            found = self._provider.load()
+        except Exception as error:
+            # Without its cause, which may hold what a process printed.
+            raise refusal(self._way, error) from None
+        if found is None and self._has_to_answer:
+            self._object(self._way.heard)
+        return None if found is None else Renewed(found, self._way, refusal)
+
+    def listen(self, session: Any) -> None:
+        """Hears the HTTP statuses of the instance metadata service, which botocore keeps quiet."""
+        fetcher = self._provider._role_fetcher
+        fetcher._session = _HeardHttp(fetcher._session, self._way.heard)
+        self._has_to_answer = True
+        self._named = bool(session.get_config_variable("ec2_metadata_service_endpoint"))
+        self._disabled = fetcher._disabled
+
+    def _object(self, heard: Heard) -> None:
+        """Raises Unreachable if the service was there, or should have been."""
+        if self._disabled:
+            return
+        if passing(heard.metadata_status):
+            said = f"answered with {heard.metadata_status}"
+        elif self._named and heard.metadata_status == 0:
+            said = "at AWS_EC2_METADATA_SERVICE_ENDPOINT did not answer"
+        else:
+            return
+        raise Unreachable(
+            f"The instance metadata service {said}.",
+            "Run the same command again; AWS_METADATA_SERVICE_NUM_ATTEMPTS lets it be asked more "
+            "often.",
+        )
+
+
+class _HeardHttp:
+    """A session of botocore's for HTTP that remembers the status which tells most."""
+
+    def __init__(self, session: Any, heard: Heard) -> None:
+        self._session = session
+        self._heard = heard
+
+    def send(self, request: Any) -> Any:
+        """The answer."""
+        # Each retrieval begins with a token, and goes on without one.
+        if request.method == "PUT":
+            self._heard.metadata_status = 0
+        response = self._session.send(request)
+        if not passing(self._heard.metadata_status):
+            self._heard.metadata_status = response.status_code
+        return response
+
+
+class _ToldProfiles(ProfileProviderBuilder):  # type: ignore[misc, unused-ignore]
+    """The providers of a source profile."""
+
+    def __init__(self, session: Any, way: "partial[Way]") -> None:
+        super().__init__(session, cache={})
+        self._way = way
+
+    def providers(self, profile_name: str, disable_env_vars: bool = False) -> list[Any]:
+        """Every provider, for one profile."""
+        made = super().providers(profile_name, disable_env_vars)
+        return [_Told(each, self._way(each.METHOD, profile_name)) for each in made]
+
+
+class _SharedSessions(JSONFileCache):  # type: ignore[misc, unused-ignore]
+    """The sessions of roles that the AWS CLI keeps: a code of MFA is good for one of them only."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        # Where nothing can be kept, the next process asks for a code of its own.
+        with suppress(OSError):
+            super().__setitem__(key, value)
+
+
+def _sessions(session: Any, profile: str) -> Any:
+    """Where sessions of roles are kept: in memory, unless one needs a code of MFA."""
+    profiles = session.full_config.get("profiles", {})
+    seen: list[str] = []
+    while profile in profiles and profile not in seen:
+        if "mfa_serial" in profiles[profile]:
+            # A scan's processes need the session, too, and cannot ask for a code of their own.
+            with suppress(RuntimeError):
+                return _SharedSessions(str(Path("~/.aws/cli/cache").expanduser()))
+        seen.append(profile)
+        profile = profiles[profile].get("source_profile", "")
+    return {}
+
+
+def ask(profile: str, prompt: str) -> str:
+    """A code of MFA from whoever sits at the terminal. Raises SourceRefused where nobody does."""
+    if multiprocessing.parent_process() is not None or not _at_terminal():
+        raise SourceRefused(
+            f"{prompt.removeprefix('Enter ').rstrip(': ')} is needed, and there is no terminal to "
+            "ask for it.",
+            f"Run `aws sts get-caller-identity --profile {profile}` first: the session that it "
+            "keeps in ~/.aws/cli/cache is used while it lasts.",
+        )
+    return getpass.getpass(prompt)
+
+
+def _at_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return sys.stdin is not None and sys.stdin.isatty()
+    return True

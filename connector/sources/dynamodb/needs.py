@@ -1,0 +1,234 @@
+"""What a run asks of AWS, each operation tried once with as little as it takes."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from connector.config.model import Source
+from connector.core.keys import KeySchema
+from connector.core.needs import Need, tried, untried
+from connector.core.words import counted
+from connector.errors import ConnectorError, SourceRefused, Unreachable, no_stream
+from connector.items.wire import scan_page
+from connector.sources.dynamodb.calls import Caller, Clock, body, error_code, member
+from connector.sources.dynamodb.client import Clients, open_clients
+from connector.sources.dynamodb.denied import DENIED
+from connector.sources.dynamodb.identity import caller
+from connector.sources.dynamodb.scan import got_body
+from connector.sources.dynamodb.streams import records_body
+from connector.sources.dynamodb.table import fetch, key_schema, refuse_status, refuse_stream
+
+PATIENCE = 10.0
+"""Seconds to try again for each operation: a check is to tell, not to wait."""
+_SEGMENTS = 1_000_000
+_AWS = (
+    ".amazonaws.com",
+    ".amazonaws.com.cn",
+    ".amazonaws.eu",
+    ".api.aws",
+    ".c2s.ic.gov",
+    ".sc2s.sgov.gov",
+)
+_FOR_VERIFY = "needed for verify"
+
+
+class Trial:
+    """The needs of one table; `keys` and `ahead` are known once they were asked for."""
+
+    def __init__(
+        self,
+        config: Source,
+        table: str,
+        sleep: Callable[[float], None],
+        credentials: Any = None,
+    ) -> None:
+        self._config = config
+        self._table = table
+        self._credentials = credentials
+        self._clock = Clock()
+        patience = min(config.retry_seconds, PATIENCE)
+        self._call = Caller(patience, self._clock, sleep, table=table)
+        self._clients: Clients | None = None
+        self._described: dict[str, Any] = {}
+        self._shards: list[dict[str, Any]] = []
+        self._iterator = ""
+
+    @property
+    def keys(self) -> KeySchema | None:
+        """The key of the table, if AWS has told it."""
+        return key_schema(self._described) if self._described else None
+
+    @property
+    def arn(self) -> str:
+        """The ARN of the table, if AWS has told it."""
+        return str(self._described.get("TableArn") or "")
+
+    @property
+    def ahead(self) -> float | None:
+        """By how many seconds this machine's clock is ahead of AWS's, if AWS has answered."""
+        return self._clock.ahead
+
+    def needs(self) -> Iterator[Need]:
+        """Each need in the order of a run; what rests on one that is not met is not tried."""
+        described = self._try("DescribeTable", self._describe)
+        yield described
+        status = self._after(described, "table status", self._status)
+        yield status
+        stream = self._after(described, "stream", self._stream)
+        yield stream
+        yield self._scan_need(described, status)
+        # A stream with another view type is there, and so may be read.
+        readable = stream if status.error is None and not self._stream_arn else status
+        listed = self._after(readable, "DescribeStream", self._describe_stream)
+        yield listed
+        opened = self._after(listed, "GetShardIterator", self._get_shard_iterator)
+        yield opened
+        yield self._after(opened, "GetRecords", self._get_records)
+        yield _for_verify(self._after(status, "BatchGetItem", self._batch_get_item))
+
+    def _try(self, check: str, work: Callable[[], str]) -> Need:
+        return tried(check, work, self._table)
+
+    def _after(self, before: Need, check: str, work: Callable[[], str]) -> Need:
+        return untried(check, before) if before.error else self._try(check, work)
+
+    def _scan_need(self, described: Need, status: Need) -> Need:
+        # Who may not describe the table may still be allowed to scan it, or not.
+        denied = described.error is not None and error_code(described.error) in DENIED
+        if denied:
+            return self._try("Scan", self._scan)
+        return self._after(described if described.error else status, "Scan", self._scan)
+
+    @property
+    def _open(self) -> Clients:
+        if self._clients is None:
+            self._clients = open_clients(self._config, credentials=self._credentials)
+        return self._clients
+
+    @property
+    def _stream_arn(self) -> str:
+        return str(self._described.get("LatestStreamArn") or "")
+
+    def _describe(self) -> str:
+        table = self._described = fetch(self._call, self._open.dynamodb, self._table)
+        keys = ", ".join(f"{key.name} {key.tag}" for key in key_schema(table))
+        items, size = int(table.get("ItemCount", 0)), int(table.get("TableSizeBytes", 0))
+        return f"key {keys}; about {counted(items, 'item')}, {size / 1e6:,.1f} MB"
+
+    def _status(self) -> str:
+        refuse_status(self._table, self._described)
+        return str(self._described["TableStatus"])
+
+    def _stream(self) -> str:
+        refuse_stream(self._table, self._described)
+        stream = self._described.get("StreamSpecification") or {}
+        if not stream.get("StreamEnabled"):
+            raise no_stream(self._table)
+        return f"enabled, {stream.get('StreamViewType')}"
+
+    def _scan(self) -> str:
+        # One item at most, of one of a million segments: it costs next to nothing.
+        self._call(
+            self._open.dynamodb.scan,
+            lambda answer: scan_page(body(answer)),
+            TableName=self._table,
+            Segment=0,
+            TotalSegments=_SEGMENTS,
+            Limit=1,
+            ConsistentRead=self._config.consistent_read,
+        )
+        return "allowed"
+
+    def _describe_stream(self) -> str:
+        try:
+            found = self._call(
+                self._open.streams.describe_stream,
+                member("StreamDescription"),
+                StreamArn=self._stream_arn,
+            )
+        except ConnectorError as error:
+            if error_code(error) != "ResourceNotFoundException":
+                raise
+            raise SourceRefused(
+                f"{self._open.streams.meta.endpoint_url} does not have the stream that the table "
+                f"{self._table} names.",
+                "Set source.streams_endpoint_url to the endpoint of the same account and Region, "
+                "or switch the stream on again if it was off for more than a day.",
+            ) from error
+        self._shards = found.get("Shards") or []
+        more = " and more" if found.get("LastEvaluatedShardId") else ""
+        return f"allowed; {found.get('StreamStatus')}, shards listed: {len(self._shards)}{more}"
+
+    def _get_shard_iterator(self) -> str:
+        if not self._shards:
+            raise Unreachable(
+                f"The stream of {self._table} lists no shard yet.", "Run the same command later."
+            )
+        is_open = [each for each in self._shards if not _ending(each)]
+        shard = (is_open or self._shards)[-1]
+        self._iterator = self._call(
+            self._open.streams.get_shard_iterator,
+            member("ShardIterator"),
+            StreamArn=self._stream_arn,
+            ShardId=shard["ShardId"],
+            ShardIteratorType="TRIM_HORIZON",
+        )
+        return "allowed"
+
+    def _get_records(self) -> str:
+        # From the horizon, so that a record, and with it the table's key, is decrypted.
+        self._call(
+            self._open.streams.get_records, records_body, ShardIterator=self._iterator, Limit=1
+        )
+        return "allowed"
+
+    def _batch_get_item(self) -> str:
+        key = {each.name: _nobodys(each.tag) for each in self.keys or ()}
+        self._call(
+            self._open.dynamodb.batch_get_item,
+            got_body,
+            RequestItems={self._table: {"Keys": [key], "ConsistentRead": True}},
+        )
+        return "allowed"
+
+
+def _ending(shard: dict[str, Any]) -> Any:
+    return (shard.get("SequenceNumberRange") or {}).get("EndingSequenceNumber")
+
+
+def _nobodys(tag: str) -> dict[str, Any]:
+    """A part of a key that no item has."""
+    unique = uuid4()
+    values = {"S": unique.hex, "N": str(-unique.int >> 16), "B": unique.bytes}
+    return {tag: values[tag]}
+
+
+def _for_verify(need: Need) -> Need:
+    """The same need, which only one command has."""
+    if need.error is None or not need.tried:
+        return Need(need.check, f"{need.detail}; {_FOR_VERIFY}", need.table, need.error, need.tried)
+    hint = f"Only `connector verify` needs it. {need.error.hint}"
+    error = type(need.error)(need.error.message, hint)
+    return Need(need.check, f"{_FOR_VERIFY}: {need.detail}", need.table, error)
+
+
+def identity(config: Source, credentials: Any = None) -> Need:
+    """Who AWS takes us for, which needs no permission; an endpoint of others is not asked."""
+    return tried("identity", lambda: _identity(config, credentials))
+
+
+def _identity(config: Source, credentials: Any) -> str:
+    clients = open_clients(config, credentials=credentials)
+    region, endpoint = clients.dynamodb.meta.region_name, clients.dynamodb.meta.endpoint_url
+    host = urlsplit(endpoint).hostname or ""
+    told = any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"))
+    if not host.endswith(_AWS) and not told:
+        return f"not asked: {endpoint} is not AWS; Region {region}"
+    try:
+        found = caller(config, credentials)
+    except Unreachable as error:
+        # Not every network leads to STS, and nothing but this line needs it.
+        return f"could not be asked: {error.message} Region {region}"
+    return f"{found.arn}, account {found.account}, Region {found.region}"

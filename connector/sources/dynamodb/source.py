@@ -1,0 +1,94 @@
+"""A DynamoDB table and its stream as a `connector.ports.Source`."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from connector.config.model import Source as SourceConfig
+from connector.core.cursors import Cursor
+from connector.core.shards import Listing, Shard
+from connector.core.state import Identity
+from connector.ports import Decoded, Description, StreamPage
+from connector.sources.dynamodb.calls import Caller, Clock, Pace, Spending
+from connector.sources.dynamodb.client import open_clients
+from connector.sources.dynamodb.scan import Scanner
+from connector.sources.dynamodb.streams import Stream
+from connector.sources.dynamodb.table import describe
+from connector.waits import Waits
+
+
+class DynamoDBSource:
+    """Reads one table. Safe to use from several threads, each on shards of its own.
+
+    Sources that share a `spending` stay below `max_read_units` together.
+    """
+
+    def __init__(
+        self,
+        config: SourceConfig,
+        table: str,
+        *,
+        readers: int = 16,
+        max_read_units: float | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        credentials: Any = None,
+        spending: Spending | None = None,
+        waits: Waits | None = None,
+    ) -> None:
+        self.table = table
+        self._clock = Clock()
+        self._clients = open_clients(config, readers, credentials)
+        waits = waits or Waits(table)
+        self._call = Caller(config.retry_seconds, self._clock, sleep, table=table, waits=waits)
+        pace = Pace(max_read_units, sleep, spending=spending, waits=waits)
+        self._scanner = Scanner(
+            self._call, self._clients.dynamodb, table, config.consistent_read, pace
+        )
+        self._identity: Identity | None = None
+        self._stream: Stream | None = None
+
+    def describe(self) -> Description:
+        """Identity and size of the table as it is now."""
+        description = describe(self._call, self._clients.dynamodb, self.table)
+        if self._identity is None or self._identity.stream_arn != description.identity.stream_arn:
+            self._stream = Stream(
+                self._call, self._clients.streams, description.identity.stream_arn
+            )
+        self._identity = description.identity
+        return description
+
+    def scan_page(
+        self, segment: int, segments: int, since: str | None, decode: Callable[[bytes], Decoded]
+    ) -> tuple[Decoded, datetime]:
+        """The Scan page after the token `since`, decoded, and when it was asked for."""
+        return self._scanner.page(segment, segments, since, decode)
+
+    def listing(self) -> Listing:
+        """Every shard the stream lists now."""
+        return self._described_stream().listing()
+
+    def children(self, shard: str) -> list[Shard]:
+        """The children of a shard, as far as they are listed yet."""
+        return self._described_stream().children(shard)
+
+    def read(self, shard: Shard, since: Cursor) -> StreamPage:
+        """The next page of a shard."""
+        return self._described_stream().read(shard, since)
+
+    def items(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Items by key, read consistently."""
+        if self._identity is None:
+            self.describe()
+        assert self._identity is not None
+        return self._scanner.items(keys, self._identity.keys)
+
+    def now(self) -> datetime:
+        """The source's own time."""
+        return self._clock.now()
+
+    def _described_stream(self) -> Stream:
+        if self._stream is None:
+            self.describe()
+        assert self._stream is not None
+        return self._stream

@@ -1,0 +1,150 @@
+"""What the source table is: its identity, and whether it can be replicated."""
+
+from typing import Any
+
+from connector.core.keys import KeyAttribute
+from connector.core.state import Identity
+from connector.errors import (
+    BadAnswer,
+    SourceRefused,
+    TableUnavailable,
+    Unreachable,
+    enable_command,
+    no_stream,
+)
+from connector.ports import Description
+from connector.sources.dynamodb.calls import Caller, error_code, member
+
+VIEW_TYPES = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
+
+
+def describe(call: Caller, dynamodb: Any, name: str) -> Description:
+    """Identity and size of a table. Raises SourceRefused with what to do where it has no images."""
+    table = fetch(call, dynamodb, name)
+    refuse_status(name, table)
+    refuse_stream(name, table)
+    return description(table)
+
+
+def fetch(call: Caller, dynamodb: Any, name: str) -> dict[str, Any]:
+    """What DescribeTable answers, whatever the table's status is."""
+    try:
+        return call(dynamodb.describe_table, _described, TableName=name)
+    except Exception as error:
+        code, region = error_code(error), dynamodb.meta.region_name
+        other = _region(name)
+        if code in _NOT_HERE and other not in ("", region):
+            raise SourceRefused(
+                f"The table {name} is in {other}, and source.region is {region}.",
+                f"Set source.region to {other}, or name the replica in {region}.",
+            ) from error
+        if code == "ResourceNotFoundException":
+            raise SourceRefused(
+                f"There is no table {name} in {region} at {dynamodb.meta.endpoint_url}.",
+                "Check the name, source.region and the account of the credentials; a table of "
+                "another account is named by its ARN.",
+            ) from error
+        if code == "ValidationException":
+            raise SourceRefused(
+                f"{name} is not a table name that DynamoDB accepts.",
+                "A name has 3 to 255 letters, digits, dots, hyphens and underscores; an ARN has "
+                "the form arn:aws:dynamodb:us-west-2:123456789012:table/orders.",
+            ) from error
+        raise
+
+
+_NOT_HERE = ("ResourceNotFoundException", "ValidationException", "AccessDeniedException")
+
+
+def _region(name: str) -> str:
+    """The Region that a table's ARN names; nothing for a name."""
+    parts = name.split(":", 5)
+    return parts[3] if len(parts) == 6 and parts[0] == "arn" else ""
+
+
+def _described(answer: dict[str, Any]) -> dict[str, Any]:
+    table: dict[str, Any] = member("Table")(answer)
+    for needed in ("TableStatus", "TableArn", "KeySchema", "AttributeDefinitions"):
+        if table.get(needed) is None:
+            raise BadAnswer(f"The answer to DescribeTable lacks {needed}.", "Try again.")
+    return table
+
+
+_UNAVAILABLE = {
+    "ARCHIVED": (
+        "DynamoDB archived it, since its KMS key could not be used for seven days",
+        "Restore the backup that DynamoDB made of it, and set up the table that you restore.",
+    ),
+    "ARCHIVING": (
+        "DynamoDB is archiving it, since its KMS key could not be used for seven days",
+        "Restore the backup that DynamoDB makes of it, and set up the table that you restore.",
+    ),
+    "DELETING": (
+        "it is being deleted",
+        "Take it out of `tables:` if that is meant; what was replicated stays as it is.",
+    ),
+    "INACCESSIBLE_ENCRYPTION_CREDENTIALS": (
+        "the KMS key that it is encrypted with cannot be used",
+        "Enable the key, cancel its deletion, or give DynamoDB its grant back, within seven days: "
+        "after that DynamoDB archives the table.",
+    ),
+}
+# A replica to which nothing may be replicated is a table that can be read, as it is.
+_READABLE = ("ACTIVE", "UPDATING", "REPLICATION_NOT_AUTHORIZED")
+
+
+def refuse_status(name: str, table: dict[str, Any]) -> None:
+    """Raises TableUnavailable if a person must act before the table can be read again."""
+    status = table["TableStatus"]
+    if status in _READABLE:
+        return
+    if status in _UNAVAILABLE:
+        why, hint = _UNAVAILABLE[status]
+        raise TableUnavailable(f"The table {name} is {status}: {why}.", hint)
+    raise Unreachable(f"The table {name} is {status}.", "Wait until it is ACTIVE.")
+
+
+def refuse_stream(name: str, table: dict[str, Any]) -> None:
+    """Raises SourceRefused if the table has no stream, or one without new images."""
+    stream = table.get("StreamSpecification") or {}
+    view = stream.get("StreamViewType")
+    if _streaming(table) and view not in VIEW_TYPES:
+        raise SourceRefused(
+            f"The stream of {name} is {view}: it carries no new images.",
+            f"A stream's view type cannot be changed: disable it, then {enable_command(name)}",
+        )
+    if not _streaming(table) and not table.get("LatestStreamArn"):
+        raise no_stream(name)
+
+
+def _streaming(table: dict[str, Any]) -> bool:
+    # LatestStreamArn outlives a disabled stream, so only the specification tells.
+    return bool((table.get("StreamSpecification") or {}).get("StreamEnabled"))
+
+
+def description(table: dict[str, Any]) -> Description:
+    """What DescribeTable said of a table that has a stream, or had one."""
+    view = (table.get("StreamSpecification") or {}).get("StreamViewType", "")
+    return Description(
+        identity=_identity(table, view),
+        item_count=int(table.get("ItemCount", 0)),
+        size_bytes=int(table.get("TableSizeBytes", 0)),
+        streaming=_streaming(table),
+    )
+
+
+def key_schema(table: dict[str, Any]) -> tuple[KeyAttribute, ...]:
+    """The key attributes, the partition key first."""
+    tags = {each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]}
+    schema = sorted(table["KeySchema"], key=lambda part: part["KeyType"] != "HASH")
+    return tuple(KeyAttribute(p["AttributeName"], tags[p["AttributeName"]]) for p in schema)
+
+
+def _identity(table: dict[str, Any], view_type: str) -> Identity:
+    return Identity(
+        table_arn=table["TableArn"],
+        table_id=table.get("TableId", ""),
+        stream_arn=table["LatestStreamArn"],
+        view_type=view_type,
+        keys=key_schema(table),
+    )

@@ -1,0 +1,1 @@
+"""Scanned rows on their way to the destination."""
