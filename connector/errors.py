@@ -74,6 +74,17 @@ class ConfigError(Fatal):
     """The configuration or the command line cannot be used as it is."""
 
 
+class QueryFailed(ConfigError):
+    """The statement of `connector query` cannot be answered; `excerpt` shows where, in lines."""
+
+    def __init__(self, message: str, hint: str = "", excerpt: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint)
+        self.excerpt = excerpt
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, tuple[str, ...]]]:  # type: ignore[override]
+        return type(self), (self.message, self.hint, self.excerpt)
+
+
 class NotListed(ConfigError):
     """The file lists tables, and not this one."""
 

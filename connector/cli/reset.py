@@ -36,8 +36,9 @@ def reset(
             raise _nothing(table, settings, destination.tables())
         if not yes:
             _ask(table, drop)
-        job.drop_spool(settings, state)
+        # First what may be refused: a scan that is spooled cost read units.
         destination.reset(table, drop)
+        job.drop_spool(settings, state)
         printer.rows([{"table": table, "reset": True, "dropped": drop}])
 
 

@@ -66,14 +66,3 @@ def is_readable(column: pa.ChunkedArray) -> bool:
 def named(names: Sequence[str], columns: Sequence[pa.ChunkedArray | pa.Array]) -> pa.Table:
     """The columns under names that are distinct."""
     return pa.table(list(columns), names=distinct(names))
-
-
-NO_PARAMETERS = (
-    "The query cannot be answered: it has parameters, and there are none.",
-    "Write the values themselves.",
-)
-UNFIT_VALUE = (
-    "A value does not fit what the query does with it, as a text that is to be a number. Which one "
-    "is not shown: it may be of an item."
-)
-"""What either database says of a query, in the same words."""

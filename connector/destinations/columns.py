@@ -9,6 +9,7 @@ from connector.core.schema import BINARY, INTEGER, NULL, STRING, Type, join
 from connector.core.spec import Deletes, TableSpec
 from connector.core.state import Column
 from connector.destinations.dialect import Dialect
+from connector.destinations.in_the_way import NotWidened
 from connector.destinations.sql import Target, quoted
 from connector.errors import DestinationRefused
 
@@ -61,6 +62,8 @@ def verify(
     dialect: Dialect, target: Target, actual: Mapping[str, str], columns: Mapping[str, Column]
 ) -> None:
     """Raises DestinationRefused where a column is not as the connector left it."""
+    if not actual:
+        raise gone(target)
     fold = dialect.rules.fold
     folded = {fold(name): sql for name, sql in actual.items()}
     wanted = {column.name: dialect.type_of(column.type) for column in columns.values()}
@@ -71,6 +74,14 @@ def verify(
     ]
     if differences:
         raise changed_by_hand(target, "; ".join(differences[:5]))
+
+
+def gone(target: Target) -> DestinationRefused:
+    """The error for a table that was there after the last commit."""
+    return DestinationRefused(
+        f"The table {target} is gone: it, or its schema, was dropped or renamed.",
+        "Give it back its name or restore it, or run `connector reset` and take a new snapshot.",
+    )
 
 
 def changed_by_hand(target: Target, how: str) -> DestinationRefused:
@@ -196,8 +207,9 @@ def _widen(dialect: Dialect, run: Run, target: Target, column: Column, type_: Ty
     name = quoted(column.name)
     if dialect.type_of(widened.type) != dialect.type_of(column.type):
         using = dialect.widened(name, column.type, widened.type)
-        run(
-            f"ALTER TABLE {target.sql} ALTER COLUMN {name} "
-            f"TYPE {dialect.type_of(widened.type)} USING {using}"
-        )
+        sql = dialect.type_of(widened.type)
+        try:
+            run(f"ALTER TABLE {target.sql} ALTER COLUMN {name} TYPE {sql} USING {using}")
+        except Exception as error:
+            raise NotWidened(column.name, sql) from error
     return widened

@@ -19,6 +19,7 @@ from connector.core.spec import TableSpec
 from connector.core.state import Column
 from connector.destinations import columns as table_columns
 from connector.destinations.dialect import Dialect
+from connector.destinations.in_the_way import explained
 from connector.destinations.sql import Target
 from connector.destinations.state import tables as t
 from connector.destinations.state.store import State
@@ -120,9 +121,10 @@ def try_columns(
     columns = table_columns.key_columns(dialect, KEY, spec)
     for type_ in (INTEGER, NUMBER):
         wanted = {"n": type_}
-        columns = table_columns.grow(
-            dialect, run, target, actual, columns, wanted, 10, spec.service
-        )
+        with explained(lambda cause, _: None):
+            columns = table_columns.grow(
+                dialect, run, target, actual, columns, wanted, 10, spec.service
+            )
 
 
 def try_column(dialect: Dialect, run: table_columns.Run, target: Target) -> None:

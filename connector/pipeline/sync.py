@@ -10,7 +10,14 @@ from connector.config.model import Config, Table
 from connector.core.spec import TableSpec
 from connector.core.state import Phase, Scannable, TableState, renamed
 from connector.core.words import counted
-from connector.errors import HistoryLost, Interrupted, NeedsPerson, Transient
+from connector.errors import (
+    ConnectorError,
+    DestinationRefused,
+    HistoryLost,
+    Interrupted,
+    NeedsPerson,
+    Transient,
+)
 from connector.items.encoder import Encoder
 from connector.items.limits import BY_DESTINATION
 from connector.pipeline.following.tail import Tail
@@ -129,6 +136,10 @@ class Run:
 
         `yes` lets a full refresh delete any share of the rows.
         """
+        with self._noting():
+            return self._snapshot(full_refresh, yes)
+
+    def _snapshot(self, full_refresh: bool, yes: bool) -> TableState:
         state = self._begun(full_refresh, None)
         if state.phase is Phase.LOADING:
             with self._tail(state) as tail:
@@ -136,10 +147,11 @@ class Run:
                 # Rows that the stream overtook are older than the scan until all of it is read.
                 tail.until(tail.caught_up)
                 self._check_stopped()
-                return tail.state
+                return self._mended(tail.state)
         log.info(
             "%s: has its snapshot already; --full-refresh reads the whole table again", self.table
         )
+        # Nothing was written, so nothing says that a problem is mended.
         return state
 
     def load(self, yes: bool = False) -> TableState:
@@ -170,24 +182,40 @@ class Run:
             if self.settings.on_gap != "resync":
                 raise
             log.warning("%s: %s The whole table is read again.", self.table, lost.message)
-        self._noted(lambda: self.snapshot(full_refresh=True))
+        self.snapshot(full_refresh=True)
         return self._noted(lambda: self._sync(until))
 
     def _noted(self, run: Callable[[], TableState]) -> TableState:
         """Runs, and lets the state say whether a person is needed."""
         with self._noting():
-            state = run()
-        if state.problem:
-            self.destination.note(self.table, None)
-        return state
+            return self._mended(run())
+
+    def _mended(self, state: TableState) -> TableState:
+        """The state of a run that came to its end, so that no person is needed.
+
+        While a load is outstanding, nobody has shown that it can be done.
+        """
+        if not state.problem or state.phase is Phase.LOADING:
+            return state
+        self.destination.note(self.table, None)
+        return replace(state, problem=None)
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
         try:
             yield
-        except NeedsPerson as needed:
-            self.destination.note(self.table, f"{type(needed).__name__}: {needed.message}")
+        except (NeedsPerson, DestinationRefused) as needed:
+            self._note_problem(needed)
             raise
+
+    def _note_problem(self, needed: ConnectorError) -> None:
+        try:
+            self.destination.note(self.table, f"{type(needed).__name__}: {needed.message}")
+        except ConnectorError:
+            if isinstance(needed, NeedsPerson):
+                raise
+            # A destination that refuses the table may refuse the note as well, for one reason.
+            log.debug("%s: its problem could not be noted", self.table)
 
     def _sync(self, until: Callable[[Tail], bool]) -> TableState:
         state = self.planned()
@@ -220,8 +248,7 @@ class Run:
 
         def ended() -> bool:
             if tail.state.problem and tail.caught_up():
-                self.destination.note(self.table, None)
-                tail.state = replace(tail.state, problem=None)
+                tail.state = self._mended(tail.state)
             return until(tail)
 
         return ended

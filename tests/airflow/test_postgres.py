@@ -125,3 +125,36 @@ def test_a_login_that_is_refused_fails_at_once_and_tells_no_password(
     assert "DestinationRefused" in told
     assert "refused the login" in told
     assert PASSWORD not in told
+
+
+def test_a_view_in_the_way_of_a_load_and_of_a_tail_is_named_and_noted(
+    dags: dict[str, Any],
+    postgres: Database,
+    sales: Table,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    sales.load(items(range(3), "old"))
+    problem = "SELECT coalesce(problem, '') FROM _connector.tables"
+    dags["sales__tail"].test()
+    assert dags["sales__snapshot"].test().state == "success"
+    postgres.by_hand("CREATE VIEW sales.report AS SELECT n FROM sales.sales")
+    wider = {"id": {"S": "1"}, "n": {"S": PASSWORD}}
+    sales.load([wider])
+    refresh = {"full_refresh": True, "yes": True}
+    failed = dags["sales__snapshot"].test(run_conf=refresh)
+    assert states(failed)["load"] == ["failed"]
+    told = "".join(capfd.readouterr())
+    names = "The column n of sales.sales cannot become jsonb, because of the view sales.report"
+    assert f"DestinationRefused: {names}" in told
+    assert "Drop it, run again" in told
+    assert names in postgres.by_hand(problem)[0][0]
+    sales.put({**wider, "n": {"S": PASSWORD * 2}})
+    assert dags["sales__tail"].test().state == "failed"
+    assert names in postgres.by_hand(problem)[0][0]
+    postgres.by_hand("DROP VIEW sales.report")
+    assert dags["sales__tail"].test().state == "success"
+    # The tail says nothing of the load.
+    assert names in postgres.by_hand(problem)[0][0]
+    assert dags["sales__snapshot"].test().state == "success"
+    assert postgres.by_hand(problem) == [("",)]
+    assert PASSWORD not in told

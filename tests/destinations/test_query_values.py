@@ -14,7 +14,7 @@ from connector.cli.screen.output import Printer
 from connector.destinations.answers import distinct
 from connector.destinations.duckdb.file import DuckDBDestination
 from connector.destinations.postgres.server import PostgresDestination
-from connector.errors import ConfigError
+from connector.errors import ConfigError, QueryFailed
 from connector.ports import Destination
 from tests.rigs.postgres import Database
 
@@ -305,15 +305,36 @@ def test_parameters_are_refused(destination: Destination) -> None:
         destination.query("SELECT $1::int")
 
 
-@pytest.mark.parametrize("sql", ["SELECT 'canary'::int AS n", "SELECT 4711000::smallint AS n"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT ('can' || 'ary')::int AS n",
+        "SELECT (471100 * 10)::smallint AS n",
+        "SELECT ('can' || 'ary')::date AS n",
+        "SELECT ('can' || 'ary')::json AS n",
+        "SELECT ('can' || chr(39) || 'ary')::int AS n",
+        "SELECT ('can' || chr(10) || chr(10) || 'LINE 1: ary')::int AS n",
+    ],
+)
 def test_a_value_that_does_not_fit_is_blamed_and_not_shown(
     destination: Destination, sql: str
 ) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(QueryFailed) as caught:
         destination.query(sql)
     assert "A value does not fit" in caught.value.hint
-    assert "canary" not in str(caught.value)
+    assert "can only read" not in str(caught.value)
+    assert "ary" not in caught.value.message.replace("Binary", "")
     assert "4711" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("value", ["n/a", "it''s", "x'' y ''z"])
+def test_a_value_of_the_query_itself_is_shown(destination: Destination, value: str) -> None:
+    with pytest.raises(QueryFailed) as caught:
+        destination.query(f"SELECT '{value}'::int AS n")
+    assert value in caught.value.excerpt[0]
+    if "''" not in value:
+        assert value in caught.value.message
 
 
 def test_no_rows_still_show_their_columns(

@@ -13,7 +13,7 @@ from types import FrameType
 import typer
 
 from connector.cli.screen.visible import visible
-from connector.errors import ConfigError, ConnectorError, Interrupted, uncaught
+from connector.errors import ConfigError, ConnectorError, Interrupted, QueryFailed, uncaught
 
 LEAVE_SECONDS = 27.0
 """A scheduler kills what has not left 30 seconds after it was asked to."""
@@ -61,6 +61,9 @@ def misused(error: typer.BadParameter) -> int:
 
 def _said(error: ConnectorError) -> typer.Exit:
     _say(f"{'Interrupted' if isinstance(error, Interrupted) else 'Error'}: {error.message}")
+    if isinstance(error, QueryFailed):
+        for line in error.excerpt:
+            _say(line)
     if error.hint:
         _say(f"Hint: {error.hint}")
     return typer.Exit(error.exit_code)

@@ -5,7 +5,7 @@ import random
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -190,6 +190,13 @@ def _is_locked(connection: Connection) -> bool:
 def database_of(connection: Connection) -> str:
     """What DuckDB calls the file: its name up to the first dot, or nearly so."""
     return str(run(connection, "SELECT current_database() AS name")[0]["name"])
+
+
+def roll_back(connection: Connection) -> None:
+    """Ends a transaction that failed, so that the catalog can be asked why."""
+    with suppress(duckdb.TransactionException):
+        # A COMMIT that failed has ended it already.
+        connection.execute("ROLLBACK")
 
 
 def run(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:

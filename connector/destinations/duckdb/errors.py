@@ -4,10 +4,20 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unicodedata import east_asian_width
 
 import duckdb
 
-from connector.destinations.answers import NO_PARAMETERS, UNFIT_VALUE
+from connector.destinations.query_errors import (
+    HIDDEN,
+    NO_PARAMETERS,
+    UNFIT_VALUE,
+    WHERE,
+    WRITES,
+    failed,
+    flat,
+    without_values,
+)
 from connector.errors import (
     ConfigError,
     ConnectorError,
@@ -23,8 +33,14 @@ _NEWER = ("version number", "newer version", "storage version", "serialization v
 _BROKEN = ("corrupt", "not a valid duckdb", "checksum", "could not read enough bytes")
 _UNREACHABLE = ("cannot open", "could not read", "is a directory", "permission denied", "read-only")
 
-# What a user's own query did wrong is told before any row is read, so it names no value.
-_OF_THE_QUERY = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
+# What is wrong with the text of a query is found before any row is read, so it names no value.
+_OF_THE_TEXT = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
+_WHAT_IS_THERE = 'What is there: `connector query "show all tables"`.'
+_MEMORY = "Ask for less at once, or raise `destination.memory_limit`."
+_ONLY_READ = (
+    "A query can only read, and only what is in the destination: no other file, no extension, and "
+    "no setting can be changed."
+)
 
 
 def is_locked(error: duckdb.Error) -> bool:
@@ -58,36 +74,73 @@ def duckdb_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def query_errors() -> Iterator[None]:
-    """Tells what is wrong with a user's own query."""
+def query_errors(sql: str) -> Iterator[None]:
+    """Says what is wrong with a user's own query."""
     try:
         yield
-    except _OF_THE_QUERY as error:
-        raise ConfigError(
-            f"The query cannot be answered: {_in_one_line(error)}",
-            'What is there: `connector query "show all tables"`.',
-        ) from error
-    except (duckdb.IOException, duckdb.OutOfMemoryException):
+    except duckdb.IOException:
         raise
     except duckdb.Error as error:
-        if "read-only" in str(error).lower():
-            raise ConfigError(
-                "The query writes, and a query can only read.",
-                "Change the items at the source; the table follows.",
-            ) from error
-        if "Values were not provided" in str(error):
-            raise ConfigError(*NO_PARAMETERS) from error
-        hint = "A query can only read, and only what is in the destination."
-        raise ConfigError(
-            f"The query failed ({type(error).__name__}).",
-            UNFIT_VALUE if isinstance(error, duckdb.DataError) else hint,
-        ) from error
+        problem = _of_the_query(error, sql)
+    else:
+        return
+    # Outside of the handler: what DuckDB says may hold values.
+    raise problem
 
 
-def _in_one_line(error: duckdb.Error) -> str:
-    text, marked, excerpt = str(error).partition("\n\nLINE ")
-    where = f" (line {excerpt.partition(':')[0]})" if marked else ""
-    return " ".join(text.split()) + where
+def _of_the_query(error: duckdb.Error, sql: str) -> ConfigError:
+    text = str(error)
+    if "read-only mode" in text:
+        return ConfigError(*WRITES)
+    if "configuration has been locked" in text:
+        return failed(text, _ONLY_READ)
+    if "Values were not provided" in text:
+        return ConfigError(*NO_PARAMETERS)
+    sentence, excerpt = _with_excerpt(text, sql)
+    if isinstance(error, _OF_THE_TEXT):
+        return failed(sentence, WHERE if excerpt else _WHAT_IS_THERE, excerpt)
+    if isinstance(error, duckdb.OutOfMemoryException):
+        # Its numbers are those of the memory.
+        return failed(sentence.partition("\n")[0], _MEMORY)
+    shown = without_values(sentence, sql)
+    if isinstance(error, duckdb.DataError):
+        hint = f"{UNFIT_VALUE} TRY_CAST gives NULL for it."
+    elif HIDDEN in shown and isinstance(error, duckdb.InvalidInputException):
+        hint = UNFIT_VALUE
+    elif isinstance(error, duckdb.PermissionException) or "disabled" in text:
+        hint = _ONLY_READ
+    else:
+        hint = "Write it in another way; the rows are as they were."
+    return failed(shown, hint, excerpt)
+
+
+def _with_excerpt(text: str, sql: str) -> tuple[str, tuple[str, ...]]:
+    """A message without its excerpt of the query, and the excerpt if it is one of this query."""
+    sentence, marked, excerpt = text.rpartition("\n\nLINE ")
+    number, _, lines = excerpt.partition(": ")
+    if not marked or not number.isdigit():
+        return text, ()
+    shown, _, mark = lines.partition("\n")
+    place = sql.find(shown.removeprefix("...").removesuffix("..."))
+    if place < 0:
+        return sentence, ()
+    # DuckDB counts the lines of what was run, which may begin elsewhere.
+    head, before = f"LINE {sql.count(chr(10), 0, place) + 1}: ", f"LINE {number}: "
+    blanks = len(mark) - len(mark.lstrip()) - len(before)
+    return sentence, (head + flat(shown), " " * (len(head) + _seen(shown, blanks)) + mark.strip())
+
+
+def _seen(text: str, width: int) -> int:
+    """The width with a blank for each control before it, which DuckDB counts as nothing."""
+    blanks = taken = 0
+    for character in text:
+        if not character.isprintable():
+            blanks += 1
+        elif taken >= width:
+            break
+        else:
+            taken += 2 if east_asian_width(character) in "WF" else 1
+    return max(0, width + blanks)
 
 
 @contextmanager

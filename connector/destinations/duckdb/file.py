@@ -19,18 +19,27 @@ from connector.destinations import columns as table_columns
 from connector.destinations.duckdb import schema as duckdb_schema
 from connector.destinations.duckdb.check import DuckDBCheck
 from connector.destinations.duckdb.commit import Commit
-from connector.destinations.duckdb.connection import Connection, DuckDBFile, database_of, run
+from connector.destinations.duckdb.connection import (
+    Connection,
+    DuckDBFile,
+    database_of,
+    roll_back,
+    run,
+)
 from connector.destinations.duckdb.errors import query_errors
 from connector.destinations.duckdb.query import answered
+from connector.destinations.duckdb.refusals import in_the_way, is_of_a_table
 from connector.destinations.duckdb.rows import count_rows, read_rows
 from connector.destinations.duckdb.schema import DUCKDB, DuckDBTables
+from connector.destinations.in_the_way import NotWidened, explained, forgetting
+from connector.destinations.query_errors import NO_STATEMENT, SEVERAL
 from connector.destinations.reshape import Reshape
 from connector.destinations.sql import Target, duckdb_fold, quoted
 from connector.destinations.state.store import State
 from connector.destinations.state.tables import SCHEMA
 from connector.destinations.statement import one_statement
 from connector.destinations.step import moved, unknown
-from connector.errors import ConfigError, DestinationRefused
+from connector.errors import ConfigError, ConnectorError, DestinationRefused
 from connector.failpoints import failpoint
 from connector.waits import Waits
 
@@ -98,7 +107,9 @@ class DuckDBDestination:
         return replace(done, new_columns=self._new_columns[table])
 
     @contextmanager
-    def _transaction(self, step: str, keep: bool = False) -> Iterator[tuple[Connection, State]]:
+    def _transaction(
+        self, step: str, table: str, keep: bool = False
+    ) -> Iterator[tuple[Connection, State]]:
         """One transaction on a state that this program can read; nothing is kept on an error."""
         with self._file.open(keep=keep) as connection:
             connection.execute("BEGIN TRANSACTION")
@@ -109,15 +120,28 @@ class DuckDBDestination:
                 connection.execute("COMMIT")
                 failpoint("migrate.after_commit")
                 connection.execute("BEGIN TRANSACTION")
-            yield connection, state
-            failpoint(f"{step}.before_commit")
-            connection.execute("COMMIT")
+
+            def explain(cause: Exception, widening: NotWidened | None) -> ConnectorError | None:
+                if not is_of_a_table(cause):
+                    return None
+                roll_back(connection)
+                state = _state_in(connection)
+                header = state.header(table) if state.exists() else None
+                if header is None:
+                    return None
+                dropping = step == "reset"
+                return in_the_way(connection, header.target, cause, widening, dropping)
+
+            with explained(explain):
+                yield connection, state
+                failpoint(f"{step}.before_commit")
+                connection.execute("COMMIT")
             failpoint(f"{step}.after_commit")
 
     def plan(self, plan: Plan) -> TableState:
         """Starts a generation and seeds all its cursors in one transaction."""
         self._refuse_state_schema()
-        with self._transaction("plan") as (connection, state):
+        with self._transaction("plan", plan.table) as (connection, state):
             target = self._target(connection, plan.target)
             state.create()
             before = state.header(plan.table)
@@ -141,7 +165,7 @@ class DuckDBDestination:
         self._refuse_state_schema()
         if not self._file.exists():
             raise unknown(table)
-        with self._transaction("reconfigure") as (connection, state):
+        with self._transaction("reconfigure", table) as (connection, state):
             wanted = self._target(connection, target)
             Reshape(DuckDBTables(connection), state).reconfigure(table, wanted, spec)
             changed = state.read(table)
@@ -158,9 +182,12 @@ class DuckDBDestination:
 
     def commit(self, batch: Batch) -> Committed:
         """Merges rows and moves cursors in one transaction."""
+        return forgetting(lambda: self._commit(batch))
+
+    def _commit(self, batch: Batch) -> Committed:
         if not self._file.exists():
             raise moved(batch.table)
-        with self._transaction("commit", keep=batch.more) as (connection, state):
+        with self._transaction("commit", batch.table, keep=batch.more) as (connection, state):
             commit = Commit(connection, state, batch, self._run)
             committed = commit.batch(batch)
         self._new_columns[batch.table] += committed.new_columns
@@ -174,9 +201,14 @@ class DuckDBDestination:
         self, load: Load, rows: Iterable[pa.Table], quarantined: Sequence[Quarantined]
     ) -> Committed:
         """Puts every spooled row in the table in one transaction and ends the loading phase."""
+        return forgetting(lambda: self._load(load, rows, quarantined))
+
+    def _load(
+        self, load: Load, rows: Iterable[pa.Table], quarantined: Sequence[Quarantined]
+    ) -> Committed:
         if not self._file.exists():
             raise moved(load.table)
-        with self._transaction("load") as (connection, state):
+        with self._transaction("load", load.table) as (connection, state):
             commit = Commit(connection, state, load, self._run)
             committed = commit.load(load, rows, quarantined)
         self._new_columns[load.table] += committed.new_columns
@@ -215,24 +247,28 @@ class DuckDBDestination:
 
     def query(self, sql: str) -> pa.Table:
         """The answer to a read-only query."""
+        return forgetting(lambda: self._query(sql))
+
+    def _query(self, sql: str) -> pa.Table:
         if not self._file.exists():
             raise DestinationRefused(
                 f"There is no file {self._file.path} yet.", "Run `connector sync` first."
             )
-        with self._file.open(read_only=True) as connection, query_errors():
+        statement = one_statement(sql)[0]
+        with self._file.open(read_only=True) as connection, query_errors(sql):
             count = len(connection.extract_statements(sql))
             if count == 0:
-                raise ConfigError("There is no statement in the query.", "Give one that reads.")
+                raise ConfigError(*NO_STATEMENT)
             if count > 1:
-                raise ConfigError("One statement at a time.", "Run them one after the other.")
-            answer = connection.sql(one_statement(sql)[0])
+                raise ConfigError(*SEVERAL)
+            answer = connection.sql(statement)
             return pa.table({}) if answer is None else answered(answer)
 
     def note(self, table: str, problem: str | None) -> None:
         """Remembers why a table needs a person, or that it no longer does."""
         if not self._file.exists():
             return
-        with self._transaction("note") as (_, state):
+        with self._transaction("note", table) as (_, state):
             if state.exists():
                 state.update(table, problem=problem)
 
@@ -240,7 +276,7 @@ class DuckDBDestination:
         """Forgets the state of a table, and with `drop` the table itself."""
         if not self._file.exists():
             return
-        with self._transaction("reset") as (connection, state):
+        with self._transaction("reset", table) as (connection, state):
             header = state.header(table) if state.exists() else None
             if header is None:
                 return

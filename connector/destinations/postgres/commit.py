@@ -18,6 +18,7 @@ from connector.destinations.postgres import schema as postgres_schema
 from connector.destinations.postgres.layout import PostgresLayout
 from connector.destinations.postgres.load import Loading
 from connector.destinations.postgres.merge import delete_sql, mark_sql, upsert_sql
+from connector.destinations.postgres.refusals import swallowed
 from connector.destinations.postgres.schema import Found
 from connector.destinations.postgres.session.connection import Connection
 from connector.destinations.postgres.types import POSTGRES
@@ -97,7 +98,10 @@ class Commit:
         written = len(staged) - deletes - kept
         number = [self._step.number]
         if written:
-            self._connection.run(upsert_sql(layout), number)
+            # A trigger or a rule of somebody else may drop a row without an error.
+            arrived = self._connection.changed(upsert_sql(layout), number)
+            if arrived != written:
+                raise swallowed(self._connection, layout.target, written - arrived)
         if kept:
             self._connection.run(mark_sql(layout), number)
         if deletes and self._header.phase is Phase.LOADING:

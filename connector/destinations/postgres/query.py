@@ -7,7 +7,9 @@ import pyarrow as pa
 
 from connector.destinations.answers import is_readable, named, with_numbers
 from connector.destinations.postgres.session.connection import Connection
+from connector.destinations.query_errors import NO_STATEMENT
 from connector.destinations.statement import one_statement
+from connector.errors import ConfigError
 
 _TYPE = b"POSTGRESQL:type"
 _KEPT = frozenset(
@@ -38,9 +40,11 @@ _SELECTS = frozenset(("select", "values", "table", "with"))
 
 def answered(connection: Connection, sql: str) -> pa.Table:
     """The answer in Arrow; what the driver does not know is text, and lists are JSON."""
+    statement, first = one_statement(sql)
+    if not statement:
+        raise ConfigError(*NO_STATEMENT)
     schema = connection.described(sql)
     types = _types(connection, schema)
-    statement, first = one_statement(sql)
     if set(types) <= _KEPT or first not in _SELECTS:
         # SHOW and EXPLAIN answer with texts; and what writes shall be refused as it stands.
         answer = connection.query(sql)

@@ -19,10 +19,12 @@ from connector.core.names import COMMIT
 from connector.core.needs import Need, Wanted
 from connector.core.spec import TableSpec
 from connector.core.state import Committed, Load, Plan, Ran, TableState
+from connector.destinations.in_the_way import NotWidened, explained, forgetting
 from connector.destinations.postgres import schema as postgres_schema
 from connector.destinations.postgres.check import PostgresCheck
 from connector.destinations.postgres.commit import Commit
 from connector.destinations.postgres.query import answered
+from connector.destinations.postgres.refusals import in_the_way
 from connector.destinations.postgres.rows import count_rows, read_rows
 from connector.destinations.postgres.schema import Found, PostgresTables
 from connector.destinations.postgres.session.connection import Connection, PostgresServer
@@ -33,7 +35,7 @@ from connector.destinations.sql import Target, quoted
 from connector.destinations.state.store import State
 from connector.destinations.state.tables import SCHEMA
 from connector.destinations.step import moved, unknown
-from connector.errors import DestinationRefused, Unreachable
+from connector.errors import ConnectorError, DestinationRefused, Unreachable
 from connector.failpoints import failpoint
 from connector.waits import Waits
 
@@ -90,9 +92,17 @@ class PostgresDestination:
         Steps with a lock in common take turns; which of them may go on, their cursors decide.
         """
         with self._server.open() as connection:
-            yield connection, self._begun(connection, locks)
-            failpoint(f"{step}.before_commit")
-            self._server.commit(connection)
+            state = self._begun(connection, locks)
+
+            def explain(cause: Exception, widening: NotWidened | None) -> ConnectorError | None:
+                if connection.said is None or not isinstance(cause, DestinationRefused):
+                    return None
+                return _named(connection, locks[-1], cause, widening, step == "reset")
+
+            with explained(explain):
+                yield connection, state
+                failpoint(f"{step}.before_commit")
+                self._server.commit(connection)
             failpoint(f"{step}.after_commit")
 
     def _begun(self, connection: Connection, locks: Sequence[str]) -> State:
@@ -171,6 +181,11 @@ class PostgresDestination:
         self, load: Load, rows: Iterable[pa.Table], quarantined: Sequence[Quarantined]
     ) -> Committed:
         """Puts every spooled row in the table in one transaction and ends the loading phase."""
+        return forgetting(lambda: self._load(load, rows, quarantined))
+
+    def _load(
+        self, load: Load, rows: Iterable[pa.Table], quarantined: Sequence[Quarantined]
+    ) -> Committed:
         with self._transaction("load", load.table) as (connection, state):
             commit = Commit(connection, state, load, self._run)
             committed = commit.load(load, rows, quarantined)
@@ -231,6 +246,27 @@ class PostgresDestination:
         return PostgresCheck(self._server, self._schema).needs(tables)
 
 
+def _named(
+    connection: Connection,
+    table: str,
+    cause: DestinationRefused,
+    widening: NotWidened | None,
+    dropping: bool,
+) -> ConnectorError | None:
+    """The error with what is in the way of a table; None where nobody can say."""
+    said = connection.said or {}
+    try:
+        connection.rollback()
+        state = _state_in(connection)
+        header = state.header(table) if state.exists() else None
+        if header is None:
+            return None
+        return in_the_way(connection, header.target, said, cause, widening, dropping)
+    except ConnectorError:
+        # The cause itself is what counts: without the catalog it has fewer names.
+        return None
+
+
 def _state_in(connection: Connection) -> State:
     return State(state_schema(connection))
 
@@ -250,7 +286,7 @@ def _again(work: Callable[[], Result], waits: Waits) -> Result:
     wait = waits.begin()
     while True:
         try:
-            return work()
+            return forgetting(work)
         except (Conflict, Unreachable):
             if time.monotonic() >= deadline:
                 raise

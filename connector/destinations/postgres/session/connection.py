@@ -8,17 +8,20 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import adbc_driver_postgresql
 import pyarrow as pa
-from adbc_driver_manager import AdbcConnection, AdbcDatabase, dbapi
+from adbc_driver_manager import AdbcConnection, AdbcDatabase, Error, dbapi
 
 from connector.config.urls import DestinationUrl
 from connector.destinations.postgres.session.errors import (
+    Translate,
     of_the_connection,
     of_the_query,
     of_the_state,
+    said_by,
     told,
     translated,
 )
 from connector.destinations.postgres.session.url import libpq_url
+from connector.destinations.query_errors import NO_ROWS
 from connector.errors import ConfigError, ConnectorError, DestinationRefused, Unreachable
 from connector.waits import Found, Waits
 
@@ -62,14 +65,23 @@ class Connection:
         self._server = server
         self.process = 0
         """The server's own process that serves it."""
+        self.said: dict[str, str] | None = None
+        """What the server said of the last statement that failed, which may hold values."""
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Runs one statement and returns its rows."""
-        return told(self._server, translated, lambda: self._run(sql, parameters))
+        return self._told(translated, lambda: self._run(sql, parameters))
 
     def run_on_state(self, sql: str, parameters: Sequence[Any]) -> list[dict[str, Any]]:
         """As `run`, for statements on the state's own tables."""
-        return told(self._server, of_the_state, lambda: self._run(sql, parameters))
+        return self._told(of_the_state, lambda: self._run(sql, parameters))
+
+    def _told(self, translate: Translate, work: Callable[[], Asked]) -> Asked:
+        def remembering(server: str, error: Error) -> ConnectorError:
+            self.said = said_by(error)
+            return translate(server, error)
+
+        return told(self._server, remembering, work)
 
     def execute(self, sql: str) -> None:
         """Runs one statement that has no answer."""
@@ -89,14 +101,14 @@ class Connection:
     def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
         """The answer as it comes."""
         with self._connection.cursor() as cursor:
-            told(self._server, translated, lambda: cursor.execute(_whole(sql)))
+            self._told(translated, lambda: cursor.execute(_whole(sql)))
             reader = cursor.fetch_record_batch()
-            while batch := told(self._server, translated, lambda: next(reader, None)):
+            while batch := self._told(translated, lambda: next(reader, None)):
                 yield batch
 
     def described(self, sql: str) -> pa.Schema:
         """The columns that a user's own query will have; it does not run yet."""
-        return self._asked(lambda: self._described(sql))
+        return self._asked(lambda: self._described(sql), sql)
 
     def _described(self, sql: str) -> pa.Schema:
         with self._connection.cursor() as cursor:
@@ -104,23 +116,23 @@ class Connection:
 
     def query(self, sql: str) -> pa.Table:
         """The answer to a user's own query."""
-        return self._asked(lambda: self._query(sql))
+        return self._asked(lambda: self._query(sql), sql, running=True)
 
-    def _asked(self, work: Callable[[], Asked]) -> Asked:
+    def _asked(self, work: Callable[[], Asked], sql: str, running: bool = False) -> Asked:
+        def translate(server: str, error: Error) -> ConnectorError:
+            return of_the_query(server, error, sql, running)
+
         try:
-            return told(self._server, of_the_query, work)
+            return told(self._server, translate, work)
         except Unreachable:
             # Of a statement without an answer, such as COPY, the driver says no more either.
             if not self._is_alive():
                 raise
-        raise ConfigError(
-            "The query cannot be answered: it is no statement that gives rows.",
-            "Write a SELECT, or another statement that reads.",
-        )
+        raise ConfigError(*NO_ROWS)
 
     def _is_alive(self) -> bool:
         try:
-            told(self._server, translated, self._connection.rollback)
+            self.rollback()
             self.run("SELECT 1 AS alive")
         except ConnectorError:
             return False
@@ -135,11 +147,11 @@ class Connection:
 
     def ingest(self, rows: Rows, table: str, schema: str | None = None) -> int:
         """Adds rows by COPY: to a table, or, without a schema, to a temporary one."""
-        return told(self._server, translated, lambda: self._ingest(rows, table, "append", schema))
+        return self._told(translated, lambda: self._ingest(rows, table, "append", schema))
 
     def stage(self, rows: Rows, name: str) -> int:
         """Puts rows in a new temporary table, in the types that ADBC has for theirs."""
-        return told(self._server, translated, lambda: self._ingest(rows, name, "create", None))
+        return self._told(translated, lambda: self._ingest(rows, name, "create", None))
 
     def _ingest(
         self, rows: Rows, table: str, mode: Literal["append", "create"], schema: str | None
@@ -154,7 +166,11 @@ class Connection:
 
     def commit(self) -> None:
         """Ends the transaction."""
-        told(self._server, translated, self._connection.commit)
+        self._told(translated, self._connection.commit)
+
+    def rollback(self) -> None:
+        """Ends a transaction that failed, so that the catalog can be asked why."""
+        self._told(translated, self._connection.rollback)
 
 
 def _whole(sql: str) -> str:

@@ -8,7 +8,17 @@ from typing import Any, TypeVar
 
 from adbc_driver_manager import Error
 
-from connector.destinations.answers import NO_PARAMETERS, UNFIT_VALUE
+from connector.destinations.query_errors import (
+    NO_PARAMETERS,
+    SEVERAL,
+    UNFIT_VALUE,
+    WHERE,
+    WRITES,
+    excerpt_at,
+    failed,
+    in_one_line,
+    without_values,
+)
 from connector.errors import (
     Busy,
     ConfigError,
@@ -57,6 +67,8 @@ _NOT_NOW = ("starting up", "shutting down", "recovery mode", "too many", "remain
 # Everything that can be wrong with the state's own tables: absent, or of another shape.
 _OTHER_SHAPE = ("42P01", "42703", "42804", "42846", "42883", "22P02", "3F000")
 
+_PART = re.compile("^PG_DIAG_(MESSAGE_|STATEMENT_)?")
+_LONGER = "Ask for less at once, or raise statement_timeout for the role."
 _PRIVILEGES = "Give the role the privileges that the documentation lists, or use another role."
 _SENTENCES: dict[str, tuple[type[ConnectorError], str, str]] = {
     "08": (Unreachable, "The connection to {server} was lost.", _AGAIN),
@@ -181,36 +193,48 @@ def of_the_state(server: str, error: Error) -> ConnectorError:
     )
 
 
-def of_the_query(server: str, error: Error) -> ConnectorError:
-    """Our error for a user's own query."""
+def of_the_query(server: str, error: Error, sql: str, running: bool) -> ConnectorError:
+    """Our error for a user's own query; while it was `running`, it may have met values of items."""
     state = error.sqlstate or ""
+    said = {name: text for name, text in said_by(error).items() if text}
     if state == "08P01":
         return ConfigError(*NO_PARAMETERS)
-    if not state or state.startswith(("08", "53", "57P", "40", "55")):
+    if not state or state.startswith(("08", "57P")):
         return translated(server, error)
     if state == "25006":
-        return ConfigError(
-            "The query writes, and a query can only read.",
-            "Change the items at the source; the table follows.",
-        )
-    if state.startswith(("42", "0A")) and state != "42501":
-        # What is wrong with the text of a query is told before any row is read.
-        return ConfigError(
-            f"The query cannot be answered: {_first_line(error)} ({state})",
-            'What is there: `connector query "select * from information_schema.columns"`.',
-        )
-    return ConfigError(
-        f"The query failed. (SQLSTATE {state})",
-        UNFIT_VALUE if state.startswith("22") else "A query can only read what the role may read.",
-    )
+        return ConfigError(*WRITES)
+    if state == "42601" and not said.keys() & {"POSITION"} and "multiple commands" in str(error):
+        return ConfigError(*SEVERAL)
+    if running:
+        said = {name: without_values(text, sql) for name, text in said.items()}
+    # What is wrong with the text of a query is found before any row is read.
+    detail = f" {said['DETAIL']}" if "DETAIL" in said and (not running or state == "42501") else ""
+    sentence = f"{said.get('PRIMARY', 'it failed')}{detail} (SQLSTATE {state})"
+    if state == "57014":
+        return Transient(f"The query was ended: {in_one_line(sentence)}", _LONGER)
+    if state.startswith(("40", "53", "55P03")):
+        kind = type(translated(server, error))
+        return kind(f"The query failed: {in_one_line(sentence)}", "Run it again later.")
+    position = said.get("POSITION", "") if not running else ""
+    excerpt = excerpt_at(sql, int(position) - 1) if position.isdigit() else ()
+    return failed(sentence, in_one_line(said.get("HINT", "")) or _hint_of(state, excerpt), excerpt)
 
 
-def _first_line(error: Error) -> str:
+def _hint_of(state: str, excerpt: tuple[str, ...]) -> str:
+    if state in ("42P01", "42703", "3F000"):
+        return 'What is there: `connector query "select * from information_schema.columns"`.'
+    if state.startswith("22"):
+        return UNFIT_VALUE
+    if excerpt:
+        return WHERE
+    return "A query can only read, and only what the role may read."
+
+
+def said_by(error: Error) -> dict[str, str]:
+    """The parts of what the server said: PRIMARY, DETAIL, HINT, POSITION, CONSTRAINT_NAME…"""
     details: Any = error.details
-    for name, text in details or ():
-        if name == b"PG_DIAG_MESSAGE_PRIMARY":
-            return str(text, errors="replace")
-    return "it is no SQL that Postgres knows"
+    parts = ((name.decode(), text.decode(errors="replace")) for name, text in details or ())
+    return {_PART.sub("", name): text for name, text in parts}
 
 
 def of_the_connection(server: str, error: Error) -> ConnectorError:
