@@ -11,9 +11,9 @@ import pytest
 
 from connector.cli.runs.flags import Output
 from connector.cli.screen.output import Printer
-from connector.destinations.answers import distinct
 from connector.destinations.duckdb.file import DuckDBDestination
 from connector.destinations.postgres.server import PostgresDestination
+from connector.destinations.queries.answers import distinct
 from connector.errors import ConfigError, QueryFailed
 from connector.ports import Destination
 from tests.rigs.postgres import Database

@@ -8,7 +8,7 @@ from unicodedata import east_asian_width
 
 import duckdb
 
-from connector.destinations.query_errors import (
+from connector.destinations.queries.errors import (
     HIDDEN,
     NO_PARAMETERS,
     UNFIT_VALUE,

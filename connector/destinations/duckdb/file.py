@@ -27,17 +27,17 @@ from connector.destinations.duckdb.connection import (
     run,
 )
 from connector.destinations.duckdb.errors import query_errors
-from connector.destinations.duckdb.query import answered
+from connector.destinations.duckdb.reading.query import answered
+from connector.destinations.duckdb.reading.rows import count_rows, read_rows
 from connector.destinations.duckdb.refusals import in_the_way, is_of_a_table
-from connector.destinations.duckdb.rows import count_rows, read_rows
 from connector.destinations.duckdb.schema import DUCKDB, DuckDBTables
 from connector.destinations.in_the_way import NotWidened, explained, forgetting
-from connector.destinations.query_errors import NO_STATEMENT, SEVERAL
+from connector.destinations.queries.errors import NO_STATEMENT, SEVERAL
+from connector.destinations.queries.statement import one_statement
 from connector.destinations.reshape import Reshape
 from connector.destinations.sql import Target, duckdb_fold, quoted
 from connector.destinations.state.store import State
 from connector.destinations.state.tables import SCHEMA
-from connector.destinations.statement import one_statement
 from connector.destinations.step import moved, unknown
 from connector.errors import ConfigError, ConnectorError, DestinationRefused
 from connector.failpoints import failpoint

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from connector.destinations.answers import is_readable, named, with_numbers
 from connector.destinations.postgres.session.connection import Connection
-from connector.destinations.query_errors import NO_STATEMENT
-from connector.destinations.statement import one_statement
+from connector.destinations.queries.answers import is_readable, named, with_numbers
+from connector.destinations.queries.errors import NO_STATEMENT
+from connector.destinations.queries.statement import one_statement
 from connector.errors import ConfigError
 
 _TYPE = b"POSTGRESQL:type"

@@ -21,7 +21,7 @@ from connector.destinations.postgres.session.errors import (
     translated,
 )
 from connector.destinations.postgres.session.url import libpq_url
-from connector.destinations.query_errors import NO_ROWS
+from connector.destinations.queries.errors import NO_ROWS
 from connector.errors import ConfigError, ConnectorError, DestinationRefused, Unreachable
 from connector.waits import Found, Waits
 

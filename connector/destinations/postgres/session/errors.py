@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from adbc_driver_manager import Error
 
-from connector.destinations.query_errors import (
+from connector.destinations.queries.errors import (
     NO_PARAMETERS,
     SEVERAL,
     UNFIT_VALUE,

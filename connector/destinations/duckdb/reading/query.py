@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import duckdb
 import pyarrow as pa
 
-from connector.destinations.answers import NUMERIC, is_readable, named, with_numbers
+from connector.destinations.queries.answers import NUMERIC, is_readable, named, with_numbers
 from connector.destinations.sql import quoted
 
 Type = duckdb.sqltypes.DuckDBPyType

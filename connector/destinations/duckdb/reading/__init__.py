@@ -1,0 +1,1 @@
+"""What is read of a DuckDB file: rows, and the answers to queries."""

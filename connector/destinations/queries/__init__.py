@@ -1,0 +1,1 @@
+"""Users' own queries: their text, their answers and what is wrong with them."""
