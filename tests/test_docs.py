@@ -96,6 +96,8 @@ def test_every_flag_is_documented(command, flag):
 @pytest.mark.parametrize(("page", "line"), command_lines())
 def test_a_command_line_can_be_parsed(page, line):
     words = shlex.split(line.replace("[TABLE…]", "TABLE"))[1:]
+    if words == ["--version"]:
+        return
     assert words[0] in COMMANDS
     if words[1:]:
         COMMANDS[words[0]].make_context(words[0], words[1:])
