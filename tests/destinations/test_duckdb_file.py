@@ -253,3 +253,45 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path):
     if done.returncode == 99 or "unshare" in done.stderr:
         pytest.skip(f"no file system can be mounted here: {done.stderr}")
     assert done.stdout.splitlines() == ["4 True", "4 True", "mended"], done.stderr
+
+
+WIDENED = """
+import os, signal, sys
+from pathlib import Path
+from connector.destinations.duckdb.file import DuckDBDestination
+from tests.destinations.story import Story, put
+from tests.destinations.test_duckdb_file import MIXED, NARROW
+story = Story(DuckDBDestination(Path(sys.argv[1]), storage_version=sys.argv[2] or None))
+story.plan()
+story.tail(put(NARROW))
+story.tail(put(MIXED), more=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+NARROW = {
+    "id": {"S": "narrow"},
+    "text": {"S": "it's"},
+    "number": {"N": "7"},
+    "price": {"N": "9.75"},
+    "flag": {"BOOL": True},
+    "raw": {"B": "AAEC"},
+}
+MIXED = {name: {"L": []} for name in NARROW} | {"id": {"S": "mixed"}, "new": {"M": {}}}
+
+
+@pytest.mark.parametrize("version", ["", "1.2"])
+@pytest.mark.parametrize("writes", [False, True], ids=["by a reader", "by a writer"])
+def test_columns_that_a_killed_commit_made_json_are_there(path, writes, version):
+    """What DuckDB has in its log for them is read before it knows JSON."""
+    killed = subprocess.run([sys.executable, "-c", WIDENED, str(path), version], timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    log = path.with_name(path.name + ".wal")
+    assert b"to_json" in log.read_bytes()
+    told = Story(DuckDBDestination(path, lock_timeout=5))
+    if writes:
+        told.destination.note("orders", "why")
+    assert {column.type.kind.value for column in told.state().columns.values()} == {
+        "string",
+        "json",
+    }
+    told.shows(NARROW, MIXED)
+    assert not log.exists()

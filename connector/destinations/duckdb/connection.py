@@ -18,6 +18,7 @@ from connector.destinations.duckdb.errors import (
     held,
     holder,
     is_locked,
+    is_unreplayed,
     state_errors,
 )
 from connector.destinations.duckdb.gate import GAP_SECONDS, KEPT_SECONDS, Gate
@@ -140,7 +141,7 @@ class DuckDBFile:
 
     def _connect_now(self, read_only: bool) -> Connection:
         new = not self.exists()
-        connection = duckdb.connect(self.path, read_only=read_only, config=self._settings())
+        connection = self._opened(read_only)
         if new:
             # The rows are somebody's data: others may read them once the owner says so.
             self.path.chmod(0o600)
@@ -152,6 +153,27 @@ class DuckDBFile:
         if self.storage_version and not read_only:
             duckdb_format.refuse_newer(connection, self.path, self.storage_version)
         return connection
+
+    def _opened(self, read_only: bool) -> Connection:
+        try:
+            return duckdb.connect(self.path, read_only=read_only, config=self._settings())
+        except duckdb.Error as error:
+            if not is_unreplayed(error):
+                raise
+        self._replay()
+        return duckdb.connect(self.path, read_only=read_only, config=self._settings())
+
+    def _replay(self) -> None:
+        """Brings what a killed run has committed from the file's log into the file.
+
+        The log may widen a column to JSON, and is read before a file that is opened by itself has
+        the functions for that. One that is attached finds them in the database that it joins.
+        """
+        settings = self._settings() | {"enable_external_access": "true"}
+        path = str(self.path).replace("'", "''")
+        with duckdb.connect(config=settings) as beside:
+            beside.execute(f"ATTACH '{path}' AS killed")
+            beside.execute("CHECKPOINT killed")
 
     def _settings(self) -> dict[str, str | bool | int | float | list[str]]:
         return {

@@ -49,6 +49,11 @@ def is_locked(error: duckdb.Error) -> bool:
     return "Could not set lock" in text or "different configuration" in text
 
 
+def is_unreplayed(error: duckdb.Error) -> bool:
+    """Whether the log beside the file needs what only another database has loaded by then."""
+    return "replaying WAL" in str(error) and "json extension" in str(error)
+
+
 def holder(error: duckdb.Error) -> str:
     """Who has the file open, as far as DuckDB says it."""
     found = _HOLDER.search(str(error))
