@@ -126,8 +126,11 @@ def test_nine_courses_are_put_three_of_them_first():
     assert len(source.FIRST) == 3
 
 
-def test_it_writes_nothing_to_stderr_and_its_table_fits_a_terminal(first):
-    assert first.stderr == ""
+def test_it_warns_of_its_new_column_only_and_its_table_fits_a_terminal(first):
+    (warning,) = first.stderr.splitlines()
+    assert warning.endswith(
+        "the column 'topics' is new: JSON, first seen in the item with the key [\"7777777\"]"
+    )
     table = first.stdout.partition("\n5. ")[2].partition("\nThe file")[0]
     lines = [line for line in table.splitlines() if not line.startswith(" $")]
     assert max(map(len, lines)) <= 100

@@ -1,4 +1,4 @@
-"""docs/queries.md: every recipe, on both databases, on tables that were really synced."""
+"""docs/queries.md, docs/types.md: each recipe, on both databases, on tables that were synced."""
 
 import re
 import shutil
@@ -24,7 +24,7 @@ from .test_distribution import ROOT, environment, run
 # What its tests share is made once, by one process.
 pytestmark = pytest.mark.xdist_group("queries")
 
-PAGE = (ROOT / "docs" / "queries.md").read_text(encoding="utf-8")
+PAGES = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("queries.md", "types.md")]
 CONFIGURATION = """
 tables:
   orders: {}
@@ -123,13 +123,13 @@ class Recipe:
         return [each.strip() for each in self.sql.split(";\n") if each.strip()]
 
 
-def recipes() -> list[Recipe]:
-    """The page's recipes; an answer is that of every block between it and the answer before."""
+def recipes(page: str) -> list[Recipe]:
+    """A page's recipes; an answer is that of every block between it and the answer before."""
     found: list[Recipe] = []
     waiting: list[tuple[str, str]] = []
     parts = re.finditer(
         r"^```sql ?(?P<only>\w*)\n(?P<sql>.*?)^```$|(?P<answer>(?:^\|[^\n]*\n)+)|^## ",
-        PAGE,
+        page,
         re.MULTILINE | re.DOTALL,
     )
     for part in parts:
@@ -144,7 +144,7 @@ def recipes() -> list[Recipe]:
     return found + [Recipe(*block, "") for block in waiting]
 
 
-RECIPES = [each for each in recipes() if each.only != "view"]
+RECIPES = [each for page in PAGES for each in recipes(page) if each.only != "view"]
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ def test_what_differs_is_there_for_both():
 
 
 def view() -> str:
-    (found,) = [each.sql for each in recipes() if each.only == "view"]
+    (found,) = [each.sql for each in recipes(PAGES[0]) if each.only == "view"]
     return found
 
 

@@ -201,11 +201,15 @@ def tell(context: Context, asset: Asset, run: "Run", changed: int) -> dict[str, 
     state = run.destination.read(run.table)
     since = state.consistent_since if state else None
     lag = Lag.of(state, run.source.now()) if state else None
+    ran = run.destination.ran(run.table)
     told = {
         "phase": state.phase.value if state else None,
         "rows": run.destination.count(run.table),
         "changed": changed,
         "commit": state.commit if state else None,
+        "new_columns": ran.new_columns,
+        "widened_columns": ran.widened_columns,
+        "drift": state.drift if state else None,
         "consistent_since": since.isoformat() if since else None,
         "lag_seconds": lag.seconds if lag else None,
         "seconds_to_data_loss": lag.to_data_loss if lag else None,

@@ -36,7 +36,7 @@ def status(
     flags = Flags(config, to, output, quiet)
     with command(flags) as (printer, _):
         from connector import job
-        from connector.cli.runs.results import leave
+        from connector.cli.runs.results import leave, without_empty
         from connector.cli.screen.status_rows import brief
 
         allowed = None if max_lag is None else seconds_of(max_lag)
@@ -46,7 +46,7 @@ def status(
         states = [state for state in known if state]
         rows, failed = _rows(settings, destination, states)
         if printer.for_people:
-            printer.rows(list(map(brief, rows)))
+            printer.rows(without_empty(list(map(brief, rows)), "drift"))
         else:
             printer.rows([_printed(row, output) for row in rows])
         if not states and output is Output.table:

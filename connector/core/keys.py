@@ -1,9 +1,14 @@
 """What the key of a table is, and the text that stands for one key."""
 
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
+
+from connector.core.schema import Kind, Type
+from connector.core.texts import canonical_decimal
 
 
 @dataclass(frozen=True)
@@ -15,6 +20,20 @@ class KeyAttribute:
 
 
 KeySchema = tuple[KeyAttribute, ...]
+
+
+def stored_part(type_: Type, value: Any) -> str:
+    """The canonical text of one key part, from a value of a column as Arrow gives it."""
+    return _STORED_PART[type_.kind](value)
+
+
+_STORED_PART: dict[Kind, Callable[[Any], str]] = {
+    Kind.STRING: str,
+    Kind.INTEGER: str,
+    Kind.NUMBER: str,
+    Kind.DECIMAL: canonical_decimal,
+    Kind.BINARY: lambda value: b64encode(value).decode(),
+}
 
 
 def key_text(key: Sequence[str]) -> str:

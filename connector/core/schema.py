@@ -11,7 +11,7 @@ from enum import StrEnum
 import pyarrow as pa
 
 DECIMAL_DIGITS = 38
-_INT64_DIGITS = 19
+INT64_DIGITS = 19
 
 
 class Kind(StrEnum):
@@ -73,6 +73,14 @@ def decimal_type(whole: int, scale: int) -> Type | None:
     return Type(Kind.DECIMAL, whole, scale) if whole + scale <= DECIMAL_DIGITS else None
 
 
+def number_type(text: str) -> Type:
+    """The narrowest type of a number, given its canonical digits."""
+    whole, _, fraction = text.removeprefix("-").partition(".")
+    if not fraction and -(2**63) <= int(text) < 2**63:
+        return INTEGER
+    return decimal_type(len(whole), len(fraction)) or NUMBER
+
+
 def parse(text: str) -> Type:
     """Reads `Type.text`. Raises ValueError for a kind this version does not know."""
     if text.startswith("decimal("):
@@ -95,7 +103,7 @@ def join(left: Type, right: Type) -> Type:
 
 
 def _whole(type_: Type) -> int:
-    return _INT64_DIGITS if type_.kind is Kind.INTEGER else type_.whole
+    return INT64_DIGITS if type_.kind is Kind.INTEGER else type_.whole
 
 
 def join_all(schemas: Iterable[Mapping[str, Type]]) -> dict[str, Type]:

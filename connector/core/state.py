@@ -11,7 +11,7 @@ from connector.core.keys import KeySchema
 from connector.core.schema import Type
 from connector.core.spec import TableSpec
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 
 class Phase(StrEnum):
@@ -88,6 +88,8 @@ class TableState:
     consistent_since: datetime | None = None
     committed_at: datetime | None = None
     quarantined: int = 0
+    drift: int = 0
+    """How often a column was added or widened since the first load."""
     problem: str | None = None
     """Why a person is needed, where the last run ended so."""
     spec: TableSpec | None = None
@@ -148,6 +150,18 @@ def _of(prefix: str, cursors: Mapping[str, Cursor]) -> dict[str, Cursor]:
 
 
 @dataclass(frozen=True)
+class Drift:
+    """A column that is new or wider, with its types in the database's own words."""
+
+    column: str
+    before: str | None
+    """None where the column is new."""
+    after: str
+    key: str | None
+    """The canonical key of an item that it is due to, if one is known."""
+
+
+@dataclass(frozen=True)
 class Committed:
     """What one commit did to the table."""
 
@@ -161,6 +175,12 @@ class Committed:
     """After a load, rows that the stream has written since the plan, and which it left alone."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """New columns that have another name than their attribute."""
+    drift: Sequence[Drift] = ()
+
+    @property
+    def widened_columns(self) -> int:
+        """Columns that could not hold their values as they were."""
+        return sum(each.before is not None for each in self.drift)
 
 
 @dataclass(frozen=True)
@@ -172,6 +192,7 @@ class Ran:
     deleted: int = 0
     quarantined: int = 0
     new_columns: int = 0
+    widened_columns: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
+from connector.destinations.drift import Watch
 from connector.destinations.staging import Layout, without_rest
 
 
@@ -13,8 +14,14 @@ class Feed:
     It stops before the first table that needs a column `_rest` where there is none yet.
     """
 
-    def __init__(self, tables: Iterable[pa.Table], rows_at_once: int | None = None) -> None:
+    def __init__(
+        self,
+        tables: Iterable[pa.Table],
+        watch: Watch,
+        rows_at_once: int | None = None,
+    ) -> None:
         self._tables = iter(tables)
+        self._watch = watch
         self._rows_at_once = rows_at_once
         self._waiting: pa.Table | None = None
         self._ended = False
@@ -45,6 +52,7 @@ class Feed:
                         self._waiting, self.needs_rest = rows, True
                         return
                     rows = without_rest(rows)
+                self._watch.see(rows)
                 yield from layout.stage(rows).to_batches(self._rows_at_once)
         except BaseException as error:
             # The database that reads this would replace what went wrong by an error of its own.

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 from connector.core.names import DELETED, REST
 from connector.core.schema import Type, join_all
-from connector.core.state import Column, Load, renamed
+from connector.core.state import Column, Load, Phase, renamed
 from connector.destinations import columns as table_columns
 from connector.destinations.columns import Run
 from connector.destinations.dialect import Dialect
+from connector.destinations.drift import Watch
 from connector.destinations.state.store import State
 from connector.destinations.step import Step
 
@@ -73,8 +74,20 @@ class Growth:
             self.state.save_columns(self.table, grown, self.retired)
         self.step.new_columns += len(grown.keys() - self.columns.keys())
         self.renamed = renamed(grown, self.columns)
+        self.step.watch = self._watch(grown)
         self.columns = grown
         return grown
+
+    def _watch(self, grown: Mapping[str, Column]) -> Watch:
+        header = self.step.header
+        return Watch.of(
+            header.identity.keys,
+            self.columns,
+            grown,
+            self.dialect.type_of,
+            loaded=header.generation > 1 or header.phase is not Phase.LOADING,
+            loading=self.step.loading,
+        )
 
     def wanted(self, load: Load) -> dict[str, Type]:
         """The attributes of a load that have, or can get, a column."""

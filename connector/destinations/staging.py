@@ -1,23 +1,21 @@
 """Rows as they are staged for SQL: which staged column goes to which column of the table."""
 
-from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Raw
 
-from connector.core.keys import KeySchema, key_text
+from connector.core.keys import KeySchema, key_text, stored_part
 from connector.core.names import CHANGED_AT, REST
 from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
 from connector.core.rows import DELETED, KEPT, conform, packed_in, rest_field, schema_of, unpack
 from connector.core.rows import REST as REST_FIELD
 from connector.core.schema import Kind, Type
 from connector.core.state import Column
-from connector.core.texts import canonical_decimal
 from connector.destinations.sql import Target, quoted
 from connector.errors import StateRefused
 
@@ -137,24 +135,13 @@ def without_rest(rows: pa.Table) -> pa.Table:
 def deleted_keys(layout: Layout, staged: pa.Table) -> pa.Table:
     """The keys of the staged rows that delete, as tombstones spell them."""
     gone = staged.filter(staged.column(DELETED.name))
-    parts = [_texts(gone.column(name), column.type) for name, column in layout.keys_staged]
+    parts = [
+        [stored_part(column.type, value) for value in gone.column(name).to_pylist()]
+        for name, column in layout.keys_staged
+    ]
     return pa.table({"key": pa.array(map(key_text, zip(*parts, strict=True)), pa.string())})
 
 
 def count(staged: pa.Table, flag: pa.Field) -> int:
     """How many of the staged rows have the flag."""
     return int(pc.sum(staged.column(flag.name)).as_py() or 0)
-
-
-def _texts(array: pa.ChunkedArray, type_: Type) -> list[str]:
-    text: Callable[[Any], str] = _PART_TEXT[type_.kind]
-    return [text(value) for value in array.to_pylist()]
-
-
-_PART_TEXT: dict[Kind, Callable[[Any], str]] = {
-    Kind.STRING: str,
-    Kind.INTEGER: str,
-    Kind.NUMBER: str,
-    Kind.DECIMAL: canonical_decimal,
-    Kind.BINARY: lambda value: b64encode(value).decode(),
-}

@@ -7,6 +7,7 @@ from connector.core.cursors import Batch, Cursor, Quarantined
 from connector.core.spec import TableSpec
 from connector.core.state import Committed, Load, Phase, Plan
 from connector.core.words import counted
+from connector.destinations.drift import Watch
 from connector.destinations.sql import Target
 from connector.destinations.state.header import Header
 from connector.destinations.state.store import State
@@ -86,6 +87,9 @@ class Step:
         self._state = state
         self._run = run
         self.new_columns = 0
+        self.loading = isinstance(of, Load)
+        self.watch = Watch()
+        """Sees the rows of this step, once its columns are grown."""
         self._now = datetime.now(UTC)
 
     def move(self, batch: Batch) -> None:
@@ -132,5 +136,7 @@ class Step:
         self._state.update(table, commit=self.number, committed_at=self._now)
         kept = self._state.journal.quarantine(self.header, self.number, bad, self._now)
         counts = (written, deleted, kept)
+        drift = self.watch.found()
+        self._state.journal.drift(table, self.number, drift, self._now)
         self._state.journal.count(self._run, table, self._now, counts)
-        return Committed(self.number, *counts, self.new_columns, streamed, renamed)
+        return Committed(self.number, *counts, self.new_columns, streamed, renamed, drift)

@@ -17,6 +17,7 @@ from connector.core.schema import (
     STRING,
     Type,
     decimal_type,
+    number_type,
 )
 from connector.core.texts import MAX_DIGITS, Malformed, canonical, json_texts
 from connector.items import values
@@ -47,11 +48,7 @@ def type_of(tag: str, content: Any) -> Type:
     """The narrowest type that holds one legal value, which is not NULL."""
     if tag != "N":
         return _TYPE_OF_TAG.get(tag, JSON)
-    text = canonical(content)
-    whole, _, fraction = text.removeprefix("-").partition(".")
-    if not fraction and -(2**63) <= int(text) < 2**63:
-        return INTEGER
-    return decimal_type(len(whole), len(fraction)) or NUMBER
+    return number_type(canonical(content))
 
 
 _TYPE_OF_TAG = {"S": STRING, "B": BINARY, "BOOL": BOOLEAN, "NULL": NULL}

@@ -10,7 +10,7 @@ from connector.core.state import Committed, Load, TableState
 from connector.core.words import counted
 from connector.errors import Transient
 from connector.failpoints import failpoint
-from connector.pipeline.names import tell_renamed
+from connector.pipeline.columns import tell_columns
 from connector.pipeline.scan import quarantine_limit
 from connector.ports import Destination, Link, Source, Spool
 
@@ -65,7 +65,7 @@ def load(
         quarantined,
     )
     log.info("%s: %s", state.table, loaded_text(sum(link.count for link in links), committed))
-    tell_renamed(state.table, committed.renamed)
+    tell_columns(state.table, committed)
     failpoint("load.before_drop")
     spool.drop()
     return committed

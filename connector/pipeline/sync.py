@@ -20,9 +20,9 @@ from connector.errors import (
 )
 from connector.items.encoder import Encoder
 from connector.items.limits import BY_DESTINATION
+from connector.pipeline.columns import tell_renamed
 from connector.pipeline.following.tail import Tail
 from connector.pipeline.load import load
-from connector.pipeline.names import tell_renamed
 from connector.pipeline.plan import check_identity, plan
 from connector.ports import Destination, Progress, Source, Spool
 from connector.waits import Waits

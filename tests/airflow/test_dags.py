@@ -107,6 +107,21 @@ def test_every_load_and_every_tail_tells_the_asset_what_it_did(home, rig, course
     assert tail["seconds_to_data_loss"] == pytest.approx(86_400 - tail["lag_seconds"], abs=0.2)
 
 
+def test_the_asset_hears_of_columns_that_are_new_or_wider(home, rig, courses):
+    for course in demo_source.FIRST:
+        courses.put(course)
+    run(home, f"{COURSES}__snapshot")
+    courses.put({**demo_source.THIRD[0], "title": {"N": "7"}})
+    run(home, f"{COURSES}__tail")
+    run(home, f"{COURSES}__tail")
+    grown = [
+        (event["new_columns"], event["widened_columns"], event["drift"])
+        for event in events("/main/courses")
+    ]
+    assert grown[0][1:] == (0, 0)
+    assert grown[1:] == [(1, 1, 2), (0, 0, 2)]
+
+
 def test_a_full_refresh_reads_the_whole_table_again(home, rig, courses):
     for course in demo_source.FIRST:
         courses.put(course)

@@ -47,6 +47,7 @@ RUN_KEYS = {
     "deleted",
     "newly_quarantined",
     "new_columns",
+    "widened_columns",
     "commits",
     "seconds",
     "result",
@@ -66,6 +67,7 @@ STATUS_KEYS = {
     "last_commit",
     "committed_at",
     "quarantined",
+    "drift",
     "problem",
 }
 

@@ -24,7 +24,8 @@ from connector.core.rows import (
 )
 from connector.core.schema import BINARY, INTEGER, STRING, Kind, join
 from connector.core.spec import TableSpec
-from connector.core.state import Column, Committed, Load, Phase, Plan, Ran, TableState
+from connector.core.state import Column, Committed, Drift, Load, Phase, Plan, Ran, TableState
+from connector.destinations.drift import Watch
 from connector.errors import CursorMoved, DestinationRefused, TooManyDeletes
 
 _KEY_TYPES = {"S": STRING, "N": INTEGER, "B": BINARY}
@@ -115,6 +116,7 @@ class FakeDestination:
             commit=commit,
             cursors=dict(plan.cursors),
             columns=columns,
+            drift=before.state.drift if before else 0,
             planned_at=plan.planned_at,
             spec=plan.spec,
             target_schema="main",
@@ -172,7 +174,7 @@ class FakeDestination:
             consistent_since=table.state.consistent_since or batch.consistent_since,
             committed_at=datetime.now(UTC),
         )
-        return self._end(table, number, written, deleted, batch.quarantined)
+        return self._end(table, number, written, deleted, batch.quarantined, [batch.rows])
 
     def release(self) -> None:
         """Nothing is open."""
@@ -189,7 +191,8 @@ class FakeDestination:
         kept = {key: row for key, row in table.rows.items() if row.commit > start}
         loaded: dict[str, Row] = {}
         columns = table.state.columns
-        for page in rows:
+        pages = list(rows)
+        for page in pages:
             columns = self._columns(table, page)
             table.state = replace(table.state, columns=columns)
             for key, item, changed_at, *_ in _items(table, page):
@@ -216,7 +219,8 @@ class FakeDestination:
             loaded_at=datetime.now(UTC),
         )
         streamed = sum(not row.marked for row in kept.values())
-        return self._end(table, number, len(loaded), len(vanished), quarantined, streamed)
+        counts = len(loaded), len(vanished)
+        return self._end(table, number, *counts, quarantined, pages, streamed)
 
     def _current(self, of: Batch | Load) -> Table:
         table = self.by_name.get(of.table)
@@ -242,9 +246,11 @@ class FakeDestination:
         written: int,
         deleted: int,
         bad: Sequence[Quarantined],
+        pages: Sequence[pa.Table],
         streamed: int = 0,
     ) -> Committed:
         name = table.state.table
+        drift = _drift(self.by_name[name].state, table.state, pages)
         new = len(table.state.columns) - len(self.by_name[name].state.columns)
         generation, before = table.state.generation, len(table.quarantined)
         there = {(g, b.partition, b.raw) for g, b in table.quarantined if b.sequence is None}
@@ -255,8 +261,10 @@ class FakeDestination:
                 there.add(place)
         self.by_name[name] = table
         kept = len(table.quarantined) - before
-        self._count(name, Ran(1, written, deleted, kept, new))
-        return Committed(number, written, deleted, kept, new, streamed)
+        committed = Committed(number, written, deleted, kept, new, streamed, drift=drift)
+        self._count(name, Ran(1, written, deleted, kept, new, committed.widened_columns))
+        table.state = replace(table.state, drift=table.state.drift + len(drift))
+        return committed
 
     def _count(self, name: str, more: Ran) -> None:
         so_far = self.ran(name)
@@ -296,6 +304,21 @@ class FakeDestination:
         found = self.by_name.pop(table, None)
         if found and not drop:
             self.left_behind[found.state.target] = found
+
+
+def _drift(before: TableState, after: TableState, pages: Sequence[pa.Table]) -> list[Drift]:
+    """What became of columns; types have the names of their kinds here."""
+    watch = Watch.of(
+        before.identity.keys,
+        before.columns,
+        after.columns,
+        lambda type_: type_.kind.value,
+        loaded=before.generation > 1 or before.phase is not Phase.LOADING,
+        loading=before.phase is not after.phase,
+    )
+    for page in pages:
+        watch.see(page)
+    return watch.found()
 
 
 def _members(item: dict[str, str], columns: Any) -> str | None:

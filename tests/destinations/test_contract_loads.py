@@ -75,6 +75,7 @@ def test_commits_say_which_columns_are_new_and_the_run_adds_them_up(destination)
         deleted=sum(each.deleted for each in done),
         quarantined=0,
         new_columns=first.new_columns + 1,
+        widened_columns=1,
     )
     assert first.new_columns == len(story.state().columns) - 2
     assert destination.ran("others") == Ran()

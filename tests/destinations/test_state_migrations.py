@@ -92,6 +92,44 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Old:
     return old_postgres(request.getfixturevalue("postgres"))
 
 
+def as_version_2(old: Old) -> None:
+    """The state as the version after 0.1.0 had it: without the table `drift`."""
+    old.open().note("users", None)
+    old.sql("DROP TABLE _connector.drift")
+    old.sql("UPDATE _connector.tables SET state_version = 2")
+    old.sql("DELETE FROM _connector.migrations WHERE version > 2")
+    assert {name for (name,) in old.sql(TABLES)} == names_of(2)
+
+
+def test_a_state_without_drift_has_none_and_gets_its_table(old: Old) -> None:
+    as_version_2(old)
+    destination = old.open()
+    state = destination.read("orders")
+    assert state and state.drift == 0
+    assert old.versions() == [2, 2]
+    odd = {"id": {"S": "odd"}, "n": {"S": "n/a"}, "new": {"S": "x"}}
+    committed = old.orders().tail(put(odd))
+    assert [(each.column, each.key) for each in committed.drift] == [
+        ("n", '["odd"]'),
+        ("new", '["odd"]'),
+    ]
+    assert old.versions() == [STATE_VERSION] * 2
+    assert old.sql('SELECT key FROM _connector.drift WHERE "at" IS NOT NULL') == [('["odd"]',)] * 2
+    assert old.sql("SELECT version FROM _connector.migrations ORDER BY 1") == [(2,), (3,)]
+
+
+def test_an_old_state_tells_what_grows_from_now_on(old: Old) -> None:
+    state = old.open().read("orders")
+    assert state and state.drift == 0
+    committed = old.orders().tail(put({"id": {"S": "odd"}, "n": {"S": "n/a"}}))
+    assert [each.column for each in committed.drift] == ["n"]
+    # The scan of the other table is its first.
+    users = old.users()
+    loaded = users.load(users.page({"id": {"S": "d"}, "fresh": {"S": "x"}}))
+    assert not loaded.drift
+    assert old.sql("SELECT count(*) FROM _connector.drift") == [(1,)]
+
+
 def test_every_version_has_a_step_that_leads_to_it() -> None:
     assert list(STEPS) == list(range(2, STATE_VERSION + 1))
 

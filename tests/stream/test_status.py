@@ -47,6 +47,7 @@ def test_status_tells_where_a_table_stands_and_how_long_it_may_wait(stored: Repl
         "last_commit": state.commit,
         "committed_at": row["committed_at"],
         "quarantined": 1,
+        "drift": 0,
         "problem": None,
     }
     assert row["consistent_since"].startswith(f"{state.consistent_since:%Y-%m-%dT%H:%M}")

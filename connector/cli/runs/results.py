@@ -73,7 +73,10 @@ def print_states(printer: "Printer", work: "Work", outcomes: Sequence[Outcome[Ta
         ends.append(end)
         if work.stop.is_set():
             typer.echo(f"{outcome.table}: {became(end, standing.state)}", err=True)
-    printer.rows(list(map(brief, rows)) if printer.for_people else rows)
+    if printer.for_people:
+        printer.rows(without_empty(list(map(brief, rows)), "widened_columns"))
+    else:
+        printer.rows(rows)
     leave(ends, work.cut_short)
 
 
@@ -146,6 +149,7 @@ def state_row(outcome: Outcome[Any], work: "Work", standing: Standing) -> dict[s
         "deleted": ran.deleted if ran else None,
         "newly_quarantined": ran.quarantined if ran else None,
         "new_columns": ran.new_columns if ran else None,
+        "widened_columns": ran.widened_columns if ran else None,
         "commits": ran.commits if ran else None,
         "seconds": tried.seconds if tried else None,
         **result_columns(outcome),
@@ -157,8 +161,9 @@ def brief(row: Mapping[str, Any]) -> dict[str, Any]:
     quarantined = None if row["quarantined"] is None else f"{row['quarantined']:,}"
     if row["newly_quarantined"]:
         quarantined = f"{quarantined} ({row['newly_quarantined']:,} new)"
-    shown = ("rows", "written", "deleted", "new_columns", "commits")
+    shown = ("rows", "written", "deleted", "new_columns", "widened_columns", "commits")
     counts = {name: None if row[name] is None else f"{row[name]:,}" for name in shown}
+    counts["widened_columns"] = counts["widened_columns"] if row["widened_columns"] else None
     return {
         "table": row["table"],
         "phase": row["phase"],
@@ -167,6 +172,13 @@ def brief(row: Mapping[str, Any]) -> dict[str, Any]:
         "seconds": row["seconds"],
         "result": row["result"],
     }
+
+
+def without_empty(rows: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
+    """The rows, without a column that none of them has anything in."""
+    if any(row[name] is not None for row in rows):
+        return list(rows)
+    return [{key: value for key, value in row.items() if key != name} for row in rows]
 
 
 def result_columns(outcome: Outcome[Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ STATUS = (
     "last_commit",
     "committed_at",
     "quarantined",
+    "drift",
     "problem",
 )
 
@@ -47,6 +48,7 @@ def status_row(state: TableState, rows: int | None, now: datetime) -> dict[str, 
         "last_commit": state.commit,
         "committed_at": state.committed_at,
         "quarantined": state.quarantined,
+        "drift": state.drift,
         "problem": state.problem,
     }
 
@@ -68,5 +70,6 @@ def brief(row: Mapping[str, Any]) -> dict[str, Any]:
         "rows": None if rows is None else f"{rows:,}",
         "lag": None if row["lag_seconds"] is None else lasting(row["lag_seconds"]),
         "data loss in": None if left is None else lasting(left) if left > 0 else OVER,
+        "drift": f"{row['drift']:,}" if row["drift"] else None,
         "problem": problem or None,
     }

@@ -18,6 +18,7 @@ from connector.destinations.duckdb.connection import Connection
 from connector.destinations.duckdb.load import Loading
 from connector.destinations.duckdb.merge import merge
 from connector.destinations.duckdb.schema import DUCKDB
+from connector.destinations.feed import Feed
 from connector.destinations.growth import Growth
 from connector.destinations.sql import STAGED, STAGED_KEYS
 from connector.destinations.staging import Layout, count, deleted_keys, without_rest
@@ -58,9 +59,10 @@ class Commit:
         streamed = loading.streamed()
         kept = loading.count_streamed() if streamed else 0
         plain = not streamed and not self._state.buried(load.table)
-        written = loading.insert(rows, plain) - loading.repair()
+        feed = Feed(rows, self._step.watch)
+        written = loading.insert(feed, plain) - loading.repair()
         deleted = loading.delete_earlier(load.max_deleted)
-        if loading.left_over:
+        if feed.left_over:
             self._growth.overflowed()
         loading.tidy(self._growth)
         self._step.finish(load)
@@ -72,6 +74,7 @@ class Commit:
             return 0, 0
         layout = self._grow(join_all([schema_of(rows.schema), packed_in(rows.schema) or {}]))
         rows = layout.placed(rows)
+        self._step.watch.see(rows)
         if layout.leaves_over(rows):
             self._growth.overflowed()
         if not layout.rest and layout.overflows(rows):

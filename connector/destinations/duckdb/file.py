@@ -80,6 +80,7 @@ class DuckDBDestination:
         self._schema = schema
         self._run = (run_id or uuid4().hex, command)
         self._new_columns: Counter[str] = Counter()
+        self._widened_columns: Counter[str] = Counter()
 
     def read(self, table: str) -> TableState | None:
         """The state of a table, or None where it was never planned; makes no file."""
@@ -104,7 +105,12 @@ class DuckDBDestination:
         with self._file.open(read_only=True) as connection:
             state = _state_in(connection)
             done = state.journal.ran(self._run[0], table) if state.exists() else Ran()
-        return replace(done, new_columns=self._new_columns[table])
+        new, widened = self._new_columns[table], self._widened_columns[table]
+        return replace(done, new_columns=new, widened_columns=widened)
+
+    def _grew(self, table: str, committed: Committed) -> None:
+        self._new_columns[table] += committed.new_columns
+        self._widened_columns[table] += committed.widened_columns
 
     @contextmanager
     def _transaction(
@@ -190,7 +196,7 @@ class DuckDBDestination:
         with self._transaction("commit", batch.table, keep=batch.more) as (connection, state):
             commit = Commit(connection, state, batch, self._run)
             committed = commit.batch(batch)
-        self._new_columns[batch.table] += committed.new_columns
+        self._grew(batch.table, committed)
         return committed
 
     def release(self) -> None:
@@ -211,7 +217,7 @@ class DuckDBDestination:
         with self._transaction("load", load.table) as (connection, state):
             commit = Commit(connection, state, load, self._run)
             committed = commit.load(load, rows, quarantined)
-        self._new_columns[load.table] += committed.new_columns
+        self._grew(load.table, committed)
         return committed
 
     def rows(self, table: str) -> Generator[pa.RecordBatch, None, None]:

@@ -1,10 +1,9 @@
 """Every spooled row of a generation into a DuckDB table, in bounded memory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import duckdb
-import pyarrow as pa
 
 from connector.core.names import CHANGED_AT, COMMIT, DELETED, REST
 from connector.destinations import columns as table_columns
@@ -34,19 +33,15 @@ class Loading:
         self._layout = layout
         self._start = start_commit
         self._commit = commit
-        self.left_over = False
-        """Whether an attribute of a row had no column."""
 
-    def insert(self, tables: Iterable[pa.Table], plain: bool) -> int:
+    def insert(self, feed: Feed, plain: bool) -> int:
         """Adds the rows; those that the stream has overtaken only where `plain` says none are."""
-        feed = Feed(tables)
         inserted = 0
         while not feed.ended:
             if feed.needs_rest and not self._layout.rest:
                 table_columns.add(DUCKDB, self._connection.execute, self._layout.target, REST)
                 self._layout = replace(self._layout, rest=True)
             inserted += self._insert(feed, plain)
-        self.left_over = feed.left_over
         return inserted
 
     def _insert(self, feed: Feed, plain: bool) -> int:

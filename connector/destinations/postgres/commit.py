@@ -13,10 +13,11 @@ from connector.core.rows import DELETED, KEPT, packed_in, schema_of
 from connector.core.schema import Type, join_all
 from connector.core.state import Committed, Load, Phase
 from connector.destinations import columns as table_columns
+from connector.destinations.feed import Feed
 from connector.destinations.growth import Growth
 from connector.destinations.postgres import schema as postgres_schema
 from connector.destinations.postgres.layout import PostgresLayout
-from connector.destinations.postgres.load import Loading
+from connector.destinations.postgres.load import ROWS_AT_ONCE, Loading
 from connector.destinations.postgres.merge import delete_sql, mark_sql, upsert_sql
 from connector.destinations.postgres.refusals import swallowed
 from connector.destinations.postgres.schema import Found
@@ -66,8 +67,9 @@ class Commit:
         failpoint("load.before_insert")
         overtaken = self._state.buried(load.table)
         streamed = loading.count_streamed()
-        written, deleted = loading.run(rows, overtaken, load.max_deleted)
-        if loading.left_over:
+        feed = Feed(rows, self._step.watch, ROWS_AT_ONCE)
+        written, deleted = loading.run(feed, overtaken, load.max_deleted)
+        if feed.left_over:
             self._growth.overflowed()
         loading.tidy(self._growth)
         self._step.finish(load)
@@ -79,6 +81,7 @@ class Commit:
             return 0, 0
         layout = self._grow(join_all([schema_of(rows.schema), packed_in(rows.schema) or {}]))
         rows = layout.placed(rows)
+        self._step.watch.see(rows)
         if layout.leaves_over(rows):
             self._growth.overflowed()
         if not layout.rest and layout.overflows(rows):

@@ -1,6 +1,6 @@
 """Every spooled row of a generation into a Postgres table, in bounded memory."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ from connector.destinations.step import refuse_too_many
 from connector.errors import ConnectorError
 
 # Measured: smaller batches make more messages, larger ones only more memory.
-_ROWS_AT_ONCE = 10_000
+ROWS_AT_ONCE = 10_000
 
 # For this transaction only: enough to sort the keys of some million rows without the disk.
 _MEMORY = (
@@ -48,8 +48,6 @@ class Loading:
         self._start = start_commit
         self._commit = commit
         self._staged = False
-        self.left_over = False
-        """Whether an attribute of a row had no column."""
 
     def count_streamed(self) -> int:
         """How many rows there are by the stream alone, without those marked as deleted."""
@@ -61,9 +59,7 @@ class Loading:
         sql = f"SELECT count(*) AS n FROM {self._layout.target.sql} WHERE {condition}"
         return int(self._connection.run(sql, [self._start])[0]["n"])
 
-    def run(
-        self, tables: Iterable[pa.Table], overtaken: bool, max_deleted: float | None
-    ) -> tuple[int, int]:
+    def run(self, feed: Feed, overtaken: bool, max_deleted: float | None) -> tuple[int, int]:
         """Brings in every row; returns how many were written and how many earlier ones deleted.
 
         `overtaken` says whether there are tombstones. Raises TooManyDeletes where a greater share
@@ -71,24 +67,24 @@ class Loading:
         """
         self._connection.run(_MEMORY)
         if self._any(f"{quoted(COMMIT)} <= $1::bigint"):
-            return self._refresh(tables, max_deleted)
-        return self._first(tables, overtaken), 0
+            return self._refresh(feed, max_deleted)
+        return self._first(feed, overtaken), 0
 
-    def _first(self, tables: Iterable[pa.Table], overtaken: bool) -> int:
+    def _first(self, feed: Feed, overtaken: bool) -> int:
         """A load into a table that has no earlier rows: straight into it, and then the key."""
         streamed = self._any(f"{quoted(COMMIT)} > $1::bigint")
         # It locks readers out, but what they could read is not the whole table yet.
         drop_key(self._connection, self._layout.target, self._found)
-        written = self._copy(tables)
+        written = self._copy(feed)
         if streamed or overtaken:
             self._connection.execute(f"ANALYZE {self._layout.target.sql}")
             written -= self._drop_overtaken()
         return written - self._keyed()
 
-    def _refresh(self, tables: Iterable[pa.Table], max_deleted: float | None) -> tuple[int, int]:
+    def _refresh(self, feed: Feed, max_deleted: float | None) -> tuple[int, int]:
         """A load beside earlier rows, which stay readable until it is committed."""
         earlier = self._earlier()
-        self._feed(tables, self._stage)
+        self._take(feed, self._stage)
         self._connection.execute(f"ANALYZE {IN_STAGE}")
         parameters = [self._commit, self._start, self._table]
         written = self._connection.changed(load_sql(self._layout), parameters)
@@ -111,15 +107,14 @@ class Loading:
         sql = f"SELECT 1 AS found FROM {self._layout.target.sql} WHERE {condition} LIMIT 1"
         return bool(self._connection.run(sql, [self._start]))
 
-    def _copy(self, tables: Iterable[pa.Table]) -> int:
+    def _copy(self, feed: Feed) -> int:
         # ADBC cannot write the text of a number to a numeric: that takes SQL.
         if all(column.type.kind is not Kind.NUMBER for column in self._layout.columns.values()):
-            return self._feed(tables, self._straight)
-        self._feed(tables, self._stage)
+            return self._take(feed, self._straight)
+        self._take(feed, self._stage)
         return self._connection.changed(insert_sql(self._layout), [self._commit])
 
-    def _feed(self, tables: Iterable[pa.Table], take: Callable[[pa.RecordBatchReader], int]) -> int:
-        feed = Feed(tables, _ROWS_AT_ONCE)
+    def _take(self, feed: Feed, take: Callable[[pa.RecordBatchReader], int]) -> int:
         taken = 0
         while not feed.ended:
             if feed.needs_rest and not self._layout.rest:
@@ -132,7 +127,6 @@ class Loading:
                 if feed.failure is not None:
                     raise feed.failure from None
                 raise
-        self.left_over = feed.left_over
         return taken
 
     def tidy(self, growth: Growth) -> None:

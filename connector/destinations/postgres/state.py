@@ -16,7 +16,11 @@ _STATE_KEYS = {
     "runs": ("run_id", "table_name"),
     "migrations": ("version",),
 }
-_STATE_INDEXES = {"tombstones": ("table_name",), "quarantine": ("table_name", "generation")}
+_STATE_INDEXES = {
+    "tombstones": ("table_name",),
+    "quarantine": ("table_name", "generation"),
+    "drift": ("table_name",),
+}
 
 
 def state_schema(connection: Connection) -> t.Schema:

@@ -1,4 +1,4 @@
-"""What is told of the work: records that could not be stored, and what each run did."""
+"""What is told of the work: what could not be stored, how columns grew, what each run did."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,14 +7,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from connector.core.cursors import Quarantined
-from connector.core.state import Ran
+from connector.core.state import Drift, Ran
 from connector.destinations.state import tables as t
 from connector.destinations.state.header import Header
 from connector.destinations.state.tables import Execute, compiled, insert
 
 
 class Journal:
-    """The tables `quarantine` and `runs`, inside the transaction that `execute` runs in."""
+    """The tables `quarantine`, `drift` and `runs`, in the transaction that `execute` runs in."""
 
     def __init__(self, execute: Execute) -> None:
         self._execute = execute
@@ -71,6 +71,30 @@ class Journal:
         there = {(row["partition"], row["raw"]) for row in known}
         unnumbered = {(r.partition, r.raw): r for r in records if r.sequence is None}
         return new + [record for place, record in unnumbered.items() if place not in there]
+
+    def drifted(self, table: str) -> int:
+        """How often a column of a table was added or widened."""
+        query = sa.select(sa.func.count().label("count")).select_from(t.drift)
+        return int(self._run(query.where(t.drift.c.table_name == table))[0]["count"])
+
+    def drift(self, table: str, commit: int, found: Sequence[Drift], now: datetime) -> None:
+        """Keeps what became of a table's columns."""
+        insert(
+            self._execute,
+            t.drift,
+            (
+                {
+                    "table_name": table,
+                    "column": each.column,
+                    "from": each.before,
+                    "to": each.after,
+                    "commit": commit,
+                    "at": now,
+                    "key": each.key,
+                }
+                for each in found
+            ),
+        )
 
     def ran(self, run_id: str, table: str) -> Ran:
         """What a run has committed of a table; the columns it has added are not kept here."""

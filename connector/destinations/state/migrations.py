@@ -26,12 +26,17 @@ def _specs(schema: Schema) -> None:
     _add_column(schema, t.columns.c.retired)
 
 
+def _drift(schema: Schema) -> None:
+    """What became of columns is remembered."""
+    schema.create_table(t.drift)
+
+
 def _add_column(schema: Schema, column: sa.Column[object]) -> None:
     table = quoted(t.SCHEMA, column.table.name)
     schema.execute(f"ALTER TABLE {table} ADD COLUMN {t.column_definition(column)}", ())
 
 
-STEPS: Mapping[int, Step] = {2: _specs}
+STEPS: Mapping[int, Step] = {2: _specs, 3: _drift}
 """By the version that each leads to."""
 
 

@@ -78,6 +78,9 @@ class State:
         record(self._schema, STATE_VERSION)
         self._version = STATE_VERSION
 
+    def _has(self, table: sa.Table) -> bool:
+        return table.name in t.names_of(self._version or STATE_VERSION)
+
     def _select(self, table: sa.Table) -> sa.Select[Any]:
         """All of a table that this state has, which may be of an earlier version."""
         return sa.select(*t.columns_of(table, self._version or STATE_VERSION))
@@ -132,6 +135,7 @@ class State:
             consistent_since=header.consistent_since,
             committed_at=header.committed_at,
             quarantined=self.journal.quarantined(header),
+            drift=self.journal.drifted(table) if self._has(t.drift) else 0,
             problem=header.problem,
             spec=header.made_with(),
             target_schema=header.target_schema,
@@ -204,7 +208,7 @@ class State:
 
     def forget(self, table: str) -> None:
         """Removes everything remembered of a table but its runs."""
-        self._forget(table, t.tables, t.cursors, t.columns, t.tombstones, t.quarantine)
+        self._forget(table, t.tables, t.cursors, t.columns, t.tombstones, t.quarantine, t.drift)
 
     def _forget(self, table: str, *from_tables: sa.Table) -> None:
         for each in from_tables:

@@ -1,5 +1,6 @@
 """The tables of the schema `_connector`, and how statements on them become SQL text."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -130,6 +131,20 @@ runs = sa.Table(
     sa.Column("quarantined", sa.BigInteger, nullable=False),
 )
 
+drift = sa.Table(
+    "drift",
+    _metadata,
+    sa.Column("table_name", sa.Text, nullable=False),
+    sa.Column("column", sa.Text, nullable=False),
+    sa.Column("from", sa.Text),
+    sa.Column("to", sa.Text, nullable=False),
+    sa.Column("commit", sa.BigInteger, nullable=False),
+    # A word of DuckDB's own.
+    sa.Column("at", sa.DateTime(timezone=True), quote=True),
+    sa.Column("key", sa.Text),
+    info=_added(3),
+)
+
 migrations = sa.Table(
     "migrations",
     _metadata,
@@ -153,17 +168,18 @@ def _since(element: sa.Table | sa.Column[Any]) -> int:
     return int(element.info.get(_SINCE, 1))
 
 
-_TIMES = tuple(
+_TIME_NAMES = (
     column.name
     for table in _metadata.tables.values()
     for column in table.columns
     if isinstance(column.type, sa.DateTime)
 )
+_TIMES = re.compile(rf"\b(?:{'|'.join(_TIME_NAMES)})\b")
 
 
 def names_times(sql: str) -> bool:
     """Whether a statement names a column of times."""
-    return any(name in sql for name in _TIMES)
+    return _TIMES.search(sql) is not None
 
 
 # DuckDB reads PostgreSQL's SQL, and both take $1, $2, … as parameters.

@@ -15,6 +15,7 @@ from connector.errors import CursorMoved
 from connector.failpoints import failpoint
 from connector.items.encoder import Encoder
 from connector.items.fold import Counts, Fold
+from connector.pipeline.columns import tell_columns
 from connector.pipeline.following.alarm import LagAlarm
 from connector.pipeline.following.committing import Committing
 from connector.pipeline.following.discovery import Discovery
@@ -22,7 +23,6 @@ from connector.pipeline.following.pace import Pace
 from connector.pipeline.following.position import Position, Turn
 from connector.pipeline.following.reading import Reading
 from connector.pipeline.interpreter import busy
-from connector.pipeline.names import tell_renamed
 from connector.pipeline.scan import quarantine_limit
 from connector.ports import Destination, Progress, Source
 from connector.waits import Waits
@@ -281,7 +281,7 @@ class Tail:
         if (settled := self._committing.settle()) is None:
             return
         batch, committed = settled
-        tell_renamed(self.state.table, committed.renamed)
+        tell_columns(self.state.table, committed)
         self._rivals, self._committed_at = 0, self.source.now()
         for span in batch.spans:
             shard = span.partition.removeprefix(SHARD)

@@ -1,0 +1,39 @@
+"""What became of columns: told once, after the commit that did it."""
+
+import logging
+from collections.abc import Mapping
+
+from connector.core.state import Committed, Drift
+
+log = logging.getLogger("connector.columns")
+
+AT_ONCE = 20
+"""How many new or wider columns of one commit have a line of their own."""
+
+
+def tell_columns(table: str, committed: Committed) -> None:
+    """Logs which columns have another name than their attribute, and warns of new and wider ones.
+
+    An item that they are due to is named by its key; a value never is.
+    """
+    tell_renamed(table, committed.renamed)
+    for drift in committed.drift[:AT_ONCE]:
+        log.warning("%s: %s", table, _text(drift))
+    if len(committed.drift) > AT_ONCE:
+        more = len(committed.drift) - AT_ONCE
+        log.warning("%s: and %d more: see _connector.drift", table, more)
+
+
+def tell_renamed(table: str, renamed: Mapping[str, str]) -> None:
+    """Logs attributes with the names of their columns."""
+    for attribute, column in renamed.items():
+        log.info("%s: the attribute %r is in the column %r", table, attribute, column)
+
+
+def _text(drift: Drift) -> str:
+    if drift.before is None:
+        text, cause = f"the column {drift.column!r} is new: {drift.after}", "first seen in"
+    else:
+        text = f"the column {drift.column!r} is {drift.after} instead of {drift.before}"
+        cause = "because of"
+    return text if drift.key is None else f"{text}, {cause} the item with the key {drift.key}"
