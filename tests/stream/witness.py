@@ -147,6 +147,11 @@ class MemoryLink:
         """The schema of the rows."""
         return self.table.schema
 
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.table)
+
     def rows(self) -> pa.Table:
         """The rows."""
         return self.table
