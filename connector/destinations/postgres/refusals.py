@@ -75,6 +75,9 @@ def in_the_way(
 ) -> ConnectorError:
     """A better error for one that a statement has met, which names what is in the way."""
     state = said.get("SQLSTATE", "")
+    if not state:
+        # What the driver alone refuses is in nobody's way.
+        return cause
     text = f"SQLSTATE {state}"
     if state.startswith(_TEXT_IS_NAMES):
         text = f"{said.get('PRIMARY', '')}; {text}"
