@@ -3,7 +3,7 @@
 import copy
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
@@ -18,6 +18,8 @@ SOON = (1.0, 60.0)
 RARELY = (5.0, 600.0)
 """The same for what a person must mend: each try costs a little, and most of them are in vain."""
 WAIT_SECONDS = 0.1
+HEARING_SECONDS = 0.5
+"""How long a signal may wait to be heard."""
 _GRAVEST_FIRST = (Interrupted.exit_code, 1, 3, 2, 4, 0)
 _NAMED = 5
 
@@ -149,8 +151,12 @@ def side_by_side(
         troubles.take(table, problem)
         return Outcome(table, Result.FAILED, error=problem)
 
-    with ThreadPoolExecutor(min(at_once, len(tables)), "table") as threads:
-        return list(threads.map(one, tables))
+    with futures.ThreadPoolExecutor(min(at_once, len(tables)), "table") as threads:
+        running = [threads.submit(one, table) for table in tables]
+        # A signal may come to any thread, and Python hears it in this one, once it is awake.
+        while futures.wait(running, HEARING_SECONDS).not_done:
+            pass
+        return [each.result() for each in running]
 
 
 def keep(

@@ -1,9 +1,11 @@
 """Ctrl-C says what became of each table, in one line each, and the rows are the summary."""
 
+import ctypes
 import json
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +62,21 @@ def test_tables_that_were_followed_say_how_far_they_are(
         assert re.fullmatch(UP_TO_DATE, said[name])
     assert said[BAD] == "nothing of it is known to be committed"
     assert set(results(done)) == set(NAMES)
+
+
+def test_a_signal_is_heard_whichever_thread_it_comes_to(
+    program: Program, rig: ScriptedDynamoDB
+) -> None:
+    process = program.start("sync", *NAMES, "--follow", "-o", "json", *program.to)
+    wait_until(lambda: consistent(program, rig, *NAMES), process)
+    others = {int(path.name) for path in Path(f"/proc/{process.pid}/task").iterdir()}
+    thread = max(others - {process.pid})
+    # As the kernel may do it: Python hears a signal in its main thread alone, which sleeps.
+    sent = ctypes.CDLL(None, use_errno=True).tgkill(process.pid, thread, signal.SIGTERM)
+    assert sent == 0, ctypes.get_errno()
+    done = ended(process)
+    assert done.code == 130, done.stderr
+    assert {row["result"] for row in results(done).values()} == {"ok"}
 
 
 def test_a_table_alone_that_was_followed_has_its_line_and_its_row(
