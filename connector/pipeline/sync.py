@@ -257,7 +257,7 @@ class Run:
         return Tail(
             source=self.source,
             destination=self.destination,
-            state=state,
+            since=state,
             encoder=self.encoder(state),
             config=self.config.tail,
             progress=self.progress,

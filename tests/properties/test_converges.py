@@ -146,7 +146,7 @@ class World(RuleBasedStateMachine):
         return Tail(
             source=run.source,
             destination=run.destination,
-            state=state,
+            since=state,
             encoder=run.encoder(state),
             config=run.config.tail,
             progress=Quiet(),

@@ -29,7 +29,7 @@ class Mutation:
 MUTATIONS = (
     Mutation(
         part="the fold",
-        file="core/fold.py",
+        file="items/fold.py",
         before="self._newest[key] = (partition, record)",
         after="self._newest[*key, str(self.counts.read)] = (partition, record)",
         test="test_matrix_records.py::test_43_insert_modify_remove_insert_in_one_batch",
@@ -43,14 +43,14 @@ MUTATIONS = (
     ),
     Mutation(
         part="the proof of a shard's end",
-        file="dynamodb/streams.py",
+        file="sources/dynamodb/streams.py",
         before="ended = closed and self._nothing_after(shard, replace(since, token=token))",
         after="ended = True",
         test="test_matrix_topology.py::test_25_a_missing_iterator_of_an_open_shard",
     ),
     Mutation(
         part="the tombstones",
-        file="destinations/state.py",
+        file="destinations/state/store.py",
         before="        keys: Any = sa.select(\n",
         after="        return\n        keys: Any = sa.select(\n",
         test="test_matrix_scan.py::test_11_items_deleted_behind_and_before_the_cursor_of_the_scan",

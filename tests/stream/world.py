@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from connector import failpoints
+from connector.pipeline.following import round as one_round
 from connector.pipeline.following import tail
 from connector.sources.dynamodb import calls, client, source
 from tests.rigs.scripted import ScriptedDynamoDB, reading
@@ -37,7 +38,7 @@ def world(server: ScriptedDynamoDB) -> Iterator[ScriptedDynamoDB]:
         stack.enter_context(patch.object(calls, "time", virtual))
         # The slices a wait is cut into, so that Ctrl-C need not wait long.
         stack.enter_context(patch.object(tail, "REST_SECONDS", 60.0))
-        stack.enter_context(patch.object(tail, "Committing", LateCommitting))
+        stack.enter_context(patch.object(one_round, "Committing", LateCommitting))
         server.reset()
         yield server
 

@@ -1,0 +1,152 @@
+"""One round: read every shard that is due, fold what was read, and commit it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from connector.config.model import Tail as TailConfig
+from connector.core.cursors import Batch, shard_partition
+from connector.core.shards import OVERLAP
+from connector.core.spec import TableSpec
+from connector.failpoints import failpoint
+from connector.items.encoder import Encoder
+from connector.items.fold import Counts, Fold
+from connector.pipeline.following.alarm import LagAlarm
+from connector.pipeline.following.committing import Committing
+from connector.pipeline.following.position import Turn
+from connector.pipeline.following.reach import Reach
+from connector.pipeline.following.reading import Reading
+from connector.pipeline.columns import tell_columns
+from connector.pipeline.scan import quarantine_limit
+from connector.ports import Destination, Progress, Source
+
+HEARTBEAT = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a round has read: the turn of each shard, and how many records there were."""
+
+    turns: Sequence[Turn] = ()
+    records: int = 0
+
+    @property
+    def moved(self) -> bool:
+        """Whether records came or a shard ended."""
+        return any(turn.cursor.done for turn in self.turns) or self.records > 0
+
+    @property
+    def more(self) -> bool:
+        """Whether there is more to read at once."""
+        return any(t.more for t in self.turns) and any(t.found for t in self.turns)
+
+
+@dataclass
+class Round:
+    """Owns the reading threads, and the commit that is under way while the next round is read."""
+
+    source: Source
+    destination: Destination
+    encoder: Encoder
+    config: TailConfig
+    progress: Progress
+    quarantine_limit: int
+    commits: int = 0
+    """How many were made."""
+    _untold: Counts = field(default_factory=Counts)
+    _committed_at: datetime | None = None
+    _alarm: LagAlarm = field(default_factory=LagAlarm)
+
+    def __post_init__(self) -> None:
+        self._reading = Reading(self.source, self.config)
+        self._committing = Committing(self.destination)
+
+    def close(self) -> None:
+        """Ends the reading, and waits for the commit under way."""
+        self._reading.close()
+        self._committing.close()
+
+    def run(self, reach: Reach) -> Read:
+        """Reads, folds and commits; where there is more to read, the commit may go on after it."""
+        reach.discover()
+        turns = self._read(reach)
+        failpoint("tail.after_read")
+        fold = self._fold(reach)
+        for turn in turns:
+            token = reach.positions[turn.shard.id].cursor.token
+            for page in turn.pages:
+                token = fold.add(shard_partition(turn.shard.id), page, token)
+            # What the fold has not kept is freed before the rows are made.
+            turn.pages.clear()
+        failpoint("tail.after_fold")
+        read = Read(turns, fold.counts.read)
+        self._commit(reach, fold, read)
+        return read
+
+    def finish(self, reach: Reach) -> None:
+        """Commits how far the shards were read, though nothing new was there, and settles."""
+        self._commit(reach, self._fold(reach), Read(), force=True)
+
+    def _read(self, reach: Reach) -> Sequence[Turn]:
+        turns = self._reading.turns(reach.discovery.listing, reach.positions, reach.began)
+        for turn in turns:
+            if turn.missing:
+                listed = reach.discovery.listing.shards.get(turn.shard.id)
+                turn.settle(listed, reach.state.planned_at, self.source.now())
+        return turns
+
+    def _fold(self, reach: Reach) -> Fold:
+        horizon = (reach.state.planned_at - OVERLAP).timestamp()
+        spec = reach.state.spec or TableSpec()
+        return Fold(reach.state.identity.keys, self.encoder, spec.deletes, horizon)
+
+    def _commit(self, reach: Reach, fold: Fold, read: Read, force: bool = False) -> None:
+        """Begins the commit of a round, and awaits it unless there is more to read meanwhile."""
+        # A record without a sequence number moves no cursor, and still must be kept.
+        found, rows = len(fold) > 0, fold.rows()
+        self.settle(reach)
+        for turn in read.turns:
+            turn.move(reach.positions[turn.shard.id])
+        now = self.source.now()
+        consistent = now if reach.consistent() else None
+        spans = reach.spans(every=consistent is not None)
+        news = found or any(span.since != span.until for span in spans)
+        resting = self._committed_at is not None and now - self._committed_at < HEARTBEAT
+        if not (spans or news) or (not news and not consistent and resting and not force):
+            self._tell(reach, fold.counts)
+            return
+        if len(fold.quarantined) + reach.state.quarantined > self.quarantine_limit:
+            raise quarantine_limit(self.quarantine_limit)
+        self._untold = fold.counts
+        self._committing.begin(
+            Batch(
+                table=reach.state.table,
+                generation=reach.state.generation,
+                plan_id=reach.state.plan_id,
+                spans=spans,
+                rows=rows,
+                quarantined=fold.quarantined,
+                consistent_since=consistent,
+                forgotten=reach.forgettable(now),
+                more=read.more,
+                spec=reach.state.spec,
+            )
+        )
+        if not read.more:
+            self.settle(reach)
+
+    def settle(self, reach: Reach) -> None:
+        """Waits for the commit under way, and goes on from it."""
+        if (settled := self._committing.settle()) is None:
+            return
+        batch, committed = settled
+        tell_columns(reach.state.table, committed)
+        self.commits, self._committed_at = self.commits + 1, self.source.now()
+        reach.committed(batch, committed)
+        self._tell(reach, self._untold)
+
+    def _tell(self, reach: Reach, counts: Counts) -> None:
+        """Tells of a round once it is committed."""
+        lag = reach.lag()
+        self.progress.tailed(vars(counts), lag)
+        self._alarm.tell(reach.state.table, lag, self.source.now())
