@@ -108,7 +108,7 @@ def receive_segment(endpoint: str, segment: int) -> None:
     source = DynamoDBSource(Source(endpoint_url=endpoint, region="us-west-2"), "load")
     token: str | None = None
     while True:
-        token, _ = source.scan_page(segment, SEGMENTS, token, _token)
+        token, _ = source.page(segment, SEGMENTS, token, _token)
         if token is None:
             return
 

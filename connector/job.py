@@ -4,11 +4,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from connector.config.model import Config
 from connector.core.spec import TableSpec
 from connector.core.state import ScanPlan, TableState
+from connector.core.status import Status
 from connector.destinations.duckdb.file import DuckDBDestination
 from connector.errors import extra_missing
 from connector.pipeline.scan import SegmentScan
@@ -22,6 +24,7 @@ from connector.scanning.turns import ScanTurns, TurnedScan
 from connector.sources.dynamodb.calls import Spending
 from connector.sources.dynamodb.host_session import of_a_session
 from connector.sources.dynamodb.source import DynamoDBSource
+from connector.sources.dynamodb.streams import RETENTION
 from connector.spool.chains import ArrowSpool
 from connector.waits import Waits
 
@@ -93,6 +96,11 @@ def _postgres() -> "type[PostgresDestination]":
         package = "adbc-driver-postgresql"
         raise extra_missing("A Postgres destination", "postgres", package) from None
     return PostgresDestination
+
+
+def status(state: TableState | None, now: datetime) -> Status:
+    """Where a table stands, by its state alone: its source is not asked."""
+    return Status.of(state, now, RETENTION)
 
 
 def open_source(
@@ -196,7 +204,9 @@ def open_run(
         target=config.target(table),
         config=config,
         settings=config.tables[table],
-        source=source,
+        lookup=source,
+        pages=source,
+        changes=source,
         destination=destination or open_destination(config, table, command),
         spool_of=lambda state: ArrowSpool(config.spool_location(), table, state.plan_id),
         start_scan=scans.start,

@@ -1,4 +1,4 @@
-"""The two sides of the connector: a source that is read and a destination that is kept equal."""
+"""What the pipeline needs of the world: ways to read a source, a destination, and a spool."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
+from connector.core.changes.change import ChangePage
+from connector.core.changes.shards import Listing, Retention, Shard
 from connector.core.cursors import Batch, Cursor, Quarantined
 from connector.core.needs import Need, Wanted
 from connector.core.schema import Type
-from connector.core.shards import Listing, Shard
 from connector.core.spec import TableSpec
 from connector.core.state import Committed, Identity, Load, Plan, Ran, TableState
-from connector.items.records import RecordsPage
 
 
 @dataclass(frozen=True)
@@ -27,56 +27,64 @@ class Description:
     """Whether the stream is enabled; one that was disabled can be read for another day."""
 
 
-@dataclass(frozen=True)
-class StreamPage:
-    """One GetRecords answer. `ended` is true only where the shard is proven to have ended."""
-
-    page: RecordsPage
-    asked_at: datetime
-    ended: bool = False
-
-
 Decoded = TypeVar("Decoded")
 
 
-class Source(Protocol):
-    """A DynamoDB table and its stream, read only."""
+class Lookup(Protocol):
+    """The source table itself: what it is, and its items by key."""
 
     def describe(self) -> Description:
         """Identity and size. Raises SourceRefused where the table cannot be replicated."""
         ...
 
-    def scan_page(
+    def confirm(self, planned: Identity) -> None:
+        """Raises HistoryLost where the table, or what it is followed by, is not the planned one."""
+        ...
+
+    def items(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Items by key, read consistently, in wire form; None where there is none."""
+        ...
+
+
+class Snapshot(Protocol):
+    """Every item of a table, in segments that are read side by side."""
+
+    def page(
         self, segment: int, segments: int, since: str | None, decode: Callable[[bytes], Decoded]
     ) -> tuple[Decoded, datetime]:
-        """The Scan page after the token `since`, decoded, and when it was asked for.
+        """The page after the token `since`, decoded, and when it was asked for.
 
         A page for which `decode` raises BadAnswer is asked for again.
         """
         ...
 
-    def listing(self) -> Listing:
-        """Every shard the stream lists now."""
-        ...
 
-    def children(self, shard: str) -> list[Shard]:
-        """The children of a shard, as far as they are listed yet."""
-        ...
+class Changes(Protocol):
+    """What happened to a table since, in shards that are read side by side."""
 
-    def read(self, shard: Shard, since: Cursor) -> StreamPage:
-        """The next page of a shard after the cursor's sequence number; None is its beginning.
-
-        Raises ShardGone where the shard no longer exists, and HistoryLost where records after the
-        cursor are certainly gone.
-        """
+    @property
+    def retention(self) -> Retention:
+        """How long changes can be read."""
         ...
 
     def now(self) -> datetime:
         """The source's own time, so that a wrong clock here is no loss there."""
         ...
 
-    def items(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Items by key, read consistently, in wire form; None where there is none."""
+    def listing(self) -> Listing:
+        """Every shard that is listed now."""
+        ...
+
+    def children(self, shard: str) -> list[Shard]:
+        """The children of a shard, as far as they are listed yet."""
+        ...
+
+    def read(self, shard: Shard, since: Cursor) -> ChangePage:
+        """The next page of a shard after the cursor's token; None is its beginning.
+
+        Raises ShardGone where the shard no longer exists, and HistoryLost where changes after the
+        cursor are certainly gone.
+        """
         ...
 
 

@@ -52,7 +52,8 @@ def sync(config: Config) -> None:
 def verdict(config: Config) -> Verdict:
     run = job.open_run(config, "orders")
     return verify(
-        run.source,
+        run.pages,
+        run.lookup,
         run.destination,
         run.planned(),
         segments=1,

@@ -10,12 +10,13 @@ import pytest
 from adbc_driver_postgresql import dbapi
 
 from connector import waits as module
-from connector.core.shards import Listing, Shard
+from connector.core.changes.shards import Listing, Shard
 from connector.destinations.duckdb.file import DuckDBDestination
 from connector.destinations.postgres.server import PostgresDestination
 from connector.pipeline.following.discovery import Discovery
 from connector.scanning.turns import Lane, TurnedScan
 from connector.sources.dynamodb.calls import Pace
+from connector.sources.dynamodb.streams import RETENTION
 from connector.waits import Waited, Waits
 from tests.cli.many import holding
 from tests.cli.program import Program, ended
@@ -224,7 +225,9 @@ def test_a_scan_that_waits_for_its_turn(clock, waits, said):
 
 
 class Incomplete:
-    """A source whose stream lists a shard without its parent."""
+    """A stream that lists a shard without its parent."""
+
+    retention = RETENTION
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock

@@ -196,11 +196,11 @@ def resynced(run: "Run", step: Callable[[], "TableState"]) -> "TableState":
 
 def tell(context: Context, asset: Asset, run: "Run", changed: int) -> dict[str, Any]:
     """Gives the asset's event its counters, which are the step's result as well."""
-    from connector.core.status import Lag
+    from connector.core.status import Status
 
     state = run.destination.read(run.table)
     since = state.consistent_since if state else None
-    lag = Lag.of(state, run.source.now()) if state else None
+    status = Status.of(state, run.changes.now(), run.changes.retention)
     ran = run.destination.ran(run.table)
     told = {
         "phase": state.phase.value if state else None,
@@ -211,8 +211,8 @@ def tell(context: Context, asset: Asset, run: "Run", changed: int) -> dict[str, 
         "widened_columns": ran.widened_columns,
         "drift": state.drift if state else None,
         "consistent_since": since.isoformat() if since else None,
-        "lag_seconds": lag.seconds if lag else None,
-        "seconds_to_data_loss": lag.to_data_loss if lag else None,
+        "lag_seconds": status.lag_seconds,
+        "seconds_to_data_loss": status.seconds_to_data_loss,
     }
     log.info("%s: %s rows in commit %s", run.table, told["rows"], told["commit"])
     context["outlet_events"][asset].extra = told

@@ -1,6 +1,6 @@
 """`connector status`: where each table stands, by the destination's own word."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,13 +8,12 @@ import typer
 
 from connector.cli.runs.flags import ConfigFile, Flags, Format, Output, Quietly, To, seconds_of
 from connector.cli.runs.running import command
-from connector.core.words import lasting
-from connector.errors import ConfigError, ConnectorError, NeedsPerson
+from connector.errors import ConfigError, ConnectorError
 from connector.pipeline.side_by_side import Outcome, Result
 
 if TYPE_CHECKING:
     from connector.config.model import Config
-    from connector.core.state import TableState
+    from connector.core.status import Status
     from connector.ports import Destination
 
 
@@ -42,16 +41,17 @@ def status(
         allowed = None if max_lag is None else seconds_of(max_lag)
         settings = flags.load()
         destination = job.open_destination(settings)
-        known = [destination.read(table) for table in destination.tables()]
-        states = [state for state in known if state]
-        rows, failed = _rows(settings, destination, states)
+        found = _found(settings, destination, datetime.now(UTC))
+        known = [table for table, status in found.items() if status.state]
+        counts, failed = _counted(destination, known)
+        rows = [_row(settings, table, found[table], counts.get(table)) for table in sorted(found)]
         if printer.for_people:
             printer.rows(without_empty(list(map(brief, rows)), "drift"))
         else:
             printer.rows([_printed(row, output) for row in rows])
-        if not states and output is Output.table:
+        if not known and output is Output.table:
             typer.echo("No table has been planned here yet: run `connector sync`.", err=True)
-        leave([*failed, *_wrong(rows, allowed)])
+        leave([*failed, *_wrong(settings, found, allowed)])
         if allowed is not None and not rows:
             raise ConfigError(
                 "There is no table here whose lag could be watched.",
@@ -59,26 +59,36 @@ def status(
             )
 
 
-def _rows(
-    config: "Config", destination: "Destination", states: "list[TableState]"
-) -> tuple[list[dict[str, Any]], list[Outcome[None]]]:
-    """A row for each table, by name, and the tables whose rows could not be counted."""
-    from connector.cli.screen.status_rows import status_row, unsynced_row
+def _found(config: "Config", destination: "Destination", now: datetime) -> "dict[str, Status]":
+    """The status of every table that is configured or has a state here."""
+    from connector import job
+    from connector.core.status import Status
 
-    now = datetime.now(UTC)
-    rows = {table: unsynced_row(table, config.target(table)) for table in config.tables}
-    failed = []
-    for state in states:
-        count = None
+    states = filter(None, map(destination.read, destination.tables()))
+    known = {state.table: job.status(state, now) for state in states}
+    return dict.fromkeys(config.tables, Status()) | known
+
+
+def _counted(
+    destination: "Destination", tables: Iterable[str]
+) -> tuple[dict[str, int], list[Outcome[None]]]:
+    """The rows of each table, and the tables whose rows could not be counted."""
+    counts, failed = {}, []
+    for table in tables:
         try:
-            count = destination.count(state.table)
+            counts[table] = destination.count(table)
         except ConnectorError as error:
-            failed.append(Outcome[None](state.table, Result.FAILED, error=error))
-        rows[state.table] = status_row(state, count, now)
-    if config.tables:
-        # If no tables are listed any may be synced, so none is missing in the list.
-        rows = {table: {**row, "configured": table in config.tables} for table, row in rows.items()}
-    return [rows[table] for table in sorted(rows)], failed
+            failed.append(Outcome[None](table, Result.FAILED, error=error))
+    return counts, failed
+
+
+def _row(config: "Config", table: str, status: "Status", rows: int | None) -> dict[str, Any]:
+    from connector.cli.screen.status_rows import status_row
+
+    listed = table in config.tables
+    row = status_row(table, config.target(table) if listed else table, status, rows)
+    # If no tables are listed any may be synced, so none is missing in the list.
+    return {**row, "configured": listed} if config.tables else row
 
 
 def _printed(row: Mapping[str, Any], output: Output) -> dict[str, Any]:
@@ -87,34 +97,11 @@ def _printed(row: Mapping[str, Any], output: Output) -> dict[str, Any]:
     return {**row, "configured": "yes" if row["configured"] else "no"}
 
 
-def _wrong(rows: Sequence[Mapping[str, Any]], allowed: float | None) -> Iterator[Outcome[None]]:
+def _wrong(
+    config: "Config", found: "Mapping[str, Status]", allowed: float | None
+) -> Iterator[Outcome[None]]:
     """What a monitor should hear of. A table that is no longer listed is never late."""
-    for row in rows:
-        error = None
-        if row["problem"]:
-            error = NeedsPerson(
-                f"needs a person. {row['problem']}", "docs/operations.md says what to do, by error."
-            )
-        elif allowed is not None and row.get("configured", True):
-            error = _late(row, allowed)
-        if error:
-            yield Outcome[None](row["table"], Result.FAILED, error=error)
-
-
-def _late(row: Mapping[str, Any], allowed: float) -> NeedsPerson | None:
-    """Why a table is later than allowed; what was never read is later than anything."""
-    from connector.cli.screen.status_rows import NEVER_SYNCED
-
-    lag = row["lag_seconds"]
-    if row["phase"] == NEVER_SYNCED:
-        how = "was never synced"
-    elif lag is None:
-        how = "has no lag that is known"
-    elif lag > allowed:
-        how = f"is {lasting(lag)} behind"
-    else:
-        return None
-    return NeedsPerson(
-        f"{how}, and {lasting(allowed)} is allowed.",
-        "See that `connector sync` runs, and what it says.",
-    )
+    for table in sorted(found):
+        listed = table in config.tables or not config.tables
+        if error := found[table].wrong(allowed if listed else None):
+            yield Outcome[None](table, Result.FAILED, error=error)

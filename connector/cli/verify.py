@@ -75,7 +75,8 @@ def _comparison(segments: int) -> "Callable[[Run, Callable[[Tail], bool]], Verdi
                 f"{run.table} was never synced here.", f"Run `connector sync {run.table}`."
             )
         return compare(
-            run.source,
+            run.pages,
+            run.lookup,
             run.destination,
             state,
             segments=segments,

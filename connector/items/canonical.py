@@ -21,7 +21,7 @@ from connector.core.schema import Kind
 from connector.core.texts import Malformed, canonical, canonical_decimal
 from connector.items import values
 from connector.items.keys import key_of, part_text
-from connector.items.wire import REPLICATION_PREFIX
+from connector.items.records import REPLICATION_PREFIX
 
 Key = tuple[str, ...]
 

@@ -18,9 +18,8 @@ from connector.core.texts import Malformed, json_text
 from connector.items import columns, values, wire
 from connector.items.keys import key_of, key_text_in
 from connector.items.limits import EVERYTHING, Limits
-from connector.items.records import UNDECODABLE
+from connector.items.records import REPLICATION_PREFIX, UNDECODABLE
 from connector.items.shapes import CONTENTS, Budget, Shape, fits_struct
-from connector.items.wire import REPLICATION_PREFIX
 
 SAMPLE = 16
 """Of how many items, times the ones before, the next attempt learns."""

@@ -7,19 +7,19 @@ from math import inf
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from connector.core.changes.change import Misplaced
 from connector.core.texts import Malformed
 from connector.errors import BadAnswer
 from connector.items import parts
 from connector.items.records import (
+    REPLICATION_PREFIX,
     UNDECODABLE,
-    BadRecord,
-    Change,
     FlawedRecord,
+    Images,
     Record,
     RecordsPage,
 )
 
-REPLICATION_PREFIX = "aws:rep:"
 _REPLICATION = f'"{REPLICATION_PREFIX}'.encode()
 
 
@@ -107,7 +107,7 @@ def _split(body: bytes) -> RecordsPage:
         raws, following = _elements(page, "Records", "GetRecords"), _iterator(page)
     found = [_one(raw) for raw in raws]
     records = [record for record in found if isinstance(record, Record)]
-    bad = [record for record in found if isinstance(record, BadRecord)]
+    bad = [record for record in found if isinstance(record, Misplaced)]
     return RecordsPage(records, bad, following)
 
 
@@ -121,7 +121,7 @@ def _iterator(page: dict[str, bytes]) -> str | None:
         raise BadAnswer("The answer to GetRecords has no legal NextShardIterator.") from error
 
 
-def _one(raw: bytes) -> Record | BadRecord:
+def _one(raw: bytes) -> Record | Misplaced:
     try:
         record = _record.decode(raw)
         if _sound(record):
@@ -131,7 +131,7 @@ def _one(raw: bytes) -> Record | BadRecord:
     return _of_parts(raw)
 
 
-def _of_parts(raw: bytes) -> Record | BadRecord:
+def _of_parts(raw: bytes) -> Record | Misplaced:
     """A record of which some part is not as it should be; only what is needed is judged."""
     text = raw.decode(errors="backslashreplace")
     record = _members(raw)
@@ -140,15 +140,15 @@ def _of_parts(raw: bytes) -> Record | BadRecord:
     keys, image = change.get("Keys", b"null"), change.get("NewImage")
     at = _moment(change.get("ApproximateCreationDateTime"))
     if not number.isdecimal() or len(number) > _MOST_DIGITS:
-        return BadRecord(text, "a record without a legal sequence number", keys)
+        return Misplaced(text, "a record without a legal sequence number", keys)
     reason = _flaw(event, at, image)
     if reason:
-        about = Change(Raw(keys), number, inf if at is None else at)
+        about = Images(Raw(keys), number, inf if at is None else at)
         return FlawedRecord("", about, reason=reason, text=text)
     assert at is not None
     return Record(
         event,
-        Change(Raw(keys), number, at, _raw(image), _raw(change.get("OldImage"))),
+        Images(Raw(keys), number, at, _raw(image), _raw(change.get("OldImage"))),
         _raw(record.get("eventID")),
         _raw(record.get("userIdentity")),
     )

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 from connector.core.cursors import SEGMENT, Quarantined
 from connector.core.rows import REST, schema_of
@@ -12,7 +13,7 @@ from connector.errors import Transient
 from connector.failpoints import failpoint
 from connector.pipeline.columns import tell_columns
 from connector.pipeline.scan import quarantine_limit
-from connector.ports import Destination, Link, Source, Spool
+from connector.ports import Destination, Link, Spool
 
 log = logging.getLogger("connector.load")
 
@@ -33,15 +34,15 @@ def loaded_text(scanned: int, committed: Committed) -> str:
 
 
 def load(
-    source: Source,
     destination: Destination,
     spool: Spool,
     state: TableState,
     *,
+    now: datetime,
     limit: int,
     max_deleted: float | None,
 ) -> Committed:
-    """Loads a finished scan and drops its spool.
+    """Loads a scan that has finished by `now`, in the source's time, and drops its spool.
 
     Raises Transient where a segment is not scanned to its end.
     """
@@ -57,7 +58,7 @@ def load(
             plan_id=state.plan_id,
             schema=join_all(schema_of(link.rows_schema) for link in links),
             partitions=partitions,
-            scanned_until=source.now(),
+            scanned_until=now,
             max_deleted=max_deleted,
             packed=lambda known, room: _packed(links, known, room),
         ),

@@ -2,19 +2,18 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from uuid import uuid4
 
+from connector.core.changes.shards import Listing
 from connector.core.cursors import Cursor, segment_partition, shard_partition
-from connector.core.shards import Listing
 from connector.core.spec import TableSpec
-from connector.core.state import Identity, Plan, TableState
+from connector.core.state import Plan, TableState
 from connector.core.words import counted
-from connector.errors import WAYS_OUT, HistoryLost, no_stream
+from connector.errors import no_stream
 from connector.failpoints import failpoint
 from connector.pipeline.following.discovery import settled_listing
-from connector.ports import Description, Destination, Source
+from connector.ports import Changes, Description, Destination, Lookup
 
 log = logging.getLogger("connector.plan")
 
@@ -23,7 +22,8 @@ SEGMENT_BYTES = 2 * 1024**3
 
 
 def plan(
-    source: Source,
+    lookup: Lookup,
+    changes: Changes,
     destination: Destination,
     table: str,
     target: str,
@@ -39,10 +39,10 @@ def plan(
 
     Every shard is seeded at its beginning, so the stream covers the scan however long that takes.
     """
-    description = source.describe()
+    description = lookup.describe()
     if not description.streaming:
         raise no_stream(table)
-    listing, now = settled_listing(source, pause), source.now()
+    listing, now = settled_listing(changes, pause), changes.now()
     total = segments or _segments_for(description, workers)
     failpoint("plan.before_commit")
     state = destination.plan(
@@ -69,7 +69,7 @@ def _report(state: TableState, segments: int, shards: int) -> None:
 
 
 def _beginnings(listing: Listing, now: datetime, segments: int) -> dict[str, Cursor]:
-    # What is trimmed within a day of now was written before now, and the scan will see it.
+    # What is trimmed before it is read was written before now, and the scan will see it.
     shards = {
         shard_partition(shard.id): Cursor(seen_at=now, parent=shard.parent)
         for shard in listing.shards.values()
@@ -79,32 +79,3 @@ def _beginnings(listing: Listing, now: datetime, segments: int) -> dict[str, Cur
 
 def _segments_for(description: Description, workers: int) -> int:
     return max(workers, -(-description.size_bytes // SEGMENT_BYTES))
-
-
-def check_identity(planned: Identity, description: Description) -> None:
-    """Raises HistoryLost where the table or its stream is no longer the planned one.
-
-    A stream that was switched off is still the planned one: it can be read to its end.
-    """
-    now = description.identity
-    if not description.streaming:
-        now = replace(now, view_type=planned.view_type)
-    if planned.table_arn != now.table_arn:
-        raise HistoryLost(
-            f"The table is now {now.table_arn}, but {planned.table_arn} was replicated.", WAYS_OUT
-        )
-    if planned.table_id != now.table_id:
-        raise HistoryLost(
-            f"The table {now.table_arn} was deleted and created again since it was first read.",
-            WAYS_OUT,
-        )
-    if planned.stream_arn != now.stream_arn:
-        raise HistoryLost(
-            f"The stream is now {now.stream_arn}, but {planned.stream_arn} was read; changes made "
-            "in between are in neither.",
-            WAYS_OUT,
-        )
-    if planned != now:
-        raise HistoryLost(
-            f"The keys or the stream's view type of {now.table_arn} have changed.", WAYS_OUT
-        )

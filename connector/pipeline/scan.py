@@ -13,7 +13,7 @@ from connector.core.words import counted
 from connector.errors import BadAnswer, QuarantineLimit
 from connector.failpoints import failpoint
 from connector.items.encoder import Encoded, Encoder
-from connector.ports import Progress, Source, Spool
+from connector.ports import Progress, Snapshot, Spool
 
 LINK_ROWS = 50_000
 LINK_BYTES = 32 * 1024**2
@@ -41,9 +41,9 @@ class _Pending:
 
 @dataclass
 class SegmentScan:
-    """The scan of one segment. Safe to kill and to run twice; touches only source and spool."""
+    """The scan of one segment. Safe to kill and to run twice; touches only snapshot and spool."""
 
-    source: Source
+    snapshot: Snapshot
     spool: Spool
     state: Scannable
     encoder: Encoder
@@ -74,7 +74,7 @@ class SegmentScan:
                 size = len(body)
                 return self.encoder.encode_page(body)
 
-            (encoded, following), asked_at = self.source.scan_page(number, total, token, decode)
+            (encoded, following), asked_at = self.snapshot.page(number, total, token, decode)
             failpoint("scan.after_page")
             if following is not None and following == token:
                 raise BadAnswer("Scan answered with the position it was asked for.", "Try again.")

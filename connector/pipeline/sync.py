@@ -23,8 +23,8 @@ from connector.items.limits import BY_DESTINATION
 from connector.pipeline.columns import tell_renamed
 from connector.pipeline.following.tail import Tail
 from connector.pipeline.load import load
-from connector.pipeline.plan import check_identity, plan
-from connector.ports import Destination, Progress, Source, Spool
+from connector.pipeline.plan import plan
+from connector.ports import Changes, Destination, Lookup, Progress, Snapshot, Spool
 from connector.waits import Waits
 
 log = logging.getLogger("connector.sync")
@@ -44,13 +44,16 @@ class Scanning(Protocol):
 
 @dataclass
 class Run:
-    """The steps of one table over its two ports."""
+    """The steps of one table over its ports."""
 
     table: str
     target: str
     config: Config
     settings: Table
-    source: Source
+    lookup: Lookup
+    pages: Snapshot
+    """All items, for a comparison; a scan opens a source of its own."""
+    changes: Changes
     destination: Destination
     spool_of: Callable[[TableState], Spool]
     start_scan: Callable[[TableState], Scanning]
@@ -78,7 +81,7 @@ class Run:
         if full_refresh and state.plan_id != plan_id:
             self.spool_of(state).drop()
             return self.plan(state, plan_id)
-        check_identity(state.identity, self.source.describe())
+        self.lookup.confirm(state.identity)
         state = self._configured(state)
         wanted = self._segments()
         if state.phase is Phase.LOADING and wanted and wanted != state.segments:
@@ -116,7 +119,8 @@ class Run:
     def plan(self, replaces: TableState | None, plan_id: str | None = None) -> TableState:
         """A new generation, the first or one that replaces another."""
         planned = plan(
-            self.source,
+            self.lookup,
+            self.changes,
             self.destination,
             self.table,
             self.target,
@@ -255,7 +259,7 @@ class Run:
 
     def _tail(self, state: TableState) -> Tail:
         return Tail(
-            source=self.source,
+            changes=self.changes,
             destination=self.destination,
             since=state,
             encoder=self.encoder(state),
@@ -281,10 +285,17 @@ class Run:
 
     def _put(self, state: TableState, max_deleted: float | None) -> TableState:
         # A scan asks for the table by its name, and would have gone on in another of that name.
-        check_identity(state.identity, self.source.describe())
+        self.lookup.confirm(state.identity)
         spool = self.spool_of(state)
         limit = self.config.quarantine.limit
-        load(self.source, self.destination, spool, state, limit=limit, max_deleted=max_deleted)
+        load(
+            self.destination,
+            spool,
+            state,
+            now=self.changes.now(),
+            limit=limit,
+            max_deleted=max_deleted,
+        )
         loaded = self.destination.read(self.table)
         assert loaded is not None
         return loaded

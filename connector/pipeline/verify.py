@@ -19,7 +19,7 @@ from connector.core.state import TableState
 from connector.core.texts import Malformed
 from connector.items import canonical, wire
 from connector.items.keys import key_item, key_text_in
-from connector.ports import Destination, Progress, Source
+from connector.ports import Destination, Lookup, Progress, Snapshot
 
 SHOWN = 10
 SETTLE_TRIES = 5
@@ -59,7 +59,8 @@ _Pair = tuple[bytes | None, bytes | None]
 
 
 def verify(
-    source: Source,
+    snapshot: Snapshot,
+    lookup: Lookup,
     destination: Destination,
     state: TableState,
     *,
@@ -67,13 +68,11 @@ def verify(
     tail: Callable[[], None],
     progress: Progress,
 ) -> Verdict:
-    """Compares the whole source with the whole table.
-
-    Keys that differ may have changed between the two reads: they are read again after a tail.
-    """
+    """Compares the whole source with the whole table; keys that differ are read again."""
+    # They may have changed between the two reads, so a tail comes in between.
     tail()
     keys = state.identity.keys
-    there = _source_digests(source, keys, segments, progress)
+    there = _source_digests(snapshot, keys, segments, progress)
     here = _table_digests(destination.rows(state.table), keys, None)
     suspects = _differing(there, here)
     before = {key: there.get(key) for key in suspects}
@@ -86,7 +85,7 @@ def verify(
             break
         tail()
         here = _table_digests(destination.rows(state.table), keys, suspects)
-        there = _again(source, keys, sorted(suspects))
+        there = _again(lookup, keys, sorted(suspects))
         for key in list(suspects):
             pair = there.get(key), here.get(key)
             # The source has not changed since it was last read, and a tail came after that.
@@ -122,9 +121,11 @@ def _difference(keys: Sequence[str] | set[str]) -> Difference:
     return Difference(len(keys), sorted(keys)[:SHOWN])
 
 
-def _source_digests(source: Source, keys: KeySchema, segments: int, progress: Progress) -> Digests:
+def _source_digests(
+    snapshot: Snapshot, keys: KeySchema, segments: int, progress: Progress
+) -> Digests:
     def one(segment: int) -> Digests:
-        return dict(_segment_digests(source, keys, segment, segments, progress))
+        return dict(_segment_digests(snapshot, keys, segment, segments, progress))
 
     digests: Digests = {}
     with ThreadPoolExecutor(segments, "verify") as threads:
@@ -134,11 +135,11 @@ def _source_digests(source: Source, keys: KeySchema, segments: int, progress: Pr
 
 
 def _segment_digests(
-    source: Source, keys: KeySchema, segment: int, segments: int, progress: Progress
+    snapshot: Snapshot, keys: KeySchema, segment: int, segments: int, progress: Progress
 ) -> Iterator[tuple[str, bytes]]:
     token: str | None = None
     while True:
-        (items, token), _ = source.scan_page(segment, segments, token, wire.scan_page)
+        (items, token), _ = snapshot.page(segment, segments, token, wire.scan_page)
         progress.scanned(segment, len(items), sum(map(len, items)), token is None)
         for item in items:
             yield _item_digest(keys, item)
@@ -170,8 +171,8 @@ def _table_digests(
     return digests
 
 
-def _again(source: Source, keys: KeySchema, texts: Sequence[str]) -> Digests:
-    items = source.items([key_item(keys, text) for text in texts])
+def _again(lookup: Lookup, keys: KeySchema, texts: Sequence[str]) -> Digests:
+    items = lookup.items([key_item(keys, text) for text in texts])
     return dict(_item_digest(keys, item) for item in items if item is not None)
 
 

@@ -49,7 +49,7 @@ def segment_scan(
     """
     units = config.source.max_read_units
     return SegmentScan(
-        source=DynamoDBSource(
+        snapshot=DynamoDBSource(
             config.source,
             state.table,
             max_read_units=units / workers if units else None,

@@ -41,7 +41,8 @@ def is_equal(home: Home, rig: ScriptedDynamoDB, table: str, config: str) -> bool
     loaded = load(home.dags / config, overrides={"source.endpoint_url": rig.url})
     opened = job.open_run(loaded, table)
     verdict = verify(
-        opened.source,
+        opened.pages,
+        opened.lookup,
         opened.destination,
         opened.planned(),
         segments=2,

@@ -9,25 +9,21 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connector.core.cursors import Cursor
-from connector.core.shards import (
-    OVERLAP,
-    RETENTION,
-    TRIM_MARGIN,
+from connector.core.changes.shards import (
     Listing,
     Shard,
     childless,
     forgettable,
-    gone_unread,
     growing,
     in_circle,
     losses,
     newcomers,
-    nothing_trimmed,
     read_through,
     readable,
     window,
 )
+from connector.core.cursors import Cursor
+from connector.sources.dynamodb.streams import RETENTION
 
 PLANNED = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -123,7 +119,7 @@ def test_losses_are_what_the_listing_proves(
     listed: str, known: str, hours: float, lost: str
 ) -> None:
     """A hole counts once the plan is so old that what was in it may be trimmed."""
-    found = losses(listing(listed), cursors(known), PLANNED, at(hours))
+    found = losses(listing(listed), cursors(known), PLANNED, at(hours), RETENTION)
     assert [loss.shard for loss in found] == lost.split()
 
 
@@ -159,7 +155,7 @@ def test_childless_are_finished_shards_whose_child_must_be_somewhere(
     listed: str, known: str, enabled: bool, expected: str
 ) -> None:
     """An enabled stream always goes on in a child."""
-    found = childless(listing(listed, enabled), cursors(known), at(1))
+    found = childless(listing(listed, enabled), cursors(known), at(1), RETENTION)
     assert found == expected.split()
 
 
@@ -174,7 +170,7 @@ def test_an_enabled_stream_has_an_open_shard(listed: str, enabled: bool, whole: 
 
 def test_children_of_shards_of_long_ago_may_be_forgotten() -> None:
     """Nothing is expected after a shard that is neither listed nor was read within a day."""
-    assert childless(listing(""), cursors("P=5."), at(25)) == []
+    assert childless(listing(""), cursors("P=5."), at(25), RETENTION) == []
 
 
 @pytest.mark.parametrize(
@@ -192,12 +188,12 @@ def test_forgettable_are_finished_shards_nobody_will_mention(
     listed: str, known: str, hours: float, expected: str
 ) -> None:
     """Finished, unlisted, seen two days ago, and with nothing unfinished after it."""
-    assert forgettable(listing(listed), cursors(known), at(hours)) == expected.split()
+    assert forgettable(listing(listed), cursors(known), at(hours), RETENTION) == expected.split()
 
 
 def test_a_shard_that_was_never_seen_is_not_forgotten() -> None:
     """Without a time there is no proof."""
-    assert forgettable(listing(""), cursors("P=5.", None), at(1000)) == []
+    assert forgettable(listing(""), cursors("P=5.", None), at(1000), RETENTION) == []
 
 
 @pytest.mark.parametrize(
@@ -229,17 +225,17 @@ def test_the_slowest_shard_that_must_be_read_tells_how_far_all_were_read(
 )
 def test_nothing_is_trimmed_within_a_day_less_a_margin(hours: float, sure: bool) -> None:
     """What came after the cursor was seen is younger than that."""
-    assert nothing_trimmed(PLANNED, at(hours)) is sure
+    assert RETENTION.nothing_trimmed(PLANNED, at(hours)) is sure
 
 
 def test_without_a_time_anything_may_be_trimmed() -> None:
     """No time is no proof."""
-    assert not nothing_trimmed(None, PLANNED)
+    assert not RETENTION.nothing_trimmed(None, PLANNED)
 
 
 def test_the_margin_is_wider_than_the_overlap() -> None:
     """Else a record that counts could be trimmed while the plan still vouches for it."""
-    assert OVERLAP < TRIM_MARGIN < RETENTION
+    assert RETENTION.overlap < RETENTION.margin < RETENTION.lasts
 
 
 @pytest.mark.parametrize(
@@ -259,7 +255,7 @@ def test_a_gone_shard_is_harmless_only_if_it_ended_before_the_plan(
     """Whether it was half read makes no difference: what is older than the plan is the scan's."""
     for token in (None, "5"):
         cursor = Cursor(token, False, None if seen is None else at(seen))
-        assert gone_unread(cursor, PLANNED, at(hours)) is lost
+        assert RETENTION.gone_unread(cursor, PLANNED, at(hours)) is lost
 
 
 def test_a_window_names_both_ends() -> None:

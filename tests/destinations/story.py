@@ -31,6 +31,7 @@ from connector.items.fold import Fold
 from connector.items.keys import key_of
 from connector.items.wire import records_page
 from connector.ports import Destination
+from connector.sources.dynamodb.streams import change_page
 
 Item = Mapping[str, Any]
 """An item in wire form."""
@@ -117,7 +118,7 @@ class Story:
         """Some stream records, folded."""
         fold = Fold(self.keys, self.encoder, self.deletes)
         page = {"Records": [self._record(event, item) for event, item in changes]}
-        fold.add(SHARD, records_page(msgspec.json.encode(page)), None)
+        fold.add(SHARD, change_page(records_page(msgspec.json.encode(page)), None, EPOCH))
         return fold
 
     def _record(self, event: str, item: Item) -> dict[str, Any]:

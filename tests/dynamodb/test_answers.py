@@ -71,7 +71,7 @@ def patient(rig: ScriptedDynamoDB) -> DynamoDBSource:
 def read(source: DynamoDBSource, operation: str) -> None:
     """Makes the source call an operation."""
     if operation == "Scan":
-        source.scan_page(0, 1, None, scan_page)
+        source.page(0, 1, None, scan_page)
     elif operation == "BatchGetItem":
         source.items([b'{"id":{"S":"1"}}'])
     elif operation in ("GetShardIterator", "GetRecords"):

@@ -236,7 +236,7 @@ def test_the_table_is_read_with_these_credentials(
     source = account.source(monkeypatch)
     source.describe()
     assert source.listing().shards
-    source.scan_page(0, 1, None, scan_page)
+    source.page(0, 1, None, scan_page)
     assert account.ways() == {handed_out_by}
     assert {each.region for each in account.logins.asked("AssumeRole")} <= {"us-west-2"}
 

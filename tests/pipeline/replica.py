@@ -123,7 +123,8 @@ class Replica:
         """What `connector verify` finds."""
         run = self.run()
         return verify(
-            run.source,
+            run.pages,
+            run.lookup,
             run.destination,
             self.state(),
             segments=2,

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from connector import job
+from connector.core.changes.change import ChangePage
+from connector.core.changes.shards import Shard
 from connector.core.cursors import Batch, Cursor
-from connector.core.shards import Shard
 from connector.core.state import Committed
 from connector.errors import Interrupted, Throttled
 from connector.pipeline.following.tail import Tail
 from connector.pipeline.sync import Run
-from connector.ports import StreamPage
 from tests.cli.program import PATIENCE, wait_until
 from tests.rigs.scripted import faults
 
@@ -101,15 +101,15 @@ def test_a_rival_that_was_first_is_met_and_what_was_read_meanwhile_is_read_again
 
 @dataclass
 class Heard:
-    """A source that says when reading a shard has failed."""
+    """Changes that say when reading a shard has failed."""
 
     inner: Any
     failed: Event = field(default_factory=Event)
 
-    def read(self, shard: Shard, since: Cursor) -> StreamPage:
+    def read(self, shard: Shard, since: Cursor) -> ChangePage:
         """Reads."""
         try:
-            page: StreamPage = self.inner.read(shard, since)
+            page: ChangePage = self.inner.read(shard, since)
         except Throttled:
             self.failed.set()
             raise
@@ -127,8 +127,8 @@ def test_a_commit_under_way_is_made_although_reading_fails(behind: Replica) -> N
         assert heard.failed.wait(PATIENCE)
 
     run, slow = slowed(behind, refuse)
-    heard = Heard(run.source)
-    run.source = heard
+    heard = Heard(run.changes)
+    run.changes = heard
     with pytest.raises(Throttled):
         run.sync(caught_up)
     assert slow.waited == 1

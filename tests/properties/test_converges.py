@@ -144,7 +144,7 @@ class World(RuleBasedStateMachine):
 
     def tail_of(self, run: Run, state: TableState) -> Tail:
         return Tail(
-            source=run.source,
+            changes=run.changes,
             destination=run.destination,
             since=state,
             encoder=run.encoder(state),
@@ -183,7 +183,8 @@ class World(RuleBasedStateMachine):
         run, tail = self.alive()
         spool = run.spool_of(tail.state)
         try:
-            load(run.source, run.destination, spool, tail.state, limit=0, max_deleted=None)
+            now = run.changes.now()
+            load(run.destination, spool, tail.state, now=now, limit=0, max_deleted=None)
         except CursorMoved:
             self.die()
         except Transient:

@@ -36,7 +36,7 @@ MUTATIONS = (
     ),
     Mutation(
         part="the parent gate",
-        file="core/shards.py",
+        file="core/changes/shards.py",
         before="if not cursor.done and _parent_is_past(cursor, cursors)",
         after="if not cursor.done",
         test="test_known_bugs.py::test_b3_parent_and_child_are_not_read_in_parallel",

@@ -129,7 +129,7 @@ class Replica(Stage):
 
         def start_scan(state: TableState) -> InlineScan:
             scan = SegmentScan(
-                source=source(),
+                snapshot=source(),
                 spool=self.spools(state),
                 state=state,
                 encoder=make_encoder(state),
@@ -138,12 +138,15 @@ class Replica(Stage):
             )
             return InlineScan(scan, state.segments, self.scan_pages)
 
+        opened = source()
         return Run(
             table=self.table,
             target=config.target(self.table),
             config=config,
             settings=settings,
-            source=source(),
+            lookup=opened,
+            pages=opened,
+            changes=opened,
             destination=self.witness,
             spool_of=self.spools,
             start_scan=start_scan,

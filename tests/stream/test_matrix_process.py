@@ -13,10 +13,10 @@ import duckdb
 import msgspec
 import pytest
 
+from connector.core.changes.change import ChangePage
+from connector.core.changes.shards import Shard
 from connector.core.cursors import Batch, Cursor
-from connector.core.shards import Shard
 from connector.errors import Interrupted, StateRefused, Unreachable
-from connector.ports import StreamPage
 from connector.sources.dynamodb import calls, streams
 from tests.rigs.scripted import ScriptedDynamoDB
 from tests.rigs.scripted.scenario import (
@@ -203,7 +203,7 @@ def test_85_an_error_in_one_shard_fails_the_run(
     replica.play(Write(20, seed=85))
     dying, read = replica.shard("2").id, streams.Stream.read
 
-    def broken(self: streams.Stream, shard: Shard, since: Cursor) -> StreamPage:
+    def broken(self: streams.Stream, shard: Shard, since: Cursor) -> ChangePage:
         if shard.id == dying:
             raise RuntimeError("out of luck")
         return read(self, shard, since)

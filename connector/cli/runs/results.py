@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from connector.core.state import Phase, Ran, TableState
-from connector.core.status import Lag
 from connector.core.words import lasting
 from connector.errors import ConnectorError, Interrupted
 from connector.pipeline.side_by_side import Outcome, Result, gravest, listed
@@ -98,6 +97,8 @@ def _impatient(config: "Config") -> "Config":
 
 def became(outcome: Outcome[Any], state: TableState | None) -> str:
     """What the end of a run by Ctrl-C has left of a table."""
+    from connector import job
+
     if outcome.result is Result.NOT_TRIED:
         return "was not begun"
     if state is None:
@@ -109,8 +110,8 @@ def became(outcome: Outcome[Any], state: TableState | None) -> str:
         return f"asked to end while scanning: the same command goes on; {done} by the stream"
     since = state.consistent_since
     consistent = f"consistent since {since:%Y-%m-%d %H:%M:%S %Z}" if since else "not consistent yet"
-    lag = Lag.of(state, datetime.now(UTC))
-    return f"{done}, {consistent}" + (f", lag {lasting(lag.seconds)}" if lag else "")
+    lag = job.status(state, datetime.now(UTC)).lag_seconds
+    return f"{done}, {consistent}" + ("" if lag is None else f", lag {lasting(lag)}")
 
 
 @dataclass(frozen=True)

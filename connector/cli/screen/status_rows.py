@@ -1,14 +1,11 @@
 """The rows of `connector status`: everything for programs, what matters for people."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
-from connector.core.state import TableState
-from connector.core.status import Lag
+from connector.core.status import Status
 from connector.core.words import lasting
 
-NEVER_SYNCED = "never synced"
 UNLISTED = "not listed"
 OVER = "over"
 STATUS = (
@@ -30,32 +27,27 @@ STATUS = (
 )
 
 
-def status_row(state: TableState, rows: int | None, now: datetime) -> dict[str, Any]:
+def status_row(table: str, into: str, status: Status, rows: int | None) -> dict[str, Any]:
     """Where a table stands; lag and time to data loss are those of the slowest shard."""
-    unfinished = [cursor for cursor in state.shards.values() if not cursor.done]
-    lag = Lag.of(state, now)
-    return dict.fromkeys(STATUS) | {
-        "table": state.table,
+    row = dict.fromkeys(STATUS) | {"table": table, "into": into, "phase": status.phase}
+    state = status.state
+    if state is None:
+        return row
+    return row | {
         "into": state.target,
-        "phase": state.phase.value,
         "generation": state.generation,
         "rows": rows,
         "consistent_since": state.consistent_since,
-        "open_shards": len(unfinished),
-        "finished_shards": len(state.shards) - len(unfinished),
-        "lag_seconds": lag.seconds if lag else None,
-        "seconds_to_data_loss": lag.to_data_loss if lag else None,
+        "open_shards": status.open_shards,
+        "finished_shards": status.finished_shards,
+        "lag_seconds": status.lag_seconds,
+        "seconds_to_data_loss": status.seconds_to_data_loss,
         "last_commit": state.commit,
         "committed_at": state.committed_at,
         "quarantined": state.quarantined,
         "drift": state.drift,
-        "problem": state.problem,
+        "problem": status.problem,
     }
-
-
-def unsynced_row(table: str, into: str) -> dict[str, Any]:
-    """The row of a table that is configured and has no state."""
-    return dict.fromkeys(STATUS) | {"table": table, "into": into, "phase": NEVER_SYNCED}
 
 
 def brief(row: Mapping[str, Any]) -> dict[str, Any]:

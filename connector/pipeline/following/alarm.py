@@ -1,26 +1,29 @@
 """Tells when a tail is so far behind that changes will soon be lost."""
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from connector.core.changes.shards import Retention
 
 log = logging.getLogger("connector.tail")
 
-WARN_LAG = timedelta(hours=12)
-ALARM_LAG = timedelta(hours=20)
 TELL_EVERY = timedelta(seconds=60)
 
 
+@dataclass
 class LagAlarm:
     """Warns, and then complains, but not with every round."""
 
-    def __init__(self) -> None:
-        self._told_at: datetime | None = None
+    retention: Retention
+    _told_at: datetime | None = None
 
     def tell(self, table: str, lag: float | None, now: datetime) -> None:
         """Logs a lag, in seconds, that is too long."""
-        behind = timedelta(seconds=lag or 0.0)
-        if behind < WARN_LAG or (self._told_at and now - self._told_at < TELL_EVERY):
+        behind, lasts = timedelta(seconds=lag or 0.0), self.retention.lasts
+        if behind < lasts / 2 or (self._told_at and now - self._told_at < TELL_EVERY):
             return
         self._told_at = now
-        level = logging.ERROR if behind >= ALARM_LAG else logging.WARNING
-        log.log(level, "%s: %s behind; changes are lost at 24 hours", table, behind)
+        level = logging.ERROR if behind >= lasts * 5 / 6 else logging.WARNING
+        hours = lasts / timedelta(hours=1)
+        log.log(level, "%s: %s behind; changes are lost at %.0f hours", table, behind, hours)

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import inf
 
-from connector.core.cursors import Cursor
-from connector.core.shards import (
+from connector.core.changes.shards import (
     Listing,
     Shard,
     childless,
@@ -17,6 +16,7 @@ from connector.core.shards import (
     newcomers,
     window,
 )
+from connector.core.cursors import Cursor
 from connector.errors import (
     WAYS_OUT,
     BadAnswer,
@@ -25,7 +25,7 @@ from connector.errors import (
     StreamDisabled,
     Unreachable,
 )
-from connector.ports import Source
+from connector.ports import Changes
 from connector.waits import Wait, Waits
 
 log = logging.getLogger("connector.tail")
@@ -40,7 +40,7 @@ SETTLING_TRIES = 5
 class Discovery:
     """Keeps the listing fresh. A listing can lag, so only a lasting hole counts as a loss."""
 
-    source: Source
+    changes: Changes
     planned_at: datetime
     pause: Callable[[float], bool]
     retry_seconds: float
@@ -62,8 +62,8 @@ class Discovery:
 
         Raises HistoryLost where a hole in the listing stays.
         """
-        now = self.source.now()
-        waiting = childless(self.listing, cursors, now)
+        now = self.changes.now()
+        waiting = self._childless(cursors, now)
         due = self._due(now)
         if not due and not waiting:
             return ()
@@ -71,7 +71,7 @@ class Discovery:
             self._list(cursors, now)
         else:
             self._find_children(waiting)
-            orphaned = set(childless(self.listing, cursors, now))
+            orphaned = set(self._childless(cursors, now))
             if orphaned - self._listed_for:
                 # A stream that was switched off ends its shards, and only a listing says so.
                 self._listed_for |= orphaned
@@ -84,6 +84,9 @@ class Discovery:
                 table,
             )
         return newcomers(self.listing, cursors).welcome
+
+    def _childless(self, cursors: Mapping[str, Cursor], now: datetime) -> list[str]:
+        return childless(self.listing, cursors, now, self.changes.retention)
 
     def _due(self, now: datetime) -> bool:
         if self.listed_at is None or now - self.listed_at >= LISTING_EVERY:
@@ -98,18 +101,18 @@ class Discovery:
 
     def _find_children(self, parents: list[str]) -> None:
         for parent in parents:
-            self.listing = self.listing.merged(self.source.children(parent))
+            self.listing = self.listing.merged(self.changes.children(parent))
 
     def _list(self, cursors: Mapping[str, Cursor], now: datetime) -> None:
         wait = self.waits.begin()
         for attempt in range(LISTING_TRIES):
-            listing = self.source.listing()
+            listing = self.changes.listing()
             circle = in_circle(listing)
             if circle:
                 raise BadAnswer(
                     f"The stream lists shard {circle} as its own ancestor.", "Report it."
                 )
-            lost = losses(listing, cursors, self.planned_at, now)
+            lost = losses(listing, cursors, self.planned_at, now, self.changes.retention)
             if not lost:
                 break
             if attempt == LISTING_TRIES - 1:
@@ -135,7 +138,7 @@ class Discovery:
 
     def check_complete(self, cursors: Mapping[str, Cursor]) -> None:
         """Raises Unreachable where shards that must exist stay unlisted: no run hangs on them."""
-        now = self.source.now()
+        now = self.changes.now()
         if self.complete(cursors, self.listed_at or now):
             self.incomplete_since = self._incomplete = None
             return
@@ -176,21 +179,21 @@ class Discovery:
         return (
             fresh
             and growing(self.listing)
-            and not childless(self.listing, cursors, self.source.now())
+            and not self._childless(cursors, self.changes.now())
             and not newcomers(self.listing, cursors).orphans
         )
 
 
-def settled_listing(source: Source, pause: Callable[[float], bool]) -> Listing:
+def settled_listing(changes: Changes, pause: Callable[[float], bool]) -> Listing:
     """The union of at least two listings, of more where one lacks parents or has no open shard.
 
     Listings lag: what the plan does not see, it cannot cover.
     """
-    listing = source.listing()
+    listing = changes.listing()
     for attempt in range(SETTLING_TRIES - 1):
         if pause(0.2 if attempt else 0):
             break
-        again = source.listing()
+        again = changes.listing()
         listing = again.merged({**listing.shards, **again.shards}.values())
         if growing(listing) and not newcomers(listing, {}).orphans:
             break

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 
+from connector.core.changes.change import ChangePage
+from connector.core.changes.shards import Retention, Shard, window
 from connector.core.cursors import Cursor
-from connector.core.shards import Shard, gone_unread, nothing_trimmed, window
 from connector.errors import WAYS_OUT, HistoryLost, ShardGone, Unreachable
-from connector.items.records import RecordsPage
-from connector.ports import Source, StreamPage
+from connector.ports import Changes
 
 EMPTY_PAGE = 10
 """What an empty page of a closed shard counts for in a turn, in records: they end, but when?"""
@@ -102,7 +102,7 @@ class Turn:
     fresh: bool
     missing: datetime | None = None
     doubted: datetime | None = None
-    pages: list[RecordsPage] = field(default_factory=list)
+    pages: list[ChangePage] = field(default_factory=list)
     found: bool = False
     """It has read records."""
     begun: bool = False
@@ -128,54 +128,53 @@ class Turn:
         position.doubted = self.doubted
 
     def read(
-        self, source: Source, *, began: datetime, quiet: timedelta, share: int, budget: Budget
+        self, changes: Changes, *, began: datetime, quiet: timedelta, share: int, budget: Budget
     ) -> "Turn":
         """Reads about `share` records, as long as the round's budget lasts."""
         left = share
-        while left > 0 and budget.open(source.now()):
+        while left > 0 and budget.open(changes.now()):
             self.begun = True
             try:
-                answer = source.read(self.shard, self.cursor)
+                page = changes.read(self.shard, self.cursor)
             except ShardGone:
                 # It may only be late; the tail decides. Until then it is not caught up.
-                self.missing, self.silence = self.missing or source.now(), None
+                self.missing, self.silence = self.missing or changes.now(), None
                 break
             self.missing = None
-            count = len(answer.page.records) + len(answer.page.bad)
+            count = page.count
             left -= count or EMPTY_PAGE
             budget.spend(count)
             if count:
-                self._take(answer.page, began)
-            elif not (self.shard.closed or answer.page.next_iterator is None):
-                self._fall_silent(answer.asked_at, quiet)
-            self._doubt(answer)
-            if answer.ended:
+                self._take(page, began)
+            elif page.goes_on and not self.shard.closed:
+                self._fall_silent(page.asked_at, quiet)
+            self._doubt(page)
+            if page.ended:
                 # Not seen until now: its children may hold older records than that.
                 self.cursor = replace(self.cursor, done=True)
-            if answer.ended or not (count or self.shard.closed):
+            if page.ended or not (count or self.shard.closed):
                 break
         else:
             self.more = True
         return self
 
-    def _take(self, page: RecordsPage, began: datetime) -> None:
+    def _take(self, page: ChangePage, began: datetime) -> None:
         self.pages.append(page)
         self.found, self.silence = True, None
-        self.cursor = replace(self.cursor, token=page.token(self.cursor.token))
-        newest = page.newest_at
-        if newest is not None:
-            at = datetime.fromtimestamp(newest, UTC)
+        self.cursor = replace(self.cursor, token=page.token)
+        if page.newest_at is not None:
+            at = datetime.fromtimestamp(page.newest_at, UTC)
             self.cursor = seen(self.cursor, at)
             self.fresh = self.fresh or at >= began + SECOND
 
-    def _doubt(self, answer: StreamPage) -> None:
-        if answer.ended or answer.page.next_iterator is not None:
+    def _doubt(self, page: ChangePage) -> None:
+        if page.ended or page.goes_on:
             self.doubted = None
             return
         # The end of a shard whose closing is not listed yet, or a lost iterator: no silence.
         self.silence = None
-        self.doubted = self.doubted or answer.asked_at
-        if answer.asked_at - self.doubted > DOUBT_PATIENCE:
+        self.doubted = self.doubted or page.asked_at
+        if page.asked_at - self.doubted > DOUBT_PATIENCE:
             raise Unreachable(
                 f"Shard {self.shard.id} gives no iterator to go on with, and is listed as open.",
                 "Nothing is lost yet; run the same command again.",
@@ -189,16 +188,18 @@ class Turn:
         if self.silence.lasts(quiet):
             self.cursor = seen(self.cursor, at)
 
-    def settle(self, listed: Shard | None, planned_at: datetime, now: datetime) -> None:
+    def settle(
+        self, listed: Shard | None, planned_at: datetime, now: datetime, retention: Retention
+    ) -> None:
         """Decides what became of a shard that the stream says does not exist.
 
         That may pass, so it is believed only after a while, in which there were listings, too.
         Raises HistoryLost where the shard took records with it.
         """
         waited = self.missing is not None and now - self.missing >= MISSING_PATIENCE
-        if not waited and nothing_trimmed(self.cursor.seen_at, now):
+        if not waited and retention.nothing_trimmed(self.cursor.seen_at, now):
             return
-        if gone_unread(self.cursor, planned_at, now):
+        if retention.gone_unread(self.cursor, planned_at, now):
             raise HistoryLost(
                 f"Shard {self.shard.id} is gone and was not read to its end; changes may be "
                 f"missing{window(self.cursor.seen_at, now)}.",

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from connector.config.model import Tail as TailConfig
+from connector.core.changes.shards import Shard, forgettable, read_through
 from connector.core.cursors import SHARD, Batch, Cursor, Span
-from connector.core.shards import Shard, forgettable, read_through
 from connector.core.state import Committed, Phase, TableState
 from connector.pipeline.following.discovery import Discovery
 from connector.pipeline.following.position import Position
-from connector.ports import Source
+from connector.ports import Changes
 from connector.waits import Waits
 
 log = logging.getLogger("connector.tail")
@@ -21,7 +21,7 @@ log = logging.getLogger("connector.tail")
 class Reach:
     """The state of a table as this tail knows it, ahead of it the shards that were read since."""
 
-    source: Source
+    changes: Changes
     state: TableState
     began: datetime
     """What was written until then is read before the tail has caught up."""
@@ -32,7 +32,7 @@ class Reach:
     @classmethod
     def of(
         cls,
-        source: Source,
+        changes: Changes,
         state: TableState,
         config: TailConfig,
         pause: Callable[[float], bool],
@@ -40,10 +40,10 @@ class Reach:
     ) -> "Reach":
         """What a state says, before anything is read."""
         # Its time is told in whole seconds: a load that has ended may seem to be yet to come.
-        began = max(source.now(), state.scanned_until or state.planned_at)
+        began = max(changes.now(), state.scanned_until or state.planned_at)
         quiet = timedelta(seconds=config.quiet_seconds)
         discovery = Discovery(
-            source,
+            changes,
             state.planned_at,
             pause,
             config.poll_seconds,
@@ -51,7 +51,7 @@ class Reach:
             waits=waits,
         )
         positions = {shard: Position(cursor, cursor) for shard, cursor in state.shards.items()}
-        return cls(source, state, began, quiet, discovery, positions)
+        return cls(changes, state, began, quiet, discovery, positions)
 
     def loaded(self, state: TableState) -> None:
         """Goes on after this run's own load, which moves no cursor.
@@ -60,7 +60,7 @@ class Reach:
         than the scan by the time that a stream and a listing may be late.
         """
         self.state = state
-        self.began = state.scanned_until or self.source.now()
+        self.began = state.scanned_until or self.changes.now()
         for position in self.positions.values():
             position.fresh, position.due_at = False, None
         self.discovery.settles_at = self.began + self.quiet
@@ -117,7 +117,7 @@ class Reach:
     def lag(self) -> float | None:
         """Seconds since the slowest shard that must be read was last read without a gap."""
         oldest = read_through(self.cursors())
-        return (self.source.now() - oldest).total_seconds() if oldest else None
+        return (self.changes.now() - oldest).total_seconds() if oldest else None
 
     def spans(self, every: bool) -> list[Span]:
         """How far each shard was read since its last commit; `every` includes those that were not.
@@ -132,7 +132,8 @@ class Reach:
 
     def forgettable(self, now: datetime) -> list[str]:
         """Partitions whose cursors are no longer needed."""
-        return [SHARD + s for s in forgettable(self.discovery.listing, self.cursors(), now)]
+        found = forgettable(self.discovery.listing, self.cursors(), now, self.changes.retention)
+        return [SHARD + shard for shard in found]
 
     def committed(self, batch: Batch, committed: Committed) -> None:
         """Goes on from a commit."""

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from connector.config.model import Tail as TailConfig
-from connector.core.shards import Listing, readable
+from connector.core.changes.shards import Listing, readable
 from connector.pipeline.following.position import Budget, Position, Turn
-from connector.ports import Source
+from connector.ports import Changes
 
 PAGE_RECORDS = 1000
 
@@ -15,8 +15,8 @@ PAGE_RECORDS = 1000
 class Reading:
     """Owns the reading threads, and remembers which shards a round left out."""
 
-    def __init__(self, source: Source, config: TailConfig) -> None:
-        self._source = source
+    def __init__(self, changes: Changes, config: TailConfig) -> None:
+        self._changes = changes
         self._config = config
         self._threads = ThreadPoolExecutor(config.readers, "shard")
         self._queue: list[str] = []
@@ -30,7 +30,7 @@ class Reading:
         keep their order, so its children never overtake it.
         """
         cursors = {shard: position.cursor for shard, position in positions.items()}
-        now = self._source.now()
+        now = self._changes.now()
         ready = {s.id: s for s in readable(listing, cursors) if positions[s.id].due(now)}
         waiting = [name for name in self._queue if name in ready]
         waiting += sorted(ready.keys() - set(waiting))
@@ -42,7 +42,7 @@ class Reading:
         def read(name: str) -> Turn:
             position = positions[name]
             turn = Turn.begin(ready[name], position, positions.get(position.cursor.parent or ""))
-            return turn.read(self._source, began=began, quiet=quiet, share=share, budget=budget)
+            return turn.read(self._changes, began=began, quiet=quiet, share=share, budget=budget)
 
         turns = list(self._threads.map(read, waiting))
         self._queue = [turn.shard.id for turn in sorted(turns, key=lambda turn: turn.begun)]

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 from connector.config.model import Tail as TailConfig
 from connector.core.cursors import Batch, shard_partition
-from connector.core.shards import OVERLAP
 from connector.core.spec import TableSpec
 from connector.failpoints import failpoint
 from connector.items.encoder import Encoder
@@ -18,7 +17,7 @@ from connector.pipeline.following.reach import Reach
 from connector.pipeline.following.reading import Reading
 from connector.pipeline.columns import tell_columns
 from connector.pipeline.scan import quarantine_limit
-from connector.ports import Destination, Progress, Source
+from connector.ports import Changes, Destination, Progress
 
 HEARTBEAT = timedelta(seconds=60)
 
@@ -45,7 +44,7 @@ class Read:
 class Round:
     """Owns the reading threads, and the commit that is under way while the next round is read."""
 
-    source: Source
+    changes: Changes
     destination: Destination
     encoder: Encoder
     config: TailConfig
@@ -55,11 +54,11 @@ class Round:
     """How many were made."""
     _untold: Counts = field(default_factory=Counts)
     _committed_at: datetime | None = None
-    _alarm: LagAlarm = field(default_factory=LagAlarm)
 
     def __post_init__(self) -> None:
-        self._reading = Reading(self.source, self.config)
+        self._reading = Reading(self.changes, self.config)
         self._committing = Committing(self.destination)
+        self._alarm = LagAlarm(self.changes.retention)
 
     def close(self) -> None:
         """Ends the reading, and waits for the commit under way."""
@@ -73,9 +72,8 @@ class Round:
         failpoint("tail.after_read")
         fold = self._fold(reach)
         for turn in turns:
-            token = reach.positions[turn.shard.id].cursor.token
             for page in turn.pages:
-                token = fold.add(shard_partition(turn.shard.id), page, token)
+                fold.add(shard_partition(turn.shard.id), page)
             # What the fold has not kept is freed before the rows are made.
             turn.pages.clear()
         failpoint("tail.after_fold")
@@ -92,11 +90,13 @@ class Round:
         for turn in turns:
             if turn.missing:
                 listed = reach.discovery.listing.shards.get(turn.shard.id)
-                turn.settle(listed, reach.state.planned_at, self.source.now())
+                turn.settle(
+                    listed, reach.state.planned_at, self.changes.now(), self.changes.retention
+                )
         return turns
 
     def _fold(self, reach: Reach) -> Fold:
-        horizon = (reach.state.planned_at - OVERLAP).timestamp()
+        horizon = (reach.state.planned_at - self.changes.retention.overlap).timestamp()
         spec = reach.state.spec or TableSpec()
         return Fold(reach.state.identity.keys, self.encoder, spec.deletes, horizon)
 
@@ -107,7 +107,7 @@ class Round:
         self.settle(reach)
         for turn in read.turns:
             turn.move(reach.positions[turn.shard.id])
-        now = self.source.now()
+        now = self.changes.now()
         consistent = now if reach.consistent() else None
         spans = reach.spans(every=consistent is not None)
         news = found or any(span.since != span.until for span in spans)
@@ -141,7 +141,7 @@ class Round:
             return
         batch, committed = settled
         tell_columns(reach.state.table, committed)
-        self.commits, self._committed_at = self.commits + 1, self.source.now()
+        self.commits, self._committed_at = self.commits + 1, self.changes.now()
         reach.committed(batch, committed)
         self._tell(reach, self._untold)
 
@@ -149,4 +149,4 @@ class Round:
         """Tells of a round once it is committed."""
         lag = reach.lag()
         self.progress.tailed(vars(counts), lag)
-        self._alarm.tell(reach.state.table, lag, self.source.now())
+        self._alarm.tell(reach.state.table, lag, self.changes.now())

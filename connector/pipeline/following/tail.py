@@ -13,7 +13,7 @@ from connector.pipeline.following.position import Turn
 from connector.pipeline.following.reach import Reach
 from connector.pipeline.following.round import Read, Round
 from connector.pipeline.interpreter import busy
-from connector.ports import Destination, Progress, Source
+from connector.ports import Changes, Destination, Progress
 from connector.waits import Waits
 
 RIVAL_TRIES = 5
@@ -24,7 +24,7 @@ REST_SECONDS = 0.1
 class Tail:
     """Follows the stream of one table. Use as a context manager: it owns the reading threads."""
 
-    source: Source
+    changes: Changes
     destination: Destination
     since: InitVar[TableState]
     """The state that it goes on from."""
@@ -40,7 +40,7 @@ class Tail:
         self, since: TableState, encoder: Encoder, progress: Progress, quarantine_limit: int
     ) -> None:
         self._round = Round(
-            self.source, self.destination, encoder, self.config, progress, quarantine_limit
+            self.changes, self.destination, encoder, self.config, progress, quarantine_limit
         )
         self._pace = Pace(self.config)
         self._rivals = self._commits = 0
@@ -68,7 +68,7 @@ class Tail:
 
     def restart(self, state: TableState) -> None:
         """Goes on from a state that another step, or another run, has written."""
-        self._reach = Reach.of(self.source, state, self.config, self.pause, self.waits)
+        self._reach = Reach.of(self.changes, state, self.config, self.pause, self.waits)
 
     def loaded(self, state: TableState) -> None:
         """Goes on after this run's own load."""
@@ -91,7 +91,7 @@ class Tail:
         """
         self._rivals = 0
         while True:
-            began = self.source.now()
+            began = self.changes.now()
             try:
                 with busy():
                     read = self._read()
@@ -107,7 +107,7 @@ class Tail:
             if ended:
                 return
             self._reach.discovery.check_complete(self._reach.cursors())
-            wait = self._wait(read, (self.source.now() - began).total_seconds())
+            wait = self._wait(read, (self.changes.now() - began).total_seconds())
             self._reach.discovery.await_proof(read.moved or self.caught_up(), wait)
             if self.pause(0) or (wait > 0 and self._rest(wait, finished)):
                 self._round.settle(self._reach)
@@ -119,7 +119,7 @@ class Tail:
         return read
 
     def _rest_shards(self, turns: Sequence[Turn]) -> None:
-        reach, now = self._reach, self.source.now()
+        reach, now = self._reach, self.changes.now()
         settles, shards = reach.discovery.settles_in(now), reach.unfinished()
         for turn in turns:
             position = reach.positions.get(turn.shard.id)
@@ -148,11 +148,11 @@ class Tail:
         if read.more:
             return 0.0
         if not self.caught_up():
-            settles = self._reach.discovery.settles_in(self.source.now())
+            settles = self._reach.discovery.settles_in(self.changes.now())
             return 0.0 if read.moved else min(self._pace.proving, settles)
         if read.moved:
             return self.config.commit_seconds - took
-        return self._pace.until_due(self._reach.positions.values(), self.source.now())
+        return self._pace.until_due(self._reach.positions.values(), self.changes.now())
 
     def _rest(self, seconds: float, finished: Callable[[], bool]) -> bool:
         """Waits, but not longer than until `finished`; true where the run was asked to end."""

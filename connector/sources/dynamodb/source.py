@@ -1,4 +1,4 @@
-"""A DynamoDB table and its stream as a `connector.ports.Source`."""
+"""A DynamoDB table and its stream: a `Lookup`, a `Snapshot` and `Changes` of `connector.ports`."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -6,15 +6,16 @@ from datetime import datetime
 from typing import Any
 
 from connector.config.model import Source as SourceConfig
+from connector.core.changes.change import ChangePage
+from connector.core.changes.shards import Listing, Retention, Shard
 from connector.core.cursors import Cursor
-from connector.core.shards import Listing, Shard
 from connector.core.state import Identity
-from connector.ports import Decoded, Description, StreamPage
+from connector.ports import Decoded, Description
 from connector.sources.dynamodb.calls import Caller, Clock, Pace, Spending
 from connector.sources.dynamodb.client import open_clients
 from connector.sources.dynamodb.scan import Scanner
-from connector.sources.dynamodb.streams import Stream
-from connector.sources.dynamodb.table import describe
+from connector.sources.dynamodb.streams import RETENTION, Stream
+from connector.sources.dynamodb.table import check_identity, describe
 from connector.waits import Waits
 
 
@@ -58,11 +59,20 @@ class DynamoDBSource:
         self._identity = description.identity
         return description
 
-    def scan_page(
+    def confirm(self, planned: Identity) -> None:
+        """Raises HistoryLost where the table or its stream is no longer the planned one."""
+        check_identity(planned, self.describe())
+
+    def page(
         self, segment: int, segments: int, since: str | None, decode: Callable[[bytes], Decoded]
     ) -> tuple[Decoded, datetime]:
         """The Scan page after the token `since`, decoded, and when it was asked for."""
         return self._scanner.page(segment, segments, since, decode)
+
+    @property
+    def retention(self) -> Retention:
+        """How long the stream's records can be read."""
+        return RETENTION
 
     def listing(self) -> Listing:
         """Every shard the stream lists now."""
@@ -72,7 +82,7 @@ class DynamoDBSource:
         """The children of a shard, as far as they are listed yet."""
         return self._described_stream().children(shard)
 
-    def read(self, shard: Shard, since: Cursor) -> StreamPage:
+    def read(self, shard: Shard, since: Cursor) -> ChangePage:
         """The next page of a shard."""
         return self._described_stream().read(shard, since)
 

@@ -1,21 +1,30 @@
 """The table's stream: listing shards, and reading each from where the destination stands."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from connector.core.changes.change import ChangePage
+from connector.core.changes.shards import Listing, Retention, Shard, window
 from connector.core.cursors import Cursor
-from connector.core.shards import Listing, Shard, nothing_trimmed, window
 from connector.errors import WAYS_OUT, BadAnswer, HistoryLost, ShardGone, Unreachable
 from connector.items.records import RecordsPage
 from connector.items.wire import records_page
-from connector.ports import StreamPage
 from connector.sources.dynamodb.calls import Caller, body, error_code, member
 
 MAX_RECORDS = 1000
 MAX_LISTING_PAGES = 10_000
 ENABLING_TRIES = 60
 ITERATOR_TRIES = 5
+
+RETENTION = Retention(
+    lasts=timedelta(hours=24),
+    overlap=timedelta(minutes=15),
+    margin=timedelta(minutes=20),
+    remembered=timedelta(hours=48),
+)
+"""Stream records live for 24 hours, then may be trimmed at any moment (DynamoDB Streams guide)."""
+
 _SWITCHED_OFF = ("DISABLING", "DISABLED")
 
 
@@ -92,18 +101,18 @@ class Stream:
                 raise HistoryLost(f"The stream {self._arn} no longer exists.", WAYS_OUT) from error
             raise
 
-    def read(self, shard: Shard, since: Cursor) -> StreamPage:
-        """The next page after `since`; see `connector.ports.Source.read`."""
+    def read(self, shard: Shard, since: Cursor) -> ChangePage:
+        """The next page after `since`; see `connector.ports.Changes.read`."""
         page, asked_at = self._page(shard, since)
         token = page.token(since.token)
         if page.next_iterator is not None:
             self._readers[shard.id] = _Reader(page.next_iterator, token)
-            return StreamPage(page, asked_at)
+            return change_page(page, since.token, asked_at)
         # A missing iterator alone proves nothing: the listing must say that the shard is closed,
         # and a new iterator must find nothing either. Else reading goes on from the last record.
         closed = shard.closed or self._closed(shard)
         ended = closed and self._nothing_after(shard, replace(since, token=token))
-        return StreamPage(page, asked_at, ended=ended)
+        return change_page(page, since.token, asked_at, ended=ended)
 
     def _nothing_after(self, shard: Shard, since: Cursor) -> bool:
         page, _ = self._page(shard, since)
@@ -188,7 +197,7 @@ class Stream:
 
     def _object_to_trim(self, shard: Shard, since: Cursor) -> None:
         now = self._call.clock.now()
-        if nothing_trimmed(since.seen_at, now):
+        if RETENTION.nothing_trimmed(since.seen_at, now):
             return
         raise HistoryLost(
             f"Records of shard {shard.id} were trimmed before they were read"
@@ -209,6 +218,25 @@ def _shard(listed: dict[str, Any]) -> Shard:
         parent=listed.get("ParentShardId"),
         starting=numbers.get("StartingSequenceNumber"),
         ending=numbers.get("EndingSequenceNumber"),
+    )
+
+
+def change_page(
+    page: RecordsPage, since: str | None, asked_at: datetime, ended: bool = False
+) -> ChangePage:
+    """What GetRecords answered, as the changes after `since`."""
+    changes = page.after(since)
+    return ChangePage(
+        changes=changes,
+        token=page.token(since),
+        asked_at=asked_at,
+        misplaced=page.bad,
+        repeated=len(page.records) - len(changes),
+        oldest_at=min(page.times, default=None),
+        newest_at=page.newest_at,
+        ordinary=not page.replicated,
+        goes_on=page.next_iterator is not None,
+        ended=ended,
     )
 
 

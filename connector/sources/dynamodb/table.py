@@ -1,11 +1,14 @@
 """What the source table is: its identity, and whether it can be replicated."""
 
+from dataclasses import replace
 from typing import Any
 
 from connector.core.keys import KeyAttribute
 from connector.core.state import Identity
 from connector.errors import (
+    WAYS_OUT,
     BadAnswer,
+    HistoryLost,
     SourceRefused,
     TableUnavailable,
     Unreachable,
@@ -148,3 +151,32 @@ def _identity(table: dict[str, Any], view_type: str) -> Identity:
         view_type=view_type,
         keys=key_schema(table),
     )
+
+
+def check_identity(planned: Identity, description: Description) -> None:
+    """Raises HistoryLost where the table or its stream is no longer the planned one.
+
+    A stream that was switched off is still the planned one: it can be read to its end.
+    """
+    now = description.identity
+    if not description.streaming:
+        now = replace(now, view_type=planned.view_type)
+    if planned.table_arn != now.table_arn:
+        raise HistoryLost(
+            f"The table is now {now.table_arn}, but {planned.table_arn} was replicated.", WAYS_OUT
+        )
+    if planned.table_id != now.table_id:
+        raise HistoryLost(
+            f"The table {now.table_arn} was deleted and created again since it was first read.",
+            WAYS_OUT,
+        )
+    if planned.stream_arn != now.stream_arn:
+        raise HistoryLost(
+            f"The stream is now {now.stream_arn}, but {planned.stream_arn} was read; changes made "
+            "in between are in neither.",
+            WAYS_OUT,
+        )
+    if planned != now:
+        raise HistoryLost(
+            f"The keys or the stream's view type of {now.table_arn} have changed.", WAYS_OUT
+        )

@@ -6,17 +6,37 @@ from datetime import datetime, timedelta
 
 from connector.core.cursors import Cursor
 
-RETENTION = timedelta(hours=24)
-"""Stream records live this long, then may be trimmed at any moment (DynamoDB Streams guide)."""
 
-OVERLAP = timedelta(minutes=15)
-"""Records so much older than the plan are left to the scan, which sees what they did."""
+@dataclass(frozen=True)
+class Retention:
+    """How long a source keeps its changes, and how far its times and listings can be trusted."""
 
-TRIM_MARGIN = timedelta(minutes=20)
-"""More than the overlap: what counts of a shard that was there at the plan is younger than that."""
+    lasts: timedelta
+    """Changes can be read for so long; then they may be gone at any moment."""
+    overlap: timedelta
+    """Changes so much older than the plan are left to the scan, which sees what they did."""
+    margin: timedelta
+    """More than the overlap: what counts of a shard that was there at the plan is younger."""
+    remembered: timedelta
+    """How long a finished shard may still be listed, or its children."""
 
-REMEMBERED = timedelta(hours=48)
-"""How long a finished shard is remembered: a listing may show it, or its children, until then."""
+    def nothing_trimmed(self, seen_at: datetime | None, now: datetime) -> bool:
+        """Whether everything after a cursor that counts is still there, whatever the source says.
+
+        What is trimmed is older than `lasts`. What came after `seen_at` is younger, and so is what
+        counts of a shard that was only planned: older changes are the scan's.
+        """
+        return seen_at is not None and now - seen_at < self.lasts - self.margin
+
+    def gone_unread(self, cursor: Cursor, planned_at: datetime, now: datetime) -> bool:
+        """Whether a shard that no longer exists may have taken changes with it that count.
+
+        A shard is gone once all in it is trimmed. Sooner after the plan than that leaves only
+        shards that had ended before it, whose changes are all the scan's; one that was read since
+        had not.
+        """
+        read_since = cursor.seen_at is None or cursor.seen_at > planned_at
+        return read_since or not self.nothing_trimmed(planned_at, now)
 
 
 @dataclass(frozen=True)
@@ -101,12 +121,17 @@ def newcomers(listing: Listing, cursors: Mapping[str, Cursor]) -> Newcomers:
 
 
 def losses(
-    listing: Listing, cursors: Mapping[str, Cursor], planned_at: datetime, now: datetime
+    listing: Listing,
+    cursors: Mapping[str, Cursor],
+    planned_at: datetime,
+    now: datetime,
+    retention: Retention,
 ) -> list[Loss]:
     """Losses that the listing proves, if it is not merely late.
 
     An orphan's parent was born after the plan, which listed every shard there was. It can have
-    been trimmed unread only where the plan is a day old; before that, the listing is late.
+    been trimmed unread only where the plan is older than the retention; before that, the listing
+    is late.
     """
     found = newcomers(listing, cursors)
     lost = [
@@ -114,7 +139,7 @@ def losses(
         for shard in found.welcome
         if any(c.parent == shard.id and (c.token or c.done) for c in cursors.values())
     ]
-    if not nothing_trimmed(planned_at, now):
+    if not retention.nothing_trimmed(planned_at, now):
         lost += [
             Loss(
                 str(shard.parent),
@@ -145,7 +170,9 @@ def growing(listing: Listing) -> bool:
     return not listing.enabled or not all(shard.closed for shard in listing.shards.values())
 
 
-def childless(listing: Listing, cursors: Mapping[str, Cursor], now: datetime) -> list[str]:
+def childless(
+    listing: Listing, cursors: Mapping[str, Cursor], now: datetime, retention: Retention
+) -> list[str]:
     """Finished shards whose children must exist, since the stream is enabled, but are not known.
 
     Of shards that are neither listed nor read lately the children may be finished and forgotten.
@@ -159,11 +186,13 @@ def childless(listing: Listing, cursors: Mapping[str, Cursor], now: datetime) ->
         for shard_id, cursor in cursors.items()
         if cursor.done
         and shard_id not in parents
-        and (shard_id in listing.shards or nothing_trimmed(cursor.seen_at, now))
+        and (shard_id in listing.shards or retention.nothing_trimmed(cursor.seen_at, now))
     ]
 
 
-def forgettable(listing: Listing, cursors: Mapping[str, Cursor], now: datetime) -> list[str]:
+def forgettable(
+    listing: Listing, cursors: Mapping[str, Cursor], now: datetime, retention: Retention
+) -> list[str]:
     """Finished shards that no listing can bring up again."""
     return [
         shard_id
@@ -171,7 +200,7 @@ def forgettable(listing: Listing, cursors: Mapping[str, Cursor], now: datetime) 
         if cursor.done
         and shard_id not in listing.shards
         and cursor.seen_at is not None
-        and now - cursor.seen_at > REMEMBERED
+        and now - cursor.seen_at > retention.remembered
         and all(c.done for c in cursors.values() if c.parent == shard_id)
     ]
 
@@ -188,25 +217,6 @@ def read_through(cursors: Mapping[str, Cursor]) -> datetime | None:
         if not (cursor.done and shard_id in parents)
     ]
     return min((at for at in seen if at), default=None)
-
-
-def nothing_trimmed(seen_at: datetime | None, now: datetime) -> bool:
-    """Whether everything after a cursor that counts must still be there, whatever the stream says.
-
-    Trimmed records are at least 24 hours old. What came after `seen_at` is younger, and so is what
-    counts of a shard that was only planned: older records are the scan's.
-    """
-    return seen_at is not None and now - seen_at < RETENTION - TRIM_MARGIN
-
-
-def gone_unread(cursor: Cursor, planned_at: datetime, now: datetime) -> bool:
-    """Whether a shard that no longer exists may have taken records with it that count.
-
-    A shard is gone a day after it ended. Within a day of the plan that leaves only shards that had
-    ended before it, whose records are all the scan's; one that was read since had not.
-    """
-    read_since = cursor.seen_at is None or cursor.seen_at > planned_at
-    return read_since or not nothing_trimmed(planned_at, now)
 
 
 def window(seen_at: datetime | None, now: datetime) -> str:
