@@ -123,8 +123,9 @@ def spool(folder: str, endpoint: str) -> None:
     """Scans the table into a spool that nobody loads."""
     from connector import job
     from connector.config.loading import load
-    from connector.ports import Quiet
+    from connector.events import quiet
     from connector.scanning.segments import segment_scan
+    from connector.stop import Stop
 
     Path(folder).mkdir(parents=True)
     config = load(
@@ -135,7 +136,7 @@ def spool(folder: str, endpoint: str) -> None:
         overrides={"spool": folder, "scan.segments": 2, "source.endpoint_url": endpoint},
     )
     state = job.open_run(config, "load").plan(None)
-    scan = segment_scan(config, state, Quiet(), lambda: False)
+    scan = segment_scan(config, state, quiet, Stop.never())
     for number in range(state.segments):
         scan.run(number)
 

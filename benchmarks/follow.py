@@ -3,7 +3,6 @@
 import os
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -64,14 +63,14 @@ def _follow(
     """Follows for so long; returns rows written and time of each commit, and all changes."""
     from connector import job
     from connector.config.loading import load
+    from connector.events import Event, Tailed
     from connector.pipeline.following.tail import Tail
-    from connector.ports import Quiet
 
     committed: list[tuple[int, float]] = []
 
-    class Watched(Quiet):
-        def tailed(self, counts: Mapping[str, int], lag: float | None) -> None:
-            committed.append((counts["applied"], time.time()))
+    def watch(event: Event) -> None:
+        if isinstance(event, Tailed):
+            committed.append((event.counts["applied"], time.time()))
 
     os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test")
     config = load(
@@ -85,7 +84,7 @@ def _follow(
             "source.region": "us-west-2",
         },
     )
-    run = job.open_run(config, "load", progress=Watched())
+    run = job.open_run(config, "load", listener=watch)
     run.sync(lambda tail: tail.caught_up())
     committed.clear()
     pipe.send("start")

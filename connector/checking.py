@@ -1,17 +1,17 @@
 """Everything a run of some tables needs, tried before the first one, and nothing changed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from connector.config.model import Config
 from connector.core.needs import Need, Wanted, tried, untried
 from connector.errors import ConnectorError, SourceRefused
-from connector.job import Stop, open_destination
-from connector.scanning.segments import interruptible
+from connector.job import open_destination
 from connector.sources.dynamodb.answers import shown_difference
 from connector.sources.dynamodb.needs import Trial, identity
 from connector.spool import chains as spool
+from connector.stop import Stop
 
 _MOST_AHEAD = 300.0
 """Seconds by which AWS lets a signature be older or younger than its own time."""
@@ -34,11 +34,11 @@ class _Tried:
 def check(
     config: Config,
     tables: Sequence[str],
-    pause: Callable[[float], bool] | None = None,
+    stop: Stop | None = None,
     credentials: Any = None,
 ) -> list[Need]:
     """The needs of runs of `tables`: those of all of them first, then each table's own."""
-    sources = [_source(config, table, pause or Stop(), credentials) for table in tables]
+    sources = [_source(config, table, stop or Stop.never(), credentials) for table in tables]
     wanted = [
         Wanted(each.table, config.target(each.table), each.trial.keys, each.trial.arn)
         for each in sources
@@ -57,8 +57,8 @@ def check(
     return needs
 
 
-def _source(config: Config, table: str, pause: Callable[[float], bool], credentials: Any) -> _Tried:
-    trial = Trial(config.source, table, interruptible(pause), credentials)
+def _source(config: Config, table: str, stop: Stop, credentials: Any) -> _Tried:
+    trial = Trial(config.source, table, stop.sleep, credentials)
     return _Tried(table, trial, list(trial.needs()))
 
 

@@ -1,7 +1,6 @@
 """The composition root: a configuration and a table become a ready job."""
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,12 +12,13 @@ from connector.core.state import ScanPlan, TableState
 from connector.core.status import Status
 from connector.destinations.duckdb.file import DuckDBDestination
 from connector.errors import extra_missing
+from connector.events import Listener, ScanBegun, quiet
 from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import Run, Scanning
-from connector.ports import Destination, Progress, Quiet
+from connector.ports import Destination
 from connector.scanning.pool import WorkerProcesses, usual_workers
 from connector.scanning.processes import ProcessScan
-from connector.scanning.segments import interruptible, segment_scan
+from connector.scanning.segments import segment_scan
 from connector.scanning.threads import ThreadScan
 from connector.scanning.turns import ScanTurns, TurnedScan
 from connector.sources.dynamodb.calls import Spending
@@ -26,6 +26,7 @@ from connector.sources.dynamodb.host_session import of_a_session
 from connector.sources.dynamodb.source import DynamoDBSource
 from connector.sources.dynamodb.streams import RETENTION
 from connector.spool.chains import ArrowSpool
+from connector.stop import Stop
 from connector.waits import Waits
 
 if TYPE_CHECKING:
@@ -33,17 +34,6 @@ if TYPE_CHECKING:
 
 SMALL_TABLE_BYTES = 64 * 1024**2
 """A table smaller than this is read by one thread before processes would have started."""
-
-
-@dataclass
-class Stop:
-    """Asks every part of a run to end after what it is doing."""
-
-    event: threading.Event = field(default_factory=threading.Event)
-
-    def __call__(self, seconds: float) -> bool:
-        """Waits so long; true where the run was asked to end."""
-        return self.event.wait(seconds) if seconds else self.event.is_set()
 
 
 @dataclass(frozen=True)
@@ -106,18 +96,18 @@ def status(state: TableState | None, now: datetime) -> Status:
 def open_source(
     config: Config,
     table: str,
-    pause: Callable[[float], bool] | None = None,
+    stop: Stop | None = None,
     credentials: Any = None,
     spending: Spending | None = None,
     waits: Waits | None = None,
 ) -> DynamoDBSource:
-    """The source table; its waits end early where `pause` says so."""
+    """The source table; its waits end early where `stop` says so."""
     return DynamoDBSource(
         config.source,
         table,
         readers=config.tail.readers,
         max_read_units=config.source.max_read_units,
-        sleep=interruptible(pause or Stop()),
+        sleep=(stop or Stop.never()).sleep,
         credentials=credentials,
         spending=spending,
         waits=waits,
@@ -147,14 +137,14 @@ class _Scans:
     config: Config
     source: DynamoDBSource
     workers: int
-    progress: Progress
+    listener: Listener
     shared: Shared
     credentials: Any
     waits: Waits
 
     def start(self, state: TableState) -> Scanning:
         description = self.source.describe()
-        self.progress.planned(description.item_count, state.segments)
+        self.listener(ScanBegun(description.item_count, state.segments))
         count = min(self.workers, state.segments)
         small = description.size_bytes < SMALL_TABLE_BYTES and not self.config.scan.workers
         turns = self.shared.turns
@@ -167,20 +157,20 @@ class _Scans:
 
     def _thread(self, state: TableState) -> Scanning:
         return ThreadScan(
-            self.config, state, self.progress, self.shared.spending, self.credentials, self.waits
+            self.config, state, self.listener, self.shared.spending, self.credentials, self.waits
         )
 
     def _processes(self, state: TableState, count: int) -> Scanning:
         taken = self.shared.processes.take(count)
-        return ProcessScan(self.config, state, self.progress, taken, self.waits)
+        return ProcessScan(self.config, state, self.listener, taken, self.waits)
 
 
 def open_run(
     config: Config,
     table: str,
     *,
-    progress: Progress | None = None,
-    stop: Callable[[float], bool] | None = None,
+    listener: Listener = quiet,
+    stop: Stop | None = None,
     command: str = "",
     credentials: Any = None,
     shared: Shared | None = None,
@@ -192,13 +182,12 @@ def open_run(
     to another process, so a scan with them runs in this one. `shared` is what it has in common with
     runs beside it. Tries of one run that share a `destination` are counted together.
     """
-    shown = progress or Quiet()
     workers = config.scan.workers or usual_workers()
-    pause = stop or Stop()
+    ends = stop or Stop.never()
     common = shared or Shared()
-    waits = Waits(table)
-    source = open_source(config, table, pause, credentials, common.spending, waits)
-    scans = _Scans(config, source, workers, shown, common, credentials, waits)
+    waits = Waits(table, listener=listener)
+    source = open_source(config, table, ends, credentials, common.spending, waits)
+    scans = _Scans(config, source, workers, listener, common, credentials, waits)
     return Run(
         table=table,
         target=config.target(table),
@@ -210,8 +199,8 @@ def open_run(
         destination=destination or open_destination(config, table, command),
         spool_of=lambda state: ArrowSpool(config.spool_location(), table, state.plan_id),
         start_scan=scans.start,
-        progress=shown,
-        pause=pause,
+        listener=listener,
+        stop=ends,
         workers=workers,
         waits=waits,
     )
@@ -224,8 +213,8 @@ def open_segment_scan(
     plan_id: str,
     segments: int,
     spec: TableSpec | None = None,
-    progress: Progress,
-    stop: Callable[[float], bool],
+    listener: Listener,
+    stop: Stop,
     credentials: Any = None,
 ) -> SegmentScan:
     """A scan of single segments of a plan that was made elsewhere; the destination is not asked.
@@ -233,16 +222,15 @@ def open_segment_scan(
     That the table is still the planned one is checked before the load.
     """
     description = open_source(config, table, stop, credentials).describe()
-    progress.planned(description.item_count, segments)
+    listener(ScanBegun(description.item_count, segments))
     return segment_scan(
         config,
         ScanPlan(
             table, description.identity, plan_id, segments, spec or config.tables[table].spec()
         ),
-        progress,
-        lambda: stop(0),
+        listener,
+        stop,
         workers=segments,
-        sleep=interruptible(stop),
         credentials=credentials,
     )
 

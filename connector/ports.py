@@ -231,32 +231,3 @@ class Link(Protocol):
     def rows(self) -> pa.Table:
         """The rows, read now."""
         ...
-
-
-class Progress(Protocol):
-    """What is told while work goes on: counts only, never a value."""
-
-    def planned(self, items: int, segments: int) -> None:
-        """A scan begins, of about so many items."""
-        ...
-
-    def scanned(self, segment: int, items: int, size: int, done: bool) -> None:
-        """A segment's items and bytes since the last call."""
-        ...
-
-    def tailed(self, counts: Mapping[str, int], lag: float | None) -> None:
-        """Records of one round, and seconds behind."""
-        ...
-
-
-class Quiet:
-    """Progress that tells nothing."""
-
-    def planned(self, items: int, segments: int) -> None:
-        """Nothing is shown."""
-
-    def scanned(self, segment: int, items: int, size: int, done: bool) -> None:
-        """Nothing is shown."""
-
-    def tailed(self, counts: Mapping[str, int], lag: float | None) -> None:
-        """Nothing is shown."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Event, Lock, Thread
 
+from connector.events import Listener, Waited, quiet
+
 log = logging.getLogger("connector.waits")
 
 LONG_SECONDS = 5.0
@@ -22,22 +24,6 @@ def _here() -> datetime:
     return datetime.now().astimezone()
 
 
-@dataclass(frozen=True)
-class Waited:
-    """A wait as it is reported: for what, and until when at the latest if that is known."""
-
-    what: str
-    until: datetime | None = None
-    level: int = logging.WARNING
-
-    @property
-    def text(self) -> str:
-        """In words."""
-        if self.until is None:
-            return f"waiting for {self.what}"
-        return f"waiting for {self.what}, until {self.until:%H:%M:%S} at the latest"
-
-
 @dataclass
 class Waits:
     """The waits of one table's run. Safe to use from several threads.
@@ -48,6 +34,8 @@ class Waits:
     table: str = ""
     monotonic: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = _here
+    listener: Listener = quiet
+    """Hears of each report, besides its line in the log."""
     _told: dict[str, float] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
@@ -69,6 +57,7 @@ class Waits:
         """Where a report goes."""
         about = f"{self.table}: " if self.table else ""
         log.log(waited.level, "%s%s", about, waited.text)
+        self.listener(waited)
 
     @contextmanager
     def watched(

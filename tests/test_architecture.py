@@ -18,17 +18,19 @@ PACKAGE = Path(__file__).parent.parent / "connector"
 # part may always import itself. One direction: cli | airflow -> job -> pipeline -> ports -> core.
 # The edges (sources, destinations, spool) do not know each other: only job, and the workers that it
 # lets scan, put them together.
-EDGE = {"config", "core", "errors", "failpoints", "ports", "progress", "waits"}
+EDGE = {"config", "core", "errors", "events", "failpoints", "ports", "stop", "waits"}
 WIRED = EDGE | {"pipeline", "sources", "spool"}
 MAY_IMPORT = {
     "errors": set(),
     "failpoints": {"errors"},
+    "stop": {"errors"},
+    "events": {"errors"},
     "core": {"errors"},
     "items": {"core", "errors"},
-    "progress": {"core", "errors"},
-    "waits": {"core", "errors"},
+    "progress": {"core", "errors", "events", "stop"},
+    "waits": {"core", "errors", "events"},
     "config": {"core", "errors"},
-    "ports": {"core", "errors", "items"},
+    "ports": {"core", "errors"},
     "sources": EDGE | {"items"},
     "destinations": EDGE,
     "spool": EDGE,
@@ -37,8 +39,8 @@ MAY_IMPORT = {
     "job": WIRED | {"destinations", "scanning"},
     "checking": WIRED | {"job", "scanning"},
     "demo": EDGE | {"job", "pipeline"},
-    "cli": EDGE | {"checking", "demo", "job", "pipeline", "scanning"},
-    "airflow": EDGE | {"job", "pipeline"},
+    "cli": EDGE | {"checking", "demo", "job", "pipeline", "progress", "scanning"},
+    "airflow": EDGE | {"job", "pipeline", "progress"},
     "__main__": {"cli"},
 }
 

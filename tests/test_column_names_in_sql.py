@@ -7,8 +7,8 @@ import pytest
 
 from connector import job
 from connector.config.model import Config
+from connector.events import quiet
 from connector.pipeline.verify import Verdict, verify
-from connector.ports import Quiet
 
 from .pipeline.conftest import aws
 from .rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB
@@ -58,7 +58,7 @@ def verdict(config: Config) -> Verdict:
         run.planned(),
         segments=1,
         tail=lambda: sync(config),
-        progress=Quiet(),
+        listener=quiet,
     )
 
 

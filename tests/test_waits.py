@@ -13,11 +13,13 @@ from connector import waits as module
 from connector.core.changes.shards import Listing, Shard
 from connector.destinations.duckdb.file import DuckDBDestination
 from connector.destinations.postgres.server import PostgresDestination
+from connector.events import Waited
 from connector.pipeline.following.discovery import Discovery
 from connector.scanning.turns import Lane, TurnedScan
 from connector.sources.dynamodb.calls import Pace
 from connector.sources.dynamodb.streams import RETENTION
-from connector.waits import Waited, Waits
+from connector.stop import Stop
+from connector.waits import Waits
 from tests.cli.many import holding
 from tests.cli.program import Program, ended
 from tests.destinations.story import Story
@@ -246,9 +248,7 @@ class Incomplete:
 
 
 def test_a_listing_that_lacks_a_shard(clock, waits, said):
-    discovery = Discovery(
-        Incomplete(clock), NOON, lambda seconds: False, 1.0, settles_at=NOON, waits=waits
-    )
+    discovery = Discovery(Incomplete(clock), NOON, Stop.never(), 1.0, settles_at=NOON, waits=waits)
     for _ in range(8):
         discovery.refresh({}, "orders")
         discovery.check_complete({})

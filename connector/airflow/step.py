@@ -13,6 +13,7 @@ from connector.airflow.connections import Access, open_access
 from connector.airflow.reported import reported
 from connector.errors import ConnectorError, Interrupted, uncaught
 from connector.progress import Logged, Tally
+from connector.stop import Stop
 
 if TYPE_CHECKING:
     from connector.pipeline.sync import Run
@@ -50,12 +51,12 @@ class Step(BaseOperator):
         self._asked_to_end = threading.Event()
         try:
             with airflow_errors():
-                return self.step(context, self._asked_to_end)
+                return self.step(context, Stop.of(self._asked_to_end))
         finally:
             if self._leaving is not None:
                 self._leaving.cancel()
 
-    def step(self, context: Context, stop: threading.Event) -> Any:
+    def step(self, context: Context, stop: Stop) -> Any:
         """What this step does."""
         raise NotImplementedError
 
@@ -73,7 +74,7 @@ class Step(BaseOperator):
         """The configuration and the connections."""
         return open_access(self.config_file, self.aws_conn_id, self.destination_conn_id, self.table)
 
-    def open_run(self, stop: threading.Event, tally: Tally) -> "Run":
+    def open_run(self, stop: Stop, tally: Tally) -> "Run":
         """The table's run, with both of its sides."""
         from connector import job
 
@@ -81,8 +82,8 @@ class Step(BaseOperator):
         return job.open_run(
             access.config,
             self.table,
-            progress=Logged(tally),
-            stop=job.Stop(stop),
+            listener=Logged(tally),
+            stop=stop,
             command=f"airflow {self.task_id}",
             credentials=access.credentials,
         )

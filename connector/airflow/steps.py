@@ -1,11 +1,6 @@
 """The steps of a table as operators. They are thin: everything real is in `job` and `pipeline`."""
 
-import gc
 import logging
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -16,11 +11,12 @@ from airflow.sdk.exceptions import AirflowSkipException
 from connector.airflow.names import MISSING_POOLS, pool_command
 from connector.airflow.segment_log import SegmentLog
 from connector.airflow.step import Context, Step, airflow_errors
-from connector.errors import ConfigError, HistoryLost, Interrupted
+from connector.errors import ConfigError, Interrupted
 from connector.progress import Tally
+from connector.stop import MACHINE, Stop
 
 if TYPE_CHECKING:
-    from connector.core.state import TableState
+    from connector.pipeline.following.tail import Tail
     from connector.pipeline.sync import Run
 
 log = logging.getLogger("connector.airflow")
@@ -53,12 +49,15 @@ class PlanStep(Step):
     A table that is loaded has none. A full refresh is planned once in each DAG run.
     """
 
-    def step(self, context: Context, stop: threading.Event) -> list[dict[str, Any]]:
+    def step(self, context: Context, stop: Stop) -> list[dict[str, Any]]:
         """The segments, each with what names its plan."""
         run = self.open_run(stop, Tally(self.table))
         refresh = bool(context["params"].get("full_refresh"))
         plan_id = uuid5(NAMESPACE_URL, f"{self.dag_id}/{context['run_id']}").hex
-        state = resynced(run, lambda: run.begin(refresh, plan_id if refresh else None))
+        state = run.resynced(
+            lambda: run.begin(refresh, plan_id if refresh else None),
+            lambda: run.begin(full_refresh=True),
+        )
         log.info("%s: %s, generation %d", self.table, state.phase.value, state.generation)
         if state.phase.value != "loading":
             return []
@@ -94,10 +93,11 @@ class ScanStep(Step):
         self.segments = segments
         self.segment = segment
 
-    def step(self, context: Context, stop: threading.Event) -> dict[str, int]:
+    def step(self, context: Context, stop: Stop) -> dict[str, int]:
         """Counts of what this try has scanned; the label of the mapped task has that of all."""
         from connector import job
         from connector.core.spec import spec_of
+        from connector.pipeline.interpreter import without_gc
 
         access = self.access()
         progress = SegmentLog(self.table, self.segment)
@@ -108,8 +108,8 @@ class ScanStep(Step):
             segments=self.segments,
             # Of the plan, which the configuration may have overtaken.
             spec=spec_of(self.spec) if self.spec else None,
-            progress=progress,
-            stop=job.Stop(stop),
+            listener=progress,
+            stop=stop,
             credentials=access.credentials,
         )
         progress.goes_on_after(scan.spooled(self.segment))
@@ -129,7 +129,7 @@ class LoadStep(Step):
         super().__init__(outlets=[asset], **kwargs)
         self.asset = asset
 
-    def step(self, context: Context, stop: threading.Event) -> dict[str, Any]:
+    def step(self, context: Context, stop: Stop) -> dict[str, Any]:
         """What the table holds now."""
         run = self.open_run(stop, Tally(self.table))
         run.load(yes=bool(context["params"].get("yes")))
@@ -147,17 +147,17 @@ class TailStep(Step):
         self.seconds = seconds
         self.follow = follow
 
-    def step(self, context: Context, stop: threading.Event) -> dict[str, Any]:
+    def step(self, context: Context, stop: Stop) -> dict[str, Any]:
         """What the table holds now."""
         tally = Tally(self.table)
         run = self.open_run(stop, tally)
-        deadline = time.monotonic() + self.seconds
-        resynced(
-            run,
-            lambda: run.tail(
-                lambda tail: time.monotonic() >= deadline or (not self.follow and tail.caught_up())
-            ),
-        )
+        deadline = MACHINE.monotonic() + self.seconds
+
+        def ended(tail: "Tail") -> bool:
+            over = MACHINE.monotonic() >= deadline
+            return over or (not self.follow and tail.caught_up())
+
+        run.resynced(lambda: run.tail(ended), lambda: run.begin(full_refresh=True))
         log.info("%s: tailed %s", self.table, tally.tailed_text())
         return tell(context, self.asset, run, tally.applied)
 
@@ -183,17 +183,6 @@ class StartSnapshot(TriggerDagRunOperator):
         super().execute(context)
 
 
-def resynced(run: "Run", step: Callable[[], "TableState"]) -> "TableState":
-    """Runs a step; where history was lost and `on_gap` says so, plans the whole table anew."""
-    try:
-        return step()
-    except HistoryLost as lost:
-        if run.settings.on_gap != "resync":
-            raise
-        log.warning("%s: %s The whole table is read again.", run.table, lost.message)
-    return run.begin(full_refresh=True)
-
-
 def tell(context: Context, asset: Asset, run: "Run", changed: int) -> dict[str, Any]:
     """Gives the asset's event its counters, which are the step's result as well."""
     from connector.core.status import Status
@@ -217,15 +206,3 @@ def tell(context: Context, asset: Asset, run: "Run", changed: int) -> dict[str, 
     log.info("%s: %s rows in commit %s", run.table, told["rows"], told["commit"])
     context["outlet_events"][asset].extra = told
     return told
-
-
-@contextmanager
-def without_gc() -> Iterator[None]:
-    """Leaves freeing to reference counts: hunting for cycles costs three times the decoding."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

@@ -7,10 +7,10 @@ from connector.cli.runs.running import command
 from connector.errors import ConfigError
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Sequence
 
     from connector.core.needs import Need
+    from connector.stop import Stop
 
 
 def check(
@@ -32,12 +32,12 @@ def check(
             raise error
 
 
-def _needs(flags: Flags, tables: list[str] | None, stop: "threading.Event") -> "Sequence[Need]":
-    from connector import checking, job
+def _needs(flags: Flags, tables: list[str] | None, stop: "Stop") -> "Sequence[Need]":
+    from connector import checking
     from connector.core.needs import Need
 
     try:
         settings = flags.load(tables or [])
     except ConfigError as error:
         return [Need("configuration", error.message, error=error)]
-    return checking.check(settings, tables or list(settings.tables), job.Stop(stop))
+    return checking.check(settings, tables or list(settings.tables), stop)

@@ -1,6 +1,5 @@
 """`connector demo`: what `make demo` runs."""
 
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +8,7 @@ import typer
 from connector.cli.runs.flags import Flags, Output
 from connector.cli.runs.leaving import leave_with
 from connector.cli.runs.running import Work
+from connector.stop import Stop
 
 if TYPE_CHECKING:
     from connector.config.model import Config
@@ -38,7 +38,7 @@ def _run(config: "Config", verb: str, subject: str) -> None:
         printer.arrow(job.open_destination(config).query(subject))
         return
     flags = Flags(None, None, Output.table, quiet=True)
-    work = Work(verb, flags, config, [subject], threading.Event(), jobs=1)
+    work = Work(verb, flags, config, [subject], Stop.never(), jobs=1)
     if verb == "sync":
         print_states(printer, work, work.outcomes(lambda run, ended: run.sync(ended)))
     else:

@@ -1,7 +1,7 @@
 """`connector status`: where each table stands, by the destination's own word."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +10,7 @@ from connector.cli.runs.flags import ConfigFile, Flags, Format, Output, Quietly,
 from connector.cli.runs.running import command
 from connector.errors import ConfigError, ConnectorError
 from connector.pipeline.side_by_side import Outcome, Result
+from connector.stop import MACHINE
 
 if TYPE_CHECKING:
     from connector.config.model import Config
@@ -41,7 +42,7 @@ def status(
         allowed = None if max_lag is None else seconds_of(max_lag)
         settings = flags.load()
         destination = job.open_destination(settings)
-        found = _found(settings, destination, datetime.now(UTC))
+        found = _found(settings, destination, MACHINE.now())
         known = [table for table, status in found.items() if status.state]
         counts, failed = _counted(destination, known)
         rows = [_row(settings, table, found[table], counts.get(table)) for table in sorted(found)]

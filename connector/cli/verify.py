@@ -81,7 +81,7 @@ def _comparison(segments: int) -> "Callable[[Run, Callable[[Tail], bool]], Verdi
             state,
             segments=segments,
             tail=lambda: _discard(run.tail(ended)),
-            progress=run.progress,
+            listener=run.listener,
         )
 
     return compared

@@ -43,7 +43,7 @@ class Images(Struct, gc=False):
 
 
 class Record(Struct, gc=False):
-    """One stream record, a `core.changes.change.Change`. What few need stays raw, and harms no other."""
+    """One stream record, as a `Change`. What few need stays raw, and harms no other."""
 
     eventName: str
     dynamodb: Images

@@ -1,4 +1,8 @@
-"""What reading and committing side by side ask of the interpreter."""
+"""What reading and committing ask of the interpreter.
+
+Python's hunt for cycles costs up to three times what the decoding does, and records and rows are
+freed by their reference counts anyway.
+"""
 
 import gc
 import sys
@@ -11,53 +15,73 @@ TURN_SECONDS = 0.0005
 
 
 @dataclass
-class _Settings:
-    """Settings of the whole process: who is first changes them, who is last restores them."""
+class _Setting:
+    """A setting of the whole process: who is first changes it, who is last restores it."""
 
+    change: Callable[[], Callable[[], None]]
+    """Changes it, and returns what restores it."""
     users: int = 0
     lock: Lock = field(default_factory=Lock)
     restore: Callable[[], None] = lambda: None
 
-    def enter(self) -> None:
+    @contextmanager
+    def changed(self) -> Iterator[None]:
         with self.lock:
             self.users += 1
             if self.users == 1:
-                self.restore = _change()
+                self.restore = self.change()
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.users -= 1
+                if not self.users:
+                    self.restore()
 
-    def leave(self) -> None:
-        with self.lock:
-            self.users -= 1
-            if not self.users:
-                self.restore()
 
-
-def _change() -> Callable[[], None]:
-    collecting, turn = gc.isenabled(), sys.getswitchinterval()
+def _hunt_no_cycles() -> Callable[[], None]:
+    collecting = gc.isenabled()
     gc.disable()
+    return gc.enable if collecting else lambda: None
+
+
+def _take_turns_quickly() -> Callable[[], None]:
+    turn = sys.getswitchinterval()
     sys.setswitchinterval(TURN_SECONDS)
-
-    def restore() -> None:
-        sys.setswitchinterval(turn)
-        if collecting:
-            gc.enable()
-
-    return restore
+    return lambda: sys.setswitchinterval(turn)
 
 
-_settings = _Settings()
+_cycles = _Setting(_hunt_no_cycles)
+_turns = _Setting(_take_turns_quickly)
+
+
+@contextmanager
+def without_gc() -> Iterator[None]:
+    """No hunt for cycles in this block."""
+    with _cycles.changed():
+        yield
 
 
 @contextmanager
 def busy() -> Iterator[None]:
     """No hunt for cycles in this block, and threads take turns quickly.
 
-    Python's hunt for cycles costs more than the decoding itself, and records and rows are freed by
-    their reference counts. A commit asks the database a hundred small things. After each it waits
-    for the interpreter, by default for 5 ms if another thread decodes: measured, that made it take
-    twice as long.
+    A commit asks the database a hundred small things. After each it waits for the interpreter, by
+    default for 5 ms if another thread decodes: measured, that made it take twice as long.
     """
-    _settings.enter()
-    try:
+    with _cycles.changed(), _turns.changed():
         yield
-    finally:
-        _settings.leave()
+
+
+def without_gc_for_good() -> None:
+    """No hunt for cycles in this process, but for `collect`, until it ends.
+
+    What a fork has inherited stays, and is not looked at: to look would copy it.
+    """
+    gc.freeze()
+    gc.disable()
+
+
+def collect() -> None:
+    """Frees what reference counts have not."""
+    gc.collect()

@@ -1,7 +1,6 @@
 """Plan: pin the source's identity and seed every cursor, before the first page is read."""
 
 import logging
-from collections.abc import Callable
 from datetime import datetime
 from uuid import uuid4
 
@@ -14,6 +13,7 @@ from connector.errors import no_stream
 from connector.failpoints import failpoint
 from connector.pipeline.following.discovery import settled_listing
 from connector.ports import Changes, Description, Destination, Lookup
+from connector.stop import Stop
 
 log = logging.getLogger("connector.plan")
 
@@ -31,7 +31,7 @@ def plan(
     *,
     segments: int | None,
     workers: int,
-    pause: Callable[[float], bool],
+    stop: Stop,
     replaces: str | None = None,
     plan_id: str | None = None,
 ) -> TableState:
@@ -42,7 +42,7 @@ def plan(
     description = lookup.describe()
     if not description.streaming:
         raise no_stream(table)
-    listing, now = settled_listing(changes, pause), changes.now()
+    listing, now = settled_listing(changes, stop), changes.now()
     total = segments or _segments_for(description, workers)
     failpoint("plan.before_commit")
     state = destination.plan(

@@ -1,6 +1,5 @@
 """Scan one segment into the spool, from wherever its chain ends."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,9 +10,11 @@ from connector.core.rows import CHANGED_AT, combine, with_service
 from connector.core.state import Scannable
 from connector.core.words import counted
 from connector.errors import BadAnswer, QuarantineLimit
+from connector.events import Listener, Scanned
 from connector.failpoints import failpoint
 from connector.items.encoder import Encoded, Encoder
-from connector.ports import Progress, Snapshot, Spool
+from connector.ports import Snapshot, Spool
+from connector.stop import MACHINE, Clock
 
 LINK_ROWS = 50_000
 LINK_BYTES = 32 * 1024**2
@@ -25,17 +26,20 @@ class _Pending:
     """Pages that are not in the spool yet."""
 
     since: str | None
+    clock: Clock
     tables: list[pa.Table] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
     rows: int = 0
     size: int = 0
-    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self._started = self.clock.monotonic()
 
     def full(self) -> bool:
         return (
             self.rows >= LINK_ROWS
             or self.size >= LINK_BYTES
-            or time.monotonic() - self.started >= LINK_SECONDS
+            or self.clock.monotonic() - self._started >= LINK_SECONDS
         )
 
 
@@ -47,9 +51,10 @@ class SegmentScan:
     spool: Spool
     state: Scannable
     encoder: Encoder
-    progress: Progress
+    listener: Listener
     quarantine_limit: int
     stopped: Callable[[], bool] = lambda: False
+    clock: Clock = MACHINE
 
     def spooled(self, number: int) -> int:
         """How many rows of a segment earlier tries have left in the spool."""
@@ -62,9 +67,9 @@ class SegmentScan:
         partition = segment_partition(number, total)
         position = self.spool.position(partition)
         if position.done:
-            self.progress.scanned(number, 0, 0, True)
+            self.listener(Scanned(number, 0, 0, True))
             return True
-        pending = _Pending(position.token)
+        pending = _Pending(position.token, self.clock)
         token = position.token
         while not self.stopped():
             size = 0
@@ -80,10 +85,10 @@ class SegmentScan:
                 raise BadAnswer("Scan answered with the position it was asked for.", "Try again.")
             token = following
             self._take(pending, partition, encoded, asked_at, size)
-            self.progress.scanned(number, len(encoded.rows), size, token is None)
+            self.listener(Scanned(number, len(encoded.rows), size, token is None))
             if token is None or pending.full():
                 self._link(partition, pending, Cursor(token, token is None))
-                pending = _Pending(token)
+                pending = _Pending(token, self.clock)
             if token is None:
                 return True
         if pending.tables:

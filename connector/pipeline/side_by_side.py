@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Generic, TypeVar
 
 from connector.errors import ConnectorError, Interrupted, Transient, uncaught
+from connector.stop import Stop
 
 log = logging.getLogger("connector.tables")
 
@@ -164,7 +165,7 @@ def keep(
     attempt: Callable[[], Found],
     troubles: Troubles,
     over: Callable[[], bool],
-    pause: Callable[[float], bool],
+    stop: Stop,
 ) -> Found:
     """Tries again, after a pause that grows, until an attempt ends without an error.
 
@@ -192,14 +193,14 @@ def keep(
             other = troubles.alike(table, problem)
             why = f"failed as {other} did." if other else f"failed: {problem}"
             log.warning("%s: %s It is tried again in %.0f s.", table, why, wait)
-        if _ends(wait, lambda: over() or troubles.hopeless(), pause) or not troubles.tries(table):
+        if _ends(wait, lambda: over() or troubles.hopeless(), stop) or not troubles.tries(table):
             raise problem
 
 
-def _ends(seconds: float, over: Callable[[], bool], pause: Callable[[float], bool]) -> bool:
+def _ends(seconds: float, over: Callable[[], bool], stop: Stop) -> bool:
     """Waits; true where the run ends meanwhile."""
     while seconds > 0 and not over():
-        if pause(min(seconds, WAIT_SECONDS)):
+        if stop.wait(min(seconds, WAIT_SECONDS)):
             return True
         seconds -= WAIT_SECONDS
     return over()

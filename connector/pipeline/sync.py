@@ -18,13 +18,15 @@ from connector.errors import (
     NeedsPerson,
     Transient,
 )
+from connector.events import Listener
 from connector.items.encoder import Encoder
 from connector.items.limits import BY_DESTINATION
 from connector.pipeline.columns import tell_renamed
 from connector.pipeline.following.tail import Tail
 from connector.pipeline.load import load
 from connector.pipeline.plan import plan
-from connector.ports import Changes, Destination, Lookup, Progress, Snapshot, Spool
+from connector.ports import Changes, Destination, Lookup, Snapshot, Spool
+from connector.stop import Stop
 from connector.waits import Waits
 
 log = logging.getLogger("connector.sync")
@@ -57,8 +59,8 @@ class Run:
     destination: Destination
     spool_of: Callable[[TableState], Spool]
     start_scan: Callable[[TableState], Scanning]
-    progress: Progress
-    pause: Callable[[float], bool]
+    listener: Listener
+    stop: Stop
     workers: int
     waits: Waits = field(default_factory=Waits)
 
@@ -127,7 +129,7 @@ class Run:
             self.settings.spec(),
             segments=self._segments(),
             workers=self.workers,
-            pause=self.pause,
+            stop=self.stop,
             replaces=replaces.plan_id if replaces else None,
             plan_id=plan_id,
         )
@@ -180,14 +182,24 @@ class Run:
 
         Where history was lost and `on_gap` is resync, the whole table is read again.
         """
-        try:
+
+        def again() -> TableState:
+            self.snapshot(full_refresh=True)
             return self._noted(lambda: self._sync(until))
+
+        return self.resynced(lambda: self._noted(lambda: self._sync(until)), again)
+
+    def resynced(
+        self, step: Callable[[], TableState], again: Callable[[], TableState]
+    ) -> TableState:
+        """Runs a step; where history was lost and `on_gap` is resync, `again` instead."""
+        try:
+            return step()
         except HistoryLost as lost:
             if self.settings.on_gap != "resync":
                 raise
             log.warning("%s: %s The whole table is read again.", self.table, lost.message)
-        self.snapshot(full_refresh=True)
-        return self._noted(lambda: self._sync(until))
+        return again()
 
     def _noted(self, run: Callable[[], TableState]) -> TableState:
         """Runs, and lets the state say whether a person is needed."""
@@ -264,9 +276,9 @@ class Run:
             since=state,
             encoder=self.encoder(state),
             config=self.config.tail,
-            progress=self.progress,
+            listener=self.listener,
             quarantine_limit=self.config.quarantine.limit,
-            pause=self.pause,
+            stop=self.stop,
             waits=self.waits,
         )
 
@@ -301,7 +313,7 @@ class Run:
         return loaded
 
     def _check_stopped(self) -> None:
-        if self.pause(0):
+        if self.stop.requested():
             raise Interrupted(
                 f"The run of {self.table} was asked to end.",
                 "What was read is committed; the same command goes on from there.",

@@ -17,9 +17,10 @@ import pyarrow as pa
 from connector.core.keys import KeySchema, key_text
 from connector.core.state import TableState
 from connector.core.texts import Malformed
+from connector.events import Listener, Scanned
 from connector.items import canonical, wire
 from connector.items.keys import key_item, key_text_in
-from connector.ports import Destination, Lookup, Progress, Snapshot
+from connector.ports import Destination, Lookup, Snapshot
 
 SHOWN = 10
 SETTLE_TRIES = 5
@@ -66,13 +67,13 @@ def verify(
     *,
     segments: int,
     tail: Callable[[], None],
-    progress: Progress,
+    listener: Listener,
 ) -> Verdict:
     """Compares the whole source with the whole table; keys that differ are read again."""
     # They may have changed between the two reads, so a tail comes in between.
     tail()
     keys = state.identity.keys
-    there = _source_digests(snapshot, keys, segments, progress)
+    there = _source_digests(snapshot, keys, segments, listener)
     here = _table_digests(destination.rows(state.table), keys, None)
     suspects = _differing(there, here)
     before = {key: there.get(key) for key in suspects}
@@ -122,10 +123,10 @@ def _difference(keys: Sequence[str] | set[str]) -> Difference:
 
 
 def _source_digests(
-    snapshot: Snapshot, keys: KeySchema, segments: int, progress: Progress
+    snapshot: Snapshot, keys: KeySchema, segments: int, listener: Listener
 ) -> Digests:
     def one(segment: int) -> Digests:
-        return dict(_segment_digests(snapshot, keys, segment, segments, progress))
+        return dict(_segment_digests(snapshot, keys, segment, segments, listener))
 
     digests: Digests = {}
     with ThreadPoolExecutor(segments, "verify") as threads:
@@ -135,12 +136,12 @@ def _source_digests(
 
 
 def _segment_digests(
-    snapshot: Snapshot, keys: KeySchema, segment: int, segments: int, progress: Progress
+    snapshot: Snapshot, keys: KeySchema, segment: int, segments: int, listener: Listener
 ) -> Iterator[tuple[str, bytes]]:
     token: str | None = None
     while True:
         (items, token), _ = snapshot.page(segment, segments, token, wire.scan_page)
-        progress.scanned(segment, len(items), sum(map(len, items)), token is None)
+        listener(Scanned(segment, len(items), sum(map(len, items)), token is None))
         for item in items:
             yield _item_digest(keys, item)
         if token is None:

@@ -1,21 +1,21 @@
 """A scan in processes of its own, beside the tail."""
 
 import contextlib
-import gc
 import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
-from typing import Any
 
 from connector.config.model import Config
 from connector.core.state import TableState
 from connector.errors import ConnectorError
-from connector.ports import Progress
+from connector.events import Event, Listener, Waited
+from connector.pipeline.interpreter import collect, without_gc_for_good
 from connector.scanning.pool import WorkerProcess, WorkerProcesses
 from connector.scanning.segments import STOP_SECONDS, segment_scan
-from connector.waits import Waited, Waits
+from connector.stop import Stop
+from connector.waits import Waits
 
 
 @contextlib.contextmanager
@@ -39,11 +39,11 @@ class ProcessScan:
         self,
         config: Config,
         state: TableState,
-        progress: Progress,
+        listener: Listener,
         workers: Sequence[WorkerProcess],
         waits: Waits | None = None,
     ) -> None:
-        self._progress = progress
+        self._listener = listener
         self._waits = waits or Waits(state.table)
         self._workers = workers
         for index, worker in enumerate(workers):
@@ -68,13 +68,13 @@ class ProcessScan:
             )
         return ended
 
-    def _hear(self, message: tuple[Any, ...] | Waited | BaseException) -> None:
+    def _hear(self, message: Event | BaseException) -> None:
         if isinstance(message, BaseException):
             raise message
         if isinstance(message, Waited):
             self._waits.report(message)
             return
-        self._progress.scanned(*message)
+        self._listener(message)
 
     def stop(self) -> None:
         """Ends the workers after their pages; what they have spooled stays."""
@@ -100,23 +100,6 @@ def _discard(pipe: Connection) -> None:
             pipe.recv()
 
 
-class _PipedProgress:
-    """Sends progress to the parent process."""
-
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe = pipe
-
-    def planned(self, items: int, segments: int) -> None:
-        """The parent knows."""
-
-    def scanned(self, segment: int, items: int, size: int, done: bool) -> None:
-        """Sends a segment's counts."""
-        self._pipe.send((segment, items, size, done))
-
-    def tailed(self, counts: Any, lag: float | None) -> None:
-        """A scan worker does not tail."""
-
-
 class _PipedWaits(Waits):
     """Sends what is waited for to the parent process, which says it once for all workers."""
 
@@ -140,21 +123,22 @@ def _work(
     """Scans some segments of a table, in a process of its own; the pipe tells when to stop."""
     # The parent hears Ctrl-C and decides; workers end when it says so, or when it is gone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Items are freed by reference counts; hunting for cycles costs three times the decoding. What a
-    # fork has inherited stays, and is not looked at: to look would copy it.
-    gc.freeze()
-    gc.disable()
+    without_gc_for_good()
 
     def stopped() -> bool:
         return os.getppid() != parent or pipe.poll()
 
+    def wait(seconds: float) -> bool:
+        time.sleep(seconds)
+        return False
+
     try:
         waits = _PipedWaits(pipe)
-        scan = segment_scan(config, state, _PipedProgress(pipe), stopped, workers, waits=waits)
+        scan = segment_scan(config, state, pipe.send, Stop(stopped, wait), workers, waits=waits)
         for number in segments:
             if not scan.run(number):
                 return
-            gc.collect()
+            collect()
     except ConnectorError as error:
         pipe.send(error)
     except BrokenPipeError:

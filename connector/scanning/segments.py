@@ -1,43 +1,28 @@
 """A scan of single segments, wherever it runs."""
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 from connector.config.model import Config
 from connector.core.state import Scannable
-from connector.errors import Interrupted
+from connector.events import Listener
 from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import make_encoder
-from connector.ports import Progress
 from connector.sources.dynamodb.calls import Spending
 from connector.sources.dynamodb.source import DynamoDBSource
 from connector.spool.chains import ArrowSpool
+from connector.stop import Stop
 from connector.waits import Waits
 
 STOP_SECONDS = 20.0
 """How long a scan that was asked to end may go on with its page."""
 
 
-def interruptible(pause: Callable[[float], bool]) -> Callable[[float], None]:
-    """A sleep that ends with Interrupted where `pause` says that the run was asked to end."""
-
-    def sleep(seconds: float) -> None:
-        if pause(seconds):
-            raise Interrupted(
-                "The run was asked to end.", "The same command goes on where it stopped."
-            )
-
-    return sleep
-
-
 def segment_scan(
     config: Config,
     state: Scannable,
-    progress: Progress,
-    stopped: Callable[[], bool],
+    listener: Listener,
+    stop: Stop,
     workers: int = 1,
-    sleep: Callable[[float], None] = time.sleep,
     credentials: Any = None,
     spending: Spending | None = None,
     waits: Waits | None = None,
@@ -53,7 +38,7 @@ def segment_scan(
             config.source,
             state.table,
             max_read_units=units / workers if units else None,
-            sleep=sleep,
+            sleep=stop.sleep,
             credentials=credentials,
             spending=spending,
             waits=waits,
@@ -61,7 +46,7 @@ def segment_scan(
         spool=ArrowSpool(config.spool_location(), state.table, state.plan_id),
         state=state,
         encoder=make_encoder(state, config.destination.url.kind),
-        progress=progress,
+        listener=listener,
         quarantine_limit=config.quarantine.limit,
-        stopped=stopped,
+        stopped=stop.requested,
     )

@@ -5,10 +5,11 @@ from typing import Any
 
 from connector.config.model import Config
 from connector.core.state import TableState
+from connector.events import Listener
 from connector.pipeline.scan import SegmentScan
-from connector.ports import Progress
-from connector.scanning.segments import STOP_SECONDS, interruptible, segment_scan
+from connector.scanning.segments import STOP_SECONDS, segment_scan
 from connector.sources.dynamodb.calls import Spending
+from connector.stop import Stop
 from connector.waits import Waits
 
 
@@ -19,7 +20,7 @@ class ThreadScan:
         self,
         config: Config,
         state: TableState,
-        progress: Progress,
+        listener: Listener,
         spending: Spending,
         credentials: Any = None,
         waits: Waits | None = None,
@@ -29,9 +30,8 @@ class ThreadScan:
         scan = segment_scan(
             config,
             state,
-            progress,
-            self._stopping.is_set,
-            sleep=interruptible(self._stopping.wait),
+            listener,
+            Stop.of(self._stopping),
             credentials=credentials,
             spending=spending,
             waits=waits,

@@ -13,8 +13,8 @@ from connector import job
 from connector.config.loading import load
 from connector.demo import source as demo_source
 from connector.demo.source import TABLE as COURSES
+from connector.events import quiet
 from connector.pipeline.verify import verify
-from connector.ports import Quiet
 from tests.rigs.scripted import ScriptedDynamoDB, faults
 
 from .home import Home, events, states, xcoms
@@ -47,7 +47,7 @@ def is_equal(home: Home, rig: ScriptedDynamoDB, table: str, config: str) -> bool
         opened.planned(),
         segments=2,
         tail=lambda: None,
-        progress=Quiet(),
+        listener=quiet,
     )
     return verdict.equal and not verdict.unsettled.count
 

@@ -12,10 +12,11 @@ from connector import job
 from connector.config import loading as configuration
 from connector.config.model import Config
 from connector.core.state import TableState
+from connector.events import quiet
 from connector.pipeline.following.tail import Tail
 from connector.pipeline.sync import Run
 from connector.pipeline.verify import Verdict, verify
-from connector.ports import Quiet
+from connector.stop import Stop
 from tests.rigs.postgres import Database
 from tests.rigs.scripted import Key, KeySchema, ScriptedDynamoDB, Table
 
@@ -77,9 +78,9 @@ class Replica:
             overrides=overrides,
         )
 
-    def run(self, pause: Callable[[float], bool] | None = None) -> Run:
+    def run(self, stop: Stop | None = None) -> Run:
         """A new run: what it does not find in the file or in the spool, it does not know."""
-        return job.open_run(self.config(), self.name, stop=pause or job.Stop(), command="test")
+        return job.open_run(self.config(), self.name, stop=stop, command="test")
 
     def sync(self, until: Callable[[Tail], bool] = caught_up) -> TableState:
         """One run of sync."""
@@ -129,7 +130,7 @@ class Replica:
             self.state(),
             segments=2,
             tail=lambda: None,
-            progress=Quiet(),
+            listener=quiet,
         )
 
     def assert_equal(self) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from connector import job
 from connector.core.changes.change import ChangePage
 from connector.core.changes.shards import Shard
 from connector.core.cursors import Batch, Cursor
@@ -16,6 +15,7 @@ from connector.core.state import Committed
 from connector.errors import Interrupted, Throttled
 from connector.pipeline.following.tail import Tail
 from connector.pipeline.sync import Run
+from connector.stop import Stop
 from tests.cli.program import PATIENCE, wait_until
 from tests.rigs.scripted import faults
 
@@ -157,16 +157,16 @@ def test_a_follower_that_loses_to_a_rival_now_and_then_goes_on(behind: Replica) 
 
 
 def test_a_backlog_without_end_hears_that_it_is_to_stop(behind: Replica) -> None:
-    stop = job.Stop()
+    asked = Event()
 
     def more() -> None:
         behind.model.put(*(order(f"more {slow.waited} {n}", 1) for n in range(5)))
         assert slow.waited < 30, "nobody asked whether the run is to end"
         if slow.waited == 3:
-            stop.event.set()
+            asked.set()
 
     run, slow = slowed(behind, more)
-    run.pause = stop
+    run.stop = Stop.of(asked)
     with pytest.raises(Interrupted):
         run.tail(lambda tail: False)
     assert slow.waited <= 5

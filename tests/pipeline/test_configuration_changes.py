@@ -9,7 +9,8 @@ import pytest
 from connector import job
 from connector.core.spec import Deletes, TableSpec
 from connector.errors import ConfigError, CursorMoved, DestinationRefused, Interrupted
-from connector.ports import Quiet
+from connector.events import quiet
+from connector.stop import Stop
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
 
 from .replica import ORDERS, SCHEMA, Replica, key, order
@@ -244,8 +245,8 @@ def test_a_change_while_the_scan_is_under_way_is_refused(
         plan_id=state.plan_id,
         segments=state.segments,
         spec=state.spec,
-        progress=Quiet(),
-        stop=job.Stop(),
+        listener=quiet,
+        stop=Stop.never(),
     )
     assert scan.run(0)
     replica.run().load()

@@ -25,6 +25,7 @@ from connector.pipeline.side_by_side import (
     listed,
     side_by_side,
 )
+from connector.stop import Stop
 
 NAMES = [f"t{number}" for number in range(6)]
 PATIENCE = 30.0
@@ -149,7 +150,7 @@ class Kept:
 
     def __call__(self, over: Callable[[], bool] = lambda: False) -> str:
         """Keeps it."""
-        return keep("orders", self.attempt, self.troubles, over, self.pause)
+        return keep("orders", self.attempt, self.troubles, over, Stop(lambda: False, self.pause))
 
 
 def test_what_may_pass_is_tried_again_soon_and_then_less_often() -> None:
@@ -226,7 +227,7 @@ def test_tables_that_wait_for_a_person_end_together_and_a_healthy_one_keeps_them
                 healthy.set()
             return Event().wait(0.001)
 
-        return keep(table, attempt, troubles, lambda: False, pause)
+        return keep(table, attempt, troubles, lambda: False, Stop(lambda: False, pause))
 
     outcomes = side_by_side(NAMES, run, at_once=6, stopped=lambda: False, troubles=troubles)
     assert {outcome.result for outcome in outcomes} == {Result.FAILED}

@@ -8,6 +8,7 @@ import pytest
 
 from connector.errors import BadAnswer, Interrupted, Throttled
 from connector.sources.dynamodb.calls import Pace, Spending
+from connector.stop import Stop
 from tests.cli.program import PATIENCE
 from tests.rigs.scripted import faults
 from tests.rigs.scripted.faults import Effect
@@ -48,17 +49,22 @@ def fill(replica: Replica, count: int = 40) -> None:
     replica.model.load({**order(n, n), "padding": {"S": "x" * 1000}} for n in range(count))
 
 
-def stop_after(replica: Replica, pages: int) -> Callable[[float], bool]:
+def polled(requested: Callable[[], bool]) -> Stop:
+    """A run that is asked to end once this holds."""
+    return Stop(requested, lambda seconds: requested())
+
+
+def stop_after(replica: Replica, pages: int) -> Stop:
     """Asks the run to end once so many pages were asked for."""
-    return lambda seconds: replica.rig.calls.count("Scan") >= pages
+    return polled(lambda: replica.rig.calls.count("Scan") >= pages)
 
 
 def test_a_scan_resumes_at_the_page_where_it_stopped(replica: Replica) -> None:
     fill(replica, 400)
     stop, stopped = stop_after(replica, 2), Event()
 
-    def pause(seconds: float) -> bool:
-        if stop(seconds):
+    def requested() -> bool:
+        if stop.requested():
             stopped.set()
         return stopped.is_set()
 
@@ -66,7 +72,7 @@ def test_a_scan_resumes_at_the_page_where_it_stopped(replica: Replica) -> None:
     held = faults.run(lambda: stopped.wait(PATIENCE))
     replica.rig.faults.add(held, on="Scan", after=2)
     with pytest.raises(Interrupted):
-        replica.run(pause).sync(lambda tail: tail.caught_up())
+        replica.run(polled(requested)).sync(lambda tail: tail.caught_up())
     first = replica.rig.calls.count("Scan")
     assert first < 40
     replica.rig.calls.clear()

@@ -14,11 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from connector import failpoints
 from connector.core.state import Phase, TableState
 from connector.errors import CursorMoved, Transient
+from connector.events import quiet
 from connector.pipeline.following.tail import Tail
 from connector.pipeline.load import load
 from connector.pipeline.sync import Run
-from connector.ports import Quiet
 from connector.scanning.segments import segment_scan
+from connector.stop import Stop
 from tests.pipeline.replica import ORDERS, SCHEMA, Replica, key, order
 from tests.rigs.postgres import Database
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB, faults
@@ -149,9 +150,9 @@ class World(RuleBasedStateMachine):
             since=state,
             encoder=run.encoder(state),
             config=run.config.tail,
-            progress=Quiet(),
+            listener=quiet,
             quarantine_limit=0,
-            pause=lambda seconds: False,
+            stop=Stop(lambda: False, lambda seconds: False),
         )
 
     @rule()
@@ -169,7 +170,9 @@ class World(RuleBasedStateMachine):
             return
         left = iter(range(pages))
         stopped: Callable[[], bool] = lambda: next(left, None) is None  # noqa: E731
-        scanning = segment_scan(self.replica.config(), tail.state, Quiet(), stopped)
+        scanning = segment_scan(
+            self.replica.config(), tail.state, quiet, Stop(stopped, lambda seconds: False)
+        )
         scanning.run(segment)
 
     @rule()

@@ -18,12 +18,14 @@ from connector.config.model import Config
 from connector.core.state import TableState
 from connector.destinations.duckdb.file import DuckDBDestination
 from connector.errors import ConnectorError
+from connector.events import quiet
 from connector.pipeline.following.tail import Tail
 from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import Run, make_encoder
-from connector.ports import Destination, Quiet
+from connector.ports import Destination
 from connector.sources.dynamodb.calls import Pace
 from connector.sources.dynamodb.source import DynamoDBSource
+from connector.stop import Stop
 from tests.destinations.fake import FakeDestination
 from tests.rigs.scripted.scenario import Before, Put, Stage, Step
 
@@ -133,7 +135,7 @@ class Replica(Stage):
                 spool=self.spools(state),
                 state=state,
                 encoder=make_encoder(state),
-                progress=Quiet(),
+                listener=quiet,
                 quarantine_limit=config.quarantine.limit,
             )
             return InlineScan(scan, state.segments, self.scan_pages)
@@ -150,8 +152,8 @@ class Replica(Stage):
             destination=self.witness,
             spool_of=self.spools,
             start_scan=start_scan,
-            progress=Counted(self.checker),
-            pause=self.pause,
+            listener=Counted(self.checker),
+            stop=Stop(lambda: self.pause(0), self.pause),
             workers=1,
         )
 

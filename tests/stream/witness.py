@@ -10,7 +10,8 @@ import pyarrow as pa
 from connector import failpoints
 from connector.core.cursors import Batch, Cursor, Quarantined
 from connector.core.state import Committed, Load, Plan, TableState
-from connector.ports import Destination, Quiet
+from connector.events import Event, Tailed
+from connector.ports import Destination
 
 from .checker import Checker
 from .claims import Move, Place, Violation
@@ -119,14 +120,15 @@ class Witness:
 
 
 @dataclass
-class Counted(Quiet):
-    """Progress that has the counts of each round checked."""
+class Counted:
+    """A listener that has the counts of each round checked."""
 
     checker: Checker
 
-    def tailed(self, counts: Mapping[str, int], lag: float | None) -> None:
+    def __call__(self, event: Event) -> None:
         """One round."""
-        self.checker.counted(counts)
+        if isinstance(event, Tailed):
+            self.checker.counted(event.counts)
 
 
 def spooled() -> "MemorySpools":

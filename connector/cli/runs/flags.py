@@ -1,7 +1,6 @@
 """The flags that commands share, and what they stand for."""
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +12,7 @@ import typer
 from connector.cli import completion
 from connector.cli.runs.leaving import leave_with
 from connector.errors import ConfigError, ConnectorError, NotListed
+from connector.stop import MACHINE, Clock
 
 if TYPE_CHECKING:
     from connector.config.model import Config
@@ -156,22 +156,23 @@ class Until:
         """Whether the run goes on when everything is read."""
         return self.follow or self.seconds is not None
 
-    def begin(self) -> "Ending":
+    def begin(self, clock: Clock = MACHINE) -> "Ending":
         """When a run that begins now ends."""
-        deadline = None if self.seconds is None else time.monotonic() + self.seconds
-        return Ending(self.lasts, deadline)
+        deadline = None if self.seconds is None else clock.monotonic() + self.seconds
+        return Ending(self.lasts, deadline, clock)
 
 
 @dataclass(frozen=True)
 class Ending:
-    """The end of a run, the same for all of its tables. `deadline` is of `time.monotonic`."""
+    """The end of a run, the same for all of its tables; `deadline` is of the monotonic clock."""
 
     lasts: bool
     deadline: float | None
+    clock: Clock = MACHINE
 
     def over(self) -> bool:
         """Whether the time that the run was given is over."""
-        return self.deadline is not None and time.monotonic() >= self.deadline
+        return self.deadline is not None and self.clock.monotonic() >= self.deadline
 
     def __call__(self, tail: "Tail") -> bool:
         """Whether a tail ends, asked after each round."""

@@ -14,6 +14,7 @@ import typer
 
 from connector.cli.screen.visible import visible
 from connector.errors import ConfigError, ConnectorError, Interrupted, QueryFailed, uncaught
+from connector.stop import Stop
 
 LEAVE_SECONDS = 27.0
 """A scheduler kills what has not left 30 seconds after it was asked to."""
@@ -93,21 +94,21 @@ def _log_to_stderr(level: int) -> None:
 
 
 @contextmanager
-def stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second signal, or too long a wait, ends at once."""
-    stop = threading.Event()
+def stopped_by_signals() -> Iterator[Stop]:
+    """SIGINT and SIGTERM ask the run to end; a second one, or too long a wait, ends it at once."""
+    asked = threading.Event()
 
     def hear(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
+        if asked.is_set():
             _leave_now()
-        stop.set()
+        asked.set()
         timer = threading.Timer(LEAVE_SECONDS, _leave_now)
         timer.daemon = True
         timer.start()
 
     before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield stop
+        yield Stop.of(asked)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

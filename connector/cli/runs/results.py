@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
@@ -11,6 +10,7 @@ from connector.core.state import Phase, Ran, TableState
 from connector.core.words import lasting
 from connector.errors import ConnectorError, Interrupted
 from connector.pipeline.side_by_side import Outcome, Result, gravest, listed
+from connector.stop import MACHINE
 
 if TYPE_CHECKING:
     from connector.cli.runs.running import Work
@@ -54,7 +54,7 @@ def _grouped(
 def print_states(printer: "Printer", work: "Work", outcomes: Sequence[Outcome[TableState]]) -> None:
     """Where each table stands after a run, and what went wrong."""
     asked = not any(map(_unusable, outcomes))
-    hurried = work.stop.is_set() or any(map(_held, outcomes))
+    hurried = work.stop.requested() or any(map(_held, outcomes))
     config = _impatient(work.config) if hurried else work.config
     rows, ends = [], []
     for outcome in outcomes:
@@ -70,7 +70,7 @@ def print_states(printer: "Printer", work: "Work", outcomes: Sequence[Outcome[Ta
                 end = replace(outcome, result=Result.FAILED, error=error)
         rows.append(state_row(end, work, standing))
         ends.append(end)
-        if work.stop.is_set():
+        if work.stop.requested():
             typer.echo(f"{outcome.table}: {became(end, standing.state)}", err=True)
     if printer.for_people:
         printer.rows(without_empty(list(map(brief, rows)), "widened_columns"))
@@ -110,7 +110,7 @@ def became(outcome: Outcome[Any], state: TableState | None) -> str:
         return f"asked to end while scanning: the same command goes on; {done} by the stream"
     since = state.consistent_since
     consistent = f"consistent since {since:%Y-%m-%d %H:%M:%S %Z}" if since else "not consistent yet"
-    lag = job.status(state, datetime.now(UTC)).lag_seconds
+    lag = job.status(state, MACHINE.now()).lag_seconds
     return f"{done}, {consistent}" + ("" if lag is None else f", lag {lasting(lag)}")
 
 
@@ -131,7 +131,7 @@ def _standing(work: "Work", config: "Config", outcome: Outcome[TableState]) -> S
     state = outcome.found or destination.read(table)
     ran = tried.destination.ran(table) if tried else None
     # To count may take long, and who asked a run to end does not wait for it.
-    if state is None or work.stop.is_set():
+    if state is None or work.stop.requested():
         return Standing(state, None, ran)
     return Standing(state, destination.count(table), ran)
 

@@ -1,7 +1,5 @@
 """What the commands that read tables have in common: signals, runs with progress, outcomes."""
 
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,14 +9,16 @@ from connector.cli.runs.flags import CAUGHT_UP, Flags, Until
 from connector.cli.runs.leaving import leave_with, stopped_by_signals
 from connector.errors import ConfigError, ConnectorError, Interrupted
 from connector.pipeline.side_by_side import Outcome, Result, Troubles, keep, side_by_side
+from connector.stop import MACHINE, Clock, Stop
 
 if TYPE_CHECKING:
     from connector.cli.screen.output import Printer
     from connector.config.model import Config
+    from connector.events import Listener
     from connector.job import Shared
     from connector.pipeline.following.tail import Tail
     from connector.pipeline.sync import Run
-    from connector.ports import Destination, Progress
+    from connector.ports import Destination
     from connector.scanning.pool import WorkerProcesses
 
 Found = TypeVar("Found")
@@ -26,16 +26,23 @@ Found = TypeVar("Found")
 
 @dataclass
 class Tried:
-    """A table's destination in one run, and how long it was worked on, in `time.monotonic`."""
+    """A table's destination in one run, and how long it was worked on."""
 
     destination: "Destination"
-    began: float = field(default_factory=time.monotonic)
+    clock: Clock = MACHINE
     ended: float | None = None
+
+    def __post_init__(self) -> None:
+        self._began = self.clock.monotonic()
+
+    def end(self) -> None:
+        """Its last try until now has ended."""
+        self.ended = self.clock.monotonic()
 
     @property
     def seconds(self) -> float:
         """From its first try to the end of its last one."""
-        return round((self.ended or time.monotonic()) - self.began, 1)
+        return round((self.ended or self.clock.monotonic()) - self._began, 1)
 
 
 Step = Callable[["Run", Callable[["Tail"], bool]], Found]
@@ -43,7 +50,7 @@ Step = Callable[["Run", Callable[["Tail"], bool]], Found]
 
 
 @contextmanager
-def command(flags: Flags) -> "Iterator[tuple[Printer, threading.Event]]":
+def command(flags: Flags) -> "Iterator[tuple[Printer, Stop]]":
     """A command from its beginning to its exit code, with what stops it early."""
     with leave_with(flags.quiet), stopped_by_signals() as stop:
         from connector.cli.screen.output import Printer
@@ -67,7 +74,7 @@ class Work:
     flags: Flags
     config: "Config"
     tables: Sequence[str]
-    stop: threading.Event
+    stop: Stop
     jobs: int
     until: Until = CAUGHT_UP
     processes: "WorkerProcesses | None" = None
@@ -77,7 +84,7 @@ class Work:
     @property
     def cut_short(self) -> bool:
         """Whether a run that would have gone on was asked to end."""
-        return self.until.lasts and self.stop.is_set()
+        return self.until.lasts and self.stop.requested()
 
     @property
     def several(self) -> bool:
@@ -134,15 +141,14 @@ class Work:
             return self._timed(run, step, ended)
 
         def kept(table: str) -> Found:
-            pause = self.stop.wait
-            return keep(table, lambda: attempt(table), troubles, ending.over, pause)
+            return keep(table, lambda: attempt(table), troubles, ending.over, self.stop)
 
         with shown_progress(troubles, self.several, self.flags.quiet) as shown:
             outcomes = side_by_side(
                 self.tables,
                 kept if self.until.lasts else attempt,
                 at_once=len(self.tables) if self.until.lasts else self.jobs,
-                stopped=self.stop.is_set,
+                stopped=self.stop.requested,
                 troubles=troubles,
             )
         if self.until.lasts:
@@ -163,9 +169,9 @@ class Work:
         try:
             return step(run, ended)
         finally:
-            self.tried[run.table].ended = time.monotonic()
+            self.tried[run.table].end()
 
-    def _opened(self, table: str, progress: "Progress", shared: "Shared") -> "Run":
+    def _opened(self, table: str, listener: "Listener", shared: "Shared") -> "Run":
         from connector import job
 
         if table not in self.tried:
@@ -173,8 +179,8 @@ class Work:
         return job.open_run(
             self.config,
             table,
-            progress=progress,
-            stop=job.Stop(self.stop),
+            listener=listener,
+            stop=self.stop,
             command=self.name,
             shared=shared,
             destination=self.tried[table].destination,

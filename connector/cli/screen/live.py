@@ -3,7 +3,7 @@
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -21,15 +21,15 @@ from rich.text import Text
 
 from connector.cli.screen.visible import visible
 from connector.core.words import counted
+from connector.events import Event, Listener, ScanBegun, Scanned, Tailed
 from connector.pipeline.side_by_side import Troubles
-from connector.ports import Progress as Port
 from connector.progress import Logged, Tally
 
 FAILED = "failed"
 _DUMB = ("dumb", "unknown")
 
-Shown = Callable[[str], Port]
-"""The progress of a try of one table; another try takes the place of the one before."""
+Shown = Callable[[str], Listener]
+"""What shows a try of one table; another try takes the place of the one before."""
 
 
 class _Name(ProgressColumn):
@@ -75,11 +75,18 @@ class _Lines:
                 if task is not None and task in self._display.task_ids:
                     self._display.remove_task(task)
 
-    def planned(self, items: int, segments: int) -> None:
-        """Says how much there is to scan; the source's count is some hours old."""
-        self._expected = items / segments if items else None
-        with self._lock:
-            self._begin_scan(items or None)
+    def __call__(self, event: Event) -> None:
+        """Moves the lines."""
+        self._tally(event)
+        match event:
+            case ScanBegun():
+                self._expected = event.items / event.segments if event.items else None
+                with self._lock:
+                    self._begin_scan(event.items or None)
+            case Scanned():
+                self._scanned(event)
+            case Tailed():
+                self._tailed()
 
     def _begin_scan(self, total: float | None) -> TaskID:
         if self._tail == self._first:
@@ -90,9 +97,8 @@ class _Lines:
         )
         return self._first
 
-    def scanned(self, segment: int, items: int, size: int, done: bool) -> None:
-        """Moves a segment's line and the scan's."""
-        self._tally.add_scan(items, size, done)
+    def _scanned(self, event: Scanned) -> None:
+        segment, items = event.segment, event.items
         with self._lock:
             scan = self._begin_scan(None) if self._scan is None else self._scan
             if self._shows_segments and segment not in self._segments:
@@ -102,15 +108,13 @@ class _Lines:
         if task is None:
             return
         self._display.update(task, advance=items, counts=counted(int(self._seen(task)), "item"))
-        if done:
+        if event.done:
             self._display.remove_task(task)
 
     def _seen(self, task: TaskID) -> float:
         return next((each.completed for each in self._display.tasks if each.id == task), 0.0)
 
-    def tailed(self, counts: Mapping[str, int], lag: float | None) -> None:
-        """Moves the tail's line."""
-        self._tally.add_tail(counts, lag)
+    def _tailed(self) -> None:
         with self._lock:
             if self._tail is None:
                 alone = self._scan is None
@@ -127,7 +131,7 @@ class _Live:
         self._segments = segments
         self._lines: dict[str, _Lines] = {}
 
-    def __call__(self, table: str) -> Port:
+    def __call__(self, table: str) -> Listener:
         """The lines of another try of a table."""
         if before := self._lines.get(table):
             before.clear()

@@ -1,7 +1,7 @@
 """Which shards there are: listings, children of finished shards, and proof of what is lost."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import inf
@@ -21,11 +21,11 @@ from connector.errors import (
     WAYS_OUT,
     BadAnswer,
     HistoryLost,
-    Interrupted,
     StreamDisabled,
     Unreachable,
 )
 from connector.ports import Changes
+from connector.stop import Stop
 from connector.waits import Wait, Waits
 
 log = logging.getLogger("connector.tail")
@@ -42,7 +42,7 @@ class Discovery:
 
     changes: Changes
     planned_at: datetime
-    pause: Callable[[float], bool]
+    stop: Stop
     retry_seconds: float
     settles_at: datetime
     """Listings may be late, so one is due then: it shows what was born before the run began."""
@@ -126,10 +126,7 @@ class Discovery:
             pause = self.retry_seconds * 2**attempt
             left = self.retry_seconds * (2 ** (LISTING_TRIES - 1) - 2**attempt)
             wait.goes_on(f"shard {lost[0].shard}, which the stream lists no longer", left, pause)
-            if self.pause(pause):
-                raise Interrupted(
-                    "The run was asked to end.", "The same command goes on where it stopped."
-                )
+            self.stop.sleep(pause)
         self.listing, self.listed_at = listing, now
 
     @staticmethod
@@ -184,14 +181,14 @@ class Discovery:
         )
 
 
-def settled_listing(changes: Changes, pause: Callable[[float], bool]) -> Listing:
+def settled_listing(changes: Changes, stop: Stop) -> Listing:
     """The union of at least two listings, of more where one lacks parents or has no open shard.
 
     Listings lag: what the plan does not see, it cannot cover.
     """
     listing = changes.listing()
     for attempt in range(SETTLING_TRIES - 1):
-        if pause(0.2 if attempt else 0):
+        if stop.wait(0.2 if attempt else 0):
             break
         again = changes.listing()
         listing = again.merged({**listing.shards, **again.shards}.values())

@@ -1,7 +1,6 @@
 """How far the stream of a table was read: which shards there are, and where each stands."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -12,6 +11,7 @@ from connector.core.state import Committed, Phase, TableState
 from connector.pipeline.following.discovery import Discovery
 from connector.pipeline.following.position import Position
 from connector.ports import Changes
+from connector.stop import Stop
 from connector.waits import Waits
 
 log = logging.getLogger("connector.tail")
@@ -35,7 +35,7 @@ class Reach:
         changes: Changes,
         state: TableState,
         config: TailConfig,
-        pause: Callable[[float], bool],
+        stop: Stop,
         waits: Waits,
     ) -> "Reach":
         """What a state says, before anything is read."""
@@ -45,7 +45,7 @@ class Reach:
         discovery = Discovery(
             changes,
             state.planned_at,
-            pause,
+            stop,
             config.poll_seconds,
             settles_at=began + quiet,
             waits=waits,

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from connector.config.model import Tail as TailConfig
 from connector.core.cursors import Batch, shard_partition
 from connector.core.spec import TableSpec
+from connector.events import Listener, Tailed
 from connector.failpoints import failpoint
 from connector.items.encoder import Encoder
 from connector.items.fold import Counts, Fold
@@ -17,7 +18,7 @@ from connector.pipeline.following.reach import Reach
 from connector.pipeline.following.reading import Reading
 from connector.pipeline.columns import tell_columns
 from connector.pipeline.scan import quarantine_limit
-from connector.ports import Changes, Destination, Progress
+from connector.ports import Changes, Destination
 
 HEARTBEAT = timedelta(seconds=60)
 
@@ -48,7 +49,7 @@ class Round:
     destination: Destination
     encoder: Encoder
     config: TailConfig
-    progress: Progress
+    listener: Listener
     quarantine_limit: int
     commits: int = 0
     """How many were made."""
@@ -148,5 +149,5 @@ class Round:
     def _tell(self, reach: Reach, counts: Counts) -> None:
         """Tells of a round once it is committed."""
         lag = reach.lag()
-        self.progress.tailed(vars(counts), lag)
+        self.listener(Tailed(vars(counts), lag))
         self._alarm.tell(reach.state.table, lag, self.changes.now())

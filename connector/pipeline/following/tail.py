@@ -7,13 +7,15 @@ from types import TracebackType
 from connector.config.model import Tail as TailConfig
 from connector.core.state import TableState
 from connector.errors import CursorMoved
+from connector.events import Listener
 from connector.items.encoder import Encoder
 from connector.pipeline.following.pace import Pace
 from connector.pipeline.following.position import Turn
 from connector.pipeline.following.reach import Reach
 from connector.pipeline.following.round import Read, Round
 from connector.pipeline.interpreter import busy
-from connector.ports import Changes, Destination, Progress
+from connector.ports import Changes, Destination
+from connector.stop import Stop
 from connector.waits import Waits
 
 RIVAL_TRIES = 5
@@ -30,17 +32,16 @@ class Tail:
     """The state that it goes on from."""
     encoder: InitVar[Encoder]
     config: TailConfig
-    progress: InitVar[Progress]
+    listener: InitVar[Listener]
     quarantine_limit: InitVar[int]
-    pause: Callable[[float], bool]
-    """Waits so many seconds; true where the run was asked to end."""
+    stop: Stop
     waits: Waits = field(default_factory=Waits)
 
     def __post_init__(
-        self, since: TableState, encoder: Encoder, progress: Progress, quarantine_limit: int
+        self, since: TableState, encoder: Encoder, listener: Listener, quarantine_limit: int
     ) -> None:
         self._round = Round(
-            self.changes, self.destination, encoder, self.config, progress, quarantine_limit
+            self.changes, self.destination, encoder, self.config, listener, quarantine_limit
         )
         self._pace = Pace(self.config)
         self._rivals = self._commits = 0
@@ -68,7 +69,7 @@ class Tail:
 
     def restart(self, state: TableState) -> None:
         """Goes on from a state that another step, or another run, has written."""
-        self._reach = Reach.of(self.changes, state, self.config, self.pause, self.waits)
+        self._reach = Reach.of(self.changes, state, self.config, self.stop, self.waits)
 
     def loaded(self, state: TableState) -> None:
         """Goes on after this run's own load."""
@@ -109,7 +110,7 @@ class Tail:
             self._reach.discovery.check_complete(self._reach.cursors())
             wait = self._wait(read, (self.changes.now() - began).total_seconds())
             self._reach.discovery.await_proof(read.moved or self.caught_up(), wait)
-            if self.pause(0) or (wait > 0 and self._rest(wait, finished)):
+            if self.stop.requested() or (wait > 0 and self._rest(wait, finished)):
                 self._round.settle(self._reach)
                 return
 
@@ -157,7 +158,7 @@ class Tail:
     def _rest(self, seconds: float, finished: Callable[[], bool]) -> bool:
         """Waits, but not longer than until `finished`; true where the run was asked to end."""
         while seconds > 0 and not finished():
-            if self.pause(min(seconds, REST_SECONDS)):
+            if self.stop.wait(min(seconds, REST_SECONDS)):
                 return True
             seconds -= REST_SECONDS
         return False
