@@ -1,9 +1,8 @@
 """Sync: plan if needed, scan and tail side by side, load, then tail until it is time to end."""
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from connector.config.model import Config, Table
@@ -11,11 +10,8 @@ from connector.core.spec import TableSpec
 from connector.core.state import Phase, Scannable, TableState, renamed
 from connector.core.words import counted
 from connector.errors import (
-    ConnectorError,
-    DestinationRefused,
     HistoryLost,
     Interrupted,
-    NeedsPerson,
     Transient,
 )
 from connector.events import Listener
@@ -25,6 +21,7 @@ from connector.pipeline.columns import tell_renamed
 from connector.pipeline.following.tail import Tail
 from connector.pipeline.load import load
 from connector.pipeline.plan import plan
+from connector.pipeline.problems import Problems
 from connector.ports import Changes, Destination, Lookup, Snapshot, Spool
 from connector.stop import Stop
 from connector.waits import Waits
@@ -73,7 +70,7 @@ class Run:
 
         A refresh with a `plan_id` of its own is planned once, however often it is asked for.
         """
-        with self._noting():
+        with self._problems.noting():
             return self._begun(full_refresh, plan_id)
 
     def _begun(self, full_refresh: bool, plan_id: str | None) -> TableState:
@@ -142,7 +139,7 @@ class Run:
 
         `yes` lets a full refresh delete any share of the rows.
         """
-        with self._noting():
+        with self._problems.noting():
             return self._snapshot(full_refresh, yes)
 
     def _snapshot(self, full_refresh: bool, yes: bool) -> TableState:
@@ -153,7 +150,7 @@ class Run:
                 # Rows that the stream overtook are older than the scan until all of it is read.
                 tail.until(tail.caught_up)
                 self._check_stopped()
-                return self._mended(tail.state)
+                return self._problems.mended(tail.state)
         log.info(
             "%s: has its snapshot already; --full-refresh reads the whole table again", self.table
         )
@@ -162,7 +159,7 @@ class Run:
 
     def load(self, yes: bool = False) -> TableState:
         """Loads a scan that others have finished; where it is loaded, only drops its spool."""
-        return self._noted(lambda: self._loaded(yes))
+        return self._problems.noted(lambda: self._loaded(yes))
 
     def _loaded(self, yes: bool) -> TableState:
         state = self.destination.read(self.table)
@@ -185,9 +182,9 @@ class Run:
 
         def again() -> TableState:
             self.snapshot(full_refresh=True)
-            return self._noted(lambda: self._sync(until))
+            return self._problems.noted(lambda: self._sync(until))
 
-        return self.resynced(lambda: self._noted(lambda: self._sync(until)), again)
+        return self.resynced(lambda: self._problems.noted(lambda: self._sync(until)), again)
 
     def resynced(
         self, step: Callable[[], TableState], again: Callable[[], TableState]
@@ -201,37 +198,9 @@ class Run:
             log.warning("%s: %s The whole table is read again.", self.table, lost.message)
         return again()
 
-    def _noted(self, run: Callable[[], TableState]) -> TableState:
-        """Runs, and lets the state say whether a person is needed."""
-        with self._noting():
-            return self._mended(run())
-
-    def _mended(self, state: TableState) -> TableState:
-        """The state of a run that came to its end, so that no person is needed.
-
-        While a load is outstanding, nobody has shown that it can be done.
-        """
-        if not state.problem or state.phase is Phase.LOADING:
-            return state
-        self.destination.note(self.table, None)
-        return replace(state, problem=None)
-
-    @contextmanager
-    def _noting(self) -> Iterator[None]:
-        try:
-            yield
-        except (NeedsPerson, DestinationRefused) as needed:
-            self._note_problem(needed)
-            raise
-
-    def _note_problem(self, needed: ConnectorError) -> None:
-        try:
-            self.destination.note(self.table, f"{type(needed).__name__}: {needed.message}")
-        except ConnectorError:
-            if isinstance(needed, NeedsPerson):
-                raise
-            # A destination that refuses the table may refuse the note as well, for one reason.
-            log.debug("%s: its problem could not be noted", self.table)
+    @property
+    def _problems(self) -> Problems:
+        return Problems(self.table, self.destination)
 
     def _sync(self, until: Callable[[Tail], bool]) -> TableState:
         state = self.planned()
@@ -248,7 +217,7 @@ class Run:
 
     def tail(self, until: Callable[[Tail], bool]) -> TableState:
         """Follows the stream only, in whatever phase the table is."""
-        return self._noted(lambda: self._follow(until))
+        return self._problems.noted(lambda: self._follow(until))
 
     def _follow(self, until: Callable[[Tail], bool]) -> TableState:
         state = self.planned()
@@ -264,7 +233,7 @@ class Run:
 
         def ended() -> bool:
             if tail.state.problem and tail.caught_up():
-                tail.state = self._mended(tail.state)
+                tail.state = self._problems.mended(tail.state)
             return until(tail)
 
         return ended
