@@ -1,7 +1,6 @@
 """The next commit of a table as its state sees it: cursors compared and moved, work counted."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 
 from connector.core.cursors import Batch, Cursor, Quarantined
 from connector.core.spec import TableSpec
@@ -12,6 +11,7 @@ from connector.destinations.sql import Target
 from connector.destinations.state.header import Header
 from connector.destinations.state.store import State
 from connector.errors import CursorMoved, DestinationRefused, TooManyDeletes
+from connector.stop import MACHINE, Clock
 
 
 def moved(table: str) -> CursorMoved:
@@ -72,7 +72,9 @@ def refuse_too_many(
 class Step:
     """One batch or load in its transaction. Raises CursorMoved where another plan is current."""
 
-    def __init__(self, state: State, of: Batch | Load, run: tuple[str, str]) -> None:
+    def __init__(
+        self, state: State, of: Batch | Load, run: tuple[str, str], clock: Clock = MACHINE
+    ) -> None:
         header = state.header(of.table) if state.exists() else None
         if header is None or (header.generation, header.plan_id) != (of.generation, of.plan_id):
             raise moved(of.table)
@@ -90,7 +92,7 @@ class Step:
         self.loading = isinstance(of, Load)
         self.watch = Watch()
         """Sees the rows of this step, once its columns are grown."""
-        self._now = datetime.now(UTC)
+        self._now = clock.now()
 
     def move(self, batch: Batch) -> None:
         """Moves the cursors of a batch, if they are where it began."""

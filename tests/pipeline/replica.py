@@ -36,6 +36,11 @@ def order(text: object, n: object = 0) -> dict[str, Any]:
     return {**key(text), "n": {"N": str(n)}}
 
 
+def polled(requested: Callable[[], bool]) -> Stop:
+    """A run that is asked to end once this holds."""
+    return Stop(requested, lambda seconds: requested())
+
+
 def caught_up(tail: Tail) -> bool:
     """Until everything written before the run began is there."""
     return tail.caught_up()

@@ -13,7 +13,7 @@ from connector.events import quiet
 from connector.stop import Stop
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
 
-from .replica import ORDERS, SCHEMA, Replica, key, order
+from .replica import ORDERS, SCHEMA, Replica, key, order, polled
 
 
 @pytest.fixture(params=["duckdb", "postgres"])
@@ -111,7 +111,7 @@ def test_rows_stay_readable_while_a_refresh_changes_the_layout(replica: Replica)
     replica.sync()
     keep(replica, layout="packed")
     with pytest.raises(Interrupted):
-        replica.run(lambda seconds: replica.rig.calls.count("Scan") > 1).snapshot(True)
+        replica.run(polled(lambda: replica.rig.calls.count("Scan") > 1)).snapshot(True)
     replica.model.put(order(3, 30))
     # The tail alone: the old rows are there until the scan is loaded.
     replica.run().tail(lambda tail: tail.caught_up())
@@ -263,7 +263,7 @@ def test_a_change_while_the_scan_is_under_way_is_refused(
 def began_to_scan(replica: Replica) -> None:
     """A snapshot that is planned, and no more."""
     with pytest.raises(Interrupted):
-        replica.run(lambda seconds: True).snapshot()
+        replica.run(polled(lambda: True)).snapshot()
     assert replica.state().phase.value == "loading"
 
 
@@ -481,7 +481,7 @@ def test_a_retired_column_of_an_attribute_marks_no_row(replica: Replica) -> None
     replica.sync()
     keep(replica, layout="packed")
     with pytest.raises(Interrupted):
-        replica.run(lambda seconds: replica.rig.calls.count("Scan") > 1).snapshot(True)
+        replica.run(polled(lambda: replica.rig.calls.count("Scan") > 1)).snapshot(True)
     replica.model.put({**order("b"), "_deleted": {"BOOL": True}}, order(1, 1))
     replica.run().tail(lambda tail: tail.caught_up())
     assert {mark for (mark,) in replica.sql("SELECT _deleted FROM orders")} == {None}
@@ -496,7 +496,7 @@ def test_deletes_are_not_marked_in_a_retired_column_of_an_attribute(replica: Rep
     replica.sync()
     keep(replica, layout="packed")
     with pytest.raises(Interrupted):
-        replica.run(lambda seconds: replica.rig.calls.count("Scan") > 1).snapshot(True)
+        replica.run(polled(lambda: replica.rig.calls.count("Scan") > 1)).snapshot(True)
     keep(replica, layout="packed", deletes="soft")
     refresh(replica, refused(replica, "an attribute has the column _deleted"))
     replica.model.delete(key("a"))

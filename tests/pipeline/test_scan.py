@@ -1,6 +1,5 @@
 """Scan: it resumes where it stopped, and nothing but a well-formed last page ends a segment."""
 
-from collections.abc import Callable
 from itertools import pairwise
 from threading import Event
 
@@ -13,7 +12,7 @@ from tests.cli.program import PATIENCE
 from tests.rigs.scripted import faults
 from tests.rigs.scripted.faults import Effect
 
-from .replica import Replica, order, tampered
+from .replica import Replica, order, polled, tampered
 
 WRONG_BODIES: dict[str, Effect] = {
     "empty": faults.wrong_body(b""),
@@ -47,11 +46,6 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 def fill(replica: Replica, count: int = 40) -> None:
     """Items so large that ten of them fill a page."""
     replica.model.load({**order(n, n), "padding": {"S": "x" * 1000}} for n in range(count))
-
-
-def polled(requested: Callable[[], bool]) -> Stop:
-    """A run that is asked to end once this holds."""
-    return Stop(requested, lambda seconds: requested())
 
 
 def stop_after(replica: Replica, pages: int) -> Stop:

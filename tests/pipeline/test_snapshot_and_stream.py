@@ -6,7 +6,7 @@ from connector.errors import HistoryLost, Interrupted, QuarantineLimit
 from connector.pipeline.following.tail import Tail
 from tests.rigs.scripted import Key, KeySchema, ScriptedDynamoDB, faults
 
-from .replica import ORDERS, PACE, Replica, change, key, order
+from .replica import ORDERS, PACE, Replica, change, key, order, polled
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def fill(replica: Replica) -> list[str]:
 def interrupted_after(replica: Replica, pages: int) -> None:
     """A sync that is asked to end after so many pages of the scan."""
     with pytest.raises(Interrupted):
-        replica.run(lambda seconds: replica.rig.calls.count("Scan") >= pages).sync(
+        replica.run(polled(lambda: replica.rig.calls.count("Scan") >= pages)).sync(
             lambda tail: tail.caught_up()
         )
 
@@ -110,7 +110,7 @@ def test_rows_stay_readable_while_a_full_refresh_is_under_way(replica: Replica) 
     replica.sync()
     before = replica.rig.calls.count("Scan")
     with pytest.raises(Interrupted):
-        replica.run(lambda seconds: replica.rig.calls.count("Scan") > before + 1).snapshot(True)
+        replica.run(polled(lambda: replica.rig.calls.count("Scan") > before + 1)).snapshot(True)
     replica.assert_equal()
     replica.sync()
     replica.assert_equal()

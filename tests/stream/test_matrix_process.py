@@ -135,7 +135,7 @@ def test_80_this_machines_clock_is_a_day_off(
 
 def test_80_this_machines_clock_jumps_while_it_waits(replica: Replica) -> None:
     """The next answer sets it right; a date that is none is ignored."""
-    clock = calls.Clock()
+    clock = calls.SourceClock()
     clock.hear("Thu, 01 Jan 2026 00:00:10 GMT")
     clock.hear("Thu, 01 Jan 2026 00:00:09 GMT")
     assert clock.now() == datetime(2026, 1, 1, 0, 0, 10, tzinfo=UTC)

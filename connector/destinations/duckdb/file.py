@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -41,6 +40,7 @@ from connector.destinations.state.tables import SCHEMA
 from connector.destinations.step import moved, unknown
 from connector.errors import ConfigError, ConnectorError, DestinationRefused
 from connector.failpoints import failpoint
+from connector.stop import MACHINE
 from connector.waits import Waits
 
 # Measured with 5 million rows of 9 columns: with more memory, or more threads than two, neither a
@@ -160,7 +160,7 @@ class DuckDBDestination:
             commit = max(newest or 0, before.commit if before else 0) + 1
             generation = (before.generation if before else 0) + 1
             state.start(plan, target, generation, commit)
-            state.journal.count(self._run, plan.table, _now(), (0, 0, 0))
+            state.journal.count(self._run, plan.table, MACHINE.now(), (0, 0, 0))
             planned = state.read(plan.table)
         if planned is None:
             raise moved(plan.table)
@@ -297,7 +297,3 @@ class DuckDBDestination:
 
 def _state_in(connection: Connection) -> State:
     return State(duckdb_schema.state_schema(connection))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TypeVar
 from uuid import uuid4
@@ -37,6 +36,7 @@ from connector.destinations.state.tables import SCHEMA
 from connector.destinations.step import moved, unknown
 from connector.errors import ConnectorError, DestinationRefused, Unreachable
 from connector.failpoints import failpoint
+from connector.stop import MACHINE
 from connector.waits import Waits
 
 AGAIN_SECONDS = 10.0
@@ -145,7 +145,7 @@ class PostgresDestination:
             commit = max(newest, before.commit if before else 0) + 1
             generation = (before.generation if before else 0) + 1
             state.start(plan, target, generation, commit)
-            state.journal.count(self._run, plan.table, datetime.now(UTC), (0, 0, 0))
+            state.journal.count(self._run, plan.table, MACHINE.now(), (0, 0, 0))
             planned = state.read(plan.table)
         if planned is None:
             raise moved(plan.table)

@@ -5,7 +5,6 @@ runs in the transaction that records it.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
@@ -14,6 +13,7 @@ from connector.destinations.sql import quoted
 from connector.destinations.state import tables as t
 from connector.destinations.state.header import unreadable
 from connector.destinations.state.tables import Schema, compiled
+from connector.stop import MACHINE
 
 Step = Callable[[Schema], None]
 
@@ -62,6 +62,6 @@ def migrate(schema: Schema, have: int) -> None:
 
 def record(schema: Schema, version: int) -> None:
     """Remembers that the state has a version now."""
-    row = {"version": version, "applied_at": datetime.now(UTC)}
+    row = {"version": version, "applied_at": MACHINE.now()}
     schema.execute(*compiled(sa.insert(t.migrations).values(row)))
     schema.execute(*compiled(sa.update(t.tables).values(state_version=version)))

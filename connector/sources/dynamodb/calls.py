@@ -29,7 +29,7 @@ FIRST_CONTACT_SECONDS = 10.0
 JUMP = 2.0
 
 
-class Clock:
+class SourceClock:
     """The source's time, from the Date header of its answers; between answers, monotonic."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Caller:
     """Calls operations until they answer, an error is final, or `retry_seconds` have passed."""
 
     retry_seconds: float
-    clock: Clock
+    clock: SourceClock
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
     met: bool = False

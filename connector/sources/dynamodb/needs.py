@@ -12,7 +12,7 @@ from connector.core.needs import Need, tried, untried
 from connector.core.words import counted
 from connector.errors import ConnectorError, SourceRefused, Unreachable, no_stream
 from connector.items.wire import scan_page
-from connector.sources.dynamodb.calls import Caller, Clock, body, error_code, member
+from connector.sources.dynamodb.calls import Caller, SourceClock, body, error_code, member
 from connector.sources.dynamodb.client import Clients, open_clients
 from connector.sources.dynamodb.denied import DENIED
 from connector.sources.dynamodb.identity import caller
@@ -47,7 +47,7 @@ class Trial:
         self._config = config
         self._table = table
         self._credentials = credentials
-        self._clock = Clock()
+        self._clock = SourceClock()
         patience = min(config.retry_seconds, PATIENCE)
         self._call = Caller(patience, self._clock, sleep, table=table)
         self._clients: Clients | None = None

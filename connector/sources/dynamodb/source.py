@@ -11,7 +11,7 @@ from connector.core.changes.shards import Listing, Retention, Shard
 from connector.core.cursors import Cursor
 from connector.core.state import Identity
 from connector.ports import Decoded, Description
-from connector.sources.dynamodb.calls import Caller, Clock, Pace, Spending
+from connector.sources.dynamodb.calls import Caller, Pace, SourceClock, Spending
 from connector.sources.dynamodb.client import open_clients
 from connector.sources.dynamodb.scan import Scanner
 from connector.sources.dynamodb.streams import RETENTION, Stream
@@ -38,7 +38,7 @@ class DynamoDBSource:
         waits: Waits | None = None,
     ) -> None:
         self.table = table
-        self._clock = Clock()
+        self._clock = SourceClock()
         self._clients = open_clients(config, readers, credentials)
         waits = waits or Waits(table)
         self._call = Caller(config.retry_seconds, self._clock, sleep, table=table, waits=waits)
