@@ -123,7 +123,12 @@ class Fold:
         return combine(tables) if len(tables) > 1 else tables[0]
 
     def _rows(self, kept: Sequence[_Kept]) -> pa.Table:
-        images = [_image(change) for _, (_, change) in kept]
+        found = [change.image for _, (_, change) in kept]
+        images = [
+            # A delete has its key alone.
+            bytes(change.key if image is None else image)
+            for image, (_, (_, change)) in zip(found, kept, strict=True)
+        ]
         encoded = self.encoder.encode(images)
         reasons = {bad.index: bad.reason for bad in encoded.bad}
         reasons |= self._of_other_keys(encoded, images, kept)
@@ -135,21 +140,28 @@ class Fold:
             encoded = self.encoder.encode(images)
         for index, reason in list(reasons.items()):
             key, (partition, change) = kept[index]
-            if change.image is None:
-                # A delete needs its key alone.
+            if found[index] is None:
+                # What it was does not matter.
                 del reasons[index]
             else:
                 self._refuse(_quarantined(partition, change, key, reason))
         self.counts.applied += len(kept) - len(reasons)
         # No row can have a key that the destination cannot hold, so there is none to delete.
         good = _good(encoded, len(kept))
-        changes = [kept[index][1][1] for index in good]
-        return self._with_deletes(encoded.rows, changes, [index in reasons for index in good])
+        return self._with_deletes(
+            encoded.rows,
+            [kept[index][1][1] for index in good],
+            removed=[found[index] is None for index in good],
+            replaced=[index in reasons for index in good],
+        )
 
     def _with_deletes(
-        self, rows: pa.Table, changes: Sequence[Change], replaced: Sequence[bool]
+        self,
+        rows: pa.Table,
+        changes: Sequence[Change],
+        removed: Sequence[bool],
+        replaced: Sequence[bool],
     ) -> pa.Table:
-        removed = [change.image is None for change in changes]
         if not any(removed) and not any(replaced) and self.deletes is Deletes.APPLY:
             return with_service(rows if changes else pa.table({}), _times(changes), removed)
         stays = [
@@ -196,12 +208,6 @@ def _good(encoded: Encoded, count: int) -> list[int]:
     """The places of the items that have a row, in the order of the rows."""
     bad = {each.index for each in encoded.bad}
     return [index for index in range(count) if index not in bad]
-
-
-def _image(change: Change) -> bytes:
-    """What its row is made of; a delete has its key alone."""
-    image = change.image
-    return bytes(change.key if image is None else image)
 
 
 def _times(changes: Sequence[Change]) -> pa.Array:

@@ -62,7 +62,7 @@ class Record(Struct, gc=False):
         if self.eventName == "REMOVE":
             return None
         image = self.dynamodb.NewImage
-        return _NO_IMAGE if isinstance(image, UnsetType) else image
+        return _NO_IMAGE if image is UNSET else image
 
     @property
     def version(self) -> int:

@@ -9,11 +9,7 @@ from connector.config.model import Config, Table
 from connector.core.spec import TableSpec
 from connector.core.state import Phase, Scannable, TableState, renamed
 from connector.core.words import counted
-from connector.errors import (
-    HistoryLost,
-    Interrupted,
-    Transient,
-)
+from connector.errors import HistoryLost, Interrupted, Transient
 from connector.events import Listener
 from connector.items.encoder import Encoder
 from connector.items.limits import BY_DESTINATION

@@ -30,8 +30,8 @@ MUTATIONS = (
     Mutation(
         part="the fold",
         file="items/fold.py",
-        before="self._newest[key] = (partition, record)",
-        after="self._newest[*key, str(self.counts.read)] = (partition, record)",
+        before="self._newest[key] = (partition, change)",
+        after="self._newest[*key, str(self.counts.read)] = (partition, change)",
         test="test_matrix_records.py::test_43_insert_modify_remove_insert_in_one_batch",
     ),
     Mutation(

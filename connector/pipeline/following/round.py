@@ -11,12 +11,12 @@ from connector.events import Listener, Tailed
 from connector.failpoints import failpoint
 from connector.items.encoder import Encoder
 from connector.items.fold import Counts, Fold
+from connector.pipeline.columns import tell_columns
 from connector.pipeline.following.alarm import LagAlarm
 from connector.pipeline.following.committing import Committing
 from connector.pipeline.following.position import Turn
 from connector.pipeline.following.reach import Reach
 from connector.pipeline.following.reading import Reading
-from connector.pipeline.columns import tell_columns
 from connector.pipeline.scan import quarantine_limit
 from connector.ports import Changes, Destination
 
