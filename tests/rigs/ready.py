@@ -39,13 +39,14 @@ def become(folder, environment, arguments, outputs):
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
-        become(*json.loads(line))
+        call, *run = json.loads(line)
+        become(*run)
         break
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 else:
     sys.exit()
-{call}
+exec(call)
 """
 
 
@@ -63,11 +64,11 @@ class Done:
 
 
 class Ready:
-    """A process that imported `module` and waits; `call` is what a run then does."""
+    """A process that imported `module` and waits."""
 
-    def __init__(self, module: str, call: str) -> None:
+    def __init__(self, module: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", WAITING.format(module=module, call=call)],
+            [sys.executable, "-c", WAITING.format(module=module)],
             cwd=REPOSITORY,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)},
             stdin=subprocess.PIPE,
@@ -78,17 +79,19 @@ class Ready:
 
     def run(
         self,
+        call: str,
         arguments: Sequence[str],
         folder: Path,
         environment: Mapping[str, str],
         patience: float = 120.0,
     ) -> Done:
-        """A run to its end. One at a time."""
+        """A run of the code `call` to its end. One at a time."""
         with tempfile.TemporaryDirectory() as made:
             outputs = [Path(made, name) for name in ("stdout", "stderr")]
             for output in outputs:
                 output.touch()
-            wanted = [str(folder), dict(environment), list(arguments), list(map(str, outputs))]
+            run = [str(folder), dict(environment), list(arguments), list(map(str, outputs))]
+            wanted = [call, *run]
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(wanted).encode() + b"\n")
             child = self._number(patience)
@@ -113,6 +116,6 @@ class Ready:
 
 
 @functools.cache
-def ready(module: str, call: str) -> Ready:
-    """The one process of this kind."""
-    return Ready(module, call)
+def ready(module: str) -> Ready:
+    """The one process that imported this module."""
+    return Ready(module)
