@@ -42,9 +42,10 @@ def status(
         allowed = None if max_lag is None else seconds_of(max_lag)
         settings = flags.load()
         destination = job.open_destination(settings)
-        known = [destination.read(table) for table in destination.tables()]
-        states = [state for state in known if state]
-        rows, failed = _rows(settings, destination, states)
+        with destination.reading():
+            known = [destination.read(table) for table in destination.tables()]
+            states = [state for state in known if state]
+            rows, failed = _rows(settings, destination, states)
         if printer.for_people:
             printer.rows(without_empty(list(map(brief, rows)), "drift"))
         else:
