@@ -58,7 +58,13 @@ def assert_every_command_foresees(
     program: Program, *to: str, commands: Iterable[str] = COMMANDS
 ) -> str:
     """Every command ends so; all that they said."""
-    lines = [(*COMMANDS[name](ORDERS), *(to or program.to)) for name in commands]
+    return assert_all_foreseen(
+        program, *((*COMMANDS[name](ORDERS), *(to or program.to)) for name in commands)
+    )
+
+
+def assert_all_foreseen(program: Program, *lines: tuple[str, ...]) -> str:
+    """Every command line ends so; all that they said."""
     ended = program.each(*lines)
     for done, line in zip(ended, lines, strict=True):
         assert_well_ended(done, line)
@@ -98,8 +104,7 @@ def test_no_command_is_surprised_by_a_wrong_file_or_variable(
     for number, (text, _) in enumerate(WRONG):
         (program.folder / f"{number}.yaml").write_text(text, encoding="utf-8")
         lines.append((*COMMANDS[command](ORDERS), *program.to, "--config", f"{number}.yaml"))
-    for done, line in zip(program.each(*lines), lines, strict=True):
-        assert_well_ended(done, line)
+    assert_all_foreseen(program, *lines)
     for variable, value, _ in WRONG_VARIABLES:
         assert_foreseen(program.with_(**{variable: value}), *COMMANDS[command](ORDERS), *program.to)
 
