@@ -25,13 +25,14 @@ WAITING = """
 import json, os, sys
 import {module}
 
-def become(folder, environment, arguments, outputs):
+def become(folder, environment, arguments, streams):
     os.setsid()
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    for number, path in ((0, os.devnull), *enumerate(outputs, start=1)):
-        opened = os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_APPEND)
+    for number, path in enumerate(streams):
+        way = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_APPEND
+        opened = os.open(path, way | os.O_NOCTTY)
         os.dup2(opened, number)
         os.close(opened)
     sys.argv[1:] = arguments
@@ -90,18 +91,32 @@ class Ready:
             outputs = [Path(made, name) for name in ("stdout", "stderr")]
             for output in outputs:
                 output.touch()
-            run = [str(folder), dict(environment), list(arguments), list(map(str, outputs))]
-            wanted = [call, *run]
-            assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(wanted).encode() + b"\n")
-            child = self._number(patience)
-            try:
-                code = self._number(patience)
-            except TimeoutError:
-                os.killpg(child, signal.SIGKILL)
-                self._number(patience)
-                raise AssertionError(f"it did not end: {outputs[1].read_text()}") from None
-            return Done(code, *(output.read_text() for output in outputs))
+            streams = [os.devnull, *map(str, outputs)]
+            code = self.run_on(streams, call, arguments, folder, environment, patience)
+            texts = [output.read_text() for output in outputs]
+            assert code is not None, f"it did not end: {texts[1]}"
+            return Done(code, *texts)
+
+    def run_on(
+        self,
+        streams: Sequence[str],
+        call: str,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        patience: float = 120.0,
+    ) -> int | None:
+        """The code of a run on these three files, which may be a terminal; None if it stays."""
+        wanted = [call, str(folder), dict(environment), list(arguments), list(streams)]
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(wanted).encode() + b"\n")
+        child = self._number(patience)
+        try:
+            return self._number(patience)
+        except TimeoutError:
+            os.killpg(child, signal.SIGKILL)
+            self._number(patience)
+            return None
 
     def _number(self, patience: float) -> int:
         answers = self._process.stdout
