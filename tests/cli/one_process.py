@@ -1,4 +1,4 @@
-"""Many command lines in one process, one after the other: how each of them ended, as JSON."""
+"""What a process that waited does: one command line, or many and how each ended, as JSON."""
 
 import io
 import json
@@ -13,20 +13,28 @@ from botocore.utils import ContainerMetadataFetcher
 
 from .ready_program import app
 
-__all__ = ["app", "main"]
+
+def alone() -> None:
+    """Runs the command line of this process, as the program does."""
+    _at_home()
+    app.main()
 
 
 def main() -> None:
     """Runs the command lines that the first argument lists."""
-    # Botocore looks for a home once, when it is imported.
-    cache = str(Path("~/.aws/sso/cache").expanduser())
-    SSOProvider._SSO_TOKEN_CACHE_DIR = SSOTokenProvider._SSO_TOKEN_CACHE_DIR = cache
+    _at_home()
     # A container is asked three times all the same, without a second between.
     ContainerMetadataFetcher.SLEEP_TIME = 0
     json.dump([_ended(line) for line in json.loads(sys.argv[1])], sys.stdout)
     sys.stdout.flush()
     # As the program itself does: to take the interpreter apart costs more than most lines.
     os._exit(0)
+
+
+def _at_home() -> None:
+    # Botocore looks for a home once, when it is imported, and that was in another process.
+    cache = str(Path("~/.aws/sso/cache").expanduser())
+    SSOProvider._SSO_TOKEN_CACHE_DIR = SSOTokenProvider._SSO_TOKEN_CACHE_DIR = cache
 
 
 def _ended(line: list[str]) -> tuple[int, str, str]:

@@ -78,7 +78,7 @@ class Program:
         """A run to its end; one that starts from nothing where a command is given."""
         if command:
             return ended(self.start(*arguments, command=command))
-        return self._run("tests.cli.one_process.app.main()", arguments)
+        return self._run("tests.cli.one_process.alone()", arguments)
 
     def each(self, *lines: Sequence[str]) -> list[Done]:
         """Runs of one process, one after the other: for what ends before it has begun."""

@@ -32,7 +32,7 @@ def on_a_terminal(program: Program, *arguments: str, code: int = 0, **variables:
         given = {"TERM": "xterm", "COLUMNS": "100"} | program.variables() | variables
         ended = ready("tests.cli.one_process").run_on(
             [os.ttyname(theirs)] * 3,
-            "tests.cli.one_process.app.main()",
+            "tests.cli.one_process.alone()",
             [*arguments, *program.to],
             program.folder,
             given,
