@@ -83,13 +83,13 @@ class Program:
     def each(self, *lines: Sequence[str]) -> list[Done]:
         """Runs of one process, one after the other: for what ends before it has begun."""
         text = json.dumps([list(line) for line in lines])
-        ran = self._run("tests.cli.one_process.main()", [text])
+        ran = self._run("tests.cli.one_process.main()", [text], PATIENCE * 2)
         assert ran.code == 0, ran.stderr
         return [Done(*ended) for ended in json.loads(ran.stdout)]
 
-    def _run(self, call: str, arguments: Sequence[str]) -> Done:
+    def _run(self, call: str, arguments: Sequence[str], patience: float = PATIENCE) -> Done:
         waiting = ready("tests.cli.one_process")
-        return waiting.run(call, arguments, self.folder, self.variables(), PATIENCE)
+        return waiting.run(call, arguments, self.folder, self.variables(), patience)
 
     def with_(self, **variables: str) -> "Program":
         """The same program with other variables; an empty value takes one away."""

@@ -83,17 +83,14 @@ def assert_well_ended(done: Done, arguments: tuple[str, ...]) -> None:
         json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
 def test_no_command_is_surprised_by_a_mistake(
-    begun: Program,
-    rig: ScriptedDynamoDB,
-    mistake: Mistake,
-    command: Callable[[str], tuple[str, ...]],
+    begun: Program, rig: ScriptedDynamoDB, mistake: Mistake
 ) -> None:
     program = begun.with_(**mistake.variables)
+    table = table_of(mistake)
     with mistake.prepare(program, rig):
-        assert_foreseen(program, *command(table_of(mistake)), *program.to)
+        assert_all_foreseen(program, *((*line(table), *program.to) for line in COMMANDS.values()))
 
 
 @pytest.mark.parametrize("command", ["sync", "check", "query"])
