@@ -11,7 +11,7 @@ import pytest
 
 from tests.pipeline.replica import ORDERS
 
-from .program import COMMAND, Program
+from .program import COMMAND, PATIENCE, Program
 
 # What its tests share is made once, by one process.
 pytestmark = pytest.mark.xdist_group("cli_streams")
@@ -62,7 +62,7 @@ def behind(
         env=program.variables(),
         input=sent,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     return Left(ended.returncode, ended.stdout, ended.stderr.decode(errors="replace"))
 

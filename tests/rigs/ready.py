@@ -2,7 +2,7 @@
 
 What runs is the same code in a process of its own, with its own folder, environment, session and
 end; only the half second of imports, which is the same every time, is spent once. Runs that are
-followed, signalled or read while they go on start from nothing, and so do those of the demo.
+followed or signalled start from nothing, and so do those of the demo.
 """
 
 import atexit
