@@ -1,6 +1,7 @@
 """What the pipeline needs of the world: ways to read a source, a destination, and a spool."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -137,6 +138,10 @@ class Destination(Protocol):
 
     def note(self, table: str, problem: str | None) -> None:
         """Remembers why a table needs a person, or that it no longer does."""
+        ...
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Lets the reads of one thread share what they open; it writes nothing meanwhile."""
         ...
 
     def rows(self, table: str) -> Generator[pa.RecordBatch, None, None]:

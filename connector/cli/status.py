@@ -1,6 +1,6 @@
 """`connector status`: where each table stands, by the destination's own word."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ from connector.pipeline.side_by_side import Outcome, Result
 from connector.stop import MACHINE
 
 if TYPE_CHECKING:
+    from connector.cli.screen.output import Printer
     from connector.config.model import Config
     from connector.core.status import Status
     from connector.ports import Destination
@@ -36,20 +37,17 @@ def status(
     flags = Flags(config, to, output, quiet)
     with command(flags) as (printer, _):
         from connector import job
-        from connector.cli.runs.results import leave, without_empty
-        from connector.cli.screen.status_rows import brief
+        from connector.cli.runs.results import leave
 
         allowed = None if max_lag is None else seconds_of(max_lag)
         settings = flags.load()
         destination = job.open_destination(settings)
-        found = _found(settings, destination, MACHINE.now())
-        known = [table for table, status in found.items() if status.state]
-        counts, failed = _counted(destination, known)
+        with destination.reading():
+            found = _found(settings, destination, MACHINE.now())
+            known = [table for table, status in found.items() if status.state]
+            counts, failed = _counted(destination, known)
         rows = [_row(settings, table, found[table], counts.get(table)) for table in sorted(found)]
-        if printer.for_people:
-            printer.rows(without_empty(list(map(brief, rows)), "drift"))
-        else:
-            printer.rows([_printed(row, output) for row in rows])
+        _print(printer, rows, output)
         if not known and output is Output.table:
             typer.echo("No table has been planned here yet: run `connector sync`.", err=True)
         leave([*failed, *_wrong(settings, found, allowed)])
@@ -90,6 +88,16 @@ def _row(config: "Config", table: str, status: "Status", rows: int | None) -> di
     row = status_row(table, config.target(table) if listed else table, status, rows)
     # If no tables are listed any may be synced, so none is missing in the list.
     return {**row, "configured": listed} if config.tables else row
+
+
+def _print(printer: Printer, rows: Sequence[Mapping[str, Any]], output: Output) -> None:
+    from connector.cli.runs.results import without_empty
+    from connector.cli.screen.status_rows import brief
+
+    if printer.for_people:
+        printer.rows(without_empty(list(map(brief, rows)), "drift"))
+    else:
+        printer.rows([_printed(row, output) for row in rows])
 
 
 def _printed(row: Mapping[str, Any], output: Output) -> dict[str, Any]:

@@ -1,27 +1,44 @@
-"""Many command lines in one process, one after the other: how each of them ended, as JSON."""
+"""What a process that waited does: one command line, or many and how each ended, as JSON."""
 
 import io
 import json
+import os
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from botocore.credentials import SSOProvider
 from botocore.tokens import SSOTokenProvider
+from botocore.utils import ContainerMetadataFetcher
 
-from . import ready_program
+from .ready_program import app
+
+
+def alone() -> None:
+    """Runs the command line of this process, as the program does."""
+    _at_home()
+    app.main()
 
 
 def main() -> None:
     """Runs the command lines that the first argument lists."""
-    # Botocore looks for a home once, when it is imported.
+    _at_home()
+    # A container is asked three times all the same, without a second between.
+    ContainerMetadataFetcher.SLEEP_TIME = 0
+    json.dump([_ended(line) for line in json.loads(sys.argv[1])], sys.stdout)
+    sys.stdout.flush()
+    # As the program itself does: to take the interpreter apart costs more than most lines.
+    os._exit(0)
+
+
+def _at_home() -> None:
+    # Botocore looks for a home once, when it is imported, and that was in another process.
     cache = str(Path("~/.aws/sso/cache").expanduser())
     SSOProvider._SSO_TOKEN_CACHE_DIR = SSOTokenProvider._SSO_TOKEN_CACHE_DIR = cache
-    json.dump([_ended(line) for line in json.loads(sys.argv[1])], sys.stdout)
 
 
 def _ended(line: list[str]) -> tuple[int, str, str]:
     stdout, stderr = io.StringIO(), io.StringIO()
     with redirect_stdout(stdout), redirect_stderr(stderr):
-        code = ready_program.app.run(line)
+        code = app.run(line)
     return code, stdout.getvalue(), stderr.getvalue()

@@ -78,16 +78,18 @@ class Program:
         """A run to its end; one that starts from nothing where a command is given."""
         if command:
             return ended(self.start(*arguments, command=command))
-        waiting = ready("tests.cli.ready_program", "from connector.cli.app import main; main()")
-        return waiting.run(arguments, self.folder, self.variables(), PATIENCE)
+        return self._run("tests.cli.one_process.alone()", arguments)
 
     def each(self, *lines: Sequence[str]) -> list[Done]:
         """Runs of one process, one after the other: for what ends before it has begun."""
-        waiting = ready("tests.cli.one_process", "tests.cli.one_process.main()")
         text = json.dumps([list(line) for line in lines])
-        ran = waiting.run([text], self.folder, self.variables(), PATIENCE)
+        ran = self._run("tests.cli.one_process.main()", [text], PATIENCE * 2)
         assert ran.code == 0, ran.stderr
         return [Done(*ended) for ended in json.loads(ran.stdout)]
+
+    def _run(self, call: str, arguments: Sequence[str], patience: float = PATIENCE) -> Done:
+        waiting = ready("tests.cli.one_process")
+        return waiting.run(call, arguments, self.folder, self.variables(), patience)
 
     def with_(self, **variables: str) -> "Program":
         """The same program with other variables; an empty value takes one away."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from connector.cli.completion import rejoin
+from tests.rigs.ready import ready
 
 from .program import PATIENCE, REPOSITORY
 
@@ -40,14 +41,7 @@ def variables(folder: Path, **more: str) -> dict[str, str]:
 
 def asked(folder: Path, **environment: str) -> str:
     """What the program answers to a shell; an error if it says anything besides."""
-    done = subprocess.run(
-        [sys.executable, "-c", COMMAND],
-        cwd=folder,
-        env=variables(folder, **environment),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    done = ready("tests.cli.one_process").run(COMMAND, (), folder, variables(folder, **environment))
     assert done.stderr == ""
     return done.stdout.strip()
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 
 import duckdb
@@ -10,7 +11,7 @@ import pytest
 
 from tests.pipeline.replica import ORDERS
 
-from .program import COMMAND, Program
+from .program import COMMAND, PATIENCE, Program
 
 # What its tests share is made once, by one process.
 pytestmark = pytest.mark.xdist_group("cli_streams")
@@ -29,15 +30,39 @@ class Left:
     stderr: str
 
 
-def behind(shell: str, program: Program, *arguments: str, sent: bytes = b"") -> Left:
+EACH = (
+    sys.executable,
+    "-c",
+    "import os, sys\n"
+    "words = sys.argv[1:]\n"
+    "from connector.cli import app\n"
+    "from connector.cli.screen import streams\n"
+    "streams.secure()\n"
+    "while words:\n"
+    "    end = words.index('then')\n"
+    "    line, words = words[:end], words[end + 1 :]\n"
+    "    code = streams.ended(app.run(line))\n"
+    "    print('ended with', code, file=sys.stderr, flush=True)\n"
+    "os._exit(0)\n",
+)
+"""Many command lines, each before a `then`, that share the streams of one process."""
+
+
+def behind(
+    shell: str,
+    program: Program,
+    *arguments: str,
+    sent: bytes = b"",
+    command: tuple[str, ...] = COMMAND,
+) -> Left:
     """Runs the program, which is "$@" in a line of bash; the line sees the streams it makes."""
     ended = subprocess.run(
-        ["bash", "-c", shell, "bash", *COMMAND, *arguments],
+        ["bash", "-c", shell, "bash", *command, *arguments],
         cwd=program.folder,
         env=program.variables(),
         input=sent,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     return Left(ended.returncode, ended.stdout, ended.stderr.decode(errors="replace"))
 
@@ -141,14 +166,18 @@ def test_whatever_stdout_can_show_nothing_fails_on_it(
     synced: Program, variables: dict[str, str]
 ) -> None:
     program = synced.with_(**variables)
-    for arguments, code in (
+    lines = (
         (["query", f"SELECT '{ODD}' AS \"ü\"", *program.to], 0),
         (["query", "SELECT é", *program.to], 2),
         (["status", "--nö"], 2),
         (["sync", "--help"], 0),
-    ):
-        left = behind('"$@"', program, *arguments)
-        assert "Traceback" not in left.stderr
-        assert "unexpected" not in left.stderr.lower()
-        assert (left.code, arguments) == (code, arguments), left.stderr
-        assert not set(b"\x1b\x07\r\x7f") & set(left.stdout)
+    )
+    words = [word for line, _ in lines for word in (*line, "then")]
+    # One after the other on the same streams; each of them alone is a process in other tests.
+    left = behind('"$@"', program, *words, command=EACH)
+    assert "Traceback" not in left.stderr
+    assert "unexpected" not in left.stderr.lower()
+    assert left.code == 0, left.stderr
+    codes = [line.rpartition(" ")[2] for line in left.stderr.splitlines() if "ended with" in line]
+    assert codes == [str(code) for _, code in lines], left.stderr
+    assert not set(b"\x1b\x07\r\x7f") & set(left.stdout)

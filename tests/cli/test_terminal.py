@@ -4,9 +4,10 @@ import logging
 import os
 import pty
 import re
-import subprocess
 import sys
 import unicodedata
+from contextlib import suppress
+from threading import Thread
 
 import duckdb
 import pytest
@@ -14,8 +15,9 @@ import pytest
 from connector.cli.runs.leaving import leave_with
 from connector.cli.screen.visible import visible
 from tests.pipeline.replica import ORDERS
+from tests.rigs.ready import ready
 
-from .program import COMMAND, PATIENCE, Program
+from .program import Program
 
 ERASE = b"\x1b[2K"
 
@@ -23,27 +25,32 @@ ERASE = b"\x1b[2K"
 def on_a_terminal(program: Program, *arguments: str, code: int = 0, **variables: str) -> bytes:
     """Runs a command whose three streams are one terminal; returns all that it wrote there."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, *arguments, *program.to],
-        cwd=program.folder,
-        env={"TERM": "xterm", "COLUMNS": "100"} | program.variables() | variables,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )
-    os.close(theirs)
-    written = b""
+    written: list[bytes] = []
+    reading = Thread(target=read_all, args=(ours, written))
+    reading.start()
     try:
-        while chunk := os.read(ours, 65_536):
-            written += chunk
-    except OSError:
-        # The other side is closed: the command has ended.
-        written += b""
+        given = {"TERM": "xterm", "COLUMNS": "100"} | program.variables() | variables
+        ended = ready("tests.cli.one_process").run_on(
+            [os.ttyname(theirs)] * 3,
+            "tests.cli.one_process.alone()",
+            [*arguments, *program.to],
+            program.folder,
+            given,
+        )
     finally:
+        os.close(theirs)
+        reading.join()
         os.close(ours)
-    assert process.wait(PATIENCE) == code, written
-    return written
+    assert ended == code, written
+    return b"".join(written)
+
+
+def read_all(terminal: int, written: list[bytes]) -> None:
+    """Reads what is written to a terminal until nobody has it open any more."""
+    # Its end is an error.
+    with suppress(OSError):
+        while chunk := os.read(terminal, 65_536):
+            written.append(chunk)
 
 
 def plain(written: bytes) -> str:

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple, dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -72,6 +73,10 @@ class FakeDestination:
         count = sum(generation == found.state.generation for generation, _ in found.quarantined)
         assert len(bad) >= count
         return replace(found.state, quarantined=count)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """There is nothing to open."""
+        return nullcontext()
 
     def tables(self) -> list[str]:
         """Tables with a state."""

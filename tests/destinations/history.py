@@ -73,5 +73,5 @@ TELL = "from tests.destinations.history import tell; tell(sys.argv[1])"
 def killed_at(failpoint: str, place: str) -> int:
     """The exit code of another process that tells the history until it is killed there."""
     environment = {**os.environ, VARIABLE: failpoint}
-    waiting = ready("tests.destinations.history", TELL)
-    return waiting.run([place], Path(tempfile.gettempdir()), environment).code
+    waiting = ready("tests.destinations.history")
+    return waiting.run(TELL, [place], Path(tempfile.gettempdir()), environment).code

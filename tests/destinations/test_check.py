@@ -1,8 +1,7 @@
 """What a destination says of its needs: what is true, one line each, and nothing stays."""
 
+import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from threading import Event, Thread
 
@@ -13,8 +12,8 @@ from connector.core.keys import KeyAttribute
 from connector.core.needs import Need, Wanted
 from connector.destinations.postgres.server import PostgresDestination
 from connector.ports import Destination
-from tests.cli.program import REPOSITORY
 from tests.rigs.postgres import Database
+from tests.rigs.ready import ready
 
 from .items import A, B
 from .needs import checked, need
@@ -219,8 +218,8 @@ def test_a_kill_in_the_middle_leaves_nothing(kind, at, request, tmp_path: Path):
         story.plan()
     story.tail(put(A))
     before = story.state()
-    done = subprocess.run([sys.executable, "-c", KILLED, url, at], cwd=REPOSITORY, check=False)
-    assert done.returncode == -signal.SIGKILL
+    waiting = ready("tests.destinations.history")
+    assert waiting.run(KILLED, [url, at], tmp_path, os.environ).code == -signal.SIGKILL
     assert story.state() == before
     story.shows(A)
     assert bad(story.destination, ORDERS) == []

@@ -18,7 +18,7 @@ from connector.destinations.duckdb import connection as duckdb_connection
 from connector.destinations.duckdb.file import DuckDBDestination
 from connector.errors import Busy, ConnectorError
 
-from .items import A
+from .items import A, B
 from .story import EPOCH, SEGMENT, Story, put
 
 PATIENCE = 30.0
@@ -175,3 +175,32 @@ def test_one_that_is_interrupted_while_it_waits_keeps_nobody_waiting(path):
     reading.start()
     reading.join(PATIENCE)
     assert not reading.is_alive()
+
+
+def test_reads_in_a_row_share_one_opening(path, monkeypatch):
+    orders, others = story(path, "orders"), story(path, "others")
+    orders.tail(put(A))
+    # What another reader has set up already is the same opening of the file.
+    was_set_up = duckdb_connection._is_locked
+    shared = []
+    monkeypatch.setattr(
+        duckdb_connection,
+        "_is_locked",
+        lambda connection: shared.append(was_set_up(connection)) or shared[-1],
+    )
+    with orders.destination.reading():
+        assert others.destination.tables() == ["orders", "others"]
+        assert others.destination.read("orders").table == "orders"
+        assert orders.destination.count("orders") == 1
+        with pytest.raises(Busy):
+            orders.tail(put(B))
+    assert shared == [False, True, True, True]
+    orders.tail(put(B))
+    orders.shows(A, B)
+
+
+def test_without_a_file_there_is_nothing_to_share(path):
+    destination = DuckDBDestination(path)
+    with destination.reading():
+        assert destination.tables() == []
+    assert not path.exists()

@@ -19,7 +19,7 @@ from botocore.tokens import SSOTokenProvider
 from connector import job
 from connector.config import loading as configuration
 from connector.sources.dynamodb.source import DynamoDBSource
-from tests.cli.program import COMMAND, Program
+from tests.cli.program import Program
 from tests.pipeline.replica import ORDERS
 from tests.rigs.logins import Logins
 from tests.rigs.ready import Done
@@ -92,9 +92,9 @@ class Account:
         return self._program(variables).variables()
 
     def run(self, *arguments: str, **variables: str) -> Done:
-        """A run of the program from nothing, without the static credentials of other tests."""
+        """A run of the program, without the static credentials of other tests."""
         program = self._program(variables)
-        return program(*arguments, *program.to, command=COMMAND)
+        return program(*arguments, *program.to)
 
     def start(self, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
         """A run of the program that goes on."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import Program
-from tests.cli.test_unexpected import assert_every_command_foresees
+from tests.cli.test_unexpected import COMMANDS, assert_all_foreseen
 from tests.pipeline.replica import ORDERS
 from tests.rigs.logins import Logins
 from tests.rigs.scripted import ScriptedDynamoDB
@@ -18,7 +18,8 @@ from .test_refusals import CASES, Case, assert_no_secret
 # What its tests share is made once, by one process.
 pytestmark = pytest.mark.xdist_group("login_every_command")
 
-LOGGING_IN = ("sync of two as JSON", "tail", "check as JSON", "verify")
+NEW = ("--to", "duckdb:///new.duckdb")
+LOGGING_IN = {"sync of two as JSON": NEW, "tail": (), "check as JSON": (), "verify": ()}
 """One command for each way that leads to AWS; `snapshot` goes that of `sync`."""
 
 
@@ -53,6 +54,7 @@ def test_no_command_takes_a_log_in_for_a_bug(
     case.prepare(account)
     found = {**ANONYMOUS, **account.logins.variables, **account.variables, **case.variables}
     program = account.program.with_(**{"CONNECTOR_SOURCE__RETRY_SECONDS": "0.2"}, **found)
-    said = assert_every_command_foresees(program, commands=LOGGING_IN)
+    lines = [(*COMMANDS[name](ORDERS), *(to or program.to)) for name, to in LOGGING_IN.items()]
+    said = assert_all_foreseen(program, *lines)
     assert_no_secret(said)
     assert "Error: " in said

@@ -2,7 +2,7 @@
 
 What runs is the same code in a process of its own, with its own folder, environment, session and
 end; only the half second of imports, which is the same every time, is spent once. Runs that are
-followed, signalled or read while they go on start from nothing, and so do those of the demo.
+followed or signalled start from nothing, and so do those of the demo.
 """
 
 import atexit
@@ -25,13 +25,14 @@ WAITING = """
 import json, os, sys
 import {module}
 
-def become(folder, environment, arguments, outputs):
+def become(folder, environment, arguments, streams):
     os.setsid()
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    for number, path in ((0, os.devnull), *enumerate(outputs, start=1)):
-        opened = os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_APPEND)
+    for number, path in enumerate(streams):
+        way = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_APPEND
+        opened = os.open(path, way | os.O_NOCTTY)
         os.dup2(opened, number)
         os.close(opened)
     sys.argv[1:] = arguments
@@ -39,13 +40,14 @@ def become(folder, environment, arguments, outputs):
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
-        become(*json.loads(line))
+        call, *run = json.loads(line)
+        become(*run)
         break
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 else:
     sys.exit()
-{call}
+exec(call)
 """
 
 
@@ -63,11 +65,11 @@ class Done:
 
 
 class Ready:
-    """A process that imported `module` and waits; `call` is what a run then does."""
+    """A process that imported `module` and waits."""
 
-    def __init__(self, module: str, call: str) -> None:
+    def __init__(self, module: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", WAITING.format(module=module, call=call)],
+            [sys.executable, "-c", WAITING.format(module=module)],
             cwd=REPOSITORY,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)},
             stdin=subprocess.PIPE,
@@ -78,27 +80,43 @@ class Ready:
 
     def run(
         self,
+        call: str,
         arguments: Sequence[str],
         folder: Path,
         environment: Mapping[str, str],
         patience: float = 120.0,
     ) -> Done:
-        """A run to its end. One at a time."""
+        """A run of the code `call` to its end. One at a time."""
         with tempfile.TemporaryDirectory() as made:
             outputs = [Path(made, name) for name in ("stdout", "stderr")]
             for output in outputs:
                 output.touch()
-            wanted = [str(folder), dict(environment), list(arguments), list(map(str, outputs))]
-            assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(wanted).encode() + b"\n")
-            child = self._number(patience)
-            try:
-                code = self._number(patience)
-            except TimeoutError:
-                os.killpg(child, signal.SIGKILL)
-                self._number(patience)
-                raise AssertionError(f"it did not end: {outputs[1].read_text()}") from None
-            return Done(code, *(output.read_text() for output in outputs))
+            streams = [os.devnull, *map(str, outputs)]
+            code = self.run_on(streams, call, arguments, folder, environment, patience)
+            texts = [output.read_text() for output in outputs]
+            assert code is not None, f"it did not end: {texts[1]}"
+            return Done(code, *texts)
+
+    def run_on(
+        self,
+        streams: Sequence[str],
+        call: str,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        patience: float = 120.0,
+    ) -> int | None:
+        """The code of a run on these three files, which may be a terminal; None if it stays."""
+        wanted = [call, str(folder), dict(environment), list(arguments), list(streams)]
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(wanted).encode() + b"\n")
+        child = self._number(patience)
+        try:
+            return self._number(patience)
+        except TimeoutError:
+            os.killpg(child, signal.SIGKILL)
+            self._number(patience)
+            return None
 
     def _number(self, patience: float) -> int:
         answers = self._process.stdout
@@ -113,6 +131,6 @@ class Ready:
 
 
 @functools.cache
-def ready(module: str, call: str) -> Ready:
-    """The one process of this kind."""
-    return Ready(module, call)
+def ready(module: str) -> Ready:
+    """The one process that imported this module."""
+    return Ready(module)

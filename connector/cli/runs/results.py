@@ -128,12 +128,12 @@ def _standing(work: "Work", config: "Config", outcome: Outcome[TableState]) -> S
 
     table, tried = outcome.table, work.tried.get(outcome.table)
     destination = job.open_destination(config, table)
-    state = outcome.found or destination.read(table)
-    ran = tried.destination.ran(table) if tried else None
-    # To count may take long, and who asked a run to end does not wait for it.
-    if state is None or work.stop.requested():
-        return Standing(state, None, ran)
-    return Standing(state, destination.count(table), ran)
+    with destination.reading():
+        state = outcome.found or destination.read(table)
+        ran = tried.destination.ran(table) if tried else None
+        # To count may take long, and who asked a run to end does not wait for it.
+        counted = state is not None and not work.stop.requested()
+        return Standing(state, destination.count(table) if counted else None, ran)
 
 
 def state_row(outcome: Outcome[Any], work: "Work", standing: Standing) -> dict[str, Any]:

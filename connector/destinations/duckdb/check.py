@@ -37,7 +37,10 @@ class DuckDBCheck:
 
     def needs(self, tables: Sequence[Wanted]) -> Iterator[Need]:
         """Each need, tried in a transaction of its own."""
-        return trial.needs(self._opened, self._state, self._made, self._table, tables)
+        try:
+            yield from trial.needs(self._opened, self._state, self._made, self._table, tables)
+        finally:
+            self._file.release()
 
     def _opened(self) -> str:
         with self._rolled_back():
@@ -84,7 +87,8 @@ class DuckDBCheck:
     @contextmanager
     def _rolled_back(self) -> Iterator[Connection]:
         """A transaction that leaves nothing, in the file, or in one beside it if there is none."""
-        with self._there() as file, file.open() as connection:
+        # The next need follows at once; what is beside is removed before.
+        with self._there() as file, file.open(keep=file is self._file) as connection:
             connection.execute("BEGIN TRANSACTION")
             yield connection
             connection.execute("ROLLBACK")

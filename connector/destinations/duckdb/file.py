@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -89,6 +89,17 @@ class DuckDBDestination:
         with self._file.open(read_only=True) as connection:
             state = _state_in(connection)
             return state.read(table) if state.exists() else None
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Lets the reads of this thread share what they open: that takes longer than most of them.
+
+        Other processes wait meanwhile, and this thread cannot write.
+        """
+        with ExitStack() as opened:
+            if self._file.exists():
+                opened.enter_context(self._file.open(read_only=True))
+            yield
 
     def tables(self) -> list[str]:
         """Source tables that have a state here."""

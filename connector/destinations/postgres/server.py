@@ -4,7 +4,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from hashlib import sha256
 from typing import TypeVar
@@ -72,6 +72,10 @@ class PostgresDestination:
         with self._server.open(read_only=True) as connection:
             state = _state_in(connection)
             return state.read(table) if state.exists() else None
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Reads share nothing here: a connection is made quickly."""
+        return nullcontext()
 
     def tables(self) -> list[str]:
         """Source tables that have a state here."""
