@@ -90,7 +90,7 @@ def _row(config: "Config", table: str, status: "Status", rows: int | None) -> di
     return {**row, "configured": listed} if config.tables else row
 
 
-def _print(printer: Printer, rows: Sequence[Mapping[str, Any]], output: Output) -> None:
+def _print(printer: "Printer", rows: Sequence[Mapping[str, Any]], output: Output) -> None:
     from connector.cli.runs.results import without_empty
     from connector.cli.screen.status_rows import brief
 
