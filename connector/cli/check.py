@@ -7,7 +7,8 @@ from connector.cli.runs.running import command
 from connector.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
 
     from connector.core.needs import Need
     from connector.stop import Stop
@@ -26,10 +27,21 @@ def check(
         from connector.core.needs import unmet
 
         needs = _needs(flags, tables, stop)
-        printer.rows([need.row() for need in needs])
+        rows = [need.row() for need in needs]
+        if printer.for_people:
+            printer.rows([line for row in rows for line in _lines(row)], folds=True)
+        else:
+            printer.rows(rows)
         error = unmet(needs)
         if error is not None:
             raise error
+
+
+def _lines(row: "Mapping[str, Any]") -> "Iterator[Mapping[str, Any]]":
+    """A need on a terminal: what to do about it stands below it."""
+    yield {name: value for name, value in row.items() if name != "fix"}
+    if row["fix"]:
+        yield {"table": None, "check": None, "ok": None, "detail": f"fix: {row['fix']}"}
 
 
 def _needs(flags: Flags, tables: list[str] | None, stop: "Stop") -> "Sequence[Need]":

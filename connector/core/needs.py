@@ -76,5 +76,5 @@ def unmet(needs: Iterable[Need]) -> ConnectorError | None:
     names = [f"{need.check} of {need.table}" if need.table else need.check for need, _ in roots]
     return kind(
         f"{len(roots)} needs of a run are not met: {', '.join(names)}.",
-        "The column fix says what to do about each.",
+        "`fix` says what to do about each.",
     )

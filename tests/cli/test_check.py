@@ -17,6 +17,7 @@ from tests.rigs.scripted import RunningClock, ScriptedDynamoDB, faults
 
 from .mistakes import NOWHERE, SOON
 from .program import COMMAND, Done, Program, assert_one_sentence, fingerprints
+from .test_terminal import on_a_terminal, plain
 
 pytestmark = pytest.mark.xdist_group("cli_check")
 
@@ -124,6 +125,23 @@ def test_the_table_shows_the_same(program: Program) -> None:
     header, *lines = done.stdout.splitlines()
     assert header.split() == ["table", "check", "ok", "detail", "fix"]
     assert len(lines) == len(GENERAL) + len(OF_A_TABLE)
+
+
+@pytest.mark.parametrize("columns", ["80", "100", "200"])
+def test_on_a_terminal_each_need_is_a_line_and_what_to_do_stands_below_it(
+    program: Program, others: Callable[[str | None], None], columns: str
+) -> None:
+    others(None)
+    shown = plain(on_a_terminal(program, "check", "others", code=2, COLUMNS=columns))
+    table, _, told = shown.partition("Error: ")
+    header, *lines = table.splitlines()
+    assert header.split() == ["table", "check", "ok", "detail"]
+    place = header.index("detail")
+    needs = [line[:place].split() for line in lines if line[:place].strip()]
+    assert [need[-1] for need in needs].count("False") == 4
+    assert len(needs) == len(GENERAL) + len(OF_A_TABLE)
+    assert sum(line[place:].startswith("fix: ") for line in lines) == 4
+    assert "update-table" in told
 
 
 def refusal(action: str) -> faults.Effect:

@@ -37,6 +37,7 @@ def test_a_wrong_command_line_is_one_sentence(
     done = program(*arguments)
     assert_one_sentence(done, 2, says)
     assert "unexpected" not in done.stderr
+    assert "?." not in done.stderr
     assert fingerprints(program.folder) == {}
 
 

@@ -57,7 +57,8 @@ def misused(error: typer.BadParameter) -> int:
     elif text.startswith(_COMMENT):
         text = "A statement on the command line that begins with -- is taken for an option"
         hint = 'Write `connector query -- "-- …"`, or `connector query --file FILE`.'
-    return _said(ConfigError(f"{text}.", hint)).exit_code
+    text += "" if text.endswith("?") else "."
+    return _said(ConfigError(text, hint)).exit_code
 
 
 def _said(error: ConnectorError) -> typer.Exit:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -34,12 +35,13 @@ class Printer:
         """Whether what is printed is read on a terminal."""
         return self.output is Output.table and sys.stdout.isatty()
 
-    def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Rows with the same columns."""
+    def rows(self, rows: Sequence[Mapping[str, Any]], *, folds: bool = False) -> None:
+        """Rows with the same columns; where it `folds`, the last column has room for long texts."""
         if self.output is Output.json:
             self.json(list(rows))
         elif rows:
-            self._table(list(rows[0]), [[_text(each) for each in row.values()] for row in rows])
+            cells = [[_text(each) for each in row.values()] for row in rows]
+            self._table(list(rows[0]), cells, folds)
 
     def arrow(self, table: pa.Table) -> None:
         """The answer to a query; a table shows its columns also where there is no row."""
@@ -55,17 +57,24 @@ class Printer:
         text = msgspec.json.format(ENCODER.encode(value), indent=2).decode()
         sys.stdout.write(json_visible(text, sys.stdout.encoding or "utf-8") + "\n")
 
-    def _table(self, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def _table(
+        self, names: Sequence[str], rows: Sequence[Sequence[str]], folds: bool = False
+    ) -> None:
         # Where stdout is no terminal a table is as wide as it needs to be.
         width = max(Console().width, _NARROWEST) if sys.stdout.isatty() else _WIDEST
         console = Console(width=width, highlight=False, emoji=False)
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in names:
-            table.add_column(Text(visible(name)), overflow="fold")
+            stays = folds and name != names[-1]
+            table.add_column(Text(visible(name)), overflow="fold", no_wrap=stays)
         for row in rows:
             table.add_row(*map(Text, row))
         unlimited = console.options.update(max_width=_WIDEST + 1)
-        if len(names) == 1 or console.measure(table, options=unlimited).maximum <= console.width:
+        least = console.measure(table, options=unlimited).maximum
+        if folds:
+            # The others stay as wide as they are, and must leave the last one room for some words.
+            least += 2 * _NARROWEST - max(cell_len(row[-1]) for row in rows)
+        if len(names) == 1 or least <= console.width:
             console.print(table)
         else:
             self._one_below_the_other(console, names, rows)
