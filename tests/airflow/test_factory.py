@@ -3,6 +3,7 @@
 import builtins
 import io
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from connector.demo.source import TABLE as COURSES
 
+REPORT = Path(__file__).parents[2] / "dags" / "courses_report.py"
 ARN = "arn:aws:dynamodb:us-west-2:123456789012:table/orders"
 
 
@@ -134,6 +136,28 @@ def test_a_mistake_in_one_table_leaves_the_others_and_is_an_import_error(tmp_pat
     assert "tables.orders.layuot is not a known key. Did you mean layout?" in shown
     assert "tables.returns.on_gap must be" in shown
     assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize(
+    ("tables", "dags"),
+    [
+        (f"  {COURSES}: {{into: courses}}\n  orders: {{layuot: packed}}\n", {"courses_report"}),
+        (f"  {COURSES}: {{inot: courses}}\n  orders: {{}}\n", set()),
+        ("  orders: {layuot: packed}\n", set()),
+    ],
+    ids=["in another table", "in its own table", "without its table"],
+)
+def test_the_report_leaves_mistakes_to_the_file_that_makes_the_tables(
+    tables, dags, tmp_path, monkeypatch
+):
+    from airflow.dag_processing.dagbag import DagBag
+
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    write(tmp_path, tables)
+    shutil.copy(REPORT, tmp_path)
+    bag = DagBag(dag_folder=str(tmp_path))
+    assert not bag.import_errors
+    assert set(bag.dags) == dags
 
 
 def test_a_step_passes_over_the_mistakes_of_other_tables(tmp_path):
