@@ -161,8 +161,9 @@ def extra_missing(who: str, extra: str, package: str) -> ConfigError:
 
 
 WAYS_OUT = (
-    "Two ways out: run `connector snapshot TABLE --full-refresh` once, or set `on_gap: resync` for "
-    "the table; either way its rows stay readable until the new ones replace them."
+    "Two ways out: run `connector snapshot TABLE --full-refresh` once (in Airflow, its snapshot "
+    "with `full_refresh`), or set `on_gap: resync` for the table; either way its rows stay "
+    "readable until the new ones replace them."
 )
 
 

@@ -93,7 +93,7 @@ def not_ours_yet(place: Place, there: bool) -> str:
 def of_the_state(tables: Sequence[str] | None) -> str:
     """What is said of a state that could be written; None if there is none yet."""
     if tables is None:
-        return "the schema _connector will be made"
+        return "its tables will be made in the schema _connector"
     return f"the schema _connector can be written; tables in it: {len(tables)}"
 
 

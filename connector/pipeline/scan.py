@@ -118,6 +118,6 @@ def quarantine_limit(limit: int) -> QuarantineLimit:
     """The error for more bad records than allowed."""
     return QuarantineLimit(
         f"More than {counted(limit, 'record')} could not be stored.",
-        "Nothing of this batch was written. Look at `_connector.quarantine`, then raise "
-        "`quarantine.limit` or mend the items at the source.",
+        "Nothing of this batch was written. Raise `quarantine.limit` for them to go to "
+        "`_connector.quarantine`, where each has its reason; then mend the items at the source.",
     )

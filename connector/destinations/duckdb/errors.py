@@ -35,7 +35,9 @@ _UNREACHABLE = ("cannot open", "could not read", "is a directory", "permission d
 
 # What is wrong with the text of a query is found before any row is read, so it names no value.
 _OF_THE_TEXT = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
-_WHAT_IS_THERE = 'What is there: `connector query "show all tables"`.'
+_WHAT_IS_THERE = (
+    'What is there: `connector query "show all tables"`. What is JSON needs `->>` and a cast.'
+)
 _MEMORY = "Ask for less at once, or raise `destination.memory_limit`."
 _ONLY_READ = (
     "A query can only read, and only what is in the destination: no other file, no extension, and "

@@ -167,7 +167,7 @@ class Discovery:
         raise StreamDisabled(
             f"The stream of {table} was switched off; everything in it was read, and later changes "
             "are in no stream.",
-            f"Enable it again, then: {WAYS_OUT}",
+            f"Enable it again first. {WAYS_OUT}",
         )
 
     def complete(self, cursors: Mapping[str, Cursor], since: datetime) -> bool:
