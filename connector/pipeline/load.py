@@ -49,8 +49,8 @@ def load(
     partitions = [SEGMENT + name for name in sorted(state.scanned)]
     links = _whole_chains(spool, state.table, partitions)
     quarantined: list[Quarantined] = [record for link in links for record in link.quarantined]
-    if len(quarantined) + state.quarantined > limit:
-        raise quarantine_limit(limit)
+    if quarantined and len(quarantined) + state.quarantined > limit:
+        raise quarantine_limit(limit, quarantined)
     committed = destination.load(
         Load(
             table=state.table,

@@ -1,6 +1,7 @@
 """Scan one segment into the spool, from wherever its chain ends."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from connector.stop import MACHINE, Clock
 LINK_ROWS = 50_000
 LINK_BYTES = 32 * 1024**2
 LINK_SECONDS = 30.0
+_REASONS = 3
 
 
 @dataclass
@@ -105,7 +107,7 @@ class SegmentScan:
             for bad in encoded.bad
         ]
         if len(pending.quarantined) > self.quarantine_limit:
-            raise quarantine_limit(self.quarantine_limit)
+            raise quarantine_limit(self.quarantine_limit, pending.quarantined)
         pending.rows += len(encoded.rows)
         pending.size += size
 
@@ -114,10 +116,14 @@ class SegmentScan:
         self.spool.append(partition, pending.since, until, rows, pending.quarantined)
 
 
-def quarantine_limit(limit: int) -> QuarantineLimit:
-    """The error for more bad records than allowed."""
+def quarantine_limit(limit: int, quarantined: Sequence[Quarantined]) -> QuarantineLimit:
+    """The error for more bad records than allowed, with the reasons of those that are new."""
+    reasons = Counter(record.reason for record in quarantined).most_common()
+    each = [f"{reason} ({count:,})" for reason, count in reasons[:_REASONS]]
+    if len(reasons) > _REASONS:
+        each.append(f"{len(reasons) - _REASONS} more reasons")
     return QuarantineLimit(
-        f"More than {counted(limit, 'record')} could not be stored.",
+        f"More than {counted(limit, 'record')} could not be stored: {'; '.join(each)}.",
         "Nothing of this batch was written. Raise `quarantine.limit` for them to go to "
         "`_connector.quarantine`, where each has its reason; then mend the items at the source.",
     )

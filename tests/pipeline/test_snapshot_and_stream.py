@@ -195,11 +195,26 @@ def test_more_quarantined_records_than_allowed_stop_the_run_unmoved(replica: Rep
     with pytest.raises(QuarantineLimit) as caught:
         replica.sync()
     assert caught.value.exit_code == 3
+    assert "an attribute value that of an unknown type (2)" in caught.value.message
     assert replica.state().shards == before
     replica.settings["quarantine.limit"] = 2
     state = replica.sync()
     assert state.quarantined == 2
     assert replica.numbers() == {"1": 1}
+
+
+def test_a_table_over_its_limit_goes_on_once_what_comes_is_good(replica: Replica) -> None:
+    replica.settings["quarantine.limit"] = 2
+    replica.sync()
+    replica.model.put(*({**key(f"bad {n}"), "n": {"ZZ": "1"}} for n in range(2)))
+    replica.sync()
+    replica.settings["quarantine.limit"] = 1
+    replica.model.put(order("good", 1))
+    assert replica.sync().quarantined == 2
+    assert replica.numbers() == {"good": 1}
+    replica.model.put({**key("bad again"), "n": {"ZZ": "1"}})
+    with pytest.raises(QuarantineLimit):
+        replica.sync()
 
 
 def test_a_scan_with_more_bad_items_than_allowed_loads_nothing(replica: Replica) -> None:

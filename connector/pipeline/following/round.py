@@ -116,8 +116,9 @@ class Round:
         if not (spans or news) or (not news and not consistent and resting and not force):
             self._tell(reach, fold.counts)
             return
-        if len(fold.quarantined) + reach.state.quarantined > self.quarantine_limit:
-            raise quarantine_limit(self.quarantine_limit)
+        bad = fold.quarantined
+        if bad and len(bad) + reach.state.quarantined > self.quarantine_limit:
+            raise quarantine_limit(self.quarantine_limit, bad)
         self._untold = fold.counts
         self._committing.begin(
             Batch(
@@ -126,7 +127,7 @@ class Round:
                 plan_id=reach.state.plan_id,
                 spans=spans,
                 rows=rows,
-                quarantined=fold.quarantined,
+                quarantined=bad,
                 consistent_since=consistent,
                 forgotten=reach.forgettable(now),
                 more=read.more,
