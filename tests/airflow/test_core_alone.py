@@ -23,7 +23,7 @@ assert not [name for name in {ABSENT} if importlib.util.find_spec(name)]
 names = [
     each.name
     for each in pkgutil.walk_packages(connector.__path__, "connector.", onerror=lambda name: None)
-    if not each.name.startswith(("connector.airflow", "connector.destinations.postgres.server"))
+    if not each.name.startswith(("connector.airflow", "connector.destinations.postgres"))
 ]
 for name in names:
     importlib.import_module(name)

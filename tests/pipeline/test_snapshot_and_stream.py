@@ -195,7 +195,7 @@ def test_more_quarantined_records_than_allowed_stop_the_run_unmoved(replica: Rep
     with pytest.raises(QuarantineLimit) as caught:
         replica.sync()
     assert caught.value.exit_code == 3
-    assert "an attribute value that of an unknown type (2)" in caught.value.message
+    assert "an attribute value of an unknown type (2)" in caught.value.message
     assert replica.state().shards == before
     replica.settings["quarantine.limit"] = 2
     state = replica.sync()
