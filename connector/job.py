@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from connector.config.model import Config
 from connector.core.spec import TableSpec
 from connector.core.state import ScanPlan, TableState
 from connector.core.status import Status
-from connector.destinations.duckdb.file import DuckDBDestination
-from connector.errors import extra_missing
+from connector.destinations import registry
 from connector.events import Listener, ScanBegun, quiet
 from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import Run, Scanning
@@ -28,9 +27,6 @@ from connector.sources.dynamodb.streams import RETENTION
 from connector.spool.chains import ArrowSpool
 from connector.stop import Stop
 from connector.waits import Waits
-
-if TYPE_CHECKING:
-    from connector.destinations.postgres.server import PostgresDestination
 
 SMALL_TABLE_BYTES = 64 * 1024**2
 """A table smaller than this is read by one thread before processes would have started."""
@@ -55,37 +51,14 @@ class Shared:
 def open_destination(config: Config, table: str | None = None, command: str = "") -> Destination:
     """The configured destination, ready for one table or for questions about all."""
     destination = config.destination
-    url = destination.url
-    waits = Waits(table or "")
-    if url.path is None:
-        return _postgres()(
-            url,
-            destination.schema_name,
-            lock_timeout=destination.lock_timeout,
-            command=command,
-            waits=waits,
-        )
-    return DuckDBDestination(
-        url.path,
-        destination.schema_name,
+    return registry.open_destination(
+        destination.url,
+        destination,
+        schema=destination.schema_name,
         lock_timeout=destination.lock_timeout,
-        threads=destination.threads,
-        memory_limit=destination.memory_limit,
-        storage_version=destination.storage_version,
         command=command,
-        waits=waits,
+        waits=Waits(table or ""),
     )
-
-
-def _postgres() -> "type[PostgresDestination]":
-    try:
-        from connector.destinations.postgres.server import PostgresDestination
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("adbc"):
-            raise
-        package = "adbc-driver-postgresql"
-        raise extra_missing("A Postgres destination", "postgres", package) from None
-    return PostgresDestination
 
 
 def status(state: TableState | None, now: datetime) -> Status:

@@ -12,12 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from connector.destinations.registry import BACKENDS
+
 PACKAGE = Path(__file__).parent.parent / "connector"
 
 # The parts of connector, each a folder or a module, and the other parts that each may import; a
 # part may always import itself. One direction: cli | airflow -> job -> pipeline -> ports -> core.
 # The edges (sources, destinations, spool) do not know each other: only job, and the workers that it
-# lets scan, put them together.
+# lets scan, put them together. A name with a dot is one module of a part: the registry says what
+# kinds of databases there are, and nobody outside of `destinations` asks which one it is.
+KINDS = {"destinations.backend", "destinations.registry"}
 EDGE = {"config", "core", "errors", "events", "failpoints", "ports", "stop", "waits"}
 WIRED = EDGE | {"pipeline", "sources", "spool"}
 MAY_IMPORT = {
@@ -29,18 +33,18 @@ MAY_IMPORT = {
     "items": {"core", "errors"},
     "progress": {"core", "errors", "events", "stop"},
     "waits": {"core", "errors", "events"},
-    "config": {"core", "errors"},
+    "config": KINDS | {"core", "errors"},
     "ports": {"core", "errors"},
     "sources": EDGE | {"items"},
     "destinations": EDGE,
     "spool": EDGE,
     "pipeline": EDGE | {"items"},
     "scanning": WIRED,
-    "job": WIRED | {"destinations", "scanning"},
+    "job": WIRED | {"destinations.registry", "scanning"},
     "checking": WIRED | {"job", "scanning"},
     "demo": EDGE | {"job", "pipeline"},
     "cli": EDGE | {"checking", "demo", "job", "pipeline", "progress", "scanning"},
-    "airflow": EDGE | {"job", "pipeline", "progress"},
+    "airflow": EDGE | KINDS | {"job", "pipeline", "progress"},
     "__main__": {"cli"},
 }
 
@@ -190,7 +194,10 @@ def wrong_directions(modules: list[Module]) -> list[str]:
         if within(found.name, "connector")
         and (target := part_of(found.name)) in parts
         and target != module.part
-        and target not in MAY_IMPORT.get(module.part, set())
+        and not any(
+            within(found.name, f"connector.{allowed}")
+            for allowed in MAY_IMPORT.get(module.part, set())
+        )
     ]
 
 
@@ -214,6 +221,19 @@ def misplaced_libraries(modules: list[Module]) -> list[str]:
         for found in module.imports
         for library, places in ONLY_IN.items()
         if within(found.name, library) and not any(fnmatch(module.path, at) for at in places)
+    ]
+
+
+def asked_kinds(modules: list[Module]) -> list[str]:
+    """Places outside of `destinations` that name a kind of database, as to ask which one it is."""
+    kinds = {each.kind for each in BACKENDS}
+    kinds |= {each.hosted.type for each in BACKENDS if each.hosted}
+    return [
+        f"{module.path}:{node.lineno}: {node.value!r} is for destinations/ to know"
+        for module in modules
+        if module.part not in ("destinations", "demo")
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Constant) and node.value in kinds
     ]
 
 
@@ -316,6 +336,7 @@ RULES = [
     wrong_directions,
     foreign_libraries,
     misplaced_libraries,
+    asked_kinds,
     slow_starts,
     circles,
     empty_names,
@@ -364,6 +385,8 @@ BREAKS = {
         ("sources/dynamodb/scan.py", "import connector.destinations", "sources imports"),
         ("pipeline.py", "from connector.job import open_job", "pipeline imports connector.job"),
         ("job.py", "from connector import cli", "job imports connector.cli"),
+        ("job.py", "import connector.destinations.duckdb.file", "job imports connector.dest"),
+        ("config/model.py", "from connector import destinations", "config imports connector.dest"),
         (
             "cli/status.py",
             "import connector.sources.dynamodb.client",
@@ -384,6 +407,10 @@ BREAKS = {
         ),
         ("job.py", "import typer", "typer belongs in cli/*"),
         ("cli/app.py", "def demo():\n    import moto.server", "cli/app.py:2"),
+    ],
+    asked_kinds: [
+        ("job.py", 'if url.kind == "duckdb":\n    pass', "job.py:1: 'duckdb' is for"),
+        ("airflow/connections.py", "KINDS = ('postgres',)", "airflow/connections.py:1"),
     ],
     slow_starts: [
         ("cli/app.py", "import pyarrow as pa", "connector.cli.app -> pyarrow"),
@@ -480,7 +507,8 @@ KEEPS = {
     "sources/dynamodb/scan.py": "import boto3\nfrom connector import errors\nfrom . import client",
     "sources/dynamodb/client.py": "import botocore.session",
     "spool/chains.py": "import pyarrow.fs\nfrom pyarrow import fs",
-    "job.py": "from connector import destinations, pipeline, sources, spool",
+    "job.py": "from connector import pipeline, sources, spool\n"
+    "from connector.destinations import registry",
     "cli/app.py": """
 import typer
 from typing import TYPE_CHECKING

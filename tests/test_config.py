@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from connector.config.loading import load
 from connector.config.model import Config, Source
-from connector.config.urls import DestinationUrl, check_endpoint
+from connector.config.urls import check_endpoint
+from connector.destinations.registry import parse_url
 from connector.errors import ConfigError
 
 DUCKDB = "duckdb:///warehouse.duckdb"
@@ -466,7 +467,7 @@ def test_a_file_that_is_not_there_or_not_readable(folder):
     ],
 )
 def test_the_url_of_a_duckdb_file(url, path):
-    parsed = DestinationUrl.parse(url, Path("/here"))
+    parsed = parse_url(url, Path("/here"))
     assert (parsed.kind, parsed.path) == ("duckdb", Path(path))
     assert str(parsed) == parsed.reveal() == f"duckdb:///{path}"
 
@@ -490,7 +491,7 @@ def test_the_url_of_a_duckdb_file(url, path):
     ],
 )
 def test_the_url_of_a_postgres_database(url, shown):
-    parsed = DestinationUrl.parse(url)
+    parsed = parse_url(url)
     assert (parsed.kind, parsed.path) == ("postgresql", None)
     assert parsed.reveal() == url
     assert str(parsed) == shown
@@ -560,7 +561,7 @@ def test_the_url_of_a_postgres_database(url, shown):
 )
 def test_a_url_that_is_none(url, said):
     with pytest.raises(ConfigError, match=said) as caught:
-        DestinationUrl.parse(url)
+        parse_url(url)
     assert caught.value.hint
     assert "canary" not in str(caught.value)
 
@@ -593,9 +594,9 @@ def test_a_url_that_is_none(url, said):
     ],
 )
 def test_a_url_is_given_to_the_driver_as_it_is_meant(written, meant):
-    parsed = DestinationUrl.parse(written)
+    parsed = parse_url(written)
     assert parsed.reveal() == meant
-    assert DestinationUrl.parse(meant).reveal() == meant
+    assert parse_url(meant).reveal() == meant
 
 
 @pytest.mark.parametrize(

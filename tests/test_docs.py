@@ -18,7 +18,7 @@ import connector.errors as errors
 from connector.cli.app import app
 from connector.cli.runs.leaving import LEAVE_SECONDS
 from connector.config.loading import load
-from connector.destinations.duckdb import errors as duckdb_errors
+from connector.destinations.duckdb.session import errors as duckdb_errors
 from connector.destinations.postgres.session import errors as postgres_errors
 from connector.sources.dynamodb.client import READ_ONLY
 

@@ -4,20 +4,17 @@ from urllib.parse import quote
 
 from airflow.sdk import Asset
 
-from connector.airflow.names import digest
 from connector.config.model import Config
 
 
 def table_asset(config: Config, table: str, destination_conn_id: str | None = None) -> Asset:
     """The asset of a configured table: the same in every DAG that names the same table."""
     url = config.destination.url
-    place = str(url.path) if url.path else url.shown.rpartition("://")[2].rpartition("@")[2]
-    short = f"{url.path.stem}-{digest(place)[:4]}" if url.path else place
     table_of = (config.destination.schema_name, config.target(table))
     # Airflow refuses two assets with one name or one URI, so files of one name are told apart.
     return Asset(
-        name=_path(destination_conn_id or short, *table_of),
-        uri=f"x-connector://{_path(destination_conn_id or place, *table_of)}",
+        name=_path(destination_conn_id or url.name, *table_of),
+        uri=f"x-connector://{_path(destination_conn_id or url.place, *table_of)}",
         group="connector",
     )
 

@@ -1,8 +1,9 @@
-"""Airflow connections as the connector's own configuration: `aws`, `duckdb` and `postgres`."""
+"""Airflow connections as the connector's own configuration: the source's and the destination's."""
 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,15 +12,12 @@ from connector.airflow.credentials import open_session
 from connector.airflow.found import extra_of, find, opening
 from connector.config.loading import load_each
 from connector.config.model import Config
-from connector.config.postgres.options import OPTIONS
-from connector.config.postgres.url import PostgresUrl
-from connector.config.urls import DestinationUrl
-from connector.errors import ConfigError
+from connector.destinations.backend import HostConnection
+from connector.destinations.registry import BACKENDS
 
 log = logging.getLogger("connector.airflow")
 
 _OURS = ("profile", "role_arn", "external_id")
-_KINDS = ("duckdb", "postgres")
 
 
 @dataclass(frozen=True)
@@ -78,39 +76,34 @@ def _tell_unused(conn_id: str, config: Config) -> None:
 
 
 def destination_url(conn_id: str) -> str:
-    """The destination that a connection of the type `duckdb` or `postgres` stands for."""
-    connection = find(
-        conn_id, _KINDS, "A destination is a connection of the type duckdb or postgres."
-    )
+    """The destination that a connection stands for. Raises ConfigError if it stands for none."""
+    kinds = {each.hosted.type: each.hosted for each in BACKENDS if each.hosted}
+    hint = f"A destination is a connection of the type {' or '.join(kinds)}."
+    connection = find(conn_id, list(kinds), hint)
     extra = extra_of(conn_id, connection)
     with opening(conn_id):
-        if connection.conn_type == "duckdb":
-            return _duckdb(conn_id, extra.get("database") or connection.host)
-        return _postgres(conn_id, extra)
+        hosted = kinds[connection.conn_type]
+        made = _by_hook(conn_id, hosted.hook, extra) if hosted.hook else _as_is(connection, extra)
+        return hosted.url(made).reveal()
 
 
-def _duckdb(conn_id: str, file: object) -> str:
-    if not file or not isinstance(file, str):
-        raise ConfigError(
-            f"The connection {conn_id} names no DuckDB file.",
-            "Set its host to an absolute path: a table in memory is gone with its task.",
-        )
-    return DestinationUrl.parse(f"duckdb:///{file}").reveal()
+def _as_is(connection: Any, extra: Mapping[str, Any]) -> HostConnection:
+    return HostConnection(connection.conn_id, connection.host, extra=extra)
 
 
-def _postgres(conn_id: str, extra: dict[str, Any]) -> str:
-    from airflow.providers.postgres.hooks.postgres import PostgresHook
-
-    hook: Any = PostgresHook(postgres_conn_id=conn_id)
-    # Its parts, not its text: in the text SQLAlchemy leaves spaces as they are.
-    said = hook.sqlalchemy_url
-    options = dict(said.query) | {name: extra[name] for name in extra if name in OPTIONS}
-    return (
-        PostgresUrl.of_parts(said.host, said.port, said.username, said.password, said.database)
-        .with_options((name, _option(value)) for name, value in options.items())
-        .text
+def _by_hook(conn_id: str, hook: str, extra: Mapping[str, Any]) -> HostConnection:
+    """What Airflow makes of a form: its parts, for in its text SQLAlchemy leaves spaces as is."""
+    module, _, name = hook.rpartition(".")
+    # A provider calls the parameter for a connection after itself, and takes it as the first.
+    opened = getattr(import_module(module), name)(conn_id)
+    said = opened.sqlalchemy_url
+    return HostConnection(
+        conn_id,
+        said.host,
+        said.port,
+        said.username,
+        said.password,
+        said.database,
+        dict(said.query),
+        extra,
     )
-
-
-def _option(value: object) -> str:
-    return str(int(value)) if isinstance(value, bool) else str(value)

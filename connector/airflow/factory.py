@@ -21,6 +21,7 @@ from connector.airflow.steps import (
 )
 from connector.config.loading import load_each
 from connector.config.model import Config
+from connector.destinations.registry import stand_in_url
 from connector.errors import ConfigError
 
 _START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -46,7 +47,7 @@ def connector_dags(
     """The DAGs of every configured table. Nothing but the file is read here.
 
     A tail ends when it has caught up, or after `every`; with `tail_for` it goes on for that long.
-    `pool` is for steps that write the destination; without it, the one of the DuckDB file.
+    `pool` is for steps that write the destination; without it, the one of the file, if it is one.
     """
     loaded = _loaded(Path(config_file), destination_conn_id)
     if isinstance(loaded, ConfigError):
@@ -85,7 +86,7 @@ def _retrying(retries: int, delay: timedelta) -> dict[str, Any]:
 def _loaded(
     file: Path, destination_conn_id: str | None
 ) -> tuple[Config, dict[str, ConfigError]] | ConfigError:
-    stand_in = f"duckdb:///{destination_conn_id}" if destination_conn_id else None
+    stand_in = stand_in_url(destination_conn_id) if destination_conn_id else None
     try:
         return load_each(file, to=stand_in)
     except ConfigError as error:
@@ -112,8 +113,8 @@ class _Mistakes(DAG):  # type: ignore[misc, unused-ignore]
 def _pool(config: Config, destination_conn_id: str | None) -> str | None:
     if destination_conn_id:
         return f"connector_{destination_conn_id}"
-    file = config.destination.url.path
-    return pool_of(file) if file else None
+    destination = config.destination
+    return pool_of(Path(destination.url.place)) if destination.backend.one_writer else None
 
 
 @dataclass(frozen=True)

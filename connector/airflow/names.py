@@ -33,9 +33,16 @@ def _dag_name(table: str) -> str:
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 9]}.{digest(table)}"
 
 
+# Pools that people have made keep their name.
+_POOL = "duckdb_"
+
+
 def pool_of(file: Path) -> str:
-    """The one-slot pool of a DuckDB file. Two files of one name share it, which only costs time."""
-    return f"duckdb_{re.sub(r'[^A-Za-z0-9_.-]', '_', file.stem)}"
+    """The one-slot pool of a file that one process at a time may write.
+
+    Two files of one name share it, which only costs time.
+    """
+    return f"{_POOL}{re.sub(r'[^A-Za-z0-9_.-]', '_', file.stem)}"
 
 
 def pool_command(pool: str) -> str:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_args
+from typing import Annotated, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -11,15 +11,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
-    PlainValidator,
     ValidationInfo,
-    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from connector.config.urls import DestinationUrl, spool_location
+from connector.config.urls import spool_location
 from connector.errors import ConfigError
 
 _ARN = re.compile(r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/(?P<name>.*)", re.DOTALL)
@@ -43,21 +40,14 @@ def checked(check: Callable[[], T]) -> T:
         raise refuse(error.message, error.hint) from None
 
 
-def _folder(key: str, info: ValidationInfo) -> Path:
+def folder_of(key: str, info: ValidationInfo) -> Path:
+    """The folder that a relative path starts from, by the key that it was given for."""
     folders: Mapping[str, Path] = info.context or {}
     return folders.get(key, Path())
 
 
-def _url(value: object, info: ValidationInfo) -> DestinationUrl:
-    if isinstance(value, DestinationUrl):
-        return value
-    if not isinstance(value, str):
-        raise PydanticKnownError("string_type")
-    return checked(lambda: DestinationUrl.parse(value, _folder("destination.url", info)))
-
-
 def _spool(value: str, info: ValidationInfo) -> str:
-    return checked(lambda: spool_location(value, _folder("spool", info)))
+    return checked(lambda: spool_location(value, folder_of("spool", info)))
 
 
 def no_switch(value: object) -> object:
@@ -83,7 +73,7 @@ def _storable(name: str) -> str:
     return name
 
 
-def _minor_version(value: object) -> object:
+def minor_version(value: object) -> object:
     """`1.4` of v1.4.2, 1.4.0 and YAML's number 1.4; anything else as it is."""
     found = _VERSION.fullmatch(str(value))
     return f"{found['major']}.{found['minor'] or 0}" if found else value
@@ -101,23 +91,10 @@ Count = Annotated[int, Field(ge=1), BeforeValidator(no_switch)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(no_switch)]
 Seconds = Positive
 Size = Annotated[str, AfterValidator(_size)]
-_Version = Literal["1.0", "1.1", "1.2", "1.3", "1.4", "1.5", "2.0"]
-DuckDBVersion = Annotated[
-    _Version,
-    BeforeValidator(_minor_version),
-    # An editor accepts it without quotes too.
-    WithJsonSchema({"enum": [*get_args(_Version), *map(float, get_args(_Version))]}),
-]
 Segments = Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(no_switch)]
 Columns = Annotated[int, Field(ge=1, le=1500), BeforeValidator(no_switch)]
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(no_switch)]
 Records = Annotated[int, Field(ge=0), BeforeValidator(no_switch)]
-Url = Annotated[
-    DestinationUrl,
-    PlainValidator(_url),
-    PlainSerializer(str),
-    WithJsonSchema({"type": "string"}),
-]
 SourceTable = Annotated[str, AfterValidator(_source_table)]
 Spool = Annotated[str, AfterValidator(_spool)]
 

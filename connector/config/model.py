@@ -1,7 +1,6 @@
 """connector.yaml, the environment and the command line as one frozen, checked value."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 from pydantic import (
@@ -12,10 +11,10 @@ from pydantic import (
 )
 
 from connector.config.aws_names import check_external_id, check_role
+from connector.config.destination import Destination
 from connector.config.fields import (
     Columns,
     Count,
-    DuckDBVersion,
     Name,
     Positive,
     Records,
@@ -23,11 +22,9 @@ from connector.config.fields import (
     Section,
     Segments,
     Share,
-    Size,
     SourceTable,
     Spool,
     Text,
-    Url,
     checked,
     refuse,
 )
@@ -36,8 +33,6 @@ from connector.config.urls import check_endpoint
 from connector.core.spec import Deletes, TableSpec
 
 _SPOOL = ".connector/spool"
-_STATE_SCHEMA = "_connector"
-_POSTGRES_NAME_BYTES = 63
 _AWS_NAMES = {"role_arn": check_role, "external_id": check_external_id}
 
 
@@ -90,47 +85,6 @@ class Source(Section):
             allow_http = bool(info.data.get("allow_http"))
             checked(lambda: check_endpoint(url, allow_http=allow_http))
         return url
-
-
-class Destination(Section):
-    """Where the tables go."""
-
-    url: Url = Field(
-        description="duckdb:///relative.duckdb, duckdb:////absolute.duckdb or "
-        "postgresql://user:password@host:5432/database; the only key without a default."
-    )
-    schema_: Name | None = Field(
-        default=None,
-        alias="schema",
-        description="The schema of the tables; without it, main in DuckDB and public in Postgres.",
-    )
-    lock_timeout: Seconds = Field(
-        default=60.0, description="Seconds to wait while another process holds the destination."
-    )
-    threads: Count | None = Field(
-        default=None, description="Threads that DuckDB may use; without it, 2."
-    )
-    memory_limit: Size | None = Field(
-        default=None,
-        description="Memory that DuckDB may use, for example 4GB; without it, 300MB.",
-    )
-    storage_version: DuckDBVersion | None = Field(
-        default=None,
-        description="The oldest DuckDB that must be able to read a new file, for example 1.4; "
-        "without it, the newest format is written.",
-    )
-
-    @field_validator("schema_")
-    @classmethod
-    def _not_the_state(cls, name: str | None) -> str | None:
-        if name and name.casefold() == _STATE_SCHEMA:
-            raise refuse(f"The schema {_STATE_SCHEMA} holds the connector's own state.")
-        return name
-
-    @property
-    def schema_name(self) -> str:
-        """The schema, whether it was given or not."""
-        return self.schema_ or ("main" if self.url.kind == "duckdb" else "public")
 
 
 class Scan(Section):
@@ -251,17 +205,8 @@ class Config(Section):
                     f"The tables {other} and {table} would both land in {target}.",
                     "Give one of them another name with `into`.",
                 )
-        self._fits_postgres()
+        self.destination.check_names(map(self.target, self.tables))
         return self
-
-    def _fits_postgres(self) -> None:
-        # Postgres would cut a longer name silently, and two names could become one.
-        if self.destination.url.kind != "postgresql":
-            return
-        for name in (self.destination.schema_name, *map(self.target, self.tables)):
-            if len(name.encode()) > _POSTGRES_NAME_BYTES:
-                problem = f"The name {name} is longer than the 63 bytes that Postgres allows."
-                raise refuse(problem, "Give the table a shorter name with `into`.")
 
     def target(self, table: str) -> str:
         """The name of a table in the destination."""
@@ -273,5 +218,4 @@ class Config(Section):
 
     def spool_location(self) -> str:
         """The absolute folder, or the s3:// URL, of the spool."""
-        file = self.destination.url.path
-        return self.spool or str(file.parent / _SPOOL if file else absolute(_SPOOL, Path()))
+        return self.spool or str(absolute(_SPOOL, self.destination.url.folder))

@@ -86,3 +86,11 @@ def at_home(name: str) -> Path:
         f"{name} is in your home folder, and HOME does not say where that is.",
         "Set HOME, or write a path that begins with /.",
     )
+
+
+def is_a_path(text: str) -> bool:
+    """Whether a path can be passed on: as bytes that are UTF-8, and without an end inside."""
+    try:
+        return "\0" not in text and bool(text.encode())
+    except UnicodeEncodeError:
+        return False

@@ -11,6 +11,19 @@ from connector.errors import ConfigError
 DEFAULT_MAX_COLUMNS = 500
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a destination cannot hold; by itself this allows everything."""
+
+    nul: bool = True
+    """Whether a text may have a NUL."""
+    key_bytes: int | None = None
+    """How long the parts of a key may be together."""
+
+
+EVERYTHING = Limits()
+
+
 class Deletes(StrEnum):
     """What becomes of a row whose item was deleted.
 

@@ -17,14 +17,14 @@ from connector.core.needs import Need, Wanted, tried, untried
 from connector.core.schema import INTEGER, NUMBER
 from connector.core.spec import TableSpec
 from connector.core.state import Column
-from connector.destinations import columns as table_columns
-from connector.destinations.dialect import Dialect
-from connector.destinations.in_the_way import explained
+from connector.destinations.commits.step import refuse_shared
 from connector.destinations.sql import Target
 from connector.destinations.state import tables as t
 from connector.destinations.state.store import State
 from connector.destinations.state.tables import Execute, compiled, insert
-from connector.destinations.step import refuse_shared
+from connector.destinations.table import columns as table_columns
+from connector.destinations.table.dialect import Dialect
+from connector.destinations.table.in_the_way import explained
 
 KEY = (KeyAttribute("id", "S"),)
 """The key of a throw-away table."""

@@ -13,11 +13,11 @@ from msgspec.structs import astuple
 from connector.core.keys import KeySchema
 from connector.core.rows import field_of, rest_field
 from connector.core.schema import NULL, Type, join
-from connector.core.spec import DEFAULT_MAX_COLUMNS
+from connector.core.spec import DEFAULT_MAX_COLUMNS, EVERYTHING, Limits
 from connector.core.texts import Malformed, json_text
 from connector.items import columns, values, wire
+from connector.items import limits as storable
 from connector.items.keys import key_of, key_text_in
-from connector.items.limits import EVERYTHING, Limits
 from connector.items.records import REPLICATION_PREFIX, UNDECODABLE
 from connector.items.shapes import CONTENTS, Budget, Shape, fits_struct
 
@@ -87,7 +87,7 @@ class Encoder:
 
         Raises BadAnswer where the body is no Scan answer.
         """
-        if not self._by_item and not self._limits.doubt(body):
+        if not self._by_item and not storable.doubtful(self._limits, body):
             try:
                 page = self._page_decoder.decode(body)
                 encoded = Encoded(self._columns(page.Items) if page.Items else pa.table({}))
@@ -103,7 +103,7 @@ class Encoder:
         if not items:
             return Encoded(pa.table({}))
         body = _array(items)
-        if self._by_item or self._limits.doubt(body):
+        if self._by_item or storable.doubtful(self._limits, body):
             return self._encode_checked(items)
         learnt = 0
         while True:
@@ -148,7 +148,7 @@ class Encoder:
 
     def _learn(self, raw: bytes) -> bool:
         item = check_item(self._keys, raw)
-        self._limits.check(self._keys, item)
+        storable.check(self._limits, self._keys, item)
         learnt = False
         for name, value in item.items():
             shape = self._shapes.get(name)
@@ -208,7 +208,7 @@ class Encoder:
                 fields.append(field_of(name, made[0]))
                 arrays.append(made[1])
         rows = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
-        self._limits.check_keys(self._keys, rows)
+        storable.check_keys(self._limits, self._keys, rows)
         return rows
 
     def _item_by_item(self, items: Sequence[bytes]) -> pa.Table:

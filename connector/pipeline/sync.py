@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from connector.config.model import Config, Table
-from connector.core.spec import TableSpec
+from connector.core.spec import EVERYTHING, Limits, TableSpec
 from connector.core.state import Phase, Scannable, TableState, renamed
 from connector.core.words import counted
 from connector.errors import HistoryLost, Interrupted, Transient
 from connector.events import Listener
 from connector.items.encoder import Encoder
-from connector.items.limits import BY_DESTINATION
 from connector.pipeline.columns import tell_renamed
 from connector.pipeline.following.tail import Tail
 from connector.pipeline.load import load
@@ -249,7 +248,7 @@ class Run:
 
     def encoder(self, state: TableState) -> Encoder:
         """An encoder for this table's items."""
-        return make_encoder(state, self.config.destination.url.kind)
+        return make_encoder(state, self.config.destination.backend.limits)
 
     def _load(self, state: TableState, tail: Tail, max_deleted: float | None) -> TableState:
         scanning = self.start_scan(state)
@@ -285,16 +284,16 @@ class Run:
             )
 
 
-def make_encoder(state: Scannable, kind: str = "duckdb") -> Encoder:
+def make_encoder(state: Scannable, limits: Limits = EVERYTHING) -> Encoder:
     """An encoder for the items of a table, as its generation was planned.
 
-    `kind` is the destination's: what it cannot hold is for the quarantine.
+    `limits` are the destination's: what it cannot hold is for the quarantine.
     """
     spec = state.spec or TableSpec()
     return Encoder(
         state.identity.keys,
         max_columns=spec.max_columns,
         packed=spec.packed,
-        limits=BY_DESTINATION[kind],
+        limits=limits,
         known=state.columns,
     )

@@ -45,7 +45,7 @@ def segment_scan(
         ),
         spool=ArrowSpool(config.spool_location(), state.table, state.plan_id),
         state=state,
-        encoder=make_encoder(state, config.destination.url.kind),
+        encoder=make_encoder(state, config.destination.backend.limits),
         listener=listener,
         quarantine_limit=config.quarantine.limit,
         stopped=stop.requested,

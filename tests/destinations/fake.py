@@ -26,7 +26,7 @@ from connector.core.rows import (
 from connector.core.schema import BINARY, INTEGER, STRING, Kind, join
 from connector.core.spec import TableSpec
 from connector.core.state import Column, Committed, Drift, Load, Phase, Plan, Ran, TableState
-from connector.destinations.drift import Watch
+from connector.destinations.table.drift import Watch
 from connector.errors import CursorMoved, DestinationRefused, TooManyDeletes
 
 _KEY_TYPES = {"S": STRING, "N": INTEGER, "B": BINARY}

@@ -4,11 +4,11 @@ import os
 import tempfile
 from pathlib import Path
 
-from connector.config.urls import DestinationUrl
 from connector.core.cursors import START, Cursor
 from connector.core.state import Phase
 from connector.destinations.duckdb.file import DuckDBDestination
 from connector.destinations.postgres.server import PostgresDestination
+from connector.destinations.registry import parse_url
 from connector.failpoints import VARIABLE
 from connector.ports import Destination
 from tests.rigs.ready import ready
@@ -44,7 +44,7 @@ FAILPOINTS = [
 def destination_at(place: str) -> Destination:
     """The destination of a DuckDB file's path, or of a Postgres url."""
     if place.startswith("postgresql:"):
-        return PostgresDestination(DestinationUrl.parse(place), run_id="run")
+        return PostgresDestination(parse_url(place), run_id="run")
     return DuckDBDestination(Path(place), run_id="run")
 
 

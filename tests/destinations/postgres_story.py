@@ -7,15 +7,15 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from connector.config.urls import DestinationUrl
 from connector.core.keys import KeySchema
 from connector.core.rows import CHANGED_AT, field_of
 from connector.core.schema import STRING
 from connector.core.spec import DEFAULT_MAX_COLUMNS, TableSpec
 from connector.core.state import Load
 from connector.destinations.postgres.server import PostgresDestination
+from connector.destinations.postgres.session.limits import LIMITS
+from connector.destinations.registry import parse_url
 from connector.items.encoder import Encoder
-from connector.items.limits import POSTGRES as LIMITS
 from tests.rigs.postgres import Database
 
 from .story import EPOCH, KEYS, SEGMENT, Story
@@ -25,7 +25,7 @@ def told(
     database: Database, url: str = "", max_columns: int = DEFAULT_MAX_COLUMNS, **options: object
 ) -> Story:
     """A planned table, by another user where a url is given."""
-    parsed = DestinationUrl.parse(url) if url else database.parsed
+    parsed = parse_url(url) if url else database.parsed
     defaults = {"lock_timeout": 0.2, "run_id": "run-1", "command": "sync"}
     spec = TableSpec(max_columns=max_columns)
     story = Story(PostgresDestination(parsed, **(defaults | options)), spec=spec)

@@ -7,10 +7,10 @@ from threading import Event, Thread
 
 import pytest
 
-from connector.config.urls import DestinationUrl
 from connector.core.keys import KeyAttribute
 from connector.core.needs import Need, Wanted
 from connector.destinations.postgres.server import PostgresDestination
+from connector.destinations.registry import parse_url
 from connector.ports import Destination
 from tests.rigs.postgres import Database
 from tests.rigs.ready import ready
@@ -120,7 +120,7 @@ LACKING = {
 def test_a_missing_privilege_is_one_line_and_hides_no_other(postgres, sql, count):
     url = least(postgres)
     told(postgres, url, schema="warehouse").tail(put(A))
-    destination = PostgresDestination(DestinationUrl.parse(url), "warehouse")
+    destination = PostgresDestination(parse_url(url), "warehouse")
     assert bad(destination, ORDERS) == []
     postgres.by_hand(sql.format(role=postgres.roles[0], database=postgres.name))
     found = bad(destination, ORDERS)
@@ -190,12 +190,12 @@ def test_a_check_beside_a_tail_disturbs_neither(postgres):
 
 KILLED = """
 import os, signal, sys
-from connector.config.urls import DestinationUrl
+from connector.destinations.registry import parse_url
 from connector.core.needs import Wanted
 from connector.destinations import trial
 from connector.destinations.duckdb.file import DuckDBDestination
 from connector.destinations.postgres.server import PostgresDestination
-url = DestinationUrl.parse(sys.argv[1])
+url = parse_url(sys.argv[1])
 made = PostgresDestination(url) if url.path is None else DuckDBDestination(url.path)
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)

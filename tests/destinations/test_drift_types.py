@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector.core.texts import canonical
-from connector.destinations.drift import numbers_type
+from connector.destinations.table.drift import numbers_type
 from connector.items import columns
 from tests.properties.strategies import numbers, profile
 

@@ -11,8 +11,8 @@ from threading import Thread
 import duckdb
 import pytest
 
-from connector.destinations.duckdb.errors import DiskFull, duckdb_errors
 from connector.destinations.duckdb.file import DuckDBDestination
+from connector.destinations.duckdb.session.errors import DiskFull, duckdb_errors
 from connector.errors import (
     Busy,
     CursorMoved,

@@ -9,7 +9,7 @@ import pytest
 
 from connector import job
 from connector.config import loading as configuration
-from connector.config.fields import DuckDBVersion
+from connector.destinations.duckdb.backend import DuckDBVersion
 from connector.destinations.duckdb.file import DuckDBDestination
 from connector.errors import DestinationRefused
 

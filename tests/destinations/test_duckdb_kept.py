@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from connector.destinations.duckdb import connection as duckdb_connection
-from connector.destinations.duckdb import gate as duckdb_gate
 from connector.destinations.duckdb.file import DuckDBDestination
+from connector.destinations.duckdb.session import connection as duckdb_connection
+from connector.destinations.duckdb.session import gate as duckdb_gate
 from connector.errors import CursorMoved
 
 from .items import A, B

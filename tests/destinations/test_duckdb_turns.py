@@ -14,8 +14,8 @@ import pytest
 from connector.core.rows import schema_of
 from connector.core.schema import join_all
 from connector.core.state import Load
-from connector.destinations.duckdb import connection as duckdb_connection
 from connector.destinations.duckdb.file import DuckDBDestination
+from connector.destinations.duckdb.session import connection as duckdb_connection
 from connector.errors import Busy, ConnectorError
 
 from .items import A, B

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from connector.config.urls import DestinationUrl
 from connector.destinations.postgres.server import PostgresDestination
+from connector.destinations.registry import parse_url
 from connector.errors import DestinationRefused
 from tests.rigs.postgres import Database, Server
 from tests.rigs.relay import ASKS, Relay
@@ -72,7 +72,7 @@ def serve(server: Server, own: Database, tmp_path: Path) -> Iterator[Serve]:
 
 
 def test_the_right_certificate_is_believed(serve, tmp_path):
-    url = DestinationUrl.parse(f"{serve(HOST)}&sslrootcert={tmp_path}/{HOST}.pem")
+    url = parse_url(f"{serve(HOST)}&sslrootcert={tmp_path}/{HOST}.pem")
     story = Story(PostgresDestination(url))
     assert "PostgreSQL" in checked(story.destination)
     story.plan()
@@ -82,7 +82,7 @@ def test_the_right_certificate_is_believed(serve, tmp_path):
 
 @pytest.mark.parametrize("host", ["other.example.com", "example.com", "127.0.0.1"])
 def test_a_certificate_of_another_host_is_refused(serve, tmp_path, host):
-    url = DestinationUrl.parse(f"{serve(host)}&sslrootcert={tmp_path}/{host}.pem")
+    url = parse_url(f"{serve(host)}&sslrootcert={tmp_path}/{host}.pem")
     with pytest.raises(DestinationRefused, match="no verified, encrypted connection"):
         checked(PostgresDestination(url))
 
@@ -93,13 +93,13 @@ def test_a_certificate_of_an_unknown_authority_is_refused(serve, tmp_path, monke
     right = serve(HOST)
     for url in (right, f"{right}&sslrootcert={other}", f"{right}&sslrootcert=system"):
         with pytest.raises(DestinationRefused, match="no verified, encrypted") as caught:
-            checked(PostgresDestination(DestinationUrl.parse(url)))
+            checked(PostgresDestination(parse_url(url)))
         assert "sslrootcert" in caught.value.hint
 
 
 def test_only_a_url_that_says_so_goes_without_the_certificate(serve):
     url = serve("other.example.com")
-    assert checked(PostgresDestination(DestinationUrl.parse(f"{url}&sslmode=require")))
+    assert checked(PostgresDestination(parse_url(f"{url}&sslmode=require")))
 
 
 def test_the_relay_leaves_nothing_open(tmp_path, recwarn):

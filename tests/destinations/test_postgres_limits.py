@@ -9,8 +9,8 @@ import pytest
 
 from connector.core.keys import KeyAttribute
 from connector.core.spec import Deletes
+from connector.destinations.postgres.session.limits import LIMITS
 from connector.items.encoder import Encoder
-from connector.items.limits import POSTGRES as LIMITS
 
 from .items import A, B
 from .postgres_story import limited, told, types_of

@@ -14,11 +14,11 @@ from adbc_driver_manager import AdbcConnection, Error
 
 from connector import job
 from connector.config import loading as configuration
-from connector.config.postgres.options import OPTIONS
-from connector.config.urls import DestinationUrl
 from connector.destinations.postgres.server import PostgresDestination
 from connector.destinations.postgres.session import connection as postgres_connection
-from connector.destinations.postgres.session.url import libpq_url
+from connector.destinations.postgres.url.libpq import libpq_url
+from connector.destinations.postgres.url.options import OPTIONS
+from connector.destinations.registry import parse_url
 from connector.errors import ConfigError, ConnectorError, DestinationRefused, Unreachable
 from tests.cli.program import wait_until
 from tests.rigs.postgres import Database, Server, administer
@@ -46,7 +46,7 @@ CANARY = "canary-password"
 @pytest.mark.usefixtures("impatient")
 def test_a_wrong_address_is_told(url, kind):
     with pytest.raises(kind) as caught:
-        checked(PostgresDestination(DestinationUrl.parse(url)))
+        checked(PostgresDestination(parse_url(url)))
     assert caught.value.hint
     assert caught.value.__context__ is None
 
@@ -73,16 +73,16 @@ def guarded(server: Server, own: Database) -> Iterator[str]:
 def refuses(own: Database) -> bool:
     """Whether the user needs a password by now."""
     try:
-        PostgresDestination(DestinationUrl.parse(own.as_user("guarded"))).tables()
+        PostgresDestination(parse_url(own.as_user("guarded"))).tables()
     except DestinationRefused:
         return True
     return False
 
 
 def test_a_password_comes_from_where_it_should(guarded, own, tmp_path, monkeypatch):
-    in_url = PostgresDestination(DestinationUrl.parse(own.as_user(f"guarded:{CANARY}")))
+    in_url = PostgresDestination(parse_url(own.as_user(f"guarded:{CANARY}")))
     assert checked(in_url)
-    without = PostgresDestination(DestinationUrl.parse(guarded))
+    without = PostgresDestination(parse_url(guarded))
     monkeypatch.setenv("PGPASSWORD", CANARY)
     assert checked(without)
     monkeypatch.delenv("PGPASSWORD")
@@ -128,9 +128,9 @@ def test_an_unknown_role_or_database_is_refused(own):
         with pytest.raises(
             DestinationRefused, match=f"refused the login: there is no such {which}"
         ):
-            checked(PostgresDestination(DestinationUrl.parse(url.replace("postgres@/", "/"))))
+            checked(PostgresDestination(parse_url(url.replace("postgres@/", "/"))))
     with pytest.raises(DestinationRefused, match="refused the login: there is no such database"):
-        checked(PostgresDestination(DestinationUrl.parse(own.url.replace(own.name, "nowhere"))))
+        checked(PostgresDestination(parse_url(own.url.replace(own.name, "nowhere"))))
 
 
 PRINTABLE = "".join(chr(code) for code in range(32, 127))
@@ -164,7 +164,7 @@ def literal(text: str) -> str:
 
 def logged_in(url: str) -> str:
     """Who has logged in to which database by this url."""
-    destination = PostgresDestination(DestinationUrl.parse(url))
+    destination = PostgresDestination(parse_url(url))
     assert checked(destination)
     sql = "SELECT session_user || '@' || current_database() AS who"
     return str(destination.query(sql)["who"][0].as_py())
@@ -196,7 +196,7 @@ def test_any_name_of_a_database_and_a_role_logs_in(server, name):
     try:
         escaped = quote(name, safe="")
         url = f"postgresql://{escaped}@/{escaped}?{place.query}"
-        destination = PostgresDestination(DestinationUrl.parse(url))
+        destination = PostgresDestination(parse_url(url))
         sql = "SELECT session_user || '@' || current_database() AS who"
         assert destination.query(sql)["who"][0].as_py() == f"{name}@{name}"
     finally:
@@ -247,7 +247,7 @@ def test_the_surroundings_change_nothing(postgres, variable, value):
 
 def _live_through(own):
     url = own.url + ("" if own.parsed.shown.count(":") > 1 else "&port=5432")
-    story = Story(PostgresDestination(DestinationUrl.parse(url)))
+    story = Story(PostgresDestination(parse_url(url)))
     story.plan()
     item = A | {"text": {"S": "ä€😀\\"}, "n": {"N": "0.1"}, "b": {"B": "/wBc"}}
     story.tail(put(item))
@@ -312,7 +312,7 @@ def test_a_service_says_where(postgres, tmp_path, more, works):
         with pytest.MonkeyPatch.context() as patch:
             for name, value in variables.items():
                 patch.setenv(name, value)
-            destination = PostgresDestination(DestinationUrl.parse(url))
+            destination = PostgresDestination(parse_url(url))
             if works:
                 assert destination.query("SELECT 'ä€😀' AS t").to_pylist() == [{"t": "ä€😀"}]
                 continue
@@ -335,7 +335,7 @@ def test_a_server_without_a_free_connection_is_tried_later(own):
     url = own.role("ALTER ROLE {role} CONNECTION LIMIT 0")
     try:
         with pytest.raises(Unreachable, match="no connection now"):
-            checked(PostgresDestination(DestinationUrl.parse(url)))
+            checked(PostgresDestination(parse_url(url)))
     finally:
         own.by_hand(f"DROP ROLE {own.roles.pop()}")
 
@@ -343,7 +343,7 @@ def test_a_server_without_a_free_connection_is_tried_later(own):
 def test_a_server_without_encryption_is_refused_where_it_is_asked_for(own, relay):
     url = own.at("127.0.0.1", relay.port).replace("sslmode=disable", "sslmode=require")
     with pytest.raises(DestinationRefused, match="encrypted") as caught:
-        checked(PostgresDestination(DestinationUrl.parse(url)))
+        checked(PostgresDestination(parse_url(url)))
     assert "sslrootcert" in caught.value.hint
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from connector.config.urls import DestinationUrl
 from connector.core.needs import Wanted
 from connector.destinations.postgres.server import PostgresDestination
+from connector.destinations.registry import parse_url
 from connector.errors import (
     DestinationRefused,
 )
@@ -25,7 +25,7 @@ def story(postgres: Database) -> Story:
 
 def test_a_role_needs_only_the_documented_privileges(postgres):
     url = least(postgres)
-    assert "PostgreSQL" in checked(PostgresDestination(DestinationUrl.parse(url), "warehouse"))
+    assert "PostgreSQL" in checked(PostgresDestination(parse_url(url), "warehouse"))
     story = told(postgres, url, schema="warehouse", max_columns=2)
     story.tail(put(A), delete(B))
     story.load(story.page(B, {"id": {"S": "c"}, "x": {"S": "y"}, "z": {"N": "1"}}))
@@ -58,7 +58,7 @@ def test_a_missing_privilege_is_told_by_check(postgres, lacking):
     url = least(postgres)
     postgres.by_hand(lacking.format(role=postgres.roles[0], database=postgres.name))
     with pytest.raises(DestinationRefused, match="42501") as caught:
-        checked(PostgresDestination(DestinationUrl.parse(url), "warehouse"))
+        checked(PostgresDestination(parse_url(url), "warehouse"))
     assert "privileges" in caught.value.hint
 
 
@@ -76,7 +76,7 @@ def test_a_language_that_somebody_forbade_is_told_by_check(postgres):
     postgres.by_hand("REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC")
     try:
         with pytest.raises(DestinationRefused, match="42501"):
-            checked(PostgresDestination(DestinationUrl.parse(url), "warehouse"))
+            checked(PostgresDestination(parse_url(url), "warehouse"))
     finally:
         postgres.by_hand("GRANT USAGE ON LANGUAGE plpgsql TO PUBLIC")
 
@@ -89,7 +89,7 @@ def test_a_table_of_another_role_is_told_by_check(story, postgres):
         f"GRANT ALL ON ALL TABLES IN SCHEMA public, _connector TO {role}",
     )
     with pytest.raises(DestinationRefused, match="belongs to another role"):
-        checked(PostgresDestination(DestinationUrl.parse(url)), ORDERS)
+        checked(PostgresDestination(parse_url(url)), ORDERS)
 
 
 def test_row_level_security_never_hides_rows_silently(postgres):
@@ -161,6 +161,6 @@ def test_a_database_that_cannot_hold_every_text_is_refused(postgres, encoding):
     try:
         url = postgres.url.replace(postgres.name, name)
         with pytest.raises(DestinationRefused, match="UTF8"):
-            checked(PostgresDestination(DestinationUrl.parse(url)))
+            checked(PostgresDestination(parse_url(url)))
     finally:
         postgres.by_hand(f"DROP DATABASE {name} WITH (FORCE)")

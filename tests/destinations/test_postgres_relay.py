@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from connector.config.urls import DestinationUrl
 from connector.destinations.postgres import server as destination_module
 from connector.destinations.postgres.server import PostgresDestination
+from connector.destinations.registry import parse_url
 from connector.errors import Unreachable
 from tests.cli.program import wait_until
 from tests.rigs.postgres import Database
@@ -24,7 +24,7 @@ ONLY_THE_LAST = 2
 @pytest.fixture
 def story(own: Database, relay: Relay) -> Story:
     """A planned table behind the relay; without patience, where a test needs none."""
-    url = DestinationUrl.parse(own.at("127.0.0.1", relay.port))
+    url = parse_url(own.at("127.0.0.1", relay.port))
     told = Story(PostgresDestination(url, lock_timeout=5, run_id="run"))
     told.plan()
     return told
@@ -59,7 +59,7 @@ def test_a_commit_that_did_not_arrive_is_tried_again(story, own, relay):
 
 @pytest.mark.parametrize("arrives", [True, False])
 def test_a_plan_whose_answer_is_lost_is_made_once(own, relay, arrives):
-    url = DestinationUrl.parse(own.at("127.0.0.1", relay.port))
+    url = parse_url(own.at("127.0.0.1", relay.port))
     relay.fault = Fault(cut=b"COMMIT", cut_at=ONLY_THE_LAST, deliver=arrives)
     story = Story(PostgresDestination(url))
     assert story.plan().generation == 1
@@ -117,7 +117,7 @@ def test_a_slow_way_changes_nothing(story, relay):
 def test_a_server_that_never_answers_is_unreachable(own, relay):
     relay.fault = Fault(black_hole=True)
     url = own.at("127.0.0.1", relay.port) + "&connect_timeout=2"
-    one, two, three = (PostgresDestination(DestinationUrl.parse(url)) for _ in range(3))
+    one, two, three = (PostgresDestination(parse_url(url)) for _ in range(3))
     uses = (lambda: checked(one), lambda: two.read("orders"), Story(three).plan)
     with ThreadPoolExecutor(len(uses)) as pool:
         for waiting in [pool.submit(use) for use in uses]:

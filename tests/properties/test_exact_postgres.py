@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from connector.core.keys import KeySchema
 from connector.destinations.postgres.server import PostgresDestination
+from connector.destinations.postgres.session.limits import LIMITS
 from connector.items.encoder import Encoder
-from connector.items.limits import POSTGRES
 from tests.destinations.story import Story, delete, put
 from tests.rigs.postgres import Database
 
@@ -30,7 +30,7 @@ class ToldInPostgres(Told):
         self.keys = keys
         destination = PostgresDestination(database.parsed)
         self.story = Story(destination, keys, text=lambda text: text, spec=spec_of(layout))
-        self.story.encoder = Encoder(keys, columns, packed, POSTGRES)
+        self.story.encoder = Encoder(keys, columns, packed, LIMITS)
         self.story.plan()
 
     def rows(self) -> dict[tuple[Any, ...], dict[str, Any]]:

@@ -17,7 +17,8 @@ import adbc_driver_postgresql
 from adbc_driver_manager import AdbcConnection
 from adbc_driver_postgresql import dbapi
 
-from connector.config.urls import DestinationUrl
+from connector.destinations.backend import DestinationUrl
+from connector.destinations.registry import parse_url
 
 VARIABLE = "TEST_POSTGRES_URL"
 
@@ -33,7 +34,7 @@ class Database:
     @property
     def parsed(self) -> DestinationUrl:
         """The url as a destination takes it."""
-        return DestinationUrl.parse(self.url)
+        return parse_url(self.url)
 
     def by_hand(self, *statements: str) -> list[tuple[Any, ...]]:
         """Runs statements as another user of the database would; returns the last answer."""

@@ -15,13 +15,18 @@ from connector.core.needs import Need, Wanted
 from connector.core.schema import Kind
 from connector.core.spec import TableSpec
 from connector.core.state import Column
-from connector.destinations import columns as table_columns
 from connector.destinations import trial
 from connector.destinations.duckdb import schema as duckdb_schema
-from connector.destinations.duckdb.connection import Connection, DuckDBFile, database_of, run
 from connector.destinations.duckdb.schema import DUCKDB
+from connector.destinations.duckdb.session.connection import (
+    Connection,
+    DuckDBFile,
+    database_of,
+    run,
+)
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state.store import State
+from connector.destinations.table import columns as table_columns
 from connector.errors import ConnectorError, DestinationRefused, DiskFull
 
 _PROBE_BYTES = 256 * 1024

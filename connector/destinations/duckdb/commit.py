@@ -12,18 +12,18 @@ from connector.core.names import REST
 from connector.core.rows import DELETED, KEPT, packed_in, schema_of
 from connector.core.schema import Type, join_all
 from connector.core.state import Committed, Load, Phase
-from connector.destinations import columns as table_columns
+from connector.destinations.commits.feed import Feed
+from connector.destinations.commits.staging import Layout, count, deleted_keys, without_rest
+from connector.destinations.commits.step import Step
 from connector.destinations.duckdb import schema as duckdb_schema
-from connector.destinations.duckdb.connection import Connection
 from connector.destinations.duckdb.load import Loading
 from connector.destinations.duckdb.merge import merge
 from connector.destinations.duckdb.schema import DUCKDB
-from connector.destinations.feed import Feed
-from connector.destinations.growth import Growth
+from connector.destinations.duckdb.session.connection import Connection
 from connector.destinations.sql import STAGED, STAGED_KEYS
-from connector.destinations.staging import Layout, count, deleted_keys, without_rest
 from connector.destinations.state.store import State
-from connector.destinations.step import Step
+from connector.destinations.table import columns as table_columns
+from connector.destinations.table.growth import Growth
 from connector.failpoints import failpoint
 
 

@@ -14,30 +14,30 @@ from connector.core.names import COMMIT
 from connector.core.needs import Need, Wanted
 from connector.core.spec import TableSpec
 from connector.core.state import Committed, Load, Plan, Ran, TableState
-from connector.destinations import columns as table_columns
+from connector.destinations.commits.step import moved, unknown
 from connector.destinations.duckdb import schema as duckdb_schema
 from connector.destinations.duckdb.check import DuckDBCheck
 from connector.destinations.duckdb.commit import Commit
-from connector.destinations.duckdb.connection import (
+from connector.destinations.duckdb.reading.query import answered
+from connector.destinations.duckdb.reading.rows import count_rows, read_rows
+from connector.destinations.duckdb.refusals import in_the_way, is_of_a_table
+from connector.destinations.duckdb.schema import DUCKDB, DuckDBTables
+from connector.destinations.duckdb.session.connection import (
     Connection,
     DuckDBFile,
     database_of,
     roll_back,
     run,
 )
-from connector.destinations.duckdb.errors import query_errors
-from connector.destinations.duckdb.reading.query import answered
-from connector.destinations.duckdb.reading.rows import count_rows, read_rows
-from connector.destinations.duckdb.refusals import in_the_way, is_of_a_table
-from connector.destinations.duckdb.schema import DUCKDB, DuckDBTables
-from connector.destinations.in_the_way import NotWidened, explained, forgetting
+from connector.destinations.duckdb.session.errors import query_errors
 from connector.destinations.queries.errors import NO_STATEMENT, SEVERAL
 from connector.destinations.queries.statement import one_statement
-from connector.destinations.reshape import Reshape
 from connector.destinations.sql import Target, duckdb_fold, quoted
 from connector.destinations.state.store import State
 from connector.destinations.state.tables import SCHEMA
-from connector.destinations.step import moved, unknown
+from connector.destinations.table import columns as table_columns
+from connector.destinations.table.in_the_way import NotWidened, explained, forgetting
+from connector.destinations.table.reshape import Reshape
 from connector.errors import ConfigError, ConnectorError, DestinationRefused
 from connector.failpoints import failpoint
 from connector.stop import MACHINE

@@ -6,15 +6,15 @@ from dataclasses import replace
 import duckdb
 
 from connector.core.names import CHANGED_AT, COMMIT, DELETED, REST
-from connector.destinations import columns as table_columns
-from connector.destinations.duckdb.connection import Connection, changed, run
+from connector.destinations.commits.feed import Feed
+from connector.destinations.commits.staging import Layout
+from connector.destinations.commits.step import refuse_too_many
 from connector.destinations.duckdb.merge import insert_sql, not_streamed
 from connector.destinations.duckdb.schema import DUCKDB
-from connector.destinations.feed import Feed
-from connector.destinations.growth import Growth
+from connector.destinations.duckdb.session.connection import Connection, changed, run
 from connector.destinations.sql import NEWEST, OUTER, STAGED, SURPLUS, TWICE, quoted, temporary
-from connector.destinations.staging import Layout
-from connector.destinations.step import refuse_too_many
+from connector.destinations.table import columns as table_columns
+from connector.destinations.table.growth import Growth
 
 
 class Loading:

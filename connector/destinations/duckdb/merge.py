@@ -7,9 +7,9 @@ from connector.core.names import DELETED as MARK
 from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
 from connector.core.rows import DELETED, KEPT
 from connector.core.schema import Kind, Type
-from connector.destinations.duckdb.connection import Connection, changed
+from connector.destinations.commits.staging import Layout, count
+from connector.destinations.duckdb.session.connection import Connection, changed
 from connector.destinations.sql import STAGED, canonical_digits, quoted, temporary
-from connector.destinations.staging import Layout, count
 from connector.destinations.state.tables import tombstones as TOMBSTONES
 
 # Reserved, so that no column of the table is taken for the row.

@@ -4,9 +4,9 @@ import re
 
 import duckdb
 
-from connector.destinations.duckdb.connection import Connection, run
-from connector.destinations.in_the_way import NotWidened, not_done, refusal
+from connector.destinations.duckdb.session.connection import Connection, run
 from connector.destinations.sql import Target
+from connector.destinations.table.in_the_way import NotWidened, not_done, refusal
 from connector.errors import ConnectorError, DestinationRefused
 
 _HERE = "database_name = $3 AND lower(schema_name) = lower($1) AND lower({table}) = lower($2)"

@@ -21,9 +21,12 @@ from connector.core.schema import (
     Type,
 )
 from connector.core.state import Column, Plan
-from connector.destinations import columns as table_columns
-from connector.destinations.dialect import Dialect
-from connector.destinations.duckdb.connection import Connection, database_of, run, run_on_state
+from connector.destinations.duckdb.session.connection import (
+    Connection,
+    database_of,
+    run,
+    run_on_state,
+)
 from connector.destinations.sql import (
     CHANGED_AT_TYPE,
     COMMIT_TYPE,
@@ -37,6 +40,8 @@ from connector.destinations.sql import (
     quoted,
 )
 from connector.destinations.state.tables import SCHEMA, Schema, all_tables, definition, tables
+from connector.destinations.table import columns as table_columns
+from connector.destinations.table.dialect import Dialect
 from connector.errors import ConfigError
 
 _DECIMALS = {

@@ -10,7 +10,6 @@ from connector.core.needs import Need, Wanted
 from connector.core.schema import Kind
 from connector.core.spec import TableSpec
 from connector.core.state import Column
-from connector.destinations import columns as table_columns
 from connector.destinations import trial
 from connector.destinations.postgres import schema as postgres_schema
 from connector.destinations.postgres.schema import Found
@@ -19,6 +18,7 @@ from connector.destinations.postgres.state import state_schema
 from connector.destinations.postgres.types import POSTGRES
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state.store import State
+from connector.destinations.table import columns as table_columns
 from connector.errors import Busy
 
 _SHORTLY = "SELECT set_config('lock_timeout', '500ms', true)"

@@ -12,9 +12,9 @@ from connector.core.names import REST
 from connector.core.rows import DELETED, KEPT, packed_in, schema_of
 from connector.core.schema import Type, join_all
 from connector.core.state import Committed, Load, Phase
-from connector.destinations import columns as table_columns
-from connector.destinations.feed import Feed
-from connector.destinations.growth import Growth
+from connector.destinations.commits.feed import Feed
+from connector.destinations.commits.staging import count, deleted_keys, without_rest
+from connector.destinations.commits.step import Step
 from connector.destinations.postgres import schema as postgres_schema
 from connector.destinations.postgres.layout import PostgresLayout
 from connector.destinations.postgres.load import ROWS_AT_ONCE, Loading
@@ -24,9 +24,9 @@ from connector.destinations.postgres.schema import Found
 from connector.destinations.postgres.session.connection import Connection
 from connector.destinations.postgres.types import POSTGRES
 from connector.destinations.sql import STAGED, STAGED_KEYS
-from connector.destinations.staging import count, deleted_keys, without_rest
 from connector.destinations.state.store import State
-from connector.destinations.step import Step
+from connector.destinations.table import columns as table_columns
+from connector.destinations.table.growth import Growth
 from connector.failpoints import failpoint
 
 

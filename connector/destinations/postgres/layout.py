@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from connector.core.rows import ITEM, pack, schema_of
 from connector.core.schema import Kind, Type
-from connector.destinations.staging import Layout
+from connector.destinations.commits.staging import Layout
 
 # A page has 8,160 bytes for a row. Of them the row's header, its map of nulls for 1,600 columns
 # and the service columns need less than 300; the rest is left for a user's own columns.

@@ -8,16 +8,16 @@ import pyarrow as pa
 from connector.core.names import CHANGED_AT, COMMIT, DELETED, REST
 from connector.core.rows import REST as REST_FIELD
 from connector.core.schema import Kind
-from connector.destinations import columns as table_columns
-from connector.destinations.feed import Feed
-from connector.destinations.growth import Growth
+from connector.destinations.commits.feed import Feed
+from connector.destinations.commits.staging import Layout
+from connector.destinations.commits.step import refuse_too_many
 from connector.destinations.postgres.merge import IN_STAGE, buried, insert_sql, load_sql
 from connector.destinations.postgres.schema import Found, add_key, drop_key, try_key
 from connector.destinations.postgres.session.connection import Connection
 from connector.destinations.postgres.types import POSTGRES
 from connector.destinations.sql import STAGED, quoted
-from connector.destinations.staging import Layout
-from connector.destinations.step import refuse_too_many
+from connector.destinations.table import columns as table_columns
+from connector.destinations.table.growth import Growth
 from connector.errors import ConnectorError
 
 # Measured: smaller batches make more messages, larger ones only more memory.

@@ -10,9 +10,9 @@ from connector.core.names import DELETED as MARK
 from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
 from connector.core.rows import DELETED, KEPT
 from connector.core.schema import JSON, Kind, Type
+from connector.destinations.commits.staging import Layout
 from connector.destinations.postgres.types import staged_value
 from connector.destinations.sql import STAGED, quoted
-from connector.destinations.staging import Layout
 
 IN_STAGE = f"pg_temp.{quoted(STAGED)}"
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from connector.core.words import counted
-from connector.destinations.in_the_way import NotWidened, not_done, refusal
 from connector.destinations.postgres.session.connection import Connection
 from connector.destinations.sql import Target, quoted
+from connector.destinations.table.in_the_way import NotWidened, not_done, refusal
 from connector.errors import ConnectorError, DestinationRefused
 
 # Types and names as the server itself identifies them, in no language. A view is the rule that

@@ -9,10 +9,11 @@ from connector.core.keys import KeySchema
 from connector.core.names import COMMIT, DELETED
 from connector.core.schema import Kind
 from connector.core.state import Column, Plan
-from connector.destinations import columns as table_columns
 from connector.destinations.postgres.session.connection import Connection
-from connector.destinations.postgres.types import NAME_BYTES, POSTGRES, postgres_type
+from connector.destinations.postgres.session.limits import NAME_BYTES
+from connector.destinations.postgres.types import POSTGRES, postgres_type
 from connector.destinations.sql import Target, quoted
+from connector.destinations.table import columns as table_columns
 from connector.errors import DestinationRefused
 
 

@@ -12,28 +12,28 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from connector.config.urls import DestinationUrl
 from connector.core.cursors import Batch, Quarantined
 from connector.core.names import COMMIT
 from connector.core.needs import Need, Wanted
 from connector.core.spec import TableSpec
 from connector.core.state import Committed, Load, Plan, Ran, TableState
-from connector.destinations.in_the_way import NotWidened, explained, forgetting
+from connector.destinations.backend import DestinationUrl
+from connector.destinations.commits.step import moved, unknown
 from connector.destinations.postgres import schema as postgres_schema
 from connector.destinations.postgres.check import PostgresCheck
 from connector.destinations.postgres.commit import Commit
-from connector.destinations.postgres.query import answered
+from connector.destinations.postgres.reading.query import answered
+from connector.destinations.postgres.reading.rows import count_rows, read_rows
 from connector.destinations.postgres.refusals import in_the_way
-from connector.destinations.postgres.rows import count_rows, read_rows
 from connector.destinations.postgres.schema import Found, PostgresTables
 from connector.destinations.postgres.session.connection import Connection, PostgresServer
 from connector.destinations.postgres.session.errors import Conflict
 from connector.destinations.postgres.state import state_schema
-from connector.destinations.reshape import Reshape
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state.store import State
 from connector.destinations.state.tables import SCHEMA
-from connector.destinations.step import moved, unknown
+from connector.destinations.table.in_the_way import NotWidened, explained, forgetting
+from connector.destinations.table.reshape import Reshape
 from connector.errors import ConnectorError, DestinationRefused, Unreachable
 from connector.failpoints import failpoint
 from connector.stop import MACHINE

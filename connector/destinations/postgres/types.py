@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from connector.core.names import CHANGED_AT, COMMIT, DELETED, REST, Rules
 from connector.core.schema import BINARY, BOOLEAN, INTEGER, JSON, NUMBER, STRING, Kind, Type
-from connector.destinations.dialect import Dialect
+from connector.destinations.postgres.session.limits import NAME_BYTES
+from connector.destinations.table.dialect import Dialect
 
-NAME_BYTES = 63
 MAX_COLUMNS = 1500
 """Postgres takes 1600; what is left is for the service columns and for a user's own."""
 

@@ -8,11 +8,11 @@ from connector.core.names import DELETED, REST
 from connector.core.rows import field_of, rest_field
 from connector.core.schema import JSON
 from connector.core.state import Column
-from connector.destinations import columns as table_columns
-from connector.destinations.columns import has
-from connector.destinations.duckdb.connection import Connection, run
 from connector.destinations.duckdb.schema import DUCKDB
+from connector.destinations.duckdb.session.connection import Connection, run
 from connector.destinations.sql import Target, quoted
+from connector.destinations.table import columns as table_columns
+from connector.destinations.table.columns import has
 
 # A row can have 400 KB, so this bounds a batch at 200 MB.
 _ROWS_AT_ONCE = 512

@@ -10,7 +10,7 @@ import adbc_driver_postgresql
 import pyarrow as pa
 from adbc_driver_manager import AdbcConnection, AdbcDatabase, Error, dbapi
 
-from connector.config.urls import DestinationUrl
+from connector.destinations.backend import DestinationUrl
 from connector.destinations.postgres.session.errors import (
     Translate,
     of_the_connection,
@@ -20,7 +20,7 @@ from connector.destinations.postgres.session.errors import (
     told,
     translated,
 )
-from connector.destinations.postgres.session.url import libpq_url
+from connector.destinations.postgres.url.libpq import libpq_url
 from connector.destinations.queries.errors import NO_ROWS
 from connector.errors import ConfigError, ConnectorError, DestinationRefused, Unreachable
 from connector.waits import Found, Waits

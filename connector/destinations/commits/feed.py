@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from connector.destinations.drift import Watch
-from connector.destinations.staging import Layout, without_rest
+from connector.destinations.commits.staging import Layout, without_rest
+from connector.destinations.table.drift import Watch
 
 
 class Feed:

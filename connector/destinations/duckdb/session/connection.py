@@ -12,8 +12,8 @@ from typing import Any
 
 import duckdb
 
-from connector.destinations.duckdb import format as duckdb_format
-from connector.destinations.duckdb.errors import (
+from connector.destinations.duckdb.session import format as duckdb_format
+from connector.destinations.duckdb.session.errors import (
     duckdb_errors,
     held,
     holder,
@@ -21,7 +21,7 @@ from connector.destinations.duckdb.errors import (
     is_unreplayed,
     state_errors,
 )
-from connector.destinations.duckdb.gate import GAP_SECONDS, KEPT_SECONDS, Gate
+from connector.destinations.duckdb.session.gate import GAP_SECONDS, KEPT_SECONDS, Gate
 from connector.destinations.state.tables import names_times
 from connector.errors import DestinationRefused
 from connector.waits import Waits

@@ -13,7 +13,7 @@ import duckdb
 from connector.errors import Busy
 
 if TYPE_CHECKING:
-    from connector.destinations.duckdb.connection import DuckDBFile
+    from connector.destinations.duckdb.session.connection import DuckDBFile
 
 _LOOK_SECONDS = 1.0
 """How often a table that waits for its turn looks whether the wait has become long."""

@@ -1,4 +1,4 @@
-"""The url of a Postgres database: read as people write it, given to libpq as libpq reads it."""
+"""The parts of a Postgres database's url: read as people write it, spelled as libpq reads it."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from urllib.parse import quote, unquote
 
-from connector.config.postgres.options import checked, is_known, is_secret
+from connector.config.urls import LAST_PORT
+from connector.destinations.postgres.url.options import checked, is_known, is_secret
 from connector.errors import ConfigError
 
 _SCHEME = re.compile(r"postgres(?:ql)?(?:\+\w+)?:", re.IGNORECASE)
 _HOST = re.compile(r"(?:\[(?P<address>[^\[\]]*)\]|(?P<name>[^\s:\[\]]*))(?::(?P<port>.*))?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PORT = re.compile("[0-9]{1,5}")
-LAST_PORT = 65_535
 
 # What may stand unescaped, beside letters, digits and _.-~, so that a url that was right stays
 # as it was written.

@@ -6,10 +6,10 @@ from connector.core.cursors import Batch, Cursor, Quarantined
 from connector.core.spec import TableSpec
 from connector.core.state import Committed, Load, Phase, Plan
 from connector.core.words import counted
-from connector.destinations.drift import Watch
 from connector.destinations.sql import Target
 from connector.destinations.state.header import Header
 from connector.destinations.state.store import State
+from connector.destinations.table.drift import Watch
 from connector.errors import CursorMoved, DestinationRefused, TooManyDeletes
 from connector.stop import MACHINE, Clock
 

@@ -8,12 +8,12 @@ from connector.core.names import DELETED, REST
 from connector.core.rows import field_of, rest_field
 from connector.core.schema import JSON, Kind, Type
 from connector.core.state import Column
-from connector.destinations import columns as table_columns
-from connector.destinations.columns import has
 from connector.destinations.postgres.layout import ALWAYS_FIT
 from connector.destinations.postgres.session.connection import Connection
 from connector.destinations.postgres.types import POSTGRES, canonical_digits
 from connector.destinations.sql import Target, quoted
+from connector.destinations.table import columns as table_columns
+from connector.destinations.table.columns import has
 
 
 def read_rows(

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from connector.core.names import DELETED, REST
 from connector.core.schema import Type, join_all
 from connector.core.state import Column, Load, Phase, renamed
-from connector.destinations import columns as table_columns
-from connector.destinations.columns import Run
-from connector.destinations.dialect import Dialect
-from connector.destinations.drift import Watch
+from connector.destinations.commits.step import Step
 from connector.destinations.state.store import State
-from connector.destinations.step import Step
+from connector.destinations.table import columns as table_columns
+from connector.destinations.table.columns import Run
+from connector.destinations.table.dialect import Dialect
+from connector.destinations.table.drift import Watch
 
 
 @dataclass

@@ -8,9 +8,9 @@ from connector.core.names import assign
 from connector.core.schema import BINARY, INTEGER, NULL, STRING, Type, join
 from connector.core.spec import Deletes, TableSpec
 from connector.core.state import Column
-from connector.destinations.dialect import Dialect
-from connector.destinations.in_the_way import NotWidened
 from connector.destinations.sql import Target, quoted
+from connector.destinations.table.dialect import Dialect
+from connector.destinations.table.in_the_way import NotWidened
 from connector.errors import DestinationRefused
 
 Run = Callable[[str], object]

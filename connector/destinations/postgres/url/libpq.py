@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import ip_address
 
-from connector.config.postgres.url import PostgresUrl
+from connector.destinations.postgres.url.parts import PostgresUrl
 
 # Half a minute without an answer, or without a sign of life, and the server counts as gone.
 _DEFAULTS = {

@@ -7,12 +7,12 @@ from typing import Protocol
 from connector.core.names import DELETED, REST, SERVICE, assign
 from connector.core.spec import Deletes, Facts, TableSpec, check_change
 from connector.core.state import Column, Phase, Plan
-from connector.destinations import columns as table_columns
-from connector.destinations.dialect import Dialect
+from connector.destinations.commits.step import check_key, refuse_shared, unknown
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state.header import Header, spelled
 from connector.destinations.state.store import State
-from connector.destinations.step import check_key, refuse_shared, unknown
+from connector.destinations.table import columns as table_columns
+from connector.destinations.table.dialect import Dialect
 from connector.errors import ConfigError
 
 Columns = dict[str, Column]

@@ -1,0 +1,94 @@
+"""The section of the destination: the keys that all of them have, and those of each kind."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import (
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    create_model,
+    field_validator,
+)
+from pydantic_core import PydanticKnownError
+
+from connector.config.fields import Name, Seconds, Section, checked, folder_of, refuse
+from connector.destinations.backend import Backend, DestinationUrl
+from connector.destinations.registry import BACKENDS, backend_of, parse_url
+
+_STATE_SCHEMA = "_connector"
+*_MORE_URLS, _LAST_URL = (url for each in BACKENDS for url in each.urls)
+_URLS = f"{', '.join(_MORE_URLS)} or {_LAST_URL}"
+_SCHEMAS = " and ".join(f"{each.schema} in {each.name}" for each in BACKENDS)
+
+
+def _url(value: object, info: ValidationInfo) -> DestinationUrl:
+    if isinstance(value, DestinationUrl):
+        return value
+    if not isinstance(value, str):
+        raise PydanticKnownError("string_type")
+    return checked(lambda: parse_url(value, folder_of("destination.url", info)))
+
+
+Url = Annotated[
+    DestinationUrl,
+    PlainValidator(_url),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string"}),
+]
+
+
+class AnyDestination(Section):
+    """The keys that every destination has."""
+
+    url: Url = Field(description=f"{_URLS}; the only key without a default.")
+    schema_: Name | None = Field(
+        default=None,
+        alias="schema",
+        description=f"The schema of the tables; without it, {_SCHEMAS}.",
+    )
+    lock_timeout: Seconds = Field(
+        default=60.0, description="Seconds to wait while another process holds the destination."
+    )
+
+    @field_validator("schema_")
+    @classmethod
+    def _not_the_state(cls, name: str | None) -> str | None:
+        if name and name.casefold() == _STATE_SCHEMA:
+            raise refuse(f"The schema {_STATE_SCHEMA} holds the connector's own state.")
+        return name
+
+    @property
+    def backend(self) -> Backend[Any]:
+        """The kind of database that the url names."""
+        return backend_of(self.url)
+
+    @property
+    def schema_name(self) -> str:
+        """The schema, whether it was given or not."""
+        return self.schema_ or self.backend.schema
+
+    def check_names(self, targets: Iterable[str]) -> None:
+        """Refuses a name of the schema or of a table that this kind of database cannot keep."""
+        longest = self.backend.name_bytes
+        for name in (self.schema_name, *targets):
+            if longest is not None and len(name.encode()) > longest:
+                raise refuse(
+                    f"The name {name} is longer than the {longest} bytes that "
+                    f"{self.backend.name} allows.",
+                    "Give the table a shorter name with `into`.",
+                )
+
+
+if TYPE_CHECKING:
+    Destination = AnyDestination
+else:
+    # One section in a file, made of the sections of every kind: each kind validates its own keys.
+    Destination = create_model(
+        "Destination",
+        __base__=(*(each.keys for each in BACKENDS), AnyDestination),
+        __module__=__name__,
+        __doc__="Where the tables go.",
+    )

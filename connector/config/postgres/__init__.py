@@ -1,1 +1,0 @@
-"""The url of a Postgres database, as people write it."""

@@ -1,0 +1,80 @@
+"""What a DuckDB file is as a destination."""
+
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from connector.config.fields import Count, Section, Size, minor_version
+from connector.destinations.backend import Backend, DestinationUrl, HostConnection, Hosted, Opening
+from connector.destinations.duckdb import url
+from connector.errors import ConfigError
+
+if TYPE_CHECKING:
+    from connector.ports import Destination
+
+_Version = Literal["1.0", "1.1", "1.2", "1.3", "1.4", "1.5", "2.0"]
+DuckDBVersion = Annotated[
+    _Version,
+    BeforeValidator(minor_version),
+    # An editor accepts it without quotes too.
+    WithJsonSchema({"enum": [*get_args(_Version), *map(float, get_args(_Version))]}),
+]
+
+
+class DuckDBKeys(Section):
+    """What can be said of DuckDB alone."""
+
+    threads: Count | None = Field(
+        default=None, description="Threads that DuckDB may use; without it, 2."
+    )
+    memory_limit: Size | None = Field(
+        default=None,
+        description="Memory that DuckDB may use, for example 4GB; without it, 300MB.",
+    )
+    storage_version: DuckDBVersion | None = Field(
+        default=None,
+        description="The oldest DuckDB that must be able to read a new file, for example 1.4; "
+        "without it, the newest format is written.",
+    )
+
+
+def _open(opening: Opening, keys: DuckDBKeys) -> "Destination":
+    from connector.destinations.duckdb.file import DuckDBDestination
+
+    assert opening.url.path is not None
+    return DuckDBDestination(
+        opening.url.path,
+        opening.schema,
+        lock_timeout=opening.lock_timeout,
+        threads=keys.threads,
+        memory_limit=keys.memory_limit,
+        storage_version=keys.storage_version,
+        command=opening.command,
+        waits=opening.waits,
+    )
+
+
+def _hosted(connection: HostConnection) -> DestinationUrl:
+    file = connection.extra.get("database") or connection.host
+    if not file or not isinstance(file, str):
+        raise ConfigError(
+            f"The connection {connection.name} names no DuckDB file.",
+            "Set its host to an absolute path: a table in memory is gone with its task.",
+        )
+    return url.file_url(file)
+
+
+DUCKDB = Backend(
+    kind=url.KIND,
+    name="DuckDB",
+    begins="duckdb:///",
+    example="duckdb:///warehouse.duckdb",
+    urls=("duckdb:///relative.duckdb", "duckdb:////absolute.duckdb"),
+    is_one=url.is_one,
+    parse=url.parse,
+    keys=DuckDBKeys,
+    schema="main",
+    open=_open,
+    one_writer=True,
+    hosted=Hosted("duckdb", _hosted),
+)

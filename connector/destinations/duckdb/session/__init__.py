@@ -1,0 +1,1 @@
+"""A session with a DuckDB file: whose turn it is, its connection, and what it raises."""

@@ -1,0 +1,1 @@
+"""A replicated table in a database: its columns, how they grow, and what stands in their way."""
