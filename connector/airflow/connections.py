@@ -13,7 +13,7 @@ from connector.airflow.found import extra_of, find, opening
 from connector.config.loading import load_each
 from connector.config.model import Config
 from connector.destinations.backend import HostConnection
-from connector.destinations.registry import BACKENDS
+from connector.destinations.registry import BACKENDS, hosted_url
 
 log = logging.getLogger("connector.airflow")
 
@@ -84,7 +84,7 @@ def destination_url(conn_id: str) -> str:
     with opening(conn_id):
         hosted = kinds[connection.conn_type]
         made = _by_hook(conn_id, hosted.hook, extra) if hosted.hook else _as_is(connection, extra)
-        return hosted.url(made).reveal()
+        return hosted_url(hosted, made).reveal()
 
 
 def _as_is(connection: Any, extra: Mapping[str, Any]) -> HostConnection:

@@ -1,10 +1,12 @@
 """Every kind of database that can be a destination. To add one: its folder, and a line here."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connector.config.fields import Section
-from connector.destinations.backend import Backend, DestinationUrl, Opening
+from connector.destinations.backend import Backend, DestinationUrl, HostConnection, Hosted, Opening
 from connector.destinations.duckdb.backend import DUCKDB
 from connector.destinations.postgres.backend import POSTGRES
 from connector.errors import ConfigError
@@ -25,14 +27,24 @@ def parse_url(text: str, folder: Path | None = None) -> DestinationUrl:
     """Reads a url of any kind; a relative path in it starts from `folder`. Raises ConfigError."""
     for each in BACKENDS:
         if each.is_one(text):
-            return _parsed(each, text, folder or Path())
+            with _hinted():
+                return each.parse(text, folder or Path())
     begins = " or ".join(each.begins for each in BACKENDS)
     raise ConfigError(f"The url must begin with {begins}.", _hint())
 
 
-def _parsed(backend: Backend[Any], text: str, folder: Path) -> DestinationUrl:
+def hosted_url(hosted: Hosted, connection: HostConnection) -> DestinationUrl:
+    """The url for what a host program calls a connection. Raises ConfigError."""
+    with _hinted():
+        return hosted.url(connection)
+
+
+@contextmanager
+def _hinted() -> Iterator[None]:
+    """Adds the forms that a url may have to an error without a hint."""
     try:
-        return backend.parse(text, folder)
+        yield
+        return
     except ConfigError as error:
         if error.hint:
             raise
