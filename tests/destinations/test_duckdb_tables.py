@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from connector.core.cursors import Quarantined
 from connector.core.keys import KeyAttribute
+from connector.core.state import STATE_VERSION
 from connector.destinations.duckdb.file import DuckDBDestination
 from connector.destinations.sql import duckdb_fold, quoted
 from connector.errors import (
@@ -52,7 +53,7 @@ def by_hand(path: Path, *statements: str) -> list[tuple]:
 
 def test_81_a_newer_state_is_refused_untouched(story, path):
     story.tail(put(A))
-    by_hand(path, "UPDATE _connector.tables SET state_version = 3")
+    by_hand(path, f"UPDATE _connector.tables SET state_version = {STATE_VERSION + 1}")
     before = by_hand(path, "FROM _connector.tables")
     destination = story.destination
     for use in (
@@ -66,7 +67,7 @@ def test_81_a_newer_state_is_refused_untouched(story, path):
         lambda: destination.reset("orders", drop=True),
         lambda: list(destination.rows("orders")),
     ):
-        with pytest.raises(StateRefused, match="version 3"):
+        with pytest.raises(StateRefused, match=f"version {STATE_VERSION + 1}"):
             use()
     assert by_hand(path, "FROM _connector.tables") == before
     assert by_hand(path, "SELECT id FROM orders") == [("a",)]

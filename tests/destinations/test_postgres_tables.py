@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from connector.core.cursors import Quarantined
+from connector.core.state import STATE_VERSION
 from connector.destinations.postgres.server import PostgresDestination
 from connector.errors import (
     ConfigError,
@@ -116,7 +117,7 @@ def test_a_table_of_somebody_else_is_refused_untouched(postgres):
 
 def test_81_a_newer_state_is_refused_untouched(story, postgres):
     story.tail(put(A))
-    postgres.by_hand("UPDATE _connector.tables SET state_version = 3")
+    postgres.by_hand(f"UPDATE _connector.tables SET state_version = {STATE_VERSION + 1}")
     destination = story.destination
     for use in (
         story.plan,
@@ -129,7 +130,7 @@ def test_81_a_newer_state_is_refused_untouched(story, postgres):
         lambda: destination.reset("orders", drop=True),
         lambda: list(destination.rows("orders")),
     ):
-        with pytest.raises(StateRefused, match="version 3"):
+        with pytest.raises(StateRefused, match=f"version {STATE_VERSION + 1}"):
             use()
     assert postgres.by_hand("SELECT id FROM orders") == [("a",)]
 

@@ -57,7 +57,7 @@ MUTATIONS = (
     ),
     Mutation(
         part="the compare-and-set",
-        file="destinations/step.py",
+        file="destinations/commits/step.py",
         before="if before != span.since or span.partition in until:",
         after="if False:",
         test="test_known_bugs.py::test_b10_a_late_writer_cannot_undo_a_shards_end",

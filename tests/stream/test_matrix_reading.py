@@ -76,7 +76,7 @@ def test_36_a_catch_up_slower_than_trimming(
         replica.play(Wait(minutes=1), Put("a", n))
     replica.play(Wait(hours=23, minutes=10))
     replica.play(During("GetRecords", Wait(minutes=5), times=1000))
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, "connector"):
         replica.fails(HistoryLost, match="trimmed")
     assert [record.levelname for record in caplog.records][:1] == ["ERROR"]
     assert "behind; changes are lost at 24 hours" in caplog.text
