@@ -1,6 +1,7 @@
 """Who may import whom. The tables come first: to change the architecture, change a table."""
 
 import ast
+import re
 import sys
 from collections import Counter
 from collections.abc import Container, Iterator
@@ -359,6 +360,19 @@ def package() -> list[Module]:
 @pytest.mark.parametrize("rule", RULES)
 def test_connector_keeps_the_rule(rule, package):
     assert rule(package) == []
+
+
+def test_the_documentation_shows_every_folder_and_every_file_beside_them(package):
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^ +([a-z_]+(?:/|\.py))(?: {2,}\S|$)", page, re.MULTILINE)
+    folders = [f"{Path(module.path).parent.name}/" for module in package if "/" in module.path]
+    files = [module.path for module in package if "/" not in module.path]
+    assert {*folders, *files} - {*shown} == {"__init__.py", "__main__.py"}
+    assert {name for name in shown if name.endswith("/")} == {*folders}
+    named = re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", page)
+    assert [name for name in named if not (PACKAGE / name).exists()] == [
+        "tests/test_architecture.py"
+    ]
 
 
 def test_there_is_something_to_check(package):
