@@ -1,9 +1,17 @@
-"""Counts and durations as people read them."""
+"""Counts, lists and durations as people read them."""
+
+from collections.abc import Sequence
 
 
 def counted(number: int, thing: str, things: str = "") -> str:
     """A number and what it counts: `1 row`, `8,000 rows`. `things` is an irregular plural."""
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
+def first_few(texts: Sequence[str], most: int, more: str = "more") -> list[str]:
+    """The first texts, and if there are others how many: `["a", "b", "3 more"]`."""
+    left = len(texts) - most
+    return [*texts[:most], *([f"{left} {more}"] if left > 0 else [])]
 
 
 def lasting(seconds: float) -> str:

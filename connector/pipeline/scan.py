@@ -9,7 +9,7 @@ import pyarrow as pa
 from connector.core.cursors import Cursor, Quarantined, segment_partition
 from connector.core.rows import CHANGED_AT, combine, with_service
 from connector.core.state import Scannable
-from connector.core.words import counted
+from connector.core.words import counted, first_few
 from connector.errors import BadAnswer, QuarantineLimit
 from connector.events import Listener, Scanned
 from connector.failpoints import failpoint
@@ -119,9 +119,7 @@ class SegmentScan:
 def quarantine_limit(limit: int, quarantined: Sequence[Quarantined]) -> QuarantineLimit:
     """The error for more bad records than allowed, with the reasons of those that are new."""
     reasons = Counter(record.reason for record in quarantined).most_common()
-    each = [f"{reason} ({count:,})" for reason, count in reasons[:_REASONS]]
-    if len(reasons) > _REASONS:
-        each.append(f"{len(reasons) - _REASONS} more reasons")
+    each = first_few([f"{why} ({count:,})" for why, count in reasons], _REASONS, "more reasons")
     return QuarantineLimit(
         f"More than {counted(limit, 'record')} could not be stored: {'; '.join(each)}.",
         "Nothing of this batch was written. Raise `quarantine.limit` for them to go to "

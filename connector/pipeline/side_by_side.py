@@ -9,6 +9,7 @@ from enum import StrEnum
 from threading import Lock
 from typing import Generic, TypeVar
 
+from connector.core.words import first_few
 from connector.errors import ConnectorError, Interrupted, Transient, uncaught
 from connector.stop import Stop
 
@@ -120,9 +121,7 @@ def gravest(codes: Iterable[int]) -> int:
 
 def listed(tables: Sequence[str]) -> str:
     """The names of tables, as far as a line can hold them."""
-    names = list(tables[:_NAMED])
-    if len(tables) > _NAMED:
-        names.append(f"{len(tables) - _NAMED} more")
+    names = first_few(tables, _NAMED)
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
