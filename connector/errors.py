@@ -1,4 +1,4 @@
-"""Every error a user can meet: what happened, what to do, and which exit code says so."""
+"""Every error a user can meet: what happened, what to do about it, and its exit code."""
 
 import errno
 import os
@@ -6,11 +6,11 @@ import traceback
 
 
 class ConnectorError(Exception):
-    """An error with a hint. `exit_code` is what the command line leaves with."""
+    """An error with a hint. `exit_code` is the exit code of the command line."""
 
     exit_code = 1
     of_every_table = False
-    """Whether the other tables of the same run would only meet it again."""
+    """Whether every other table of the same run would meet it too."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class ConnectorError(Exception):
 
 
 class Transient(ConnectorError):
-    """Nothing is wrong with the data or the set-up: the same command may succeed later."""
+    """Nothing is wrong with the data or the set-up; the same command may succeed later."""
 
     exit_code = 4
 
@@ -47,7 +47,7 @@ class Busy(Transient):
 
 
 class FileHeld(Busy):
-    """Another process holds the file that all tables go to."""
+    """Another process holds the file that all tables are written to."""
 
     of_every_table = True
 
@@ -57,15 +57,15 @@ class CursorMoved(Transient):
 
 
 class DiskFull(Transient):
-    """The destination's disk has no room; what was being written is rolled back."""
+    """The destination's disk is full; what was being written is rolled back."""
 
 
 class SpoolFull(Transient):
-    """The spool has no room for the next link."""
+    """The spool has no room for the next file."""
 
 
 class Fatal(ConnectorError):
-    """A person must act before the same command can succeed."""
+    """Someone must act before the same command can succeed."""
 
     exit_code = 2
 
@@ -75,7 +75,7 @@ class ConfigError(Fatal):
 
 
 class QueryFailed(ConfigError):
-    """The statement of `connector query` cannot be answered; `excerpt` shows where, in lines."""
+    """The statement of `connector query` failed; `excerpt` is the lines that show where."""
 
     def __init__(self, message: str, hint: str = "", excerpt: tuple[str, ...] = ()) -> None:
         super().__init__(message, hint)
@@ -86,11 +86,11 @@ class QueryFailed(ConfigError):
 
 
 class NotListed(ConfigError):
-    """The file lists tables, and not this one."""
+    """The file lists tables, but not this one."""
 
 
 class SourceRefused(Fatal):
-    """The source cannot be replicated as it is set up, or these credentials may not read it."""
+    """The source cannot be replicated as it is set up, or the credentials may not read it."""
 
 
 class DestinationRefused(Fatal):
@@ -98,11 +98,11 @@ class DestinationRefused(Fatal):
 
 
 class StateRefused(Fatal):
-    """The stored state is newer than this program, or is not readable."""
+    """The stored state is newer than this program, or cannot be read."""
 
 
 class NeedsPerson(Fatal):
-    """The data needs a decision."""
+    """The data needs someone's decision."""
 
     exit_code = 3
 
@@ -116,15 +116,15 @@ class HistoryLost(NeedsPerson):
 
 
 class ShardGone(HistoryLost):
-    """A shard no longer exists; whether that lost anything depends on how far it was read."""
+    """A shard no longer exists; whether data is lost depends on how far it was read."""
 
 
 class StreamDisabled(NeedsPerson):
-    """The stream was switched off: everything in it is read, and nothing new will come."""
+    """The stream was switched off; everything in it was read, and nothing new will come."""
 
 
 class TooManyDeletes(NeedsPerson):
-    """A full refresh would delete more rows than is allowed without a person's word."""
+    """A full refresh would delete more rows than is allowed without confirmation."""
 
 
 class QuarantineLimit(NeedsPerson):
@@ -136,7 +136,7 @@ class Mismatch(NeedsPerson):
 
 
 def enable_command(table: str) -> str:
-    """The AWS command that gives a table the stream this program needs; only its owner runs it."""
+    """The AWS command that enables the stream of a table; only the table's owner runs it."""
     return (
         f"aws dynamodb update-table --table-name {table} "
         "--stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES"
@@ -144,7 +144,7 @@ def enable_command(table: str) -> str:
 
 
 def no_stream(table: str) -> SourceRefused:
-    """The error for a table whose changes cannot be followed."""
+    """The error for a table without a stream."""
     return SourceRefused(
         f"The stream of {table} is not switched on, so changes to it cannot be followed.",
         f"Enable it: {enable_command(table)}",
@@ -152,7 +152,7 @@ def no_stream(table: str) -> SourceRefused:
 
 
 def extra_missing(who: str, extra: str, package: str) -> ConfigError:
-    """The error for an optional package that is not installed; `extra` brings it."""
+    """The error for an optional package that is not installed; `extra` would install it."""
     return ConfigError(
         f"{who} needs the extra `{extra}`, which is not installed.",
         f"Install it: `pip install '.[{extra}]'` in the clone of the repository, or anywhere "
@@ -161,9 +161,9 @@ def extra_missing(who: str, extra: str, package: str) -> ConfigError:
 
 
 WAYS_OUT = (
-    "Two ways out: run `connector snapshot TABLE --full-refresh` once (in Airflow, its snapshot "
-    "with `full_refresh`), or set `on_gap: resync` for the table; either way its rows stay "
-    "readable until the new ones replace them."
+    "Either run `connector snapshot TABLE --full-refresh` once (in Airflow, its snapshot with "
+    "`full_refresh`), or set `on_gap: resync` for the table; its rows stay readable until the new "
+    "ones replace them."
 )
 
 
@@ -176,33 +176,33 @@ class Interrupted(ConnectorError):
 _LATER = frozenset(
     (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO)
 )
-"""What the system may refuse now and allow later."""
-_INTACT = "What was committed before is intact: run the same command again"
+"""Errors of the system that may go away by themselves."""
+_INTACT = "Everything committed so far is intact: run the same command again"
 
 
 def uncaught(error: Exception) -> ConnectorError:
-    """The error for what nothing has caught: this machine's refusal, or else a bug."""
+    """The error for an exception that nothing caught: the system's refusal, or else a bug."""
     if known := _of_the_system(error):
         return known
-    # The message of an unknown error may quote an item, so only its kind and place are shown.
+    # The message of an unknown error may quote an item, so only its type and place are shown.
     place = traceback.extract_tb(error.__traceback__)[-1]
     return ConnectorError(
         f"unexpected {type(error).__name__} in {place.name} ({place.filename}:{place.lineno}).",
-        f"{_INTACT}; if it stays, please report this line.",
+        f"{_INTACT}; if it happens again, please report this line.",
     )
 
 
 def _of_the_system(error: Exception) -> ConnectorError | None:
-    """What this machine refused, wherever that was; None where the program is to blame."""
+    """The error for a refusal by the operating system; None if the program is to blame."""
     if isinstance(error, MemoryError):
         return Transient("There is not enough memory.", f"{_INTACT} once there is more.")
     if not isinstance(error, OSError) or error.errno is None:
         return None
-    # Only a file is named by a text; what else an error of the system holds may come from data.
+    # Only a file name is text; anything else in an OSError may come from data.
     named = isinstance(error.filename, str | os.PathLike)
     what = f"{os.fspath(error.filename)}: " if named else ""
     if error.errno in _LATER:
-        return Transient(f"The system refused it: {what}{error.strerror}.", f"{_INTACT} later.")
+        return Transient(f"The system refused: {what}{error.strerror}.", f"{_INTACT} later.")
     if named:
         return ConfigError(
             f"{os.fspath(error.filename)} cannot be used: {error.strerror}.",

@@ -427,7 +427,7 @@ def test_a_long_list_of_tables_is_cut():
 def test_two_tables_in_one_place(tables):
     message = refused(f"tables: {tables}", to=DUCKDB)
     assert message.startswith("The tables orders and ")
-    assert "would both land in" in message
+    assert "would both be written to" in message
 
 
 def test_a_name_that_postgres_would_cut():

@@ -15,7 +15,7 @@ MISTAKES = [
     ("orders: sales, users: {}", {"orders"}, "tables.orders must be a section"),
     ("orders: {}, users: {into: '${NOT_SET}'}", {"users"}, "NOT_SET, which is not set"),
     ("orders: {max_columns: 0}, users: {on_gap: x}, c.d: {}", {"orders", "users"}, "at least 1"),
-    ("orders: {}, users: {into: Orders}", {"users"}, "would both land in"),
+    ("orders: {}, users: {into: Orders}", {"users"}, "would both be written to"),
     ("'a b': {}, users: {}", {"a b"}, "is not the name of a DynamoDB table"),
     ("orders: {max_columns: x}", {"orders"}, "must be a whole number"),
 ]
@@ -36,7 +36,7 @@ def test_only_the_tables_that_are_wrong_are_left_out(tmp_path, tables, left_out,
     assert said in str(next(iter(wrong.values())))
     assert not left_out & set(config.tables)
     for error in wrong.values():
-        assert "connector.yaml" in str(error) or "both land" in str(error)
+        assert "connector.yaml" in str(error) or "both be written" in str(error)
 
 
 def test_a_file_without_mistakes_is_as_it_is(tmp_path):

@@ -72,7 +72,7 @@ def test_a_file_in_the_current_folder_that_cannot_be_read_is_not_passed_over(nam
     assert f"{name} cannot be read: it is a folder." in message()
     file.rmdir()
     file.symlink_to("nowhere.yaml")
-    assert f"{name} is a link to a file that is not there." in message()
+    assert f"{name} is a link to a file that does not exist." in message()
     file.unlink()
     file.symlink_to(name)
     assert f"{name} cannot be read: Too many levels of symbolic links." in message()

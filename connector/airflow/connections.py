@@ -40,8 +40,8 @@ def open_access(
     command line: ConfigError, SourceRefused and Unreachable.
     """
     to = destination_url(destination_conn_id) if destination_conn_id else None
-    said_by = f"The connection {destination_conn_id}" if destination_conn_id else None
-    config = _config_for(table, config_file, to, said_by)
+    given_by = f"The connection {destination_conn_id}" if destination_conn_id else None
+    config = _config_for(table, config_file, to, given_by)
     if not aws_conn_id:
         return Access(config)
     said, credentials = open_session(aws_conn_id, config.source.region)
@@ -55,10 +55,10 @@ def _config_for(
     table: str | None,
     file: str,
     to: str | None,
-    said_by: str | None,
+    given_by: str | None,
     said: Mapping[str, object] = MappingProxyType({}),
 ) -> Config:
-    config, wrong = load_each(Path(file), to=to, overrides=said, said_by=said_by)
+    config, wrong = load_each(Path(file), to=to, overrides=said, given_by=given_by)
     for name in wrong:
         if table in (None, name):
             raise wrong[name]

@@ -1,1 +1,1 @@
-"""The command line: flags in, results on stdout, everything else on stderr. A file is a verb."""
+"""The command line: flags in, results on stdout, everything else on stderr; one file a command."""

@@ -1,4 +1,4 @@
-"""The command line's root: which verbs there are, and how the process ends."""
+"""The root of the command line: the list of commands, and how the process ends."""
 
 import os
 from typing import Annotated, cast
@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 
 _MISUSED = cast(type[typer.BadParameter], typer.BadParameter.__base__)
-"""Whatever is wrong with a command line; Typer has no public name for it."""
+"""Any mistake on a command line; Typer has no public name for it."""
 
 
 def _version(value: bool) -> None:
@@ -52,7 +52,7 @@ for verb in (sync, snapshot, tail, status, check, verify, query, reset, demo):
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Runs a command line, by default that of this process; its exit code."""
+    """Runs a command line, by default that of this process, and returns its exit code."""
     try:
         return app(arguments, standalone_mode=False) or 0
     except SystemExit as end:
@@ -62,16 +62,16 @@ def run(arguments: list[str] | None = None) -> int:
     except typer.Abort:
         return Interrupted.exit_code
     except Exception as error:
-        # Typer's own, such as a home in which completion cannot be installed.
+        # Raised by Typer itself, for example if completion cannot be installed in the home folder.
         return report(error)
 
 
 def main() -> None:
     """Runs the command line and ends the process."""
-    # Before any file is opened, which could take the place of a stream that was closed.
+    # Before any file is opened: it could take the place of a standard stream that is closed.
     streams.secure()
     rejoin(os.environ)
     code = run()
-    # Everything is committed and closed by now. To take the interpreter apart, piece by piece,
-    # would only let a shell or a scheduler wait for another fifth of a second.
+    # Everything is committed and closed by now. An orderly shutdown of the interpreter would only
+    # keep a shell or a scheduler waiting for another fifth of a second.
     os._exit(streams.ended(code))

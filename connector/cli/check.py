@@ -1,4 +1,4 @@
-"""`connector check`: everything a run needs, tried, and nothing changed."""
+"""`connector check`: tries everything a run needs and changes nothing."""
 
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ def check(
 
 
 def _lines(row: "Mapping[str, Any]") -> "Iterator[Mapping[str, Any]]":
-    """A need on a terminal: what to do about it stands below it."""
+    """A need as shown on a terminal, with the remedy on the line below."""
     yield {name: value for name, value in row.items() if name != "fix"}
     if row["fix"]:
         yield {"table": None, "check": None, "ok": None, "detail": f"fix: {row['fix']}"}

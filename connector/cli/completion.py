@@ -1,4 +1,4 @@
-"""What a shell offers after Tab where a table is to be named."""
+"""Shell completion of table names."""
 
 import os
 import re
@@ -15,14 +15,17 @@ _NAME = re.compile(r"[A-Za-z0-9_.:/-]+")
 
 
 def tables(context: typer.Context, incomplete: str) -> list[str]:
-    """The configured tables that begin so and are not named yet; none of a broken file."""
-    # Nothing is imported for this that a completion would have to wait for.
+    """The configured tables that begin with `incomplete` and are not given yet.
+
+    A configuration that cannot be read offers none.
+    """
+    # Completion must be quick, so nothing slow is imported here.
     from connector.config.layers import listed_tables
 
     before = os.environ.get(_BEFORE, "")
     given = context.params.get("config")
     try:
-        # The shell has not opened ~ and $HOME here yet.
+        # The shell has not expanded ~ and $HOME yet.
         file = Path(os.path.expandvars(Path(given).expanduser())) if given else None
         listed = listed_tables(file, os.environ)
     except (ConnectorError, RuntimeError):
@@ -36,9 +39,9 @@ def tables(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def rejoin(environment: MutableMapping[str, str]) -> None:
-    """Puts words together again that bash has taken apart at : and =, as in a url or an ARN.
+    """Rejoins words that bash has split at : and =, as in a url or an ARN.
 
-    Of the word at the cursor bash replaces only what follows the last colon. What is before it is
+    bash replaces only the part of the current word after the last colon. The part before it is
     kept in the environment for `tables`.
     """
     if environment.get("_CONNECTOR_COMPLETE") != "complete_bash" or "COMP_WORDS" not in environment:

@@ -1,4 +1,4 @@
-"""`connector demo`: what `make demo` runs."""
+"""`connector demo`: the demonstration that `make demo` runs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 def demo(
     keep: Annotated[
-        Path | None, typer.Option("--file", help="The DuckDB file to make.", metavar="FILE")
+        Path | None, typer.Option("--file", help="The DuckDB file to create.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Show the whole life of a table on this machine alone: no account, no network."""
+    """Walk a made-up table through its whole life on this machine: no account, no network."""
     with leave_with(quiet=True):
         from connector.demo.story import run_demo
 

@@ -1,4 +1,4 @@
-"""`connector query`: a statement that reads the destination."""
+"""`connector query`: runs a read-only query on the destination."""
 
 import os
 import sys
@@ -20,20 +20,20 @@ _GIVE_ONE = 'Give one that reads: `connector query "select …"`, or `connector 
 def query(
     sql: Annotated[
         str | None,
-        typer.Argument(help="A statement that reads; - or none reads it from standard input."),
+        typer.Argument(help="A SQL statement that reads; - or none: read it from standard input."),
     ] = None,
     file: Annotated[
         str | None,
-        typer.Option("--file", "-f", help="A file with the statement.", metavar="FILE"),
+        typer.Option("--file", "-f", help="A file that holds the statement.", metavar="FILE"),
     ] = None,
     config: ConfigFile = None,
     to: To = None,
     output: Format = Output.table,
     quiet: Quietly = False,
 ) -> None:
-    """Run a query on the destination, read only."""
+    """Run a read-only query on the destination."""
     flags = Flags(config, to, output, quiet)
-    # Ctrl-C while it is typed ends the program at once.
+    # Ctrl-C while the statement is being typed ends the program at once.
     with leave_with(quiet):
         statement = _statement(sql, file)
     with command(flags) as (printer, _):
@@ -66,7 +66,7 @@ def _of_the_file(path: Path) -> str:
 
 
 def _of_the_command_line(sql: str) -> str:
-    # Whatever the locale says, what a terminal or a script sends is UTF-8.
+    # Terminals and scripts send UTF-8, whatever the locale says.
     return decoded(os.fsencode(sql), "The statement")
 
 

@@ -1,4 +1,4 @@
-"""`connector reset`: what is remembered of a table, forgotten."""
+"""`connector reset`: forgets the state of a table."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -28,7 +28,7 @@ def reset(
     with command(flags) as (printer, _):
         from connector import job
 
-        # A table that is listed no longer has a state all the same.
+        # A table that is no longer listed may still have a state.
         settings = flags.load()
         destination = job.open_destination(settings, table)
         state = destination.read(table)
@@ -36,14 +36,14 @@ def reset(
             raise _nothing(table, settings, destination.tables())
         if not yes:
             _ask(table, drop)
-        # First what may be refused: a scan that is spooled cost read units.
+        # What may be refused comes first: the spooled scan has cost read units.
         destination.reset(table, drop)
         job.drop_spool(settings, state)
         printer.rows([{"table": table, "reset": True, "dropped": drop}])
 
 
 def _nothing(table: str, config: "Config", known: list[str]) -> ConfigError:
-    """The error for a table without a state, with the name that may have been meant."""
+    """The error for a table without a state; its hint suggests the name that may be meant."""
     from connector.config.layers import suggest
 
     message = f"{table} has no state here."
@@ -55,7 +55,7 @@ def _nothing(table: str, config: "Config", known: list[str]) -> ConfigError:
 def _ask(table: str, drop: bool) -> None:
     if not sys.stdin.isatty():
         raise ConfigError(
-            "A reset asks first, and there is no terminal to answer on.", "Give --yes."
+            "A reset asks for confirmation, and there is no terminal to answer on.", "Give --yes."
         )
     what = "state and its rows" if drop else "state"
     try:

@@ -1,4 +1,4 @@
-"""`connector snapshot`: whole tables, read once and loaded."""
+"""`connector snapshot`: reads whole tables once and loads them."""
 
 from typing import Annotated
 
@@ -31,13 +31,13 @@ def snapshot(
         bool, typer.Option("--full-refresh", help="Read the whole table again.")
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Let a refresh delete any number of rows.")
+        bool, typer.Option("--yes", "-y", help="Allow a full refresh to delete any number of rows.")
     ] = False,
     jobs: Jobs = JOBS,
     output: Format = Output.table,
     quiet: Quietly = False,
 ) -> None:
-    """Read whole tables once and load them; changes made meanwhile are drained as well."""
+    """Read whole tables once and load them, together with the changes made meanwhile."""
     from connector.scanning.pool import usual_workers
     from connector.scanning.processes import forked_workers
 

@@ -1,4 +1,4 @@
-"""`connector status`: where each table stands, by the destination's own word."""
+"""`connector status`: where each table stands, according to the destination alone."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -26,14 +26,14 @@ def status(
         str | None,
         typer.Option(
             "--max-lag",
-            help="Leave with 3 if a table is further behind, such as 90s, 30m or 1h.",
+            help="Exit with code 3 if a table lags more than this, e.g. 90s, 30m or 1h.",
             metavar="DURATION",
         ),
     ] = None,
     output: Format = Output.table,
     quiet: Quietly = False,
 ) -> None:
-    """Show where each table stands; leaves with 3 if one needs a person or is late."""
+    """Show where each table stands; exit with code 3 if one needs a person or lags too far."""
     flags = Flags(config, to, output, quiet)
     with command(flags) as (printer, _):
         from connector import job
@@ -49,11 +49,11 @@ def status(
         rows = [_row(settings, table, found[table], counts.get(table)) for table in sorted(found)]
         _print(printer, rows, output)
         if not known and output is Output.table:
-            typer.echo("No table has been planned here yet: run `connector sync`.", err=True)
+            typer.echo("No table has been synced here yet: run `connector sync`.", err=True)
         leave([*failed, *_wrong(settings, found, allowed)])
         if allowed is not None and not rows:
             raise ConfigError(
-                "There is no table here whose lag could be watched.",
+                "There is no table here to watch the lag of.",
                 "List the tables in connector.yaml, or check the destination.",
             )
 
@@ -86,7 +86,7 @@ def _row(config: "Config", table: str, status: "Status", rows: int | None) -> di
 
     listed = table in config.tables
     row = status_row(table, config.target(table) if listed else table, status, rows)
-    # If no tables are listed any may be synced, so none is missing in the list.
+    # If no tables are listed, any may be synced, so none counts as missing from the list.
     return {**row, "configured": listed} if config.tables else row
 
 
@@ -109,7 +109,7 @@ def _printed(row: Mapping[str, Any], output: Output) -> dict[str, Any]:
 def _wrong(
     config: "Config", found: "Mapping[str, Status]", allowed: float | None
 ) -> Iterator[Outcome[None]]:
-    """What a monitor should hear of. A table that is no longer listed is never late."""
+    """The problems that a monitor should see. A table that is no longer listed is never late."""
     for table in sorted(found):
         listed = table in config.tables or not config.tables
         if error := found[table].wrong(allowed if listed else None):

@@ -1,4 +1,4 @@
-"""`connector sync`: a snapshot the first time, then the changes since."""
+"""`connector sync`: a snapshot the first time, after that the changes since the last run."""
 
 from connector.cli.runs.flags import (
     JOBS,
@@ -31,7 +31,7 @@ def sync(
     output: Format = Output.table,
     quiet: Quietly = False,
 ) -> None:
-    """Bring tables up to date: the first time a snapshot, then the changes since."""
+    """Bring tables up to date: a snapshot the first time, after that the changes since."""
     from connector.scanning.processes import forked_workers
 
     flags = Flags(config, to, output, quiet)

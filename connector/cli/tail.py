@@ -1,4 +1,4 @@
-"""`connector tail`: the changes of tables only."""
+"""`connector tail`: reads changes only."""
 
 from connector.cli.runs.flags import (
     JOBS,
@@ -27,7 +27,7 @@ def tail(
     output: Format = Output.table,
     quiet: Quietly = False,
 ) -> None:
-    """Read the changes of tables until caught up, for a time, or for ever."""
+    """Read changes until caught up, for a given time, or until interrupted."""
     flags = Flags(config, to, output, quiet)
     until = Until.of(follow, duration)
     with command(flags) as (printer, stop):

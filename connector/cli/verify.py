@@ -1,4 +1,4 @@
-"""`connector verify`: every item of the source against its row."""
+"""`connector verify`: compares every item of the source with its row."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ def verify(
     output: Format = Output.table,
     quiet: Quietly = False,
 ) -> None:
-    """Compare every item of the source with its row; leaves with 3 where they differ."""
+    """Compare every item of the source with its row; exit with code 3 if any differ."""
     flags = Flags(config, to, output, quiet)
     with command(flags) as (printer, stop):
         settings = flags.load(tables or [])
@@ -53,7 +53,7 @@ def verify(
 
 
 def print_verdicts(printer: "Printer", work: Work, segments: int = _SEGMENTS) -> None:
-    """Compares the tables and prints what was found. Raises Mismatch if one alone differs."""
+    """Compares the tables and prints the result. Raises Mismatch if a single table differs."""
     outcomes = work.outcomes(_comparison(segments))
     if work.several:
         _report_all(printer, [_judged(outcome) for outcome in outcomes])
@@ -92,11 +92,11 @@ def _discard(state: "TableState") -> None:
 
 
 def _problem(table: str, verdict: "Verdict") -> ConnectorError | None:
-    """What is wrong with a table by this verdict."""
+    """What this verdict says is wrong with the table."""
     if not verdict.equal:
         return Mismatch(
             f"{table} differs from its source.",
-            "Run `connector verify` again; if it stays, "
+            "Run `connector verify` again; if the difference remains, run "
             f"`connector snapshot {table} --full-refresh`.",
         )
     if verdict.unsettled.count:
@@ -121,7 +121,7 @@ def _report_all(printer: "Printer", outcomes: "Sequence[Outcome[Verdict]]") -> N
 
 
 def _document(outcome: "Outcome[Verdict]") -> dict[str, Any]:
-    """A table among several, as JSON: as if it were alone, and how it came out."""
+    """A table among several, as JSON: as for a single table, plus its outcome."""
     from connector.cli.runs.results import result_columns
     from connector.pipeline.verify import as_dict
 

@@ -13,7 +13,7 @@ _PLACES = {"Config": "connector.config.model", "load": "connector.config.loading
 
 
 def __getattr__(name: str) -> Any:
-    """What programs of others use, imported only then: pydantic takes a while."""
+    """Imports the public names on first use, because pydantic is slow to import."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_PLACES[name]), name)

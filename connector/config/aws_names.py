@@ -1,4 +1,4 @@
-"""The shapes of AWS's own names: a Region, the ARN of a role, and what a trust policy asks for."""
+"""The formats of AWS names: a Region, the ARN of a role, and an external id."""
 
 import re
 
@@ -20,7 +20,7 @@ _EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
 
 
 def check_region(text: str) -> str:
-    """A Region as it must be written. Raises ConfigError for what no endpoint can be made of."""
+    """Returns a valid Region name. Raises ConfigError for text that no endpoint can contain."""
     zone = _ZONE.fullmatch(text)
     if zone:
         raise ConfigError(
@@ -37,7 +37,7 @@ def check_region(text: str) -> str:
 
 
 def is_usual_region(text: str) -> bool:
-    """Whether AWS could have a Region of this name."""
+    """Whether the name has the form of an AWS Region."""
     return bool(_REGION.fullmatch(text))
 
 
@@ -45,20 +45,20 @@ def _meant(text: str) -> str:
     name = re.sub(r"[\s_–—-]+", "-", text.strip(" \t\r\n\"'").lower())
     zone = _ZONE.fullmatch(name)
     name = zone["region"] if zone else name
-    # Anything else may be a secret that was put into the wrong variable.
+    # Anything else may be a secret in the wrong variable.
     if not _REGION.fullmatch(name):
-        return "A Region is written like us-west-2."
+        return "A Region looks like us-west-2."
     return f"Write {name}, without spaces, quotes, underscores or capitals."
 
 
 def check_role(text: str) -> str:
-    """The ARN of a role as it must be written. Raises ConfigError for any other text."""
+    """Returns the valid ARN of a role. Raises ConfigError for any other text."""
     if _ROLE.fullmatch(text):
         return text
     session = _ROLE_SESSION.fullmatch(text)
     if session:
         raise ConfigError(
-            "This is the ARN of a role's session, not of the role.",
+            "This is the ARN of a role session, not of the role.",
             f"Write arn:{session['partition']}:iam::{session['account']}:role/{session['role']}, "
             "with the role's path if it has one.",
         )
@@ -69,10 +69,10 @@ def check_role(text: str) -> str:
 
 
 def check_external_id(text: str) -> str:
-    """An external id as STS accepts it. Raises ConfigError for any other text."""
+    """Returns an external id that STS accepts. Raises ConfigError for any other text."""
     if not _EXTERNAL_ID.fullmatch(text):
         raise ConfigError(
             "This is not an external id.",
-            "It has 2 to 1224 letters, digits and _ + = , . @ : / -, and no spaces.",
+            "It has 2 to 1224 characters: letters, digits and _ + = , . @ : / -, without spaces.",
         )
     return text

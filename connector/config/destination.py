@@ -1,4 +1,4 @@
-"""The section of the destination: the keys that all of them have, and those of each kind."""
+"""The section `destination`: the keys of every destination, and those of each kind."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,7 +47,7 @@ class AnyDestination(Section):
     schema_: Name | None = Field(
         default=None,
         alias="schema",
-        description=f"The schema of the tables; without it, {_SCHEMAS}.",
+        description=f"The schema of the tables; by default {_SCHEMAS}.",
     )
     lock_timeout: Seconds = Field(
         default=60.0, description="Seconds to wait while another process holds the destination."
@@ -67,11 +67,11 @@ class AnyDestination(Section):
 
     @property
     def schema_name(self) -> str:
-        """The schema, whether it was given or not."""
+        """The schema that was given, or else the default of this kind of database."""
         return self.schema_ or self.backend.schema
 
     def check_names(self, targets: Iterable[str]) -> None:
-        """Refuses a name of the schema or of a table that this kind of database cannot keep."""
+        """Refuses a schema or table name that is too long for this kind of database."""
         longest = self.backend.name_bytes
         for name in (self.schema_name, *targets):
             if longest is not None and len(name.encode()) > longest:
@@ -85,7 +85,7 @@ class AnyDestination(Section):
 if TYPE_CHECKING:
     Destination = AnyDestination
 else:
-    # One section in a file, made of the sections of every kind: each kind validates its own keys.
+    # A single section combines those of all kinds; each kind validates its own keys.
     Destination = create_model(
         "Destination",
         __base__=(*(each.keys for each in BACKENDS), AnyDestination),

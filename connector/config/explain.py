@@ -1,4 +1,4 @@
-"""Turns what pydantic found into one sentence: where, which key, what is wrong, what is allowed."""
+"""Turns a pydantic error into one sentence: where, which key, what is wrong, what is allowed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from connector.config.place import FILE
 from connector.config.reading import PREFIX
 from connector.errors import ConfigError
 
-# Sentences never hold the value: it may be a secret, or come from one by ${NAME}.
+# Sentences never hold the value: it may be a secret, or contain one through ${NAME}.
 _SENTENCES = {
     "string_type": "must be text: put it in quotes",
     "string_too_short": "must not be empty",
@@ -41,7 +41,7 @@ def explain(
 ) -> ConfigError:
     """The first problem as a ConfigError; `allowed` lists the keys of each section."""
     problems = error.errors(include_url=False, include_input=False)
-    # A misspelt key is also a missing one: the misspelling says more.
+    # A misspelt key is also reported as missing: the misspelling says more.
     problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
     return _explain(problems[0], settings, allowed)
 
@@ -73,7 +73,7 @@ def _where(key: Key, settings: Settings) -> str:
 
 
 def no_destination(file: Path | None) -> ConfigError:
-    """No destination anywhere: not in the file that was read, if one was."""
+    """The error for a configuration without a destination; `file` is the one that was read."""
     return ConfigError(
         "There is no destination.",
         f"Pass --to duckdb:///warehouse.duckdb, or set destination.url in {file or FILE} or "

@@ -1,4 +1,4 @@
-"""The kinds of values a configuration holds, and the section they stand in."""
+"""The types of configuration values, and the base class of the sections."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -28,12 +28,12 @@ T = TypeVar("T")
 
 
 def refuse(problem: str, hint: str = "") -> PydanticCustomError:
-    """A problem with a value, for a validator to raise."""
+    """The error for a validator to raise about a value."""
     return PydanticCustomError("refused", "{problem}", {"problem": problem, "hint": hint})
 
 
 def checked(check: Callable[[], T]) -> T:
-    """Runs a check inside a validator, so that its error gets the name of the key."""
+    """Runs a check inside a validator, so that its error names the key."""
     try:
         return check()
     except ConfigError as error:
@@ -41,7 +41,7 @@ def checked(check: Callable[[], T]) -> T:
 
 
 def folder_of(key: str, info: ValidationInfo) -> Path:
-    """The folder that a relative path starts from, by the key that it was given for."""
+    """The folder that a relative path under `key` starts from."""
     folders: Mapping[str, Path] = info.context or {}
     return folders.get(key, Path())
 
@@ -51,7 +51,7 @@ def _spool(value: str, info: ValidationInfo) -> str:
 
 
 def no_switch(value: object) -> object:
-    """Refuses true and false, which pydantic takes for 1 and 0."""
+    """Refuses true and false, which pydantic would accept as 1 and 0."""
     if isinstance(value, bool):
         raise PydanticKnownError("float_type")
     return value
@@ -74,7 +74,7 @@ def _storable(name: str) -> str:
 
 
 def minor_version(value: object) -> object:
-    """`1.4` of v1.4.2, 1.4.0 and YAML's number 1.4; anything else as it is."""
+    """`1.4` for v1.4.2, 1.4.0 and YAML's number 1.4; anything else unchanged."""
     found = _VERSION.fullmatch(str(value))
     return f"{found['major']}.{found['minor'] or 0}" if found else value
 
@@ -100,7 +100,7 @@ Spool = Annotated[str, AfterValidator(_spool)]
 
 
 class Section(BaseModel):
-    """A section of the configuration: frozen, and without unknown keys."""
+    """A section of the configuration: frozen, with no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 

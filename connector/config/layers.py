@@ -1,4 +1,4 @@
-"""Settings from several places in one tree that remembers where each one came from."""
+"""Merges settings from several places into one tree that remembers where each came from."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a setting was written, and the folder that its relative paths start from."""
+    """Where a setting was given, and the folder that its relative paths start from."""
 
     name: str
     folder: Path
@@ -29,7 +29,7 @@ class Origin:
 
 
 class Settings:
-    """Settings of several origins in one tree; what is merged later wins."""
+    """Settings of several origins in one tree; later ones win."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -37,7 +37,7 @@ class Settings:
         self._origins: dict[Key, Origin] = {}
 
     def merge(self, values: Mapping[str, Any], origin: Origin) -> None:
-        """Lays `values` over what is there; a null says nothing."""
+        """Merges `values` over the present ones; a null overrides nothing."""
         self._merge(self.values, values, origin, ())
 
     def _merge(
@@ -57,14 +57,14 @@ class Settings:
                 into[name] = value
 
     def origin(self, key: Key) -> Origin | None:
-        """Who set `key`, or the section around it."""
+        """The origin of `key`, or of the section around it."""
         for end in range(len(key), 0, -1):
             if found := self._origins.get(key[:end]):
                 return found
         return None
 
     def with_tables(self, tables: Iterable[str]) -> "Settings":
-        """A copy that has of all tables only these."""
+        """A copy with only these tables."""
         only = Settings()
         only.file = self.file
         only._origins = self._origins
@@ -74,7 +74,7 @@ class Settings:
         return only
 
     def interpolate(self, environment: Mapping[str, str]) -> None:
-        """Replaces ${NAME} in what a file says, where nothing else has overridden it."""
+        """Replaces ${NAME} in values from a file that nothing has overridden."""
         self._interpolate(self.values, environment, ())
 
     def _interpolate(
@@ -97,7 +97,7 @@ def _expand(text: str, environment: Mapping[str, str], where: str) -> str:
             return "${"
         if name is None:
             raise ConfigError(
-                f"{where} holds ${{ without the name of a variable and a }}.",
+                f"{where} has ${{ without the name of a variable and a }}.",
                 "Write ${NAME}, or $${ for the characters themselves.",
             )
         if name not in environment:
@@ -111,7 +111,7 @@ def _expand(text: str, environment: Mapping[str, str], where: str) -> str:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """A hint for a name that is not among the known ones."""
+    """A hint for a name that is not known: a similar one, or the list of known names."""
     names = list(known)
     if close := get_close_matches(name, names, n=1):
         return f"Did you mean {close[0]}?"
@@ -125,16 +125,16 @@ def gather(
     tables: Sequence[str],
     environment: Mapping[str, str],
     overrides: Mapping[str, object],
-    said_by: str | None = None,
+    given_by: str | None = None,
 ) -> Settings:
-    """Merges the file, the environment and the command line, the last one on top.
+    """Merges the file, the environment and the command line; later ones win.
 
-    References to variables stand as they were written: see `Settings.interpolate`.
+    References to variables are left as written: see `Settings.interpolate`.
 
-    `said_by` is who has given `to` and `overrides`, where it is not the command line.
+    `given_by` names the origin of `to` and `overrides` if it is not the command line.
     """
-    # A relative path of theirs starts from the current folder, which is asked for only then.
-    line = Origin(said_by or "the command line", Path())
+    # Relative paths start from the current folder, which is looked up only if there are any.
+    line = Origin(given_by or "the command line", Path())
     settings = Settings()
     file = path or find_file(environment)
     settings.file = file
@@ -150,12 +150,12 @@ def gather(
     for key, value in overrides.items():
         settings.merge(_nested(key, value), line)
     if to is not None:
-        settings.merge({"destination": {"url": to}}, Origin(said_by or "--to", Path()))
+        settings.merge({"destination": {"url": to}}, Origin(given_by or "--to", Path()))
     return settings
 
 
 def listed_tables(path: Path | None, environment: Mapping[str, str]) -> list[str]:
-    """The tables that the file and the environment list; no other key is judged, nor a ${NAME}."""
+    """The tables that the file and the environment list; nothing else is checked or replaced."""
     tables = gather(path, None, (), environment, {}).values.get("tables")
     return list(tables) if isinstance(tables, dict) else []
 

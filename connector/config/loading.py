@@ -1,4 +1,4 @@
-"""Reads the configuration: whole, or without the tables whose sections cannot be used."""
+"""Reads the configuration, whole or without the tables that are configured wrongly."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -27,15 +27,15 @@ def load(
     tables: Sequence[str] = (),
     environment: Mapping[str, str] = os.environ,
     overrides: Mapping[str, object] = MappingProxyType({}),
-    said_by: str | None = None,
+    given_by: str | None = None,
 ) -> Config:
-    """Reads the configuration: flags win over the environment, that over the file, over defaults.
+    """Reads the configuration. Flags win over the environment, then the file, then defaults.
 
     `overrides` are further flags, by dotted key or nested: `{"scan.segments": 8}`,
-    `{"tables": {"orders": {"segments": 8}}}`; None is a flag not given. `said_by` is who gave them,
-    for the errors.
+    `{"tables": {"orders": {"segments": 8}}}`; None is a flag not given. `given_by` names their
+    origin in errors.
     """
-    settings = gather(path, to, tables, environment, overrides, said_by)
+    settings = gather(path, to, tables, environment, overrides, given_by)
     return validated(settings, environment)
 
 
@@ -51,7 +51,7 @@ def validated(settings: Settings, environment: Mapping[str, str]) -> Config:
         return Config.model_validate(settings.values, context=folders)
     except ValidationError as error:
         problem = explain(error, settings, _SECTIONS)
-    # Outside of the handler: pydantic's error holds the values, secrets among them.
+    # Outside the handler: pydantic's error holds the values, which may be secrets.
     raise problem
 
 
@@ -61,14 +61,14 @@ def load_each(
     to: str | None = None,
     environment: Mapping[str, str] = os.environ,
     overrides: Mapping[str, object] = MappingProxyType({}),
-    said_by: str | None = None,
+    given_by: str | None = None,
 ) -> tuple[Config, dict[str, ConfigError]]:
-    """As `load`, but a mistake in one table's section leaves out that table only.
+    """Like `load`, but a mistake in one table's section leaves out only that table.
 
-    Returns what is wrong with each table that is left out. Of two tables that would land in one
-    place, the later one is. Raises ConfigError for a mistake anywhere else.
+    Returns the error of each table that is left out. If two tables would get the same name in the
+    destination, the later one is left out. Raises ConfigError for a mistake anywhere else.
     """
-    settings = gather(path, to, (), environment, overrides, said_by)
+    settings = gather(path, to, (), environment, overrides, given_by)
     listed = settings.values.get("tables")
     names = list(listed) if isinstance(listed, dict) else []
     first = settings.with_tables(names) if names else settings
@@ -77,7 +77,7 @@ def load_each(
         return config, {}
     if not names:
         raise config
-    # Without its tables the rest must be right: else its own error is raised here.
+    # A mistake outside the tables is raised here.
     config = validated(settings.with_tables(()), environment)
     good: list[str] = []
     wrong: dict[str, ConfigError] = {}
@@ -95,5 +95,5 @@ def _tried(settings: Settings, environment: Mapping[str, str]) -> Config | Confi
     try:
         return validated(settings, environment)
     except ConfigError as error:
-        # To be raised, if at all, outside of the handler: Airflow shows what is handled as well.
+        # Returned so that it is raised outside the handler: Airflow would show both exceptions.
         return error

@@ -37,7 +37,7 @@ _AWS_NAMES = {"role_arn": check_role, "external_id": check_external_id}
 
 
 class Source(Section):
-    """Where the DynamoDB tables are; boto3's own chain fills in what is left out."""
+    """Where the DynamoDB tables are; boto3's own chain supplies what is left out."""
 
     region: Text | None = Field(default=None, description="The AWS region, for example us-west-2.")
     profile: Text | None = Field(
@@ -55,7 +55,7 @@ class Source(Section):
     )
     streams_endpoint_url: Text | None = Field(
         default=None,
-        description="The endpoint of DynamoDB Streams; without it, endpoint_url serves both.",
+        description="The endpoint of DynamoDB Streams; by default endpoint_url serves both.",
     )
     consistent_read: bool = Field(
         default=True,
@@ -63,11 +63,11 @@ class Source(Section):
     )
     max_read_units: Positive | None = Field(
         default=None,
-        description="Read units per second that the scans of a run may use together; without it "
-        "there is no cap.",
+        description="Read units per second that all scans of a run may use together; by default "
+        "unlimited.",
     )
     retry_seconds: Seconds = Field(
-        default=300.0, description="Seconds to keep trying through throttling and network failures."
+        default=300.0, description="Seconds to keep retrying throttled and failed requests."
     )
     connect_timeout: Seconds = Field(default=5.0, description="Seconds to wait for a connection.")
     read_timeout: Seconds = Field(default=30.0, description="Seconds to wait for an answer.")
@@ -88,15 +88,16 @@ class Source(Section):
 
 
 class Scan(Section):
-    """How the first reading of a table is divided."""
+    """How a scan is divided."""
 
     segments: Segments | None = Field(
         default=None,
-        description="Parts to divide a scan into; without it, the table's size decides.",
+        description="Parts to divide a scan into; by default the table's size decides.",
     )
     workers: Count | None = Field(
         default=None,
-        description="Segments to scan at once, over all tables; without it, the processors decide.",
+        description="Segments to scan at once, over all tables; by default as many as processors, "
+        "at most 4.",
     )
 
 
@@ -105,25 +106,25 @@ class Tail(Section):
 
     quiet_seconds: Seconds = Field(
         default=2.0,
-        description="Seconds of empty pages after which a run that does not follow is done: as "
-        "late as a stream may show what was written.",
+        description="Seconds every shard must stay empty before a run without --follow ends; "
+        "covers the stream's own delay.",
     )
     poll_seconds: Seconds = Field(
         default=1.0, description="Seconds between two reads of a shard that has nothing new."
     )
     idle_poll_seconds: Seconds = Field(
-        default=10.0, description="Seconds that poll_seconds may grow to while nothing is new."
+        default=10.0, description="Seconds to which that interval grows while a shard stays idle."
     )
     idle_requests: Positive = Field(
         default=20.0,
-        description="The most reads a second of shards that have nothing new, over all of them.",
+        description="The most reads per second of idle shards, all of them together.",
     )
     batch_records: Count = Field(default=40_000, description="The most records in one commit.")
     commit_seconds: Seconds = Field(
         default=1.0,
-        description="Seconds between commits while following, if there is something new.",
+        description="Seconds between commits of a run that follows, if there are changes.",
     )
-    readers: Count = Field(default=16, description="The most shards read at once.")
+    readers: Count = Field(default=16, description="The most shards to read at once.")
 
 
 class Quarantine(Section):
@@ -131,45 +132,45 @@ class Quarantine(Section):
 
     limit: Records = Field(
         default=100,
-        description="Quarantined records that a table may have before its run stops.",
+        description="The most quarantined records a table may have before its run stops.",
     )
 
 
 class Table(Section):
-    """How one table is kept."""
+    """How one table is replicated."""
 
     into: Name | None = Field(
-        default=None, description="The table's name in the destination; without it, its own name."
+        default=None, description="The table's name in the destination; by default its own name."
     )
     segments: Segments | None = Field(
         default=None,
-        description="Parts to divide this table's scan into; without it, scan.segments.",
+        description="Parts to divide this table's scan into; by default scan.segments.",
     )
     layout: Literal["columns", "packed"] = Field(
         default="columns",
-        description="columns gives each attribute a column; packed puts all but the key into "
-        "one JSON column, _rest.",
+        description="columns gives each attribute a column; packed puts all attributes except the "
+        "key into one JSON column, _rest.",
     )
     max_columns: Columns = Field(
-        500, description="The most columns; further attributes go to _rest."
+        500, description="The most columns a table may have; further attributes go to _rest."
     )
     deletes: Literal["apply", "soft", "ignore-ttl"] = Field(
         default="apply",
-        description="apply deletes a row with its item; soft keeps it, marked _deleted; ignore-ttl "
-        "keeps, marked, only what expired by its time to live.",
+        description="apply deletes a row with its item; soft keeps the row, marked _deleted; "
+        "ignore-ttl does so only for items that expired through their time to live.",
     )
     on_gap: Literal["fail", "resync"] = Field(
         default="fail",
-        description="When changes were lost: fail stops with exit code 3, resync reads the whole "
-        "table again.",
+        description="What to do when changes were lost: fail stops with exit code 3, resync reads "
+        "the whole table again.",
     )
     max_deleted: Share = Field(
         default=0.5,
-        description="The share of its rows that a full refresh may delete without --yes.",
+        description="The share of a table's rows that a full refresh may delete without --yes.",
     )
 
     def spec(self) -> TableSpec:
-        """What the table's rows are to be made with."""
+        """The spec to make the table's rows with."""
         return TableSpec(self.layout, self.max_columns, Deletes(self.deletes))
 
 
@@ -180,18 +181,16 @@ class Config(Section):
     destination: Destination = Field(description="Where the tables go.")
     spool: Spool | None = Field(
         default=None,
-        description="A folder, or an s3:// URL, for scanned rows that are not loaded yet; "
-        "without it, .connector/spool beside the DuckDB file, or in the current folder.",
+        description="A folder, or an s3:// URL, for scanned rows that are not loaded yet; by "
+        "default .connector/spool beside the DuckDB file, or in the current folder.",
     )
-    scan: Scan = Field(
-        default_factory=Scan, description="How the first reading of a table is divided."
-    )
+    scan: Scan = Field(default_factory=Scan, description="How a scan is divided.")
     tail: Tail = Field(default_factory=Tail, description="How the stream is read.")
     quarantine: Quarantine = Field(
         default_factory=Quarantine, description="What happens to records that cannot be stored."
     )
     tables: Mapping[SourceTable, Table] = Field(
-        default_factory=dict, description="The tables to keep, by their name or ARN in DynamoDB."
+        default_factory=dict, description="The tables to replicate, by name or ARN in DynamoDB."
     )
 
     @model_validator(mode="after")
@@ -202,7 +201,7 @@ class Config(Section):
             other = sources.setdefault(target.casefold(), table)
             if other != table:
                 raise refuse(
-                    f"The tables {other} and {table} would both land in {target}.",
+                    f"The tables {other} and {table} would both be written to {target}.",
                     "Give one of them another name with `into`.",
                 )
         self.destination.check_names(map(self.target, self.tables))
@@ -213,7 +212,7 @@ class Config(Section):
         return self.tables[table].into or table.rpartition("/")[2]
 
     def segments(self, table: str) -> int | None:
-        """How many segments to scan a table in; None lets its size decide."""
+        """The number of segments to scan a table in; None if its size decides."""
         return self.tables[table].segments or self.scan.segments
 
     def spool_location(self) -> str:

@@ -1,4 +1,4 @@
-"""Which file the configuration is in, where no flag names one."""
+"""Finds the configuration file when no flag names one."""
 
 import os
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ SHORT = "connector.yml"
 def find_file(environment: Mapping[str, str]) -> Path | None:
     """The file that CONNECTOR_CONFIG names, or else the one in the current folder, if any.
 
-    Raises ConfigError where there are both spellings, since nobody can say which one holds.
+    Raises ConfigError if both spellings exist, since it is unclear which one should win.
     """
     if named := environment.get(VARIABLE):
         path = at_home(named) if named.startswith("~/") else Path(named)
@@ -25,7 +25,7 @@ def find_file(environment: Mapping[str, str]) -> Path | None:
                 f"{VARIABLE} names it: correct the variable, or name another with --config.",
             )
         return path
-    # A link that leads nowhere is there too: it is no reason to go on without a configuration.
+    # A broken link counts as well: it is no reason to continue without a configuration.
     found = [Path(name) for name in (FILE, SHORT) if _is_there(name)]
     if len(found) > 1:
         raise ConfigError(
@@ -42,14 +42,14 @@ def _is_there(name: str) -> bool:
         return False
     except OSError as error:
         raise ConfigError(
-            f"Whether there is a {name} in the current folder cannot be seen: {error.strerror}.",
-            "Go to a folder that you may read, or name a file with --config.",
+            f"The current folder cannot be searched for {name}: {error.strerror}.",
+            "Change to a folder that you may read, or name a file with --config.",
         ) from None
     return True
 
 
 def misspelt(path: Path) -> str:
-    """The other spelling of a file's name that is there instead of it, or nothing."""
+    """The file with the other spelling, if it exists instead, or an empty string."""
     others = {".yaml": ".yml", ".yml": ".yaml"}
     other = path.with_suffix(others.get(path.suffix, path.suffix))
     return str(other) if other != path and other.is_file() else ""

@@ -19,7 +19,7 @@ _TABS = "YAML is indented with spaces, never with tabs."
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what YAML would let pass: a key written twice, and a key that is not text."""
+    """Refuses what YAML would accept: a repeated key, and a key that is not text."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
@@ -42,7 +42,7 @@ class _Refused(Exception):
 
 
 def parse_mapping(text: str, name: str) -> dict[str, Any]:
-    """The mapping that `text`, YAML or JSON, stands for; `name` says where it is from."""
+    """The mapping in `text`, which is YAML or JSON; `name` is its origin in errors."""
     value, problem = _parse(text)
     if problem:
         raise ConfigError(f"{name} {problem}.", _TABS if "'\\t'" in problem else "")
@@ -54,7 +54,7 @@ def parse_mapping(text: str, name: str) -> dict[str, Any]:
 
 
 def _parse(text: str) -> tuple[Any, str]:
-    # Problems come back as text: an exception of the parser quotes the line, secrets and all.
+    # Problems are returned as text, since the parser's exceptions quote the line, secrets included.
     try:
         return yaml.load(text, _Loader), ""
     except _Refused as refused:
@@ -71,12 +71,12 @@ def _position(error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark
     place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
     problem = error.problem or ""
-    # A quoted name may be a piece of a secret; one quoted character (a tab, an @) is none.
+    # Quoted text may be part of a secret; a single quoted character (a tab, an @) cannot.
     return place + ("" if re.search(r"'.{3,}'", problem) or not problem else f": {problem}")
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """The settings in a YAML file. Raises ConfigError for one that is not there or not YAML."""
+    """The settings in a YAML file. Raises ConfigError if it does not exist or is not YAML."""
     try:
         text = read_text(path)
     except FileNotFoundError:
@@ -87,7 +87,7 @@ def read_file(path: Path) -> dict[str, Any]:
 def _not_there(path: Path) -> ConfigError:
     if path.is_symlink():
         return ConfigError(
-            f"{path} is a link to a file that is not there.", "Mend the link, or remove it."
+            f"{path} is a link to a file that does not exist.", "Fix the link, or remove it."
         )
     other = misspelt(path)
     hint = f"Did you mean {other}?" if other else "Name another with --config."
@@ -95,7 +95,7 @@ def _not_there(path: Path) -> ConfigError:
 
 
 def read_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Settings by the CONNECTOR_ variable that holds them; an empty variable says nothing."""
+    """Settings by the CONNECTOR_ variable that holds them; empty variables are ignored."""
     found: dict[str, dict[str, Any]] = {}
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in RESERVED and environment[name]:

@@ -24,13 +24,13 @@ def json_schema() -> str:
 
 
 def _section(section: dict[str, Any]) -> dict[str, Any]:
-    # Nothing is required of a file: the environment and the command line may complete it.
+    # No key is required in a file: the environment and the command line may supply it.
     kept = {name: value for name, value in section.items() if name not in ("required", "title")}
     return kept | {"properties": {n: _key(key) for n, key in section["properties"].items()}}
 
 
 def _key(key: dict[str, Any]) -> dict[str, Any]:
-    """A key as a file may write it: its value, ${NAME} for it, or nothing at all."""
+    """The schema of a key in a file: a value, ${NAME} in its place, or nothing."""
     about = {name: key[name] for name in ("description", "default") if key.get(name) is not None}
     value = {name: part for name, part in key.items() if name not in (*about, "default", "title")}
     choices = [choice for choice in value.pop("anyOf", [value]) if choice != _NULL]
@@ -38,7 +38,7 @@ def _key(key: dict[str, Any]) -> dict[str, Any]:
         choices.append(_VARIABLE)
     if any("$ref" in choice or "enum" in choice for choice in choices):
         return about | {"anyOf": [*choices, _NULL]}
-    # Every other keyword speaks of one type only, so that all choices fit into one schema.
+    # Every other keyword applies to one type only, so all choices fit into one schema.
     types = [choice["type"] for choice in choices]
     return about | {"type": [*types, "null"]} | _keywords(choices)
 

@@ -1,4 +1,4 @@
-"""Paths and texts as a person wrote them."""
+"""Paths and text as users write them."""
 
 import os
 import select
@@ -9,33 +9,31 @@ from pathlib import Path
 from connector.errors import ConfigError
 
 _WRITER_SECONDS = 10.0
-"""How long a pipe may have nobody who writes to it."""
+"""How long to wait for somebody to write to a pipe."""
 
 
 def read_text(path: Path) -> str:
-    """The text in a file, which may be a pipe as well.
+    """The text in a file or a pipe.
 
-    Raises FileNotFoundError, and ConfigError where it cannot be read or is no text.
+    Raises FileNotFoundError, and ConfigError if it cannot be read or is not text.
     """
     try:
         return decoded(_content(path), str(path))
     except FileNotFoundError:
         raise
     except IsADirectoryError:
-        raise ConfigError(
-            f"{path} cannot be read: it is a folder.", "Name the file that is in it."
-        ) from None
+        raise ConfigError(f"{path} cannot be read: it is a folder.", "Name a file in it.") from None
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read: {error.strerror}.",
-            "Let the user who runs this read it, or name another file.",
+            "Give the user who runs this permission to read it, or name another file.",
         ) from None
     except ValueError:
-        raise ConfigError(f"{str(path)!r} can be the name of no file.", "Name another.") from None
+        raise ConfigError(f"{str(path)!r} cannot be a file name.", "Name another.") from None
 
 
 def _content(path: Path) -> bytes:
-    # A pipe that nobody opens at its other end would be waited for for ever.
+    # Opening a pipe blocks until its other end is opened, which may never happen.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
@@ -48,18 +46,18 @@ def _content(path: Path) -> bytes:
 
 
 def decoded(content: bytes, name: str) -> str:
-    """UTF-8 as text, with or without a byte order mark; `name` says where it is from."""
-    # The error says where the text is wrong by quoting it, so it is no cause of ours.
+    """Decodes UTF-8, with or without a byte order mark; `name` is its origin in errors."""
+    # UnicodeDecodeError quotes the content, so it does not become the cause of ours.
     with suppress(UnicodeDecodeError):
         text = content.decode("utf-8-sig")
-        # What is UTF-16 in truth may pass for UTF-8, with a NUL beside each letter.
+        # UTF-16 may be valid UTF-8, with a NUL beside each letter.
         if "\0" not in text:
             return text
     raise ConfigError(f"{name} is not UTF-8 text.", "Save it with the encoding UTF-8.")
 
 
 def absolute(name: str, folder: Path) -> Path:
-    """The path `name` means when it is written in `folder`."""
+    """The absolute path of `name`, relative to `folder`."""
     path = at_home(name) if name.startswith("~") and "/" in name else Path(name)
     if not path.is_absolute():
         path = folder / path
@@ -68,13 +66,13 @@ def absolute(name: str, folder: Path) -> Path:
     except OSError as error:
         raise ConfigError(
             f"{path} is relative, and the current folder cannot be used: {error.strerror}.",
-            "Write a path that begins with /, or go to another folder.",
+            "Write a path that begins with /, or change to another folder.",
         ) from None
 
 
 def at_home(name: str) -> Path:
-    """The path `name` means, which begins with ~. Raises ConfigError where there is no home."""
-    # With an empty HOME, Python would take the root of the file system for it.
+    """Expands the ~ that `name` begins with. Raises ConfigError if there is no home folder."""
+    # With an empty HOME, Python would expand ~ to the root of the file system.
     with suppress(RuntimeError):
         if os.environ.get("HOME") != "" or not name.startswith("~/"):
             return Path(name).expanduser()
@@ -89,7 +87,7 @@ def at_home(name: str) -> Path:
 
 
 def is_a_path(text: str) -> bool:
-    """Whether a path can be passed on: as bytes that are UTF-8, and without an end inside."""
+    """Whether a text can be a path: valid as UTF-8, and without a NUL."""
     try:
         return "\0" not in text and bool(text.encode())
     except UnicodeEncodeError:

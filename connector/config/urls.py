@@ -1,4 +1,4 @@
-"""Where things are: endpoints of AWS, and the spool's folder."""
+"""Checks the endpoints of AWS and the location of the spool."""
 
 import re
 from ipaddress import ip_address
@@ -18,7 +18,7 @@ _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](?:/[^?#@]*)?")
 
 
 def spool_location(text: str, folder: Path) -> str:
-    """An absolute folder, or an s3:// URL as it is."""
+    """The absolute path of a folder, or an s3:// URL unchanged."""
     if not is_a_path(text):
         raise ConfigError("The spool must be a folder or an s3:// URL.")
     if "://" not in text:
@@ -34,22 +34,23 @@ def spool_location(text: str, folder: Path) -> str:
 
 
 def check_endpoint(url: str, *, allow_http: bool) -> None:
-    """Refuses an endpoint that is no URL, or that would send data in the clear."""
+    """Refuses an endpoint that is not a URL, or that would send data unencrypted."""
     parts = _ENDPOINT.fullmatch(url)
     if not parts or not _is_host(parts["host"]) or not _is_port(parts["port"]):
         raise ConfigError(
-            "An endpoint must be a URL of a scheme, a host and a port, and nothing else.",
+            "An endpoint must be a URL with a scheme, a host, an optional port, and nothing else.",
             "For example https://dynamodb.us-west-2.amazonaws.com or http://localhost:8000.",
         )
     if parts["scheme"] == "http" and not allow_http and not _is_loopback(parts["host"]):
         raise ConfigError(
-            "Anyone on the way can read plain http, so it is for endpoints on this machine only.",
+            "Anyone on the network can read plain http, so it is allowed only for endpoints on "
+            "this machine.",
             "Use https, or set source.allow_http to true.",
         )
 
 
 def _is_host(host: str) -> bool:
-    """Whether a host is an address, or a name that a resolver takes."""
+    """Whether a host is an IP address or a valid host name."""
     if not host.startswith("["):
         return all(map(_LABEL.fullmatch, host.removesuffix(".").split(".")))
     try:

@@ -189,11 +189,11 @@ LINES = {
     "a number out of range": (("verify", ORDERS, "--segments", "0"), "--segments"),
     "a table for all": (
         ("status", ORDERS),
-        f"more on the command line than the command takes: {ORDERS}",
+        f"more arguments than the command takes: {ORDERS}",
     ),
     "two statements": (("query", "SELECT 1", "SELECT 2"), "SELECT 2"),
     "no table": (("reset",), "table"),
-    "no duration": (("tail", ORDERS, "--for", "soon"), "soon"),
+    "not a duration": (("tail", ORDERS, "--for", "soon"), "soon"),
     "two ends": (("tail", ORDERS, "--for", "1s", "--follow"), "exclude each other"),
     "a comment first": (("query", "-- all of them\nSELECT 1"), "begins with --"),
 }

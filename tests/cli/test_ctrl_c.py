@@ -60,7 +60,7 @@ def test_tables_that_were_followed_say_how_far_they_are(
     said = became(done.stderr)
     for name in GOOD:
         assert re.fullmatch(UP_TO_DATE, said[name])
-    assert said[BAD] == "nothing of it is known to be committed"
+    assert said[BAD] == "nothing is known to be committed"
     assert set(results(done)) == set(NAMES)
 
 
@@ -104,7 +104,7 @@ def test_a_table_that_is_scanned_says_that_the_same_command_goes_on(
     assert done.code == 130, done.stderr
     said = became(done.stderr)
     assert re.fullmatch(WHILE_SCANNING, said.pop("apples"))
-    assert set(said.values()) <= {"was not begun"} and len(said) == len(tables) - 1
+    assert set(said.values()) <= {"was not started"} and len(said) == len(tables) - 1
     assert results(done)["apples"]["result"] == "failed"
     rig.faults.clear()
     assert program("sync", *tables, *program.to).code == 0

@@ -110,7 +110,7 @@ def test_a_monitor_that_watches_nothing_is_not_green(program: Program) -> None:
 def test_what_is_no_duration_is_refused_before_anything_is_read(
     program: Program, wrong: str
 ) -> None:
-    assert_one_sentence(program("status", f"--max-lag={wrong}", *program.to), 2, "no duration")
+    assert_one_sentence(program("status", f"--max-lag={wrong}", *program.to), 2, "not a duration")
 
 
 def test_a_destination_that_cannot_be_asked_is_its_own_code(synced: Program) -> None:

@@ -1,4 +1,4 @@
-"""The flags that commands share, and what they stand for."""
+"""The flags that commands share, and what they mean."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -31,18 +31,20 @@ ConfigFile = Annotated[
     typer.Option(
         "--config",
         "-c",
-        help="The configuration; without it, the file that CONNECTOR_CONFIG names, or "
-        "./connector.yaml or ./connector.yml if any.",
+        help="The configuration file; by default the one that CONNECTOR_CONFIG names, else "
+        "./connector.yaml or ./connector.yml.",
     ),
 ]
 To = Annotated[
     str | None,
-    typer.Option("--to", help="The destination, such as duckdb:///wh.duckdb.", metavar="URL"),
+    typer.Option("--to", help="The destination, e.g. duckdb:///wh.duckdb.", metavar="URL"),
 ]
 Quietly = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Show no progress, and of the log only warnings.")
+    bool, typer.Option("--quiet", "-q", help="Show no progress, and log only warnings.")
 ]
-Format = Annotated[Output, typer.Option("--output", "-o", help="Print results as table or JSON.")]
+Format = Annotated[
+    Output, typer.Option("--output", "-o", help="Print results as a table or as JSON.")
+]
 OneTable = Annotated[
     str,
     typer.Argument(help="The table's name or ARN in DynamoDB.", autocompletion=completion.tables),
@@ -50,13 +52,16 @@ OneTable = Annotated[
 Tables = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Tables; without any, all that are configured.", autocompletion=completion.tables
+        help="Tables, by name or ARN; by default all that are configured.",
+        autocompletion=completion.tables,
     ),
 ]
-Follow = Annotated[bool, typer.Option("--follow", help="Go on until interrupted.")]
+Follow = Annotated[bool, typer.Option("--follow", help="Keep running until interrupted.")]
 For = Annotated[
     str | None,
-    typer.Option("--for", help="Go on for so long, such as 90s, 4m or 1h.", metavar="DURATION"),
+    typer.Option(
+        "--for", help="Keep running for this long, e.g. 90s, 4m or 1h.", metavar="DURATION"
+    ),
 ]
 Segments = Annotated[
     int | None, typer.Option(min=1, max=1_000_000, help="Parts to divide the scan into.")
@@ -65,23 +70,23 @@ Jobs = Annotated[
     int,
     typer.Option(
         min=1,
-        help="Tables to work on at once; those that are followed all are.",
+        help="Tables to work on at once; with --follow or --for, all of them are.",
         metavar="N",
     ),
 ]
 JOBS = 4
 Workers = Annotated[int | None, typer.Option(min=1, max=64, help="Segments to scan at once.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def seconds_of(duration: str) -> float:
-    """The seconds of a duration as flags take it. Raises ConfigError if it is none."""
+    """The seconds in a duration such as 90s or 4m. Raises ConfigError if it is not a duration."""
     match = _DURATION.fullmatch(duration)
     if not match:
-        raise ConfigError(f"{duration} is no duration.", "Write 90s, 4m or 1h.")
+        raise ConfigError(f"{duration} is not a duration.", "Write 90s, 4m or 1h, for example.")
     return float(match[1]) * _SECONDS[match[2]]
 
 
@@ -100,9 +105,9 @@ class Flags:
     def load(
         self, tables: Sequence[str] = (), overrides: Mapping[str, object] | None = None
     ) -> "Config":
-        """The configuration with these flags over it.
+        """The configuration, overridden by these flags.
 
-        Raises NotListed where a file lists tables, and not one of these.
+        Raises NotListed if the file lists tables and one of `tables` is not among them.
         """
         from connector.config import loading as configuration
 
@@ -114,7 +119,7 @@ class Flags:
             raise self._explained(error, tables) from error
 
     def _explained(self, error: NotListed, tables: Sequence[str]) -> NotListed:
-        """The same error, with a better hint where the table has a state from earlier."""
+        """The same error, with a better hint if the table still has a state."""
         from connector import job
         from connector.config import loading as configuration
 
@@ -122,21 +127,21 @@ class Flags:
             config = configuration.load(self.config, to=self.to, overrides=_LOOK_ONLY)
             known = job.open_destination(config).tables()
         except ConnectorError:
-            # The file may be held, or be no destination at all: the refusal stands as it is.
+            # The file may be held, or not be a destination: the original error is returned.
             return error
         table = next((table for table in tables if table not in config.tables), "")
         if table not in known:
             return error
         return NotListed(
             error.message,
-            f"It has a state here from when it was listed. List it again, or forget it: "
+            f"It still has a state here from when it was listed. List it again, or forget it: "
             f"`connector reset {table}`.",
         )
 
 
 @dataclass(frozen=True)
 class Until:
-    """When a tail ends: once caught up, after some seconds, or never."""
+    """When a tail ends: once caught up, after `seconds`, or never."""
 
     follow: bool
     seconds: float | None
@@ -153,31 +158,31 @@ class Until:
 
     @property
     def lasts(self) -> bool:
-        """Whether the run goes on when everything is read."""
+        """Whether the run keeps going once everything is read."""
         return self.follow or self.seconds is not None
 
     def begin(self, clock: Clock = MACHINE) -> "Ending":
-        """When a run that begins now ends."""
+        """The ending of a run that begins now."""
         deadline = None if self.seconds is None else clock.monotonic() + self.seconds
         return Ending(self.lasts, deadline, clock)
 
 
 @dataclass(frozen=True)
 class Ending:
-    """The end of a run, the same for all of its tables; `deadline` is of the monotonic clock."""
+    """When a run ends, for all of its tables; `deadline` is a time of the monotonic clock."""
 
     lasts: bool
     deadline: float | None
     clock: Clock = MACHINE
 
     def over(self) -> bool:
-        """Whether the time that the run was given is over."""
+        """Whether the run's time is up."""
         return self.deadline is not None and self.clock.monotonic() >= self.deadline
 
     def __call__(self, tail: "Tail") -> bool:
-        """Whether a tail ends, asked after each round."""
+        """Whether the tail ends; asked after each round."""
         return self.over() if self.lasts else tail.caught_up()
 
 
 CAUGHT_UP = Until(False, None)
-"""The end of a run that goes on until everything is read."""
+"""The run ends once everything is read."""

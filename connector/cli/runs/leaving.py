@@ -17,7 +17,7 @@ from connector.errors import ConfigError, ConnectorError, Interrupted, QueryFail
 from connector.stop import Stop
 
 LEAVE_SECONDS = 27.0
-"""A scheduler kills what has not left 30 seconds after it was asked to."""
+"""Schedulers kill a process that has not ended 30 seconds after they asked it to."""
 
 _ONE_TOO_MANY = re.compile(r"Got unexpected extra argument(?:s|\(s\))? \((.*)\)")
 _COMMENT = "No such option: -- "
@@ -25,12 +25,12 @@ _COMMENT = "No such option: -- "
 
 @contextmanager
 def leave_with(quiet: bool = False) -> Iterator[None]:
-    """Turns every error into one clear sentence on stderr and its exit code."""
+    """Prints every error on stderr as one clear sentence, and exits with its code."""
     _log_to_stderr(logging.WARNING if quiet else logging.INFO)
     try:
         yield
     except ConnectorError as error:
-        raise _said(error) from error
+        raise _printed(error) from error
     except (typer.Exit, typer.Abort):
         raise
     except KeyboardInterrupt as error:
@@ -40,48 +40,48 @@ def leave_with(quiet: bool = False) -> Iterator[None]:
 
 
 def report(error: Exception) -> int:
-    """Says what nobody has caught, and returns its exit code."""
-    return _said(uncaught(error)).exit_code
+    """Prints an error that nothing has caught, and returns its exit code."""
+    return _printed(uncaught(error)).exit_code
 
 
 def misused(error: typer.BadParameter) -> int:
-    """Says what is wrong with the command line itself, and returns its exit code."""
+    """Prints a mistake on the command line itself, and returns its exit code."""
     text = " ".join(error.format_message().split()).rstrip(".")
     command = f"`{error.ctx.command_path if error.ctx else 'connector'} --help`"
-    hint = f"{command} shows what there is."
+    hint = f"{command} lists what the command takes."
     if not text:
-        # Without any word, the help is printed already.
+        # A command line without any argument: the help has been printed.
         return error.exit_code
     if more := _ONE_TOO_MANY.fullmatch(text):
-        text = f"There is more on the command line than the command takes: {more[1]}"
+        text = f"The command line has more arguments than the command takes: {more[1]}"
     elif text.startswith(_COMMENT):
         text = "A statement on the command line that begins with -- is taken for an option"
         hint = 'Write `connector query -- "-- …"`, or `connector query --file FILE`.'
     text += "" if text.endswith("?") else "."
-    return _said(ConfigError(text, hint)).exit_code
+    return _printed(ConfigError(text, hint)).exit_code
 
 
-def _said(error: ConnectorError) -> typer.Exit:
-    _say(f"{'Interrupted' if isinstance(error, Interrupted) else 'Error'}: {error.message}")
+def _printed(error: ConnectorError) -> typer.Exit:
+    _print(f"{'Interrupted' if isinstance(error, Interrupted) else 'Error'}: {error.message}")
     if isinstance(error, QueryFailed):
         for line in error.excerpt:
-            _say(line)
+            _print(line)
     if error.hint:
-        _say(f"Hint: {error.hint}")
+        _print(f"Hint: {error.hint}")
     return typer.Exit(error.exit_code)
 
 
-def _say(text: str) -> None:
-    """One line: names from data and from the command line are in it."""
+def _print(text: str) -> None:
+    """Prints one line; it may hold names from the data or from the command line."""
     print(visible(text), file=sys.stderr)
 
 
 class _ToStderr(logging.Handler):
-    """Writes to what stderr is now: a progress display takes its place while it is shown."""
+    """Writes to the current `sys.stderr`, which a progress display replaces while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes one line."""
-        _say(self.format(record))
+        _print(self.format(record))
 
 
 def _log_to_stderr(level: int) -> None:
@@ -96,7 +96,7 @@ def _log_to_stderr(level: int) -> None:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[Stop]:
-    """SIGINT and SIGTERM ask the run to end; a second one, or too long a wait, ends it at once."""
+    """SIGINT and SIGTERM ask the run to end; a second signal, or 27 seconds, end it at once."""
     asked = threading.Event()
 
     def hear(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""What a command says at its end: a row for each table, its errors, and the exit code."""
+"""What a command reports at its end: a row for each table, the errors, and the exit code."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,13 +23,13 @@ LOOK_SECONDS = 1.0
 
 
 def leave(outcomes: Sequence[Outcome[Any]], cut_short: bool = False) -> None:
-    """Says what went wrong, the same error once, and leaves with the gravest exit code."""
+    """Prints each distinct error once and exits with the gravest exit code."""
     errors = [(each.table, each.error) for each in outcomes if each.error]
     if cut_short:
         errors.append(("", Interrupted("The run was asked to end.")))
     for (kind, message, hint), tables in _grouped(errors).items():
         about = "" if kind == "Interrupted" else f"{listed(tables)}: "
-        # Some errors begin with their table, as they would say of a table that is alone.
+        # Some messages already begin with their table, for a run of a single table.
         typer.echo(f"{kind}: {about}{message.removeprefix(about)}", err=True)
         if hint:
             typer.echo(f"Hint: {hint}", err=True)
@@ -40,11 +40,11 @@ def leave(outcomes: Sequence[Outcome[Any]], cut_short: bool = False) -> None:
 def _grouped(
     errors: Iterable[tuple[str, ConnectorError]],
 ) -> dict[tuple[str, str, str], list[str]]:
-    """The tables of each error: what is wrong for all of them is said once."""
+    """The tables of each distinct error."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for table, error in errors:
         if isinstance(error, Interrupted):
-            said = "Interrupted", "The run was asked to end.", "The same command goes on from here."
+            said = "Interrupted", "The run was asked to end.", "The same command resumes from here."
         else:
             said = "Error", error.message, error.hint
         found.setdefault(said, []).append(table)
@@ -52,7 +52,7 @@ def _grouped(
 
 
 def print_states(printer: "Printer", work: "Work", outcomes: Sequence[Outcome[TableState]]) -> None:
-    """Where each table stands after a run, and what went wrong."""
+    """Prints where each table stands after a run, and what went wrong."""
     asked = not any(map(_unusable, outcomes))
     hurried = work.stop.requested() or any(map(_held, outcomes))
     config = _impatient(work.config) if hurried else work.config
@@ -80,34 +80,34 @@ def print_states(printer: "Printer", work: "Work", outcomes: Sequence[Outcome[Ta
 
 
 def _unusable(outcome: Outcome[TableState]) -> bool:
-    """Whether the destination could be used for no table."""
+    """Whether the destination could not be used at all."""
     return outcome.result is Result.NOT_TRIED and not isinstance(outcome.error, Interrupted)
 
 
 def _held(outcome: Outcome[TableState]) -> bool:
-    """Whether the run has waited in vain for what all tables share."""
+    """Whether the run gave up waiting for something that all tables share."""
     return outcome.error is not None and outcome.error.of_every_table
 
 
 def _impatient(config: "Config") -> "Config":
-    """The configuration for a last look, after long waits."""
+    """The configuration for one last look that does not wait long."""
     destination = config.destination.model_copy(update={"lock_timeout": LOOK_SECONDS})
     return config.model_copy(update={"destination": destination})
 
 
 def became(outcome: Outcome[Any], state: TableState | None) -> str:
-    """What the end of a run by Ctrl-C has left of a table."""
+    """Where a table stands after Ctrl-C."""
     from connector import job
 
     if outcome.result is Result.NOT_TRIED:
-        return "was not begun"
+        return "was not started"
     if state is None:
-        return "nothing of it is known to be committed"
+        return "nothing is known to be committed"
     done = f"committed up to {state.commit}"
     if outcome.error and not isinstance(outcome.error, Interrupted):
         return f"had failed; {done}"
     if state.phase is Phase.LOADING:
-        return f"asked to end while scanning: the same command goes on; {done} by the stream"
+        return f"asked to end while scanning: the same command resumes; {done} by the stream"
     since = state.consistent_since
     consistent = f"consistent since {since:%Y-%m-%d %H:%M:%S %Z}" if since else "not consistent yet"
     lag = job.status(state, MACHINE.now()).lag_seconds
@@ -116,7 +116,7 @@ def became(outcome: Outcome[Any], state: TableState | None) -> str:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a table stands after a run, and what the run did; None is what could not be asked."""
+    """Where a table stands after a run, and what the run did; None if that could not be read."""
 
     state: TableState | None
     rows: int | None = None
@@ -131,13 +131,13 @@ def _standing(work: "Work", config: "Config", outcome: Outcome[TableState]) -> S
     with destination.reading():
         state = outcome.found or destination.read(table)
         ran = tried.destination.ran(table) if tried else None
-        # To count may take long, and who asked a run to end does not wait for it.
+        # Counting may take long, and whoever asked the run to end should not wait for it.
         counted = state is not None and not work.stop.requested()
         return Standing(state, destination.count(table) if counted else None, ran)
 
 
 def state_row(outcome: Outcome[Any], work: "Work", standing: Standing) -> dict[str, Any]:
-    """What a run says of a table at its end: where it stands, and what the run itself did."""
+    """The result row of a table: where it stands, and what the run itself did."""
     state, ran, tried = standing.state, standing.ran, work.tried.get(outcome.table)
     return {
         "table": outcome.table,
@@ -158,7 +158,7 @@ def state_row(outcome: Outcome[Any], work: "Work", standing: Standing) -> dict[s
 
 
 def brief(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A result row for a terminal, where the error stands below it anyway."""
+    """A result row for a terminal, which shows the error below it anyway."""
     quarantined = None if row["quarantined"] is None else f"{row['quarantined']:,}"
     if row["newly_quarantined"]:
         quarantined = f"{quarantined} ({row['newly_quarantined']:,} new)"
@@ -176,13 +176,13 @@ def brief(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_empty(rows: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
-    """The rows, without a column that none of them has anything in."""
+    """The rows, without the column `name` if it is empty in all of them."""
     if any(row[name] is not None for row in rows):
         return list(rows)
     return [{key: value for key, value in row.items() if key != name} for row in rows]
 
 
 def result_columns(outcome: Outcome[Any]) -> dict[str, Any]:
-    """How a table came out of a run, and why."""
+    """How a run ended for a table, and why."""
     error = None if outcome.result is Result.OK else outcome.error
     return {"result": outcome.result.value, "error": error.message if error else None}

@@ -26,7 +26,7 @@ Found = TypeVar("Found")
 
 @dataclass
 class Tried:
-    """A table's destination in one run, and how long it was worked on."""
+    """A table's destination in one run, and how long the run worked on it."""
 
     destination: "Destination"
     clock: Clock = MACHINE
@@ -36,12 +36,12 @@ class Tried:
         self._began = self.clock.monotonic()
 
     def end(self) -> None:
-        """Its last try until now has ended."""
+        """Records the end of a try; the last one counts."""
         self.ended = self.clock.monotonic()
 
     @property
     def seconds(self) -> float:
-        """From its first try to the end of its last one."""
+        """Seconds from the first try to the end of the last one."""
         return round((self.ended or self.clock.monotonic()) - self._began, 1)
 
 
@@ -51,7 +51,7 @@ Step = Callable[["Run", Callable[["Tail"], bool]], Found]
 
 @contextmanager
 def command(flags: Flags) -> "Iterator[tuple[Printer, Stop]]":
-    """A command from its beginning to its exit code, with what stops it early."""
+    """Runs a command's body: yields its printer and what stops it early, and sets the exit code."""
     with leave_with(flags.quiet), stopped_by_signals() as stop:
         from connector.cli.screen.output import Printer
 
@@ -59,7 +59,7 @@ def command(flags: Flags) -> "Iterator[tuple[Printer, Stop]]":
 
 
 def chosen(named: Sequence[str] | None, config: "Config", verb: str) -> list[str]:
-    """The tables that were named, each once, or all that are configured."""
+    """The named tables without repetition, or all configured ones."""
     tables = list(dict.fromkeys(named or config.tables))
     if not tables:
         raise ConfigError(f"There is no table to {verb}.", f"Name one: `connector {verb} TABLE`.")
@@ -79,11 +79,11 @@ class Work:
     until: Until = CAUGHT_UP
     processes: "WorkerProcesses | None" = None
     tried: dict[str, Tried] = field(default_factory=dict)
-    """Tables that the run has come to."""
+    """The tables that the run has started on."""
 
     @property
     def cut_short(self) -> bool:
-        """Whether a run that would have gone on was asked to end."""
+        """Whether a run that would have kept going was asked to end."""
         return self.until.lasts and self.stop.requested()
 
     @property
@@ -92,9 +92,9 @@ class Work:
         return len(self.tables) > 1
 
     def outcomes(self, step: Step[Found]) -> list[Outcome[Found]]:
-        """What came of each table.
+        """The outcome of each table.
 
-        Raises the error of a table that is alone, unless the run was asked to end.
+        If there is only one table, its error is raised, unless the run was asked to end.
         """
         return self._side_by_side(step) if self.several else [self._alone(self.tables[0], step)]
 
@@ -156,7 +156,7 @@ class Work:
         return outcomes
 
     def _unusable(self) -> ConnectorError | None:
-        """Why the destination can be used for no table at all."""
+        """Why the destination cannot be used at all, or None if it can."""
         from connector import job
 
         try:
@@ -188,7 +188,7 @@ class Work:
 
 
 def _at_its_end(outcome: Outcome[Found], followed: set[str]) -> Outcome[Found]:
-    """A table that was up to date until Ctrl-C has not failed: a run that follows ends so."""
+    """Ctrl-C is how a run that follows ends, so a table that was up to date has not failed."""
     if isinstance(outcome.error, Interrupted) and outcome.table in followed:
         return replace(outcome, result=Result.OK)
     return outcome

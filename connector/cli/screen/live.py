@@ -1,4 +1,4 @@
-"""Progress on stderr while a run works: rows, bytes, and lag. Never a value."""
+"""Progress on stderr during a run: rows, bytes, and lag; never a value."""
 
 import os
 import sys
@@ -29,11 +29,11 @@ FAILED = "failed"
 _DUMB = ("dumb", "unknown")
 
 Shown = Callable[[str], Listener]
-"""What shows a try of one table; another try takes the place of the one before."""
+"""Shows one try of a table; the next try replaces it."""
 
 
 class _Name(ProgressColumn):
-    """What a line is about, and whether its table has failed."""
+    """The description of a line, and whether its table has failed."""
 
     max_refresh = 0.1
 
@@ -42,7 +42,7 @@ class _Name(ProgressColumn):
         self._failed = failed
 
     def render(self, task: Task) -> Text:
-        """The description, with the marker of a table that has failed."""
+        """The description, marked if the table has failed."""
         name = Text(task.description)
         if self._failed(task.fields["table"]):
             name.append(f" {FAILED}", style="bold red")
@@ -50,7 +50,7 @@ class _Name(ProgressColumn):
 
 
 class _Lines:
-    """The lines of one table: its scan, with its segments if it is alone, and its tail."""
+    """The lines of one table: its scan, its segments if it is the only table, and its tail."""
 
     def __init__(self, table: str, display: Progress, segments: bool) -> None:
         self._tally = Tally(table)
@@ -69,14 +69,14 @@ class _Lines:
         )
 
     def clear(self) -> None:
-        """Takes every line away."""
+        """Removes every line."""
         with self._lock:
             for task in (self._first, self._tail, *self._segments.values()):
                 if task is not None and task in self._display.task_ids:
                     self._display.remove_task(task)
 
     def __call__(self, event: Event) -> None:
-        """Moves the lines."""
+        """Updates the lines."""
         self._tally(event)
         match event:
             case ScanBegun():
@@ -124,7 +124,7 @@ class _Lines:
 
 
 class _Live:
-    """One display for all tables of a run."""
+    """A display that all tables of a run share."""
 
     def __init__(self, display: Progress, segments: bool) -> None:
         self._display = display
@@ -140,7 +140,7 @@ class _Live:
 
 
 def _watched(quiet: bool) -> bool:
-    """Whether somebody sees a terminal on which lines may move."""
+    """Whether stderr is a terminal that can show moving lines."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") in _DUMB
     return sys.stderr.isatty() and not quiet and not plain
 

@@ -18,25 +18,25 @@ from connector.cli.screen.plain import ENCODER, plain_values
 from connector.cli.screen.visible import json_visible, visible
 
 _WIDEST = 10_000
-"""Characters; what is wider is one value below the other, on paper as on a terminal."""
+"""Characters; a wider table is printed with one value per line, even if stdout is no terminal."""
 
 _NARROWEST = 20
-"""Where a terminal is narrower, or says so, it breaks the lines itself, and nothing is left out."""
+"""A narrower terminal, or one that claims to be, wraps the lines itself, so nothing is left out."""
 
 
 class Printer:
-    """Prints rows in the chosen form; nothing in them moves or colours what a person sees."""
+    """Prints rows in the chosen format; nothing in them can control the terminal."""
 
     def __init__(self, output: Output) -> None:
         self.output = output
 
     @property
     def for_people(self) -> bool:
-        """Whether what is printed is read on a terminal."""
+        """Whether the output is a table on a terminal."""
         return self.output is Output.table and sys.stdout.isatty()
 
     def rows(self, rows: Sequence[Mapping[str, Any]], *, folds: bool = False) -> None:
-        """Rows with the same columns; where it `folds`, the last column has room for long texts."""
+        """Rows with the same columns; `folds` gives the last column room for long texts."""
         if self.output is Output.json:
             self.json(list(rows))
         elif rows:
@@ -44,7 +44,7 @@ class Printer:
             self._table(list(rows[0]), cells, folds)
 
     def arrow(self, table: pa.Table) -> None:
-        """The answer to a query; a table shows its columns also where there is no row."""
+        """The answer to a query; a table shows its columns even if there is no row."""
         names = table.column_names
         rows = list(zip(*map(plain_values, table.columns), strict=True))
         if self.output is Output.json:
@@ -60,7 +60,7 @@ class Printer:
     def _table(
         self, names: Sequence[str], rows: Sequence[Sequence[str]], folds: bool = False
     ) -> None:
-        # Where stdout is no terminal a table is as wide as it needs to be.
+        # If stdout is not a terminal, a table is as wide as it needs to be.
         width = max(Console().width, _NARROWEST) if sys.stdout.isatty() else _WIDEST
         console = Console(width=width, highlight=False, emoji=False)
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -72,7 +72,7 @@ class Printer:
         unlimited = console.options.update(max_width=_WIDEST + 1)
         least = console.measure(table, options=unlimited).maximum
         if folds:
-            # The others stay as wide as they are, and must leave the last one room for some words.
+            # The other columns keep their width and must leave the last one room for some words.
             least += 2 * _NARROWEST - max(cell_len(row[-1]) for row in rows)
         if len(names) == 1 or least <= console.width:
             console.print(table)
@@ -82,7 +82,7 @@ class Printer:
     def _one_below_the_other(
         self, console: Console, names: Sequence[str], rows: Sequence[Sequence[str]]
     ) -> None:
-        """Rows that are wider than the terminal: a line for each value."""
+        """Prints rows that are wider than the terminal, one line per value."""
         for number, row in enumerate(rows or [[""] * len(names)]):
             if number:
                 console.print()
@@ -95,7 +95,7 @@ class Printer:
 
 
 def _text(value: Any) -> str:
-    """What a command says in a cell."""
+    """The text of a cell of a command's own result."""
     if value is None:
         return ""
     if isinstance(value, datetime):
@@ -104,7 +104,7 @@ def _text(value: Any) -> str:
 
 
 def _cell(value: Any) -> str:
-    """What a cell of an answer holds; lines stay lines."""
+    """The text of a cell of a query's answer; line breaks are kept."""
     if value is None:
         return ""
     if isinstance(value, datetime):

@@ -1,4 +1,4 @@
-"""Values of an answer in Arrow as values that a table or a JSON document can show."""
+"""Converts the values of an Arrow table into values that a table or JSON can show."""
 
 import math
 import struct
@@ -12,11 +12,11 @@ import pyarrow as pa
 Convert = Callable[[Any], Any]
 
 ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
-"""Writes what is left here of Python's own types; numbers keep their digits."""
+"""Encodes the remaining Python values; numbers keep their digits."""
 
 
 def plain_values(column: pa.ChunkedArray) -> list[Any]:
-    """A column's values, ready for JSON: what is JSON already, and every exact number, is raw."""
+    """A column's values, ready for JSON; exact numbers, and what is JSON already, are raw."""
     values: list[Any] = column.to_pylist()
     convert = _conversion(column.type)
     return values if convert is None else [_present(convert, value) for value in values]
@@ -59,14 +59,14 @@ def _as_it_is(value: Any) -> Any:
 
 
 def _float(value: float) -> float | str:
-    """JSON has no word for what is no finite number, so this one is text."""
+    """JSON cannot express NaN and infinity, so they become text."""
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _single(value: float) -> float | str:
-    """As Python's floats, which are longer, they would get digits that nobody wrote."""
+    """The shortest text of a 32-bit float; as a Python float it would gain digits nobody wrote."""
     for digits in range(6, 9):
         short = float(f"{value:.{digits}g}")
         if struct.pack("f", short) == struct.pack("f", value):
@@ -86,7 +86,7 @@ def _embedded(text: str) -> msgspec.Raw | str:
     try:
         return msgspec.json.decode(text, type=msgspec.Raw)
     except msgspec.DecodeError:
-        # A database may write NaN in it, which no reader of JSON takes.
+        # A database may write NaN in its JSON, which no JSON parser accepts.
         return text
 
 

@@ -28,7 +28,7 @@ STATUS = (
 
 
 def status_row(table: str, into: str, status: Status, rows: int | None) -> dict[str, Any]:
-    """Where a table stands; lag and time to data loss are those of the slowest shard."""
+    """A table's row; lag and time to data loss are those of the slowest shard."""
     row = dict.fromkeys(STATUS) | {"table": table, "into": into, "phase": status.phase}
     state = status.state
     if state is None:
@@ -51,7 +51,7 @@ def status_row(table: str, into: str, status: Status, rows: int | None) -> dict[
 
 
 def brief(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row for a terminal; what is wrong in full stands below it anyway."""
+    """A row for a terminal, which shows the full problem below it anyway."""
     left, rows = row["seconds_to_data_loss"], row["rows"]
     problem = row["problem"] and row["problem"].partition(":")[0]
     if not problem and row.get("configured", True) is False:

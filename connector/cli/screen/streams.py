@@ -1,4 +1,4 @@
-"""The three standard streams: closed ones, full ones, and those that cannot show every letter."""
+"""The three standard streams, made safe: closed, full, or unable to show every character."""
 
 import io
 import os
@@ -15,7 +15,7 @@ _FAILED = 4
 
 
 class _Output(io.RawIOBase):
-    """A descriptor that a run outlives: what cannot be written is dropped, and why is kept."""
+    """A descriptor that never fails a run: what cannot be written is dropped; see `problem`."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -24,17 +24,17 @@ class _Output(io.RawIOBase):
         self.problem = ""
 
     def write(self, content: "Buffer", /) -> int:
-        """Writes what can be written; the rest has nobody to read it."""
+        """Writes what can be written and drops the rest."""
         rest = memoryview(content)
         whole = len(rest)
         while rest and not self._gone:
             try:
                 rest = rest[os.write(self._descriptor, rest) :]
             except BlockingIOError:
-                # Whoever shares the descriptor has asked that nobody waits for it.
+                # Another process that shares the descriptor has made it non-blocking.
                 select.select([], [self._descriptor], [])
             except BrokenPipeError:
-                # Whoever read it has gone, and has what they wanted.
+                # The reader has closed its end, so it has what it wanted.
                 self._gone = True
             except OSError as error:
                 self._gone = True
@@ -42,7 +42,7 @@ class _Output(io.RawIOBase):
         return whole
 
     def writable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def fileno(self) -> int:
@@ -50,7 +50,7 @@ class _Output(io.RawIOBase):
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Whether a person reads it."""
+        """Whether it is a terminal."""
         return os.isatty(self._descriptor)
 
 
@@ -58,16 +58,16 @@ _outputs: dict[int, _Output] = {}
 
 
 def secure() -> None:
-    """Gives the program streams that nothing it prints can fail on.
+    """Replaces stdout and stderr with streams on which printing cannot fail.
 
-    A stream that the caller has closed is nowhere from now on: else the next file that is opened,
-    the warehouse perhaps, would be the one that is printed to.
+    A stream that the caller has closed leads to /dev/null from now on; otherwise the next file to
+    be opened, perhaps the warehouse, would receive what is printed.
     """
     for descriptor in (STDIN, STDOUT, STDERR):
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest free descriptor is this one. Processes that are started later need it too.
+            # The lowest free descriptor is this one. Child processes need it too.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if sys.stdin is None:
         sys.stdin = open(STDIN, encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -79,7 +79,7 @@ def _lasting(descriptor: int, before: TextIO | None) -> TextIO:
     output = _outputs[descriptor] = _Output(descriptor)
     encoding = before.encoding if before is not None else "utf-8"
     if "\n".encode(encoding) != b"\n":
-        # Nobody who reads lines or JSON could read this.
+        # A reader of lines or JSON could not read this encoding.
         encoding = "utf-8"
     return io.TextIOWrapper(
         io.BufferedWriter(output),
@@ -90,15 +90,15 @@ def _lasting(descriptor: int, before: TextIO | None) -> TextIO:
 
 
 def ended(code: int) -> int:
-    """Sends what is still to be sent; the exit code, given that of the run."""
+    """Flushes the streams; the exit code of the process, given that of the run."""
     sys.stdout.flush()
     problem = _outputs[STDOUT].problem if STDOUT in _outputs else ""
     if problem and code == 0:
         code = _FAILED
         print(
-            "Error: The command succeeded, but what it had to say could not be written to "
-            f"standard output: {problem}.\n"
-            "Hint: Make room there, or send it elsewhere; to run the command again does no harm.",
+            "Error: The command succeeded, but its result could not be written to standard "
+            f"output: {problem}.\n"
+            "Hint: Make room there, or send it elsewhere; running the command again does no harm.",
             file=sys.stderr,
         )
     sys.stderr.flush()
