@@ -19,7 +19,7 @@ from .test_what_a_run_did import Replica, looked
 pytestmark = pytest.mark.xdist_group("cli_ctrl_c")
 
 UP_TO_DATE = r"committed up to \d+, consistent since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, lag \d+ s"
-WHILE_SCANNING = r"asked to end while scanning: the same command goes on; committed up to \d+ .*"
+WHILE_SCANNING = r"asked to end while scanning: the same command resumes; committed up to \d+ .*"
 
 
 @pytest.fixture

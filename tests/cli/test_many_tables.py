@@ -195,7 +195,7 @@ def test_a_name_and_its_arn_are_refused_together(program: Program, rig: Scripted
     arn = rig.model("apples").arn
     done = program("sync", "apples", arn, *program.to)
     assert done.code == 2
-    assert "both land in apples" in done.lines("Error: ")[0]
+    assert "both be written to apples" in done.lines("Error: ")[0]
     assert len(rig.calls) == 0
 
 

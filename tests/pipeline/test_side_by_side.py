@@ -60,6 +60,6 @@ def test_what_the_system_refuses_one_of_several_is_no_bug() -> None:
     full = told(OSError(errno.ENOSPC, "No space left on device", "/spool/x"))
     assert (full.exit_code, full.message) == (
         4,
-        "The system refused it: /spool/x: No space left on device.",
+        "The system refused: /spool/x: No space left on device.",
     )
     assert told(PermissionError(errno.EACCES, "Permission denied", "/x")).exit_code == 2
