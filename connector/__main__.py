@@ -1,9 +1,9 @@
-"""The program's beginning: `connector`, or `python -m connector`."""
+"""The program's entry point: `connector`, or `python -m connector`."""
 
 
 def main() -> None:
     """Runs the command line."""
-    # Each scan worker imports the module that the program began with; this one costs it nothing.
+    # Each scan worker imports the program's main module, so this one imports nothing at its top.
     from connector.cli.app import main as run
 
     run()

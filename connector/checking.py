@@ -1,4 +1,4 @@
-"""Everything a run of some tables needs, tried before the first one, and nothing changed."""
+"""Tries everything that runs of some tables need, and changes nothing."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from connector.spool import chains as spool
 from connector.stop import Stop
 
 _MOST_AHEAD = 300.0
-"""Seconds by which AWS lets a signature be older or younger than its own time."""
+"""Seconds by which AWS allows a signature's time to differ from its own."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def check(
     stop: Stop | None = None,
     credentials: Any = None,
 ) -> list[Need]:
-    """The needs of runs of `tables`: those of all of them first, then each table's own."""
+    """The needs of runs of `tables`: first those they share, then each table's own."""
     sources = [_source(config, table, stop or Stop.never(), credentials) for table in tables]
     wanted = [
         Wanted(each.table, config.target(each.table), each.trial.keys, each.trial.arn)
@@ -65,8 +65,8 @@ def _source(config: Config, table: str, stop: Stop, credentials: Any) -> _Tried:
 def _identity(config: Config, credentials: Any, sources: Sequence[_Tried]) -> Need:
     found = identity(config.source, credentials)
     if found.error is not None and any(source.answered for source in sources):
-        # What DynamoDB takes is good, whatever STS thinks of it.
-        return Need("identity", f"could not be asked: {found.error.message}")
+        # Credentials that DynamoDB accepts are good, whatever STS answers.
+        return Need("identity", f"could not be determined: {found.error.message}")
     return found
 
 
@@ -81,15 +81,15 @@ def _clock(sources: Sequence[_Tried]) -> Need:
 
 
 def _compared(ahead: float) -> str:
-    # Dates of answers have no fractions of seconds.
+    # The Date header of an answer has no fractions of seconds.
     difference = shown_difference(ahead) if abs(ahead) > 1 else ""
     sentence = f"this machine's clock differs from AWS's{difference}"
     if abs(ahead) < _MOST_AHEAD:
         return f"{sentence} ({ahead:+.0f} s)" if difference else "as AWS's, to the second"
     raise SourceRefused(
         f"{sentence[0].upper()}{sentence[1:]}.",
-        "Set the clock and keep it set, for example with `timedatectl set-ntp true`: AWS takes "
-        "requests that are signed within 5 minutes of its own time.",
+        "Set the clock and keep it set, for example with `timedatectl set-ntp true`: AWS accepts "
+        "only requests that are signed within 5 minutes of its own time.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What happens in a run, for whoever listens: counts and names, never a value of an item."""
+"""Events of a run, for listeners: counts and names, never a value of an item."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class ScanBegun:
-    """A scan begins, of about as many items: the source's count is some hours old."""
+    """A scan begins. `items` is approximate: the source's count is some hours old."""
 
     items: int
     segments: int
@@ -16,7 +16,7 @@ class ScanBegun:
 
 @dataclass(frozen=True)
 class Scanned:
-    """A segment's items and bytes since the event before; `done` if it has ended."""
+    """A segment's items and bytes since its previous event; `done` if it has ended."""
 
     segment: int
     items: int
@@ -26,7 +26,7 @@ class Scanned:
 
 @dataclass(frozen=True)
 class Tailed:
-    """A round was read and, if it moved anything, committed: its records, and seconds behind."""
+    """A round was read and, if it moved a cursor, committed: record counts, and lag in seconds."""
 
     counts: Mapping[str, int]
     lag: float | None
@@ -34,7 +34,7 @@ class Tailed:
 
 @dataclass(frozen=True)
 class Waited:
-    """A long wait: for what, and until when at the latest if that is known."""
+    """A long wait: for what, and until when at the latest if known."""
 
     what: str
     until: datetime | None = None
@@ -42,7 +42,7 @@ class Waited:
 
     @property
     def text(self) -> str:
-        """In words."""
+        """The wait in words."""
         if self.until is None:
             return f"waiting for {self.what}"
         return f"waiting for {self.what}, until {self.until:%H:%M:%S} at the latest"
@@ -51,7 +51,7 @@ class Waited:
 Event = ScanBegun | Scanned | Tailed | Waited
 
 Listener = Callable[[Event], None]
-"""Is called from several threads, and must return at once."""
+"""Called from several threads; must return at once."""
 
 
 def quiet(event: Event) -> None:

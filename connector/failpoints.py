@@ -22,14 +22,14 @@ NAMES = (
     "commit.before_commit",
     "commit.after_commit",
 )
-# Reached once in the life of a state, and not at all by one that this version has made.
+# Reached once in the life of a state, and never by a state that this version has created.
 MIGRATION_NAMES = ("migrate.before_commit", "migrate.after_commit")
 
 _reached: Counter[str] = Counter()
 
 
 def failpoint(name: str) -> None:
-    """Kills this process with SIGKILL where CONNECTOR_FAILPOINT is `name` or `name:nth`."""
+    """Kills this process with SIGKILL if CONNECTOR_FAILPOINT is `name` or `name:nth`."""
     wanted = os.environ.get(VARIABLE)
     if not wanted:
         return

@@ -1,4 +1,4 @@
-"""The composition root: a configuration and a table become a ready job."""
+"""The composition root: builds a run from a configuration and a table."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,27 +29,27 @@ from connector.stop import Stop
 from connector.waits import Waits
 
 SMALL_TABLE_BYTES = 64 * 1024**2
-"""A table smaller than this is read by one thread before processes would have started."""
+"""One thread reads a table smaller than this before processes would have started."""
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What the runs of several tables in one program have in common."""
+    """What the runs of several tables in one program share."""
 
     processes: WorkerProcesses = field(default_factory=WorkerProcesses)
-    """Those that wait for a scan already."""
+    """Processes that already wait for a scan."""
     turns: ScanTurns = field(default_factory=ScanTurns)
     spending: Spending = field(default_factory=Spending)
 
     @classmethod
     def by(cls, config: Config, tables: int, processes: WorkerProcesses | None = None) -> "Shared":
-        """For runs of so many tables at once."""
+        """For runs of `tables` tables at once."""
         turns = ScanTurns.of(tables, capped=config.source.max_read_units is not None)
         return cls(processes or WorkerProcesses(), turns)
 
 
 def open_destination(config: Config, table: str | None = None, command: str = "") -> Destination:
-    """The configured destination, ready for one table or for questions about all."""
+    """The configured destination, for one table or, without one, for all."""
     destination = config.destination
     return registry.open_destination(
         destination.url,
@@ -62,7 +62,7 @@ def open_destination(config: Config, table: str | None = None, command: str = ""
 
 
 def status(state: TableState | None, now: datetime) -> Status:
-    """Where a table stands, by its state alone: its source is not asked."""
+    """A table's status from its state alone; the source is not asked."""
     return Status.of(state, now, RETENTION)
 
 
@@ -74,7 +74,7 @@ def open_source(
     spending: Spending | None = None,
     waits: Waits | None = None,
 ) -> DynamoDBSource:
-    """The source table; its waits end early where `stop` says so."""
+    """The source table; its waits end early once `stop` is requested."""
     return DynamoDBSource(
         config.source,
         table,
@@ -89,9 +89,9 @@ def open_source(
 
 @contextmanager
 def source_errors() -> Iterator[None]:
-    """Turns what AWS and its library raise in the block into errors of ours.
+    """Turns exceptions of AWS and botocore in the block into errors of ours.
 
-    For host programs, which open sessions of their own. Other exceptions pass as they are.
+    For host programs, which open sessions of their own. Other exceptions pass through.
     """
     try:
         yield
@@ -99,13 +99,13 @@ def source_errors() -> Iterator[None]:
         problem = of_a_session(error)
         if problem is error:
             raise
-        # What AWS and its library say may hold more than should be shown.
+        # The original message may hold more than should be shown.
         raise problem from None
 
 
 @dataclass(frozen=True)
 class _Scans:
-    """How the scan of one run's table begins: in a thread if that is quicker, or in processes."""
+    """Starts the scan of one run's table: in a thread if that is quicker, else in processes."""
 
     config: Config
     source: DynamoDBSource
@@ -151,9 +151,9 @@ def open_run(
 ) -> Run:
     """Everything one run of one table needs.
 
-    `credentials` are botocore's, of a session that a host program has opened. They cannot be sent
-    to another process, so a scan with them runs in this one. `shared` is what it has in common with
-    runs beside it. Tries of one run that share a `destination` are counted together.
+    `credentials` are botocore's, from a session that a host program has opened. They cannot be sent
+    to another process, so a scan with them runs in this one. `shared` is what concurrent runs have
+    in common. Tries of one run that share a `destination` are counted together.
     """
     workers = config.scan.workers or usual_workers()
     ends = stop or Stop.never()
@@ -190,9 +190,9 @@ def open_segment_scan(
     stop: Stop,
     credentials: Any = None,
 ) -> SegmentScan:
-    """A scan of single segments of a plan that was made elsewhere; the destination is not asked.
+    """A scan of single segments of a plan made elsewhere; the destination is not asked.
 
-    That the table is still the planned one is checked before the load.
+    The load checks that the table is still the planned one.
     """
     description = open_source(config, table, stop, credentials).describe()
     listener(ScanBegun(description.item_count, segments))
@@ -209,5 +209,5 @@ def open_segment_scan(
 
 
 def drop_spool(config: Config, state: TableState) -> None:
-    """Removes what a table's scan has spooled."""
+    """Removes the spooled rows of a table."""
     ArrowSpool(config.spool_location(), state.table, state.plan_id).drop()

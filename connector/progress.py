@@ -1,4 +1,4 @@
-"""Events as counts, and as log lines where nobody watches a terminal."""
+"""Listeners that count events, and that log progress if there is no terminal."""
 
 import logging
 import threading
@@ -14,7 +14,7 @@ LOG_SECONDS = 10.0
 
 
 class Tally:
-    """Counts of one run, logged now and then where nobody watches a terminal."""
+    """The counts of one run."""
 
     def __init__(self, table: str, clock: Clock = MACHINE) -> None:
         self.table = table
@@ -30,7 +30,7 @@ class Tally:
         self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
-        """Counts what has happened."""
+        """Counts an event."""
         with self._lock:
             match event:
                 case Scanned():
@@ -43,12 +43,12 @@ class Tally:
                     self.lag = event.lag
 
     def scanned_text(self) -> str:
-        """What was scanned, in words."""
+        """The progress of the scan, in words."""
         rate = self.items / max(self._clock.monotonic() - self.started, 0.001)
         return f"{counted(self.items, 'item')}, {self.size / 1e6:,.1f} MB, {rate:,.0f}/s"
 
     def tailed_text(self) -> str:
-        """What was tailed, in words."""
+        """The progress of the tail, in words."""
         lag = "" if self.lag is None else f", lag {lasting(self.lag)}"
         return f"{counted(self.records, 'change')}{lag}"
 
@@ -64,7 +64,7 @@ class Tally:
 class Logged:
     """A listener that counts, and logs a line every few seconds.
 
-    `aside` is what each line adds, such as the tables of the same run that have failed.
+    `aside` returns what to append to each line, such as the failed tables of the same run.
     """
 
     def __init__(self, tally: Tally, aside: Callable[[], str] = str) -> None:
@@ -72,16 +72,16 @@ class Logged:
         self._aside = aside
 
     def __call__(self, event: Event) -> None:
-        """Counts an event; the beginning of a scan is always logged."""
+        """Counts an event; the start of a scan is always logged."""
         self.tally(event)
         match event:
             case ScanBegun():
                 about = f"{counted(event.items, 'item')} in {counted(event.segments, 'segment')}"
-                self._say(f"scanning about {about}")
+                self._log(f"scanning about {about}")
             case Scanned() if self.tally.due():
-                self._say(f"scanned {self.tally.scanned_text()}")
+                self._log(f"scanned {self.tally.scanned_text()}")
             case Tailed() if self.tally.due():
-                self._say(f"tailed {self.tally.tailed_text()}")
+                self._log(f"tailed {self.tally.tailed_text()}")
 
-    def _say(self, text: str) -> None:
+    def _log(self, text: str) -> None:
         log.info("%s: %s%s", self.tally.table, text, self._aside())

@@ -1,4 +1,4 @@
-"""The end of a run and the time of day, as values: what a run asks instead of the machine."""
+"""Stopping and time as values, so that a run does not ask the machine for them."""
 
 import time
 from collections.abc import Callable
@@ -11,39 +11,39 @@ from connector.errors import Interrupted
 
 @dataclass(frozen=True)
 class Stop:
-    """How every part of a run is asked to end after what it is doing, and how it waits."""
+    """How the parts of a run are asked to end after their current work, and how they wait."""
 
     requested: Callable[[], bool]
-    """Whether it was asked to end."""
+    """Whether the run was asked to end."""
     wait: Callable[[float], bool]
-    """Waits for some seconds, or until it is asked to end; true if it was."""
+    """Waits for some seconds, or until the run is asked to end; true if it was."""
 
     @classmethod
     def of(cls, event: Event) -> "Stop":
-        """A run is asked to end by setting the event."""
+        """Setting the event asks the run to end."""
         return cls(event.is_set, event.wait)
 
     @classmethod
     def never(cls) -> "Stop":
-        """Nobody asks."""
+        """A run that is never asked to end."""
         return cls.of(Event())
 
     def sleep(self, seconds: float) -> None:
         """Waits. Raises Interrupted if the run was asked to end."""
         if self.wait(seconds):
             raise Interrupted(
-                "The run was asked to end.", "The same command goes on where it stopped."
+                "The run was asked to end.", "The same command resumes where it stopped."
             )
 
 
 @dataclass(frozen=True)
 class Clock:
-    """What time it is on this machine. The source has a clock of its own."""
+    """The time on this machine. The source has a clock of its own."""
 
     now: Callable[[], datetime]
-    """With its zone."""
+    """With a time zone."""
     monotonic: Callable[[], float]
-    """Seconds, since a moment that means nothing."""
+    """Seconds since an arbitrary moment."""
 
 
 MACHINE = Clock(lambda: datetime.now(UTC), time.monotonic)

@@ -1,4 +1,4 @@
-"""What a run waits for: reported once the wait is long, and again every minute while it lasts."""
+"""Waits of a run: reported once they are long, and again every minute while they last."""
 
 import logging
 import time
@@ -13,11 +13,11 @@ from connector.events import Listener, Waited, quiet
 log = logging.getLogger("connector.waits")
 
 LONG_SECONDS = 5.0
-"""A shorter wait is nobody's concern."""
+"""Shorter waits are not reported."""
 AGAIN_SECONDS = 60.0
 
 Found = tuple[str, float | None]
-"""What is waited for, and for how many seconds at most, if that is known."""
+"""What the run waits for, and for how many seconds at most, if known."""
 
 
 def _here() -> datetime:
@@ -28,15 +28,15 @@ def _here() -> datetime:
 class Waits:
     """The waits of one table's run. Safe to use from several threads.
 
-    Several of them may wait for the same thing, which is reported once a minute all the same.
+    If several threads wait for the same thing, it is still reported only once a minute.
     """
 
     table: str = ""
     monotonic: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = _here
     listener: Listener = quiet
-    """Hears of each report, besides its line in the log."""
-    _told: dict[str, float] = field(default_factory=dict)
+    """Receives each report, in addition to the log."""
+    _reported: dict[str, float] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def begin(self, level: int = logging.WARNING) -> "Wait":
@@ -47,14 +47,14 @@ class Waits:
         """Logs a long wait, unless it was logged within the last minute."""
         now = self.monotonic()
         with self._lock:
-            told = self._told.get(waited.what)
-            if told is not None and now - told < AGAIN_SECONDS:
+            reported = self._reported.get(waited.what)
+            if reported is not None and now - reported < AGAIN_SECONDS:
                 return
-            self._told[waited.what] = now
-        self.tell(waited)
+            self._reported[waited.what] = now
+        self.announce(waited)
 
-    def tell(self, waited: Waited) -> None:
-        """Where a report goes."""
+    def announce(self, waited: Waited) -> None:
+        """Logs a wait and passes it to the listener."""
         about = f"{self.table}: " if self.table else ""
         log.log(waited.level, "%s%s", about, waited.text)
         self.listener(waited)
@@ -63,10 +63,10 @@ class Waits:
     def watched(
         self, look: Callable[[], Found | None], level: int = logging.WARNING
     ) -> Iterator[None]:
-        """Reports a block that cannot do so itself, as it waits for somebody else's answer.
+        """Reports a block that cannot do so itself because it is waiting for an answer.
 
-        `look` is called now and then, in another thread, once the block has gone on for long. It
-        says what the block waits for, if it does.
+        Once the block has taken long, `look` is called now and then, in another thread. It returns
+        what the block waits for, or None.
         """
         wait, over = self.begin(level), Event()
 
@@ -86,16 +86,17 @@ class Waits:
 
 @dataclass(frozen=True)
 class Wait:
-    """One wait, since a moment of the waits' own `monotonic`."""
+    """One wait, with its start on the clock of `waits`."""
 
     waits: Waits
     level: int
     since: float
 
     def goes_on(self, what: str, left: float | None = None, ahead: float = 0.0) -> None:
-        """Reports the wait if it is long; `left` and `ahead` are seconds from now.
+        """Reports the wait if it is long.
 
-        It ends when nothing is left, and is not looked at again for the next `ahead`.
+        `left` is the number of seconds until it ends at the latest; `ahead` is the number of
+        seconds until the next call.
         """
         if self.waits.monotonic() + ahead - self.since < LONG_SECONDS:
             return

@@ -324,7 +324,10 @@ WRONG = [
     ("spool: gs://bucket", "spool: The spool must be a folder or an s3:// URL."),
     ("spool: ''", "spool: The spool must be a folder or an s3:// URL."),
     ("spool: [a]", "spool must be text: put it in quotes."),
-    ("source: {endpoint_url: 'http://db:8000'}", "source.endpoint_url: Anyone on the network can read"),
+    (
+        "source: {endpoint_url: 'http://db:8000'}",
+        "source.endpoint_url: Anyone on the network can read",
+    ),
     ("source: {streams_endpoint_url: 'ftp://x'}", "streams_endpoint_url: An endpoint must be"),
     ("source: {region: '${NOT_SET}'}", "source.region needs the environment variable NOT_SET"),
     ("source: {region: '${'}", "source.region has ${ without the name of a variable"),

@@ -1,4 +1,4 @@
-"""Where reading stands: cursors, the spans a batch moves them by, and the names of partitions."""
+"""Reading positions: cursors, the spans by which a batch moves them, and partition names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ class Cursor:
     """Everything up to `token` is in the destination; `done` means the partition has ended.
 
     The token is a stream's sequence number or a Scan's LastEvaluatedKey; None is the beginning.
-    `seen_at` is when the partition was last read without a gap; two cursors are equal without it.
+    `seen_at` is when the partition was last read without a gap; it does not affect equality.
     """
 
     token: str | None = None
@@ -28,7 +28,7 @@ START = Cursor()
 
 @dataclass(frozen=True)
 class Span:
-    """One partition moved from `since` to `until`; `since` None means it is newly listed."""
+    """One partition moves from `since` to `until`; `since` is None if it is newly listed."""
 
     partition: str
     since: Cursor | None
@@ -37,7 +37,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Quarantined:
-    """A record that could not be stored: why, and what was on the wire."""
+    """A record that could not be stored: the reason, and the record as it was on the wire."""
 
     partition: str
     reason: str
@@ -48,7 +48,7 @@ class Quarantined:
 
 @dataclass(frozen=True)
 class Batch:
-    """One commit: rows that are newest per key, and the spans that were read to get them.
+    """One commit: the newest row of each key, and the spans that were read to get them.
 
     `rows` has a column `item.<attribute>` for each attribute, `changed_at`, `deleted` and
     perhaps `rest`; see `core.rows`.
@@ -64,9 +64,9 @@ class Batch:
     forgotten: Sequence[str] = ()
     """Finished partitions whose cursors are no longer needed."""
     more: bool = False
-    """Another batch follows at once, so what is dear to open may stay open for it."""
+    """Whether another batch follows at once, so that an expensive connection may stay open."""
     spec: TableSpec | None = None
-    """What the rows were made with."""
+    """The spec that the rows were made with."""
 
 
 SEGMENT = "segment/"

@@ -1,4 +1,4 @@
-"""What the key of a table is, and the text that stands for one key."""
+"""The key schema of a table, and the canonical text of a key."""
 
 from base64 import b64encode
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ KeySchema = tuple[KeyAttribute, ...]
 
 
 def stored_part(type_: Type, value: Any) -> str:
-    """The canonical text of one key part, from a value of a column as Arrow gives it."""
+    """The canonical text of one key part, from an Arrow column's value."""
     return _STORED_PART[type_.kind](value)
 
 

@@ -17,8 +17,8 @@ _DIGITS = 10
 class Rules:
     """What a destination allows in a column name.
 
-    `fold` maps names that the destination takes for the same to the same text; `max_bytes` is the
-    longest name in UTF-8; `reserved` are folded names it keeps for itself.
+    `fold` maps names that the destination considers equal to the same text; `max_bytes` is the
+    longest name in UTF-8; `reserved` are folded names that the destination does not allow.
     """
 
     fold: Callable[[str], str]
@@ -36,10 +36,10 @@ def assign(
 ) -> dict[str, str]:
     """Column names for new attributes, given the names already `taken` (attribute → column).
 
-    `service` are the names of columns that the table has, or may get, besides its attributes'.
+    `service` are the names of columns that the table has, or may get, besides its attributes.
 
-    The attribute's own name where the destination can hold it and no other has it; else a readable
-    name with a hash of the attribute's name, the same on every machine.
+    A column gets its attribute's own name if the destination allows it and it is free; otherwise a
+    readable name with a hash of the attribute's name, the same on every machine.
     """
     used = {rules.fold(name) for name in (*taken.values(), *service)}
     assigned: dict[str, str] = {}

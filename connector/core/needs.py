@@ -1,4 +1,4 @@
-"""What a run needs, each need as it was tried: met, or with the error that a run would meet."""
+"""What a run needs. Each need was tried, and is met or has the error that a run would meet."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from typing import Any
 from connector.core.keys import KeySchema
 from connector.errors import ConnectorError, Fatal, Interrupted, Transient
 
-_MEND = "Mend that, and check again."
+_FIX = "Fix this, and check again."
 
 
 @dataclass(frozen=True)
 class Need:
-    """One need of a run, and what trying it showed; `error` is None if it is met."""
+    """One need of a run, and the result of trying it; `error` is None if it is met."""
 
     check: str
     detail: str
@@ -21,19 +21,19 @@ class Need:
     tried: bool = True
 
     def row(self) -> Mapping[str, Any]:
-        """The need as it is printed."""
+        """The need as a row to print."""
         return {
             "table": self.table,
             "check": self.check,
             "ok": self.error is None,
             "detail": self.detail,
-            "fix": (self.error.hint or _MEND) if self.error else None,
+            "fix": (self.error.hint or _FIX) if self.error else None,
         }
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A table that a destination is to hold, and its name there; key and ARN if they are known."""
+    """A table to be written, and its name in the destination; key and ARN if they are known."""
 
     table: str
     target: str
@@ -42,7 +42,7 @@ class Wanted:
 
 
 def tried(check: str, work: Callable[[], str], table: str | None = None) -> Need:
-    """The need for which `work` stands; what `work` returns is the detail."""
+    """The need that `work` tries; the result of `work` is the detail."""
     try:
         return Need(check, work(), table)
     except Interrupted:
@@ -52,9 +52,9 @@ def tried(check: str, work: Callable[[], str], table: str | None = None) -> Need
 
 
 def untried(check: str, after: Need, table: str | None = None) -> Need:
-    """A need that cannot be tried, since an earlier one is not met."""
+    """A need that cannot be tried because an earlier one is not met."""
     assert after.error is not None
-    error = type(after.error)(after.error.message, f"First mend what {after.check} says.")
+    error = type(after.error)(after.error.message, f"First fix {after.check}.")
     detail = f"not tried: {after.check} failed"
     return Need(check, detail, table or after.table, error, tried=False)
 
@@ -62,7 +62,7 @@ def untried(check: str, after: Need, table: str | None = None) -> Need:
 def unmet(needs: Iterable[Need]) -> ConnectorError | None:
     """One error for all needs that are not met, or None.
 
-    It is Transient if every one of them may pass by itself, else Fatal.
+    It is Transient if all of them may go away by themselves, else Fatal.
     """
     errors = [(need, need.error) for need in needs if need.error is not None]
     if not errors:

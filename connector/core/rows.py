@@ -1,8 +1,8 @@
-"""What a table of rows looks like in Arrow, and how rows are brought to a wanted schema.
+"""The Arrow schema of rows, and the conversion of rows to another schema.
 
-It has one column `item.<attribute>` for each attribute, whose type is spelled in the
-field's metadata; then `changed_at`, perhaps `rest` (plain JSON of the attributes that get no
-column of their own) and, from a stream, `deleted` and perhaps `kept`.
+A table has one column `item.<attribute>` for each attribute, with the type in the field's
+metadata; then `changed_at`, perhaps `rest` (plain JSON of the attributes that get no column of
+their own) and, from a stream, `deleted` and perhaps `kept`.
 """
 
 from base64 import b64decode
@@ -21,7 +21,7 @@ ITEM = "item."
 CHANGED_AT = pa.field("changed_at", pa.timestamp("us", "UTC"))
 DELETED = pa.field("deleted", pa.bool_())
 KEPT = pa.field("kept", pa.bool_())
-"""Deleted at the source, but the row stays and says so; where a table is kept that way."""
+"""Whether the item was deleted at the source, but its row stays and is marked."""
 REST = "rest"
 _PACKED = "packed"
 _BESIDE = "beside"
@@ -35,32 +35,31 @@ def field_of(attribute: str, type_: Type) -> pa.Field:
 def rest_field(packed: Mapping[str, Type] | None = None, beside: Collection[str] = ()) -> pa.Field:
     """The Arrow field of the attributes without a column.
 
-    It may tell the types of what is `packed` in it, which JSON alone does not; and which attributes
-    may be in it `beside` a column of their own.
+    Its metadata may hold the types of the attributes `packed` in it, which cannot be derived from
+    JSON, and the attributes that may be in it `beside` a column of their own.
     """
-    told: dict[str, bytes] = {}
+    metadata: dict[str, bytes] = {}
     if packed is not None:
         types = {name: type_.text() for name, type_ in packed.items()}
-        told[_PACKED] = msgspec.json.encode(types)
+        metadata[_PACKED] = msgspec.json.encode(types)
     if beside:
-        told[_BESIDE] = msgspec.json.encode(list(beside))
-    return pa.field(REST, JSON.arrow, metadata=told or None)
+        metadata[_BESIDE] = msgspec.json.encode(list(beside))
+    return pa.field(REST, JSON.arrow, metadata=metadata or None)
 
 
 def packed_in(schema: pa.Schema) -> dict[str, Type] | None:
-    """The types of the attributes in `rest`; None where nobody has told them."""
+    """The types of the attributes in `rest`; None if the metadata does not hold them."""
     if REST not in schema.names:
         return {}
-    told = _told(schema, _PACKED)
-    if told is None:
+    metadata = _rest_metadata(schema, _PACKED)
+    if metadata is None:
         return None
-    return {
-        name: parse(text) for name, text in msgspec.json.decode(told, type=dict[str, str]).items()
-    }
+    types = msgspec.json.decode(metadata, type=dict[str, str])
+    return {name: parse(text) for name, text in types.items()}
 
 
 def without_packed(schema: pa.Schema) -> pa.Schema:
-    """The schema, less what it tells of `rest`: the names there may be as many as the values."""
+    """The schema without the metadata of `rest`, which may grow as large as the data."""
     if REST not in schema.names:
         return schema
     return schema.set(schema.get_field_index(REST), rest_field())
@@ -68,13 +67,13 @@ def without_packed(schema: pa.Schema) -> pa.Schema:
 
 def beside(schema: pa.Schema) -> frozenset[str]:
     """The attributes that may be in `rest` although they have a column."""
-    told = _told(schema, _BESIDE) if REST in schema.names else None
-    return frozenset(msgspec.json.decode(told, type=list[str])) if told else frozenset()
+    metadata = _rest_metadata(schema, _BESIDE) if REST in schema.names else None
+    return frozenset(msgspec.json.decode(metadata, type=list[str])) if metadata else frozenset()
 
 
-def _told(schema: pa.Schema, what: str) -> bytes | None:
-    told: bytes | None = (schema.field(REST).metadata or {}).get(what.encode())
-    return told
+def _rest_metadata(schema: pa.Schema, name: str) -> bytes | None:
+    value: bytes | None = (schema.field(REST).metadata or {}).get(name.encode())
+    return value
 
 
 def schema_of(schema: pa.Schema) -> dict[str, Type]:
@@ -89,7 +88,7 @@ def schema_of(schema: pa.Schema) -> dict[str, Type]:
 def with_service(
     rows: pa.Table, changed_at: pa.Array, deleted: Sequence[bool] | None = None
 ) -> pa.Table:
-    """Adds when each row changed and, for a stream's rows, whether it was deleted."""
+    """Adds the time of each row's change and, for a stream's rows, whether it was deleted."""
     rows = rows.append_column(CHANGED_AT, changed_at)
     if deleted is None:
         return rows
@@ -99,8 +98,8 @@ def with_service(
 def conform(rows: pa.Table, schema: Mapping[str, Type], service: Sequence[pa.Field]) -> pa.Table:
     """The rows with exactly the attributes of `schema`, in its types, then the service columns.
 
-    An attribute that is not in `schema` moves to `rest`, which `service` must then have; a missing
-    one is null.
+    An attribute that is not in `schema` moves to `rest`, which `service` must then include; a
+    missing attribute becomes null.
     """
     have = schema_of(rows.schema)
     overflow = [n for n, type_ in have.items() if n not in schema and type_.kind is not Kind.NULL]
@@ -123,7 +122,7 @@ def conform(rows: pa.Table, schema: Mapping[str, Type], service: Sequence[pa.Fie
 
 
 def combine(tables: Sequence[pa.Table]) -> pa.Table:
-    """One table of several, in the join of their schemas; it has every service column of theirs."""
+    """Several tables as one, in the join of their schemas and with all of their service columns."""
     schema = join_all(schema_of(table.schema) for table in tables)
     rest = rest_field(_packed_in_all(tables))
     service = [
@@ -136,8 +135,8 @@ def combine(tables: Sequence[pa.Table]) -> pa.Table:
 
 def _packed_in_all(tables: Sequence[pa.Table]) -> dict[str, Type] | None:
     each = [packed_in(table.schema) for table in tables]
-    told = [packed for packed in each if packed is not None]
-    return join_all(told) if len(told) == len(each) else None
+    known = [packed for packed in each if packed is not None]
+    return join_all(known) if len(known) == len(each) else None
 
 
 def _missing(field: pa.Field, length: int) -> pa.Array:
@@ -170,10 +169,10 @@ def pack(rows: pa.Table, attributes: Sequence[str]) -> pa.Table:
 def unpack(rows: pa.Table, attributes: Mapping[str, Type]) -> pa.Table:
     """Moves attributes of these types from `rest` to columns of their own."""
     have = schema_of(rows.schema)
-    # What is in both places, in different rows, is in one column afterwards.
+    # An attribute that was in both places, in different rows, ends up in its column.
     both = [name for name in attributes if name in have]
     wanted = {name: join(type_, have.get(name, NULL)) for name, type_ in attributes.items()}
-    told = packed_in(rows.schema)
+    packed_types = packed_in(rows.schema)
     rows = pack(rows, both) if both else rows
     cells: dict[str, list[Raw | None]] = {name: [] for name in wanted}
     rest: list[str | None] = []
@@ -182,7 +181,9 @@ def unpack(rows: pa.Table, attributes: Mapping[str, Type]) -> pa.Table:
         for name, column in cells.items():
             column.append(members.pop(name, None))
         rest.append(json_text(members) if members else None)
-    left = None if told is None else {n: t for n, t in told.items() if n not in wanted}
+    left = None
+    if packed_types is not None:
+        left = {name: type_ for name, type_ in packed_types.items() if name not in wanted}
     position = rows.column_names.index(REST)
     packed = pa.array(rest, pa.string()).cast(pa.json_())
     rows = rows.set_column(position, rest_field(left), packed)
@@ -217,7 +218,7 @@ def _texts(array: pa.ChunkedArray) -> list[str | None]:
 
 
 def convert(array: pa.ChunkedArray, have: Type, want: Type) -> pa.ChunkedArray:
-    """The same values in a type that is above theirs in the lattice."""
+    """The same values in a type above theirs in the lattice."""
     if have.arrow == want.arrow:
         return array
     if have.kind is Kind.NULL:

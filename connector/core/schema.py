@@ -1,7 +1,7 @@
-"""Column types as a small lattice: a table's schema only ever grows to a join.
+"""Column types as a small lattice: a table's schema only ever grows, to a join.
 
-null < integer < decimal < number, and everything below json; two kinds that are not ordered join
-to json. No step loses a digit, a byte or a character.
+null < integer < decimal < number, and everything is below json; the join of two unordered kinds
+is json. No step loses a digit, a byte or a character.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ INT64_DIGITS = 19
 
 
 class Kind(StrEnum):
-    """What a column holds; its Arrow and SQL types follow from it."""
+    """What a column holds; its Arrow and SQL types are derived from this."""
 
     NULL = "null"
     INTEGER = "integer"
@@ -29,7 +29,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Type:
-    """A point of the lattice. `whole` and `scale` are digits before and after the point."""
+    """A point of the lattice; `whole` and `scale` are the digits before and after the point."""
 
     kind: Kind
     whole: int = 0
@@ -43,7 +43,7 @@ class Type:
         return _ARROW[self.kind]
 
     def text(self) -> str:
-        """A spelling for state tables and Arrow metadata, read back by `parse`."""
+        """The type as text, for state tables and Arrow metadata; `parse` reads it back."""
         return f"decimal({self.whole},{self.scale})" if self.kind is Kind.DECIMAL else self.kind
 
 
@@ -69,7 +69,7 @@ _NUMERIC = (Kind.INTEGER, Kind.DECIMAL, Kind.NUMBER)
 
 
 def decimal_type(whole: int, scale: int) -> Type | None:
-    """A decimal of that many digits, or None where 38 digits are too few."""
+    """A decimal with these digits before and after the point, or None if they exceed 38."""
     return Type(Kind.DECIMAL, whole, scale) if whole + scale <= DECIMAL_DIGITS else None
 
 
@@ -82,7 +82,7 @@ def number_type(text: str) -> Type:
 
 
 def parse(text: str) -> Type:
-    """Reads `Type.text`. Raises ValueError for a kind this version does not know."""
+    """Reads `Type.text`. Raises ValueError for an unknown kind."""
     if text.startswith("decimal("):
         whole, scale = text[8:-1].split(",")
         return Type(Kind.DECIMAL, int(whole), int(scale))
@@ -107,7 +107,7 @@ def _whole(type_: Type) -> int:
 
 
 def join_all(schemas: Iterable[Mapping[str, Type]]) -> dict[str, Type]:
-    """Attribute by attribute, the join of several schemas; order of first appearance."""
+    """The join of several schemas, attribute by attribute, in order of first appearance."""
     joined: dict[str, Type] = {}
     for schema in schemas:
         for name, type_ in schema.items():

@@ -1,4 +1,4 @@
-"""How a table is kept: fixed when a generation is planned, and remembered with it."""
+"""How a table's rows are made: fixed when a generation is planned, and stored with it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ DEFAULT_MAX_COLUMNS = 500
 
 @dataclass(frozen=True)
 class Limits:
-    """What a destination cannot hold; by itself this allows everything."""
+    """What a destination can hold; by default everything."""
 
     nul: bool = True
-    """Whether a text may have a NUL."""
+    """Whether text may contain a NUL."""
     key_bytes: int | None = None
-    """How long the parts of a key may be together."""
+    """The most bytes that the parts of a key may have together."""
 
 
 EVERYTHING = Limits()
 
 
 class Deletes(StrEnum):
-    """What becomes of a row whose item was deleted.
+    """What happens to the row of a deleted item.
 
-    `apply` deletes it. `soft` keeps it, marked `_deleted`. `ignore-ttl` keeps, marked, what expired
-    by its time to live, and deletes what somebody deleted.
+    `apply` deletes it. `soft` keeps it, marked `_deleted`. `ignore-ttl` keeps it, marked, if the
+    item expired through its time to live, and deletes it otherwise.
     """
 
     APPLY = "apply"
@@ -38,7 +38,7 @@ class Deletes(StrEnum):
 
 @dataclass(frozen=True)
 class TableSpec:
-    """What the rows of a generation are made with, and every later change of them."""
+    """How the rows of a generation are made, and how later changes are applied to them."""
 
     layout: Literal["columns", "packed"] = "columns"
     max_columns: int = DEFAULT_MAX_COLUMNS
@@ -46,43 +46,43 @@ class TableSpec:
 
     @property
     def packed(self) -> bool:
-        """Whether all but the key goes to `_rest`."""
+        """Whether all attributes except the key go to `_rest`."""
         return self.layout == "packed"
 
     @property
     def marks(self) -> bool:
-        """Whether a row may outlive its item, and says so in `_deleted`."""
+        """Whether a row may outlive its item, marked in `_deleted`."""
         return self.deletes is not Deletes.APPLY
 
     @property
     def service(self) -> tuple[str, ...]:
-        """The service columns that a table has or can get, whose names no attribute takes."""
+        """The service columns that a table has or can get; no attribute may take their names."""
         return (CHANGED_AT, COMMIT, REST, *((DELETED,) if self.marks else ()))
 
     def room(self, columns: int, overflowed: bool) -> int:
-        """How many columns may be added to those that are there.
+        """How many columns may be added to the present ones.
 
-        None once an attribute is in `_rest`: it may come again, and would be in two places.
+        It is 0 once an attribute is in `_rest`, since that attribute could then be in two places.
         """
         return 0 if self.packed or overflowed else max(0, self.max_columns - columns)
 
     def plain(self) -> dict[str, Any]:
-        """Its fields as plain values, for a worker that cannot ask the destination."""
+        """The fields as plain values, for a worker that has no access to the destination."""
         return {**vars(self), "deletes": self.deletes.value}
 
 
 def spec_of(values: Mapping[str, Any]) -> TableSpec:
-    """A spec from its fields, as `plain` gives them."""
+    """A spec from the fields that `plain` returns."""
     return TableSpec(**{**values, "deletes": Deletes(values["deletes"])})
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a table holds, as far as a change of its spec depends on it."""
+    """The facts about a table that decide whether its spec can change."""
 
     loading: bool = False
     has_columns: bool = False
-    """Whether an attribute beside the key has a column."""
+    """Whether an attribute other than the key has a column."""
     overflowed: bool = False
     """Whether an attribute has gone to `_rest`."""
     marked: bool = False
@@ -93,9 +93,9 @@ class Facts:
 
 
 def check_change(table: str, have: TableSpec, want: TableSpec, facts: Facts) -> None:
-    """Raises ConfigError where the rows that are there cannot be brought to another spec.
+    """Raises ConfigError if the present rows cannot be converted to another spec.
 
-    A full refresh can always.
+    A full refresh always can.
     """
     why = _layout(have, want, facts) or _deletes(have, want, facts)
     if why:
@@ -114,7 +114,7 @@ def _layout(have: TableSpec, want: TableSpec, facts: Facts) -> tuple[str, str] |
     if key == "max_columns" and not raised:
         return None
     if facts.loading:
-        return key, "its scan is under way, and was begun with the other value"
+        return key, "its scan is under way, and was started with the other value"
     if facts.overflowed and not want.packed:
         return key, "attributes are in _rest already, and would be in columns as well"
     if key == "layout" and want.packed and facts.has_columns:
@@ -128,7 +128,7 @@ def _deletes(have: TableSpec, want: TableSpec, facts: Facts) -> tuple[str, str] 
     if want.marks and not have.marks and facts.mark_taken:
         return "deletes", "an attribute has the column _deleted, which would get another name"
     if want.deletes is Deletes.IGNORE_TTL and have.deletes is Deletes.SOFT and facts.marked:
-        return "deletes", "of the rows that are marked as deleted nobody knows which ones expired"
+        return "deletes", "it is unknown which of the rows marked as deleted have expired"
     if want.deletes is Deletes.APPLY and facts.loading and facts.marked_since_plan:
         return "deletes", "its scan is under way, and could bring back rows that are marked"
     return None

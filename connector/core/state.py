@@ -1,4 +1,4 @@
-"""What a destination remembers of one table."""
+"""What a destination stores about one table."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ STATE_VERSION = 3
 
 
 class Phase(StrEnum):
-    """Loading: planned, the scan is not in the table yet. Tailing: the stream alone moves it."""
+    """Loading: planned, but the scan is not loaded yet. Tailing: only the stream changes it."""
 
     LOADING = "loading"
     TAILING = "tailing"
@@ -23,7 +23,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class Identity:
-    """What must not change inside a generation. `table_id` is empty where the source has none."""
+    """What must not change within a generation; `table_id` is empty if the source has none."""
 
     table_arn: str
     table_id: str
@@ -34,14 +34,14 @@ class Identity:
 
 @dataclass(frozen=True)
 class Column:
-    """Where one attribute lives in the destination's table."""
+    """The column of one attribute in the destination's table."""
 
     name: str
     type: Type
 
 
 def renamed(columns: Mapping[str, Column], before: Mapping[str, Column]) -> dict[str, str]:
-    """Columns that `before` did not have, and that have another name than their attribute."""
+    """Columns that are new since `before` and not named after their attribute."""
     return {
         attribute: column.name
         for attribute, column in columns.items()
@@ -52,7 +52,7 @@ def renamed(columns: Mapping[str, Column], before: Mapping[str, Column]) -> dict
 
 @dataclass(frozen=True)
 class Plan:
-    """A new generation: its identity and every partition that must be read, before any is."""
+    """A new generation: its identity and every partition to read, fixed before any is read."""
 
     table: str
     target: str
@@ -60,16 +60,16 @@ class Plan:
     plan_id: str
     segments: int
     planned_at: datetime
-    """In the source's own time."""
+    """By the source's clock."""
     cursors: Mapping[str, Cursor]
     replaces: str | None
-    """The plan id of the generation this one follows; None for the first."""
+    """The plan id of the generation that this one replaces; None for the first."""
     spec: TableSpec = field(default_factory=TableSpec)
 
 
 @dataclass(frozen=True)
 class TableState:
-    """One table's state, read in one go."""
+    """One table's state, read in one transaction."""
 
     table: str
     target: str
@@ -91,9 +91,9 @@ class TableState:
     drift: int = 0
     """How often a column was added or widened since the first load."""
     problem: str | None = None
-    """Why a person is needed, where the last run ended so."""
+    """Why the table needs a person, if the last run ended that way."""
     spec: TableSpec | None = None
-    """What the generation was made with; version 0.1.0 did not remember it."""
+    """The spec of the generation; version 0.1.0 did not store it."""
     target_schema: str = ""
 
     @property
@@ -103,12 +103,12 @@ class TableState:
 
     @property
     def scanned(self) -> dict[str, Cursor]:
-        """Cursors of the scan's segments, by the segment's name."""
+        """Cursors of the scan's segments, by segment name."""
         return _of(SEGMENT, self.cursors)
 
 
 class Scannable(Protocol):
-    """What a scan must know of a plan; a `TableState` is one, and so is a `ScanPlan`."""
+    """What a scan must know about a plan; both `TableState` and `ScanPlan` have it."""
 
     @property
     def table(self) -> str: ...
@@ -131,7 +131,7 @@ class Scannable(Protocol):
 
 @dataclass(frozen=True)
 class ScanPlan:
-    """A plan as far as a scan needs it, for a worker that cannot ask the destination."""
+    """The part of a plan that a scan needs, for a worker that has no access to the destination."""
 
     table: str
     identity: Identity
@@ -151,14 +151,14 @@ def _of(prefix: str, cursors: Mapping[str, Cursor]) -> dict[str, Cursor]:
 
 @dataclass(frozen=True)
 class Drift:
-    """A column that is new or wider, with its types in the database's own words."""
+    """A column that was added or widened, with the database's names of its types."""
 
     column: str
     before: str | None
-    """None where the column is new."""
+    """None if the column is new."""
     after: str
     key: str | None
-    """The canonical key of an item that it is due to, if one is known."""
+    """The canonical key of an item that caused it, if one is known."""
 
 
 @dataclass(frozen=True)
@@ -170,22 +170,22 @@ class Committed:
     deleted: int
     quarantined: int
     new_columns: int = 0
-    """Columns that the table did not have before; those it was made with are not counted."""
+    """Columns that were added to the table; those it was created with are not counted."""
     streamed: int = 0
-    """After a load, rows that the stream has written since the plan, and which it left alone."""
+    """After a load: rows that the stream wrote since the plan and the load did not replace."""
     renamed: Mapping[str, str] = field(default_factory=dict)
-    """New columns that have another name than their attribute."""
+    """New columns that are not named after their attribute."""
     drift: Sequence[Drift] = ()
 
     @property
     def widened_columns(self) -> int:
-        """Columns that could not hold their values as they were."""
+        """The number of columns that had to be widened."""
         return sum(each.before is not None for each in self.drift)
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What one run has committed of one table. `commits` counts its plan as well."""
+    """What one run has committed to one table; `commits` includes its plan."""
 
     commits: int = 0
     written: int = 0
@@ -206,6 +206,6 @@ class Load:
     partitions: Sequence[str]
     scanned_until: datetime
     max_deleted: float | None = None
-    """The share of the earlier generation's rows that may vanish; None is any."""
+    """The share of the earlier generation's rows that may vanish; None allows any."""
     packed: Callable[[Collection[str], int], Mapping[str, Type]] = lambda known, room: {}
-    """The types of what rows keep in `rest`: of the known attributes and of `room` others."""
+    """The types of attributes in `rest`: of the known attributes and of `room` others."""

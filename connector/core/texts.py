@@ -1,4 +1,4 @@
-"""The one spelling that a number has, and that JSON has: equal values have equal texts."""
+"""The canonical text of numbers and of JSON: equal values have equal texts."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 
 class Malformed(ValueError):
-    """A value DynamoDB cannot have stored, or that no column can hold. Its text names no data."""
+    """A value that DynamoDB cannot have stored, or that no column can hold; it quotes no data."""
 
 
 # Up to 38 significant digits between 1E-130 and 9.99E+125: "Naming rules and data types" in the
@@ -20,7 +20,7 @@ MAX_DIGITS = 38
 MAX_EXPONENT = 125
 MIN_EXPONENT = -130
 
-# Members of structs are in their order already.
+# The members of structs are sorted already.
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 _CANONICAL_TEXT = re.compile(r"-?(?:0|[1-9][0-9]{0,37})(?:\.[0-9]*[1-9])?")
@@ -28,7 +28,7 @@ _NUMBER_TEXT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-
 
 
 def canonical(text: object) -> str:
-    """The one plain spelling of a number: no exponent, no needless zero, no minus before zero.
+    """The canonical text of a number: no exponent, no superfluous zeros, no negative zero.
 
     Raises Malformed for anything DynamoDB would not store.
     """
@@ -45,7 +45,7 @@ def canonical(text: object) -> str:
 
 
 def canonical_decimal(value: Decimal) -> str:
-    """As `canonical`, for a number a database or Arrow returned."""
+    """Like `canonical`, for a number from a database or Arrow."""
     sign, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int):
         raise Malformed("a number that is not finite")
@@ -71,13 +71,13 @@ def _point(digits: str, exponent: int) -> str:
 
 
 def json_text(value: object) -> str:
-    """Plain JSON text with sorted member names, so that equal values have equal text."""
+    """JSON text with sorted member names, so that equal values have equal text."""
     return _encoder.encode(value).decode()
 
 
 def json_texts(plain: Sequence[Any]) -> pa.Array:
-    """As `json_text`, for many values at once: an array of string."""
-    # JSON text has no line break, so lines separate them; the last one is empty.
+    """Like `json_text`, for many values at once, as a string array."""
+    # JSON text has no line break, so the values can be split at line ends; the last line is empty.
     lines = pc.split_pattern(pa.scalar(_encoder.encode_lines(plain).decode()), "\n").values
     return lines[: len(plain)]
 

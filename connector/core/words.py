@@ -9,7 +9,7 @@ def counted(number: int, thing: str, things: str = "") -> str:
 
 
 def first_few(texts: Sequence[str], most: int, more: str = "more") -> list[str]:
-    """The first texts, and if there are others how many: `["a", "b", "3 more"]`."""
+    """The first texts, and the number of any others: `["a", "b", "3 more"]`."""
     left = len(texts) - most
     return [*texts[:most], *([f"{left} {more}"] if left > 0 else [])]
 
@@ -17,7 +17,7 @@ def first_few(texts: Sequence[str], most: int, more: str = "more") -> list[str]:
 def lasting(seconds: float) -> str:
     """A duration in its one or two largest units: `12 s`, `3 min`, `5 h 12 min`, `2 d 3 h`.
 
-    It is cut and not rounded, so what is left is never said to be more than it is.
+    It is truncated, so that remaining time is never overstated.
     """
     whole = int(abs(seconds))
     sign = "-" if seconds <= -1 else ""

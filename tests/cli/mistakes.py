@@ -154,7 +154,7 @@ MISTAKES = {
         prepare=failing(faults.access_denied(), "DescribeStream"),
     ),
     "unknown key": Mistake(2, "destinatoin", prepare=configured(UNKNOWN_KEY)),
-    "two tables of one name": Mistake(2, "both be written to orders", prepare=configured(SAME_NAME)),
+    "two tables of one name": Mistake(2, "be written to orders", prepare=configured(SAME_NAME)),
     "both spellings of the file": Mistake(
         2, "both connector.yaml and connector.yml", prepare=both_spellings
     ),

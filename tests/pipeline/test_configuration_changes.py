@@ -432,7 +432,9 @@ def test_what_expired_cannot_be_told_from_what_was_deleted(replica: Replica) -> 
     replica.model.delete(key(0))
     replica.sync()
     keep(replica, deletes="ignore-ttl")
-    refresh(replica, refused(replica, "nobody knows which ones expired"))
+    refresh(
+        replica, refused(replica, "it is unknown which of the rows marked as deleted have expired")
+    )
     assert replica.sql("SELECT count(*) FROM orders") == [(9,)]
     replica.model.expire(key(1))
     replica.model.delete(key(2))

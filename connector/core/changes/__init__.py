@@ -1,1 +1,1 @@
-"""What is told of changes: the changes themselves, and the shards that they come in."""
+"""Changes as any source reports them, and the shards that they come in."""

@@ -1,4 +1,4 @@
-"""What a source says of its changes. Their contents stay as they were on the wire."""
+"""Changes as a source reports them. Their contents stay as they were on the wire."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from msgspec import Raw
 
 
 class Change(Protocol):
-    """One change of one item, as any source may tell it.
+    """One change of one item, from any source.
 
-    Each source has a type of its own that offers this, so that what few changes need is made out
-    only when it is asked for.
+    Each source has a type of its own with these properties, so that rarely needed ones are
+    computed only on request.
     """
 
     @property
@@ -27,12 +27,12 @@ class Change(Protocol):
 
     @property
     def version(self) -> int:
-        """Of two changes of one key, the newer has the higher one."""
+        """The newer of two changes of one key has the higher version."""
         ...
 
     @property
     def at(self) -> float:
-        """When it was made, in seconds since 1970; infinite if that is not known."""
+        """When the change was made, in seconds since 1970; infinity if unknown."""
         ...
 
     @property
@@ -42,28 +42,28 @@ class Change(Protocol):
 
     @property
     def raw(self) -> str:
-        """What is known of it, as it was on the wire."""
+        """The change as it was on the wire."""
         ...
 
     @property
     def token(self) -> str:
-        """Its place in its partition, in the source's own spelling."""
+        """Its position in its partition, in the source's own format."""
         ...
 
     @property
     def unchanged(self) -> bool:
-        """Whether only what the source itself keeps in an item has changed."""
+        """Whether only attributes that the source itself maintains have changed."""
         ...
 
     @property
     def flaw(self) -> str:
-        """Why it does not say what became of its key, or no text."""
+        """Why the change cannot be applied, or an empty string."""
         ...
 
 
 @dataclass(frozen=True)
 class Misplaced:
-    """A change without a place in its partition: nothing says what it comes before."""
+    """A change without a position in its partition, so that its order is unknown."""
 
     raw: str
     reason: str
@@ -72,27 +72,27 @@ class Misplaced:
 
 @dataclass(frozen=True)
 class ChangePage:
-    """The changes of one partition that come after a token, in their order."""
+    """The changes of one partition after a token, in order."""
 
     changes: Sequence[Change]
     token: str | None
-    """Where the partition stands after them."""
+    """The position in the partition after them."""
     asked_at: datetime
     misplaced: Sequence[Misplaced] = ()
     repeated: int = 0
-    """How many changes were in it besides, which had come before."""
+    """The number of further changes that an earlier page had already."""
     oldest_at: float | None = None
-    """When the oldest in it was made, in seconds since 1970."""
+    """When the oldest change was made, in seconds since 1970."""
     newest_at: float | None = None
-    """The same of the newest one whose time is known."""
+    """When the newest change with a known time was made, in seconds since 1970."""
     ordinary: bool = False
-    """Whether none of them can be `unchanged`."""
+    """Whether none of the changes can be `unchanged`."""
     goes_on: bool = True
-    """Whether it says how to go on after it. That it does not proves nothing."""
+    """Whether the page says how to continue after it. If not, that proves nothing."""
     ended: bool = False
     """Whether the partition is proven to have ended."""
 
     @property
     def count(self) -> int:
-        """How many changes were in it."""
+        """The number of changes in the page."""
         return len(self.changes) + len(self.misplaced) + self.repeated

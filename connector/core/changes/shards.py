@@ -12,28 +12,28 @@ class Retention:
     """How long a source keeps its changes, and how far its times and listings can be trusted."""
 
     lasts: timedelta
-    """Changes can be read for so long; then they may be gone at any moment."""
+    """How long changes can be read; after that they may be gone at any moment."""
     overlap: timedelta
-    """Changes so much older than the plan are left to the scan, which sees what they did."""
+    """Changes older than the plan by more are left to the scan, which sees their effect."""
     margin: timedelta
-    """More than the overlap: what counts of a shard that was there at the plan is younger."""
+    """Subtracted from `lasts` to be safe; longer than the overlap."""
     remembered: timedelta
-    """How long a finished shard may still be listed, or its children."""
+    """How long a finished shard, or its children, may still be listed."""
 
     def nothing_trimmed(self, seen_at: datetime | None, now: datetime) -> bool:
-        """Whether everything after a cursor that counts is still there, whatever the source says.
+        """Whether every change after a cursor that must be read is certainly still there.
 
-        What is trimmed is older than `lasts`. What came after `seen_at` is younger, and so is what
-        counts of a shard that was only planned: older changes are the scan's.
+        Only changes older than `lasts` are trimmed. Changes after `seen_at` are younger, and so
+        are those that must be read of a shard that was only planned: older ones are the scan's.
         """
         return seen_at is not None and now - seen_at < self.lasts - self.margin
 
     def gone_unread(self, cursor: Cursor, planned_at: datetime, now: datetime) -> bool:
-        """Whether a shard that no longer exists may have taken changes with it that count.
+        """Whether changes that had to be read may be lost with a shard that no longer exists.
 
-        A shard is gone once all in it is trimmed. Sooner after the plan than that leaves only
-        shards that had ended before it, whose changes are all the scan's; one that was read since
-        had not.
+        A shard disappears once everything in it is trimmed. If that happens soon after the plan,
+        the shard had ended before the plan, so all of its changes are the scan's, unless it was
+        read since.
         """
         read_since = cursor.seen_at is None or cursor.seen_at > planned_at
         return read_since or not self.nothing_trimmed(planned_at, now)
@@ -41,7 +41,7 @@ class Retention:
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard as DescribeStream lists it. `ending` is None while it is open."""
+    """One shard as DescribeStream lists it; `ending` is None while it is open."""
 
     id: str
     parent: str | None = None
@@ -50,13 +50,13 @@ class Shard:
 
     @property
     def closed(self) -> bool:
-        """No more records will be added."""
+        """Whether no more records will be added."""
         return self.ending is not None
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Every shard of a stream at one moment. A stream that is not enabled gets no new ones."""
+    """Every shard of a stream at one moment. A stream that is not enabled gets no new shards."""
 
     shards: Mapping[str, Shard]
     enabled: bool = True
@@ -67,7 +67,7 @@ class Listing:
         return cls({shard.id: shard for shard in shards}, enabled)
 
     def merged(self, shards: Iterable[Shard]) -> "Listing":
-        """This listing with what is newly known of some shards."""
+        """This listing, updated with some shards."""
         return replace(self, shards={**self.shards, **{shard.id: shard for shard in shards}})
 
 
@@ -83,8 +83,8 @@ class Loss:
 class Newcomers:
     """Listed shards that have no cursor yet.
 
-    `welcome` may get one. `orphans` may not: their parent is neither listed nor known, so nothing
-    says that it was read.
+    `welcome` may get one. `orphans` may not: their parent is neither listed nor known, so it is
+    not certain that it was read.
     """
 
     welcome: tuple[Shard, ...]
@@ -92,9 +92,9 @@ class Newcomers:
 
 
 def readable(listing: Listing, cursors: Mapping[str, Cursor]) -> list[Shard]:
-    """Unfinished shards whose parent is committed to its end, or was trimmed before the plan.
+    """Unfinished shards with a parent that is committed to its end, or was trimmed before the plan.
 
-    A shard that is not listed, or no longer, is among them: only reading it can tell why.
+    Shards that are not listed are included: only reading them shows why.
     """
     return [
         listing.shards.get(shard_id) or Shard(shard_id, cursor.parent)
@@ -127,11 +127,11 @@ def losses(
     now: datetime,
     retention: Retention,
 ) -> list[Loss]:
-    """Losses that the listing proves, if it is not merely late.
+    """Losses that the listing proves, provided that it is not merely late.
 
-    An orphan's parent was born after the plan, which listed every shard there was. It can have
-    been trimmed unread only where the plan is older than the retention; before that, the listing
-    is late.
+    An orphan's parent was created after the plan, which listed every existing shard. It can have
+    been trimmed unread only if the plan is older than the retention; otherwise the listing is
+    late.
     """
     found = newcomers(listing, cursors)
     lost = [
@@ -151,7 +151,7 @@ def losses(
 
 
 def in_circle(listing: Listing) -> str | None:
-    """A shard that is its own ancestor, which no stream can have; None where there is none."""
+    """A shard that is its own ancestor, which no stream can have, or None."""
     sound: set[str] = set()
     for start in listing.shards:
         path: list[str] = []
@@ -166,16 +166,16 @@ def in_circle(listing: Listing) -> str | None:
 
 
 def growing(listing: Listing) -> bool:
-    """Whether the listing has an open shard, as that of an enabled stream must."""
+    """Whether the listing has an open shard, as the listing of an enabled stream must."""
     return not listing.enabled or not all(shard.closed for shard in listing.shards.values())
 
 
 def childless(
     listing: Listing, cursors: Mapping[str, Cursor], now: datetime, retention: Retention
 ) -> list[str]:
-    """Finished shards whose children must exist, since the stream is enabled, but are not known.
+    """Finished shards without known children, although an enabled stream must have some.
 
-    Of shards that are neither listed nor read lately the children may be finished and forgotten.
+    If a shard is neither listed nor was read lately, its children may be finished and forgotten.
     """
     if not listing.enabled:
         return []
@@ -193,7 +193,7 @@ def childless(
 def forgettable(
     listing: Listing, cursors: Mapping[str, Cursor], now: datetime, retention: Retention
 ) -> list[str]:
-    """Finished shards that no listing can bring up again."""
+    """Finished shards that no listing can mention again."""
     return [
         shard_id
         for shard_id, cursor in cursors.items()
@@ -206,9 +206,9 @@ def forgettable(
 
 
 def read_through(cursors: Mapping[str, Cursor]) -> datetime | None:
-    """Until when every shard was read that must be; None where nothing is known of any.
+    """The time up to which every shard that must be read was read; None if nothing is known.
 
-    A finished shard without a child counts: its stream goes on in one that is not listed yet.
+    A finished shard without a child counts: its stream continues in one that is not listed yet.
     """
     parents = {cursor.parent for cursor in cursors.values()}
     seen = [
@@ -220,6 +220,6 @@ def read_through(cursors: Mapping[str, Cursor]) -> datetime | None:
 
 
 def window(seen_at: datetime | None, now: datetime) -> str:
-    """The time in which changes may be missing, in words."""
+    """The period in which changes may be missing, in words."""
     since = seen_at.isoformat(timespec="seconds") if seen_at else "the beginning"
     return f", between {since} and {now.isoformat(timespec='seconds')}"
