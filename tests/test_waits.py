@@ -16,7 +16,7 @@ from connector.destinations.postgres.server import PostgresDestination
 from connector.events import Waited
 from connector.pipeline.following.discovery import Discovery
 from connector.scanning.turns import Lane, TurnedScan
-from connector.sources.dynamodb.calls import Pace
+from connector.sources.dynamodb.calls import ReadUnitLimiter
 from connector.sources.dynamodb.streams import RETENTION
 from connector.stop import Stop
 from connector.waits import Waits
@@ -206,9 +206,11 @@ def test_a_source_that_does_not_answer_well(replica, said, effect):
 
 
 def test_a_cap_on_read_units_that_makes_it_wait(clock, waits, said):
-    pace = Pace(0.1, sleep=lambda seconds: None, monotonic=clock.monotonic, waits=waits)
-    pace.spend(2.0)
-    pace.wait()
+    limiter = ReadUnitLimiter(
+        0.1, sleep=lambda seconds: None, monotonic=clock.monotonic, waits=waits
+    )
+    limiter.spend(2.0)
+    limiter.wait()
     assert said() == [
         "orders: waiting for read units, of which source.max_read_units are spent, "
         "until 12:00:20 at the latest"

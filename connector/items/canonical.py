@@ -1,8 +1,8 @@
-"""The canonical form of an item and of a row: equal exactly where they hold the same values.
+"""The canonical form of items and rows: equal if and only if they hold the same values.
 
-An item's attribute that is NULL or absent is no value in a column, so it is left out; everything
-else is plain JSON with exact numbers, sorted sets and base64 for binary. Nothing here is shared
-with the columnar path except the meaning of a number.
+Attributes that are NULL or absent have no value in a column, so they are left out; everything else
+is plain JSON with exact numbers, sorted sets and base64 for binary. The canonical form of a number
+is all that this path shares with the columnar one.
 """
 
 import json
@@ -27,7 +27,7 @@ Key = tuple[str, ...]
 
 
 class _Number(str):
-    """Digits of a JSON number, kept as they are written."""
+    """The digits of a JSON number, as written."""
 
 
 def of_item(keys: KeySchema, raw: bytes) -> tuple[Key, bytes]:
@@ -35,7 +35,7 @@ def of_item(keys: KeySchema, raw: bytes) -> tuple[Key, bytes]:
     try:
         item: dict[str, Any] = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed("an item that is no object, or text that is not Unicode") from error
+        raise Malformed("an item that is not an object, or text that is not Unicode") from error
     key = key_of(keys, item)
     members = {
         name: values.plain(value)
@@ -59,7 +59,7 @@ def of_rows(keys: KeySchema, batch: pa.RecordBatch) -> Iterator[tuple[Key, bytes
         members = {name: c[index] for name, c in cells.items() if c[index] is not None}
         key = tuple(_part(key.tag, members.get(key.name)) for key in keys)
         rest = {} if packed is None else _reread(packed)
-        # Who reads the column of an attribute misses what is elsewhere: no item is like that.
+        # A reader of the attribute's column would miss a value elsewhere, so it must not be equal.
         misplaced = rest.keys() & misplaceable
         yield key, _encode(members | rest) + (b" misplaced" if misplaced else b"")
 
@@ -77,7 +77,7 @@ def _encode(members: dict[str, Any]) -> bytes:
 
 
 def _reread(text: str) -> Any:
-    """Plain JSON text of a column as values whose numbers have canonical digits."""
+    """Parses the JSON text of a column; numbers get canonical digits."""
     return _numbers(json.loads(text, parse_float=_Number, parse_int=_Number))
 
 

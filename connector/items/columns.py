@@ -1,4 +1,4 @@
-"""Values of one attribute → one Arrow array, in the narrowest type that holds all exactly."""
+"""Values of one attribute → one Arrow array, in the narrowest type that holds them exactly."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,7 +29,7 @@ _CANONICAL = r"^-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?$"
 
 
 def of_one_tag(tag: str, contents: Sequence[Any]) -> tuple[Type, pa.Array]:
-    """An array of values that all have `tag`; None where an item lacks the attribute."""
+    """An array of values that all have `tag`; None if an item lacks the attribute."""
     return _OF_TAG[tag](contents)
 
 
@@ -45,7 +45,7 @@ def of_cells(cells: Sequence[Cell | None]) -> tuple[Type, pa.Array]:
 
 
 def type_of(tag: str, content: Any) -> Type:
-    """The narrowest type that holds one legal value, which is not NULL."""
+    """The narrowest type that holds one valid value, which is not NULL."""
     if tag != "N":
         return _TYPE_OF_TAG.get(tag, JSON)
     return number_type(canonical(content))
@@ -55,13 +55,13 @@ _TYPE_OF_TAG = {"S": STRING, "B": BINARY, "BOOL": BOOLEAN, "NULL": NULL}
 
 
 def of_plain(plain: Sequence[Any], present: Sequence[bool]) -> tuple[Type, pa.Array]:
-    """An array of plain values of any kinds, one for each place where there is one."""
+    """An array of plain values of any kinds, one for each true place of `present`."""
     return JSON, _json(plain, present)
 
 
 def _json(plain: Sequence[Any], present: Sequence[bool] | None = None) -> pa.Array:
     texts = json_texts(plain)
-    # What is NULL at the source has no value here either.
+    # A NULL at the source is null here, too.
     texts = pc.if_else(pc.equal(texts, "null"), pa.scalar(None, pa.string()), texts)
     if present is not None and not all(present):
         texts = pc.replace_with_mask(pa.nulls(len(present), pa.string()), pa.array(present), texts)
@@ -98,8 +98,8 @@ def _as_json(tag: str) -> Callable[[Sequence[Any]], tuple[Type, pa.Array]]:
 def numbers(texts: Sequence[str | None]) -> tuple[Type, pa.Array]:
     """An array of numbers sent as text.
 
-    int64 where all are integral and fit, else decimal128(38, s) where one scale fits all,
-    else the canonical digits as JSON. Raises Malformed where one of them is no DynamoDB number.
+    int64 if all are integral and fit, else decimal128(38, s) if one scale fits all, else the
+    canonical digits as JSON. Raises Malformed if one of them is not a DynamoDB number.
     """
     strings = pa.array(texts, pa.string())
     integers = _integers(strings)
@@ -119,7 +119,7 @@ def _spelled_canonically(strings: pa.Array) -> pa.Array:
 
 
 def _integers(strings: pa.Array) -> tuple[Type, pa.Array] | None:
-    # A cast that fails costs more than all the rest, and one point is enough to fail.
+    # A failing cast costs more than all the rest, and a single point makes it fail.
     if pc.any(pc.match_substring(strings, ".")).as_py():
         return None
     try:

@@ -19,10 +19,10 @@ from connector.items import columns, values, wire
 from connector.items import limits as storable
 from connector.items.keys import key_of, key_text_in
 from connector.items.records import REPLICATION_PREFIX, UNDECODABLE
-from connector.items.shapes import CONTENTS, Budget, Shape, fits_struct
+from connector.items.shapes import CONTENTS, PlaceLimit, Shape, fits_struct
 
 SAMPLE = 16
-"""Of how many items, times the ones before, the next attempt learns."""
+"""By which factor the number of items to learn from grows with each attempt."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Encoded:
 
 
 class _Absent:
-    """Stands for a missing attribute: has every tag, and nothing under it."""
+    """Represents a missing attribute: every tag is None."""
 
     S = N = B = BOOL = NULL = M = L = SS = NS = BS = None
 
@@ -59,8 +59,8 @@ class Encoder:
     """Turns items of one table into rows, learning its attributes as they come.
 
     A page is decoded straight into structs made for the attributes and types seen so far, which
-    is several times faster than into dictionaries. Anything they do not fit is looked at item by
-    item: what is legal is learnt, what is not is returned as bad.
+    is several times faster than decoding into dictionaries. A page that does not fit is examined
+    item by item: valid items are learnt, and invalid ones are returned as bad.
     """
 
     def __init__(
@@ -71,21 +71,21 @@ class Encoder:
         limits: Limits = EVERYTHING,
         known: Collection[str] = (),
     ) -> None:
-        """`known` attributes have a column already, and get one in every row."""
+        """`known` attributes already have a column, so they get one in every row."""
         self._keys = keys
         self._limits = limits
         self._known = frozenset((*known, *(key.name for key in keys)))
         self._room = 0 if packed else max(0, max_columns - len(self._known))
-        self._budget = Budget()
-        self._shapes = {key.name: Shape(self._budget, tags=(key.tag,)) for key in keys}
+        self._place_limit = PlaceLimit()
+        self._shapes = {key.name: Shape(self._place_limit, tags=(key.tag,)) for key in keys}
         self._by_item = packed or not all(map(fits_struct, self._shapes))
         if not self._by_item:
             self._make_decoders()
 
     def encode_page(self, body: bytes) -> tuple[Encoded, str | None]:
-        """Rows of a Scan answer, and the token after it; None where the segment has ended.
+        """The rows of a Scan answer, and the token after it, or None if the segment has ended.
 
-        Raises BadAnswer where the body is no Scan answer.
+        Raises BadAnswer if the body is not a Scan answer.
         """
         if not self._by_item and not storable.doubtful(self._limits, body):
             try:
@@ -99,7 +99,7 @@ class Encoder:
         return self._encode_checked(items), token
 
     def encode(self, items: Sequence[bytes]) -> Encoded:
-        """Rows for items in wire form; `rows` has only the item columns and perhaps `rest`."""
+        """The rows of items in wire form; `rows` has only the item columns and perhaps `rest`."""
         if not items:
             return Encoded(pa.table({}))
         body = _array(items)
@@ -110,14 +110,14 @@ class Encoder:
             try:
                 return Encoded(self._columns(self._decoder.decode(body)))
             except _MISFITS:
-                # Most items are alike, so a few of them teach what all need.
+                # Most items are alike, so learning from a few of them is usually enough.
                 following = learnt * SAMPLE or 1
                 if following >= len(items) or not self._learn_some(items[learnt:following]):
                     return self._encode_checked(items)
                 learnt = following
 
     def _learn_some(self, items: Sequence[bytes]) -> bool:
-        """Whether all of these are good, and fit into structs from now on."""
+        """Learns from items; true if all are valid and structs fit them from now on."""
         try:
             for raw in items:
                 self._learn(raw)
@@ -159,7 +159,7 @@ class Encoder:
                         continue
                     self._room -= 1
                 self._by_item = self._by_item or not fits_struct(name)
-                shape = self._shapes[name] = Shape(self._budget)
+                shape = self._shapes[name] = Shape(self._place_limit)
             learnt = shape.learn(value) or learnt
         return learnt
 
@@ -171,7 +171,7 @@ class Encoder:
             required = () if name in keys else (_ABSENT,)
             renamed[f"a{index}"] = name
             fields.append((f"a{index}", shape.type, *required))
-        # A struct's required fields come before the others.
+        # The required fields of a struct come before the others.
         fields.sort(key=len)
         self._field_order = [renamed[each[0]] for each in fields]
         item = msgspec.defstruct(
@@ -199,7 +199,7 @@ class Encoder:
     def _columns(self, items: list[Any]) -> pa.Table:
         arrays: list[pa.Array] = []
         fields: list[pa.Field] = []
-        # Tuples by item, turned into tuples by attribute: the fields are in this order.
+        # Tuples by item become tuples by attribute, in the order of the fields.
         values_of = zip(self._field_order, zip(*map(astuple, items), strict=True), strict=True)
         found = dict(values_of)
         for name, shape in self._shapes.items():
@@ -224,7 +224,7 @@ class Encoder:
                 if name in cells:
                     cells[name][index] = (tag, content)
                 elif tag != "NULL" and not name.startswith(REPLICATION_PREFIX):
-                    # NULL is no value, in `rest` as in a column.
+                    # NULL is not a value, in `rest` as in a column.
                     leftover[name] = values.plain_content(tag, content)
                     packed[name] = join(packed.get(name, NULL), columns.type_of(tag, content))
             rest.append(json_text(leftover) if leftover else None)
@@ -242,11 +242,11 @@ class Encoder:
 
 
 def check_item(keys: KeySchema, raw: bytes) -> dict[str, Any]:
-    """The item as Python values in wire form. Raises Malformed where any part is not legal."""
+    """The item as Python values in wire form. Raises Malformed if any part is invalid."""
     try:
         item = _generic.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Malformed("an item that is no object, or text that is not Unicode") from error
+        raise Malformed("an item that is not an object, or text that is not Unicode") from error
     except RecursionError as error:
         raise Malformed("an item nested too deeply") from error
     key_of(keys, item)
@@ -260,7 +260,7 @@ def _array(items: Sequence[bytes]) -> bytes:
 
 
 def _column(found: Sequence[Any], shape: Shape) -> tuple[Type, pa.Array] | None:
-    """The array of one attribute's values, or None where no item has it."""
+    """The array of one attribute's values, or None if no item has it."""
     tags = shape.tags
     typed = tags - {"NULL"}
     if len(typed) > 1 or not typed.isdisjoint(("M", "L")):
@@ -282,5 +282,5 @@ def _cell(value: Any, tags: set[str]) -> columns.Cell | None:
         return None
     cells = [(tag, content) for tag in tags if (content := getattr(value, tag)) is not None]
     if len(cells) != 1:
-        raise Malformed("an attribute value that has not exactly one type")
+        raise Malformed("an attribute value that does not have exactly one type")
     return cells[0]

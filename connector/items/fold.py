@@ -1,4 +1,4 @@
-"""Changes → one row per key: the newest. Older ones never reach the database."""
+"""Changes → one row per key: the newest. Older changes never reach the database."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,15 +22,15 @@ from connector.items.records import UNDECODABLE
 _item = msgspec.json.Decoder(dict[str, Any])
 
 ROWS_AT_ONCE = 5000
-"""Decoded items take ten times the memory of their rows, so there are never many of them."""
+"""Decoded items take ten times the memory of their rows, so they are decoded in portions."""
 
-_Kept = tuple[tuple[str, ...], tuple[str, Change]]
+_Newest = tuple[tuple[str, ...], tuple[str, Change]]
 """A key, and its newest change with its partition."""
 
 
 @dataclass
 class Counts:
-    """Every change read is one of these."""
+    """The number of changes read, and what became of them."""
 
     read: int = 0
     duplicate: int = 0
@@ -42,7 +42,7 @@ class Counts:
 
 @dataclass
 class Fold:
-    """Gathers the changes of one round; `rows` takes out the newest of each key."""
+    """Collects the changes of one round; `rows` returns the newest of each key."""
 
     keys: KeySchema
     encoder: Encoder
@@ -57,18 +57,18 @@ class Fold:
         return len(self._newest) + len(self.quarantined)
 
     def add(self, partition: str, page: ChangePage) -> None:
-        """Takes a page of one partition."""
+        """Adds a page of one partition."""
         self.counts.read += page.count
         self.counts.duplicate += page.repeated
-        if not self._keep_all(partition, page):
+        if not self._add_ordinary(partition, page):
             for change in page.changes:
-                self._keep(partition, change)
+                self._add_checked(partition, change)
         for bad in page.misplaced:
             key = key_text_in(self.keys, bad.key)
             self._refuse(Quarantined(partition, bad.reason, bad.raw, key))
 
-    def _keep_all(self, partition: str, page: ChangePage) -> bool:
-        """Keeps changes that need no second look; false, and nothing kept, where one does."""
+    def _add_ordinary(self, partition: str, page: ChangePage) -> bool:
+        """Adds a page at once if no change needs a closer look; returns whether it did."""
         if not page.ordinary or (page.oldest_at is not None and page.oldest_at < self.horizon):
             return False
         try:
@@ -79,7 +79,7 @@ class Fold:
             self._fold(key, partition, change)
         return True
 
-    def _keep(self, partition: str, change: Change) -> None:
+    def _add_checked(self, partition: str, change: Change) -> None:
         if change.at < self.horizon:
             self.counts.superseded += 1
             return
@@ -98,7 +98,7 @@ class Fold:
         before = self._newest.get(key)
         if before is not None:
             self.counts.superseded += 1
-            # A key moves to another shard only after its parent was committed; the number guards.
+            # A key moves to another shard only once the parent is committed; this makes sure.
             if before[1].version > change.version:
                 return
         self._newest[key] = (partition, change)
@@ -108,49 +108,49 @@ class Fold:
         self.quarantined.append(record)
 
     def rows(self) -> pa.Table:
-        """Takes out one row per key, with `changed_at` and `deleted`.
+        """Removes and returns one row per key, with `changed_at` and `deleted`.
 
         A delete has only its key. A put that cannot be stored is quarantined and deletes the older
-        row of its key: a row is right, or it is not there.
+        row of its key: a row is either right or absent.
         """
-        kept = list(self._newest.items())
+        newest = list(self._newest.items())
         self._newest = {}
         tables: list[pa.Table] = []
-        while kept or not tables:
+        while newest or not tables:
             # From the end, so that records are freed as their rows are made.
-            tables.append(self._rows(kept[-ROWS_AT_ONCE:]))
-            del kept[-ROWS_AT_ONCE:]
+            tables.append(self._rows(newest[-ROWS_AT_ONCE:]))
+            del newest[-ROWS_AT_ONCE:]
         return combine(tables) if len(tables) > 1 else tables[0]
 
-    def _rows(self, kept: Sequence[_Kept]) -> pa.Table:
-        found = [change.image for _, (_, change) in kept]
+    def _rows(self, newest: Sequence[_Newest]) -> pa.Table:
+        found = [change.image for _, (_, change) in newest]
         images = [
-            # A delete has its key alone.
+            # A delete has only its key.
             bytes(change.key if image is None else image)
-            for image, (_, (_, change)) in zip(found, kept, strict=True)
+            for image, (_, (_, change)) in zip(found, newest, strict=True)
         ]
         encoded = self.encoder.encode(images)
         reasons = {bad.index: bad.reason for bad in encoded.bad}
-        reasons |= self._of_other_keys(encoded, images, kept)
+        reasons |= self._of_other_keys(encoded, images, newest)
         if reasons:
             images = [
                 item_of_key(self.keys, key) if index in reasons else images[index]
-                for index, (key, _) in enumerate(kept)
+                for index, (key, _) in enumerate(newest)
             ]
             encoded = self.encoder.encode(images)
         for index, reason in list(reasons.items()):
-            key, (partition, change) = kept[index]
+            key, (partition, change) = newest[index]
             if found[index] is None:
-                # What it was does not matter.
+                # The contents of a deleted item do not matter.
                 del reasons[index]
             else:
                 self._refuse(_quarantined(partition, change, key, reason))
-        self.counts.applied += len(kept) - len(reasons)
-        # No row can have a key that the destination cannot hold, so there is none to delete.
-        good = _good(encoded, len(kept))
+        self.counts.applied += len(newest) - len(reasons)
+        # If the destination cannot hold a key, it has no row of that key to delete.
+        good = _good(encoded, len(newest))
         return self._with_deletes(
             encoded.rows,
-            [kept[index][1][1] for index in good],
+            [newest[index][1][1] for index in good],
             removed=[found[index] is None for index in good],
             replaced=[index in reasons for index in good],
         )
@@ -165,7 +165,7 @@ class Fold:
         if not any(removed) and not any(replaced) and self.deletes is Deletes.APPLY:
             return with_service(rows if changes else pa.table({}), _times(changes), removed)
         stays = [
-            gone and self._keeps(change) and not lost
+            gone and self._only_marks(change) and not lost
             for gone, change, lost in zip(removed, changes, replaced, strict=True)
         ]
         deleted = [
@@ -177,42 +177,43 @@ class Fold:
             rows = rows.append_column(KEPT, pa.array(stays, pa.bool_()))
         return rows
 
-    def _keeps(self, change: Change) -> bool:
+    def _only_marks(self, change: Change) -> bool:
+        """Whether a delete leaves the row, marked as deleted."""
         return self.deletes is Deletes.SOFT or (
             self.deletes is Deletes.IGNORE_TTL and change.expired
         )
 
     def _of_other_keys(
-        self, encoded: Encoded, images: Sequence[bytes], kept: Sequence[_Kept]
+        self, encoded: Encoded, images: Sequence[bytes], newest: Sequence[_Newest]
     ) -> dict[int, str]:
-        """Why those are no good whose image has another key than the record says."""
-        good = _good(encoded, len(kept))
+        """The reason to refuse each change with an image that does not have the change's key."""
+        good = _good(encoded, len(newest))
         parts = range(len(self.keys))
-        if not good or all(self._is_key(part, encoded.rows, good, kept) for part in parts):
+        if not good or all(self._is_key(part, encoded.rows, good, newest) for part in parts):
             return {}
         return {
             index: "a record whose image has another key"
             for index in good
-            if key_of(self.keys, _item.decode(images[index])) != kept[index][0]
+            if key_of(self.keys, _item.decode(images[index])) != newest[index][0]
         }
 
     def _is_key(
-        self, part: int, rows: pa.Table, good: Sequence[int], kept: Sequence[_Kept]
+        self, part: int, rows: pa.Table, good: Sequence[int], newest: Sequence[_Newest]
     ) -> bool:
         attribute = self.keys[part]
-        _, expected = columns.of_one_tag(attribute.tag, [kept[index][0][part] for index in good])
+        _, expected = columns.of_one_tag(attribute.tag, [newest[index][0][part] for index in good])
         return bool(rows.column(ITEM + attribute.name).combine_chunks().equals(expected))
 
 
 def _good(encoded: Encoded, count: int) -> list[int]:
-    """The places of the items that have a row, in the order of the rows."""
+    """The indices of the items that have a row, in the order of the rows."""
     bad = {each.index for each in encoded.bad}
     return [index for index in range(count) if index not in bad]
 
 
 def _times(changes: Sequence[Change]) -> pa.Array:
     seconds = pa.array([change.at for change in changes], pa.float64())
-    # A change without a time has no row, so it needs none.
+    # A change without a time has no row, so any time will do.
     known = pc.if_else(pc.is_finite(seconds), seconds, 0.0)
     micros = pc.round(pc.multiply(known, 1_000_000.0))
     return micros.cast(pa.int64()).cast(CHANGED_AT.type)

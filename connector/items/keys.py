@@ -16,15 +16,15 @@ from connector.items import parts, values
 def key_of(schema: KeySchema, item: Mapping[str, Any]) -> tuple[str, ...]:
     """The canonical key of an item in wire form: a text for each part.
 
-    Raises Malformed where a part is missing, empty or of another type.
+    Raises Malformed if a part is missing, empty or of another type.
     """
     return tuple(_part(attribute, item) for attribute in schema)
 
 
 def keys_of(schema: KeySchema, raws: Sequence[Raw]) -> list[tuple[str, ...]]:
-    """As `key_of`, for many at once and several times faster.
+    """Like `key_of`, for many items at once and several times faster.
 
-    Raises Malformed or ValueError where one of them is not as it should be.
+    Raises Malformed or ValueError if one of them is not as it should be.
     """
     if not raws:
         return []
@@ -81,7 +81,7 @@ def part_text(tag: str, content: object) -> str:
 
 
 def key_text_in(schema: KeySchema, raw: bytes) -> str | None:
-    """As `key_text`, of an item whose other members may be anything; None where it has no key."""
+    """The `key_text` of an item with otherwise arbitrary members; None if it has no valid key."""
     try:
         members = parts.members(raw)
         item = {a.name: msgspec.json.decode(members[a.name]) for a in schema}

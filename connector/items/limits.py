@@ -1,4 +1,4 @@
-"""Legal items that a destination cannot hold; they are quarantined, and their older rows go."""
+"""Valid items that a destination cannot hold: they are quarantined and their older rows deleted."""
 
 from collections.abc import Mapping
 from functools import reduce
@@ -17,16 +17,16 @@ _NUL = b"\\u0000"
 
 
 class Unstorable(Malformed):
-    """An item that DynamoDB holds and the destination cannot."""
+    """An item that DynamoDB can hold, but the destination cannot."""
 
 
 def doubtful(limits: Limits, raw: bytes) -> bool:
-    """Whether an item, or many in one text, must be looked at: quick, and never wrongly no."""
+    """Whether an item, or many in one text, must be checked: quick, and without false negatives."""
     return not limits.nul and _NUL in raw
 
 
 def check_keys(limits: Limits, keys: KeySchema, rows: pa.Table) -> None:
-    """Raises Unstorable where one of the rows has a key that is too long."""
+    """Raises Unstorable if one of the rows has a key that is too long."""
     parts = [rows.column(ITEM + key.name) for key in keys if key.tag != "N"]
     if limits.key_bytes is None or not parts or not len(rows):
         return
@@ -36,11 +36,11 @@ def check_keys(limits: Limits, keys: KeySchema, rows: pa.Table) -> None:
 
 
 def check(limits: Limits, keys: KeySchema, item: Mapping[str, Any]) -> None:
-    """Raises Unstorable where the destination cannot hold the item."""
+    """Raises Unstorable if the destination cannot hold the item."""
     if not limits.nul and _has_nul(item):
         raise Unstorable(
-            "a text or a name with a NUL, which the destination cannot hold: write it at the "
-            "source without"
+            "a text or a name with a NUL, which the destination cannot hold: remove it at the "
+            "source"
         )
     if limits.key_bytes is None:
         return

@@ -1,7 +1,7 @@
-"""JSON text in parts: each stays as it is on the wire, whether or not it can be decoded.
+"""Splits JSON text into parts, each as it is on the wire, even if it cannot be decoded.
 
-A decoder gives up a whole text for one lone surrogate or one value nested too deeply. Taking the
-text apart looks at its grammar only, and so loses the one part alone.
+A decoder rejects a whole text because of one lone surrogate or one value nested too deeply.
+Splitting looks only at the grammar, so that only the bad part is lost.
 """
 
 import json
@@ -12,7 +12,7 @@ from connector.core.texts import Malformed
 _SPACE = rb"[ \t\r\n]*+"
 _TEXT = rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*+)*+"'
 _NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?"
-# Python writes the last two, and a value that has one is the only one to suffer.
+# Python writes the last two; only a value that contains them is affected.
 _WORD = rb"true|false|null|NaN|-?Infinity"
 _EMPTY = rb"\{" + _SPACE + rb"\}|\[" + _SPACE + rb"\]"
 
@@ -26,23 +26,23 @@ _CLOSER = {b"{": b"}", b"[": b"]"}
 
 
 def members(text: bytes) -> dict[str, bytes]:
-    """The members of an object, in their raw form. Raises Malformed where it is none."""
+    """The members of an object, in raw form. Raises Malformed if the text is not an object."""
     if not text.lstrip().startswith(b"{"):
-        raise Malformed("a text that is no JSON object")
+        raise Malformed("a text that is not a JSON object")
     return {json.loads(name.decode(errors="surrogateescape")): raw for name, raw in _parts(text)}
 
 
 def elements(text: bytes) -> list[bytes]:
-    """The elements of an array, in their raw form. Raises Malformed where it is none."""
+    """The elements of an array, in raw form. Raises Malformed if the text is not an array."""
     if not text.lstrip().startswith(b"["):
-        raise Malformed("a text that is no JSON array")
+        raise Malformed("a text that is not a JSON array")
     return [raw for _, raw in _parts(text)]
 
 
 def _parts(text: bytes) -> list[tuple[bytes, bytes]]:
-    """The parts of the outermost object or array, each with its name's own text.
+    """The parts of the outermost object or array, each with the text of its name.
 
-    No call for each level, so that no depth is too much.
+    It does not recurse, so no depth is too much.
     """
     found: list[tuple[bytes, bytes]] = []
     closers: list[bytes] = []

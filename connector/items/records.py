@@ -1,4 +1,4 @@
-"""Stream records as they are on the wire: only what orders them is decoded."""
+"""Stream records as they are on the wire; only what determines their order is decoded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from connector.core.changes.change import Misplaced
 
 REPLICATION_PREFIX = "aws:rep:"
-"""What global tables of 2017 add to items: attributes whose names begin so."""
+"""Prefix of the attributes that global tables version 2017.11.29 (Legacy) add to items."""
 
 TTL_PRINCIPAL = "dynamodb.amazonaws.com"
 
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What decoding raises for a text that is not what it should be."""
+"""What decoding raises for text of another form than expected."""
 
 
 class _UserIdentity(Struct, gc=False):
@@ -43,13 +43,13 @@ class Images(Struct, gc=False):
 
 
 class Record(Struct, gc=False):
-    """One stream record, as a `Change`. What few need stays raw, and harms no other."""
+    """One stream record, as a `Change`. Rarely needed members stay raw, so they cannot do harm."""
 
     eventName: str
     dynamodb: Images
     eventID: Raw | UnsetType = UNSET
     userIdentity: Raw | UnsetType = UNSET
-    """Who made a change, where that was not a user: DynamoDB itself deletes expired items."""
+    """Who made the change if not a user: DynamoDB itself deletes expired items."""
 
     @property
     def key(self) -> Raw:
@@ -66,22 +66,22 @@ class Record(Struct, gc=False):
 
     @property
     def version(self) -> int:
-        """Sequence numbers vary in length, so only their value orders them."""
+        """The sequence number. Its length varies, so it must be compared by value."""
         return int(self.dynamodb.SequenceNumber)
 
     @property
     def token(self) -> str:
-        """Its sequence number, in the stream's own spelling."""
+        """The sequence number as the stream writes it."""
         return self.dynamodb.SequenceNumber
 
     @property
     def at(self) -> float:
-        """When it was made, in seconds since 1970; infinite if that is not known."""
+        """When the change was made, in seconds since 1970; infinity if unknown."""
         return self.dynamodb.ApproximateCreationDateTime
 
     @property
     def unchanged(self) -> bool:
-        """Whether only what global tables of 2017 add has changed: their second record."""
+        """Whether only the attributes of a legacy global table have changed: its second record."""
         new, old = self.dynamodb.NewImage, self.dynamodb.OldImage
         if isinstance(new, UnsetType) or isinstance(old, UnsetType):
             return False
@@ -90,12 +90,12 @@ class Record(Struct, gc=False):
         try:
             return _without_replication(new) == _without_replication(old)
         except UNDECODABLE:
-            # What cannot be compared may have changed.
+            # Images that cannot be compared may differ.
             return False
 
     @property
     def expired(self) -> bool:
-        """The item was deleted by its time to live."""
+        """Whether the item was deleted by its time to live."""
         if isinstance(self.userIdentity, UnsetType):
             return False
         try:
@@ -105,19 +105,19 @@ class Record(Struct, gc=False):
 
     @property
     def raw(self) -> str:
-        """What is known of it, as it was on the wire."""
+        """The record as it was on the wire."""
         return msgspec.json.encode(self).decode(errors="backslashreplace")
 
     @property
     def flaw(self) -> str:
-        """Nothing is wrong with it as a record."""
+        """An empty string, since the record itself is sound."""
         return ""
 
 
 class FlawedRecord(Record, gc=False):
-    """A record that has its place in the stream, and does not say what became of its key.
+    """A record that has its position in the stream, but cannot be applied.
 
-    Its event is empty; if it has no time, that is infinite: after any other.
+    Its event is empty. A missing time is infinity: later than any other.
     """
 
     reason: str = ""
@@ -125,12 +125,12 @@ class FlawedRecord(Record, gc=False):
 
     @property
     def raw(self) -> str:
-        """All of it, as it was on the wire."""
+        """The record as it was on the wire."""
         return self.text
 
     @property
     def flaw(self) -> str:
-        """Why it does not say what became of its key."""
+        """Why the record cannot be applied."""
         return self.reason
 
 
@@ -141,13 +141,13 @@ def _without_replication(image: Raw) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class RecordsPage:
-    """One GetRecords answer; `next_iterator` None means the shard may have ended."""
+    """One GetRecords answer; if `next_iterator` is None, the shard may have ended."""
 
     records: Sequence[Record]
     bad: Sequence[Misplaced]
     next_iterator: str | None
     replicated: bool = True
-    """Whether it may have attributes that global tables of 2017 add to items."""
+    """Whether items may have attributes of a legacy global table."""
 
     @cached_property
     def _versions(self) -> list[int]:
@@ -160,14 +160,14 @@ class RecordsPage:
 
     @property
     def newest_at(self) -> float | None:
-        """When its newest record was made, of those that say so."""
+        """When the newest record with a known time was made."""
         newest = max(self.times, default=None)
         if newest == inf:
             return max((at for at in self.times if at < inf), default=None)
         return newest
 
     def after(self, since: str | None) -> Sequence[Record]:
-        """The records after a sequence number, each once, in their order."""
+        """The records after a sequence number, without repetition, in order."""
         last = int(since) if since else -1
         versions = self._versions
         if versions and versions[0] > last and all(map(lt, versions, versions[1:])):
@@ -180,7 +180,7 @@ class RecordsPage:
         return found
 
     def token(self, since: str | None) -> str | None:
-        """The sequence number to go on after, in the stream's own spelling."""
+        """The sequence number to continue after, as the stream writes it."""
         versions = self._versions
         newest = max(versions, default=-1)
         if since and int(since) >= newest:

@@ -1,7 +1,7 @@
-"""What was seen inside attributes, with decoders and columns for just that.
+"""Learns what attributes contain, and makes decoders and columns for exactly that.
 
-msgspec decodes into a struct that is made for known members several times faster than into
-dictionaries, and its members can then be rendered a column at a time: no call for each value.
+msgspec decodes into a struct made for known members several times faster than into dictionaries,
+and the members can then be rendered a column at a time, without a call per value.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ from connector.core.texts import Malformed
 from connector.items import values
 
 MAX_MEMBERS = 64
-"""A map with more different names is keyed by data; it stays a dictionary."""
+"""A map with more distinct names is keyed by data; it stays a dictionary."""
 MAX_DEPTH = 8
 MAX_PLACES = 4_000
 
@@ -36,29 +36,29 @@ _CONTENT: dict[str, Any] = {
 
 
 @dataclass
-class Budget:
-    """How many more places may be learnt, so that odd data cannot fill the memory."""
+class PlaceLimit:
+    """The number of places that may still be learnt, so that odd data cannot fill the memory."""
 
-    places: int = MAX_PLACES
+    left: int = MAX_PLACES
 
 
 class Shape:
-    """One place in the items: the types of value seen there, and what its maps and lists hold."""
+    """One place in the items: the types of values seen there, and what maps and lists contain."""
 
-    def __init__(self, budget: Budget, depth: int = 0, tags: Iterable[str] = ()) -> None:
+    def __init__(self, limit: PlaceLimit, depth: int = 0, tags: Iterable[str] = ()) -> None:
         self.tags = set(tags)
-        self._budget = budget
+        self._limit = limit
         self._depth = depth
         self._members: dict[str, Shape] = {}
         self._elements: Shape | None = None
-        # An open place decodes its maps and lists into whatever is there.
-        self._open = depth >= MAX_DEPTH or budget.places <= 0
+        # An open place decodes its maps and lists into generic values.
+        self._open = depth >= MAX_DEPTH or limit.left <= 0
         self._type: Any = None
         self._plain_map: Any = None
-        budget.places -= 1
+        limit.left -= 1
 
     def learn(self, value: dict[str, Any]) -> bool:
-        """Takes in a legal value in wire form; returns whether anything about it was new."""
+        """Learns from a valid value in wire form; returns whether anything about it was new."""
         ((tag, content),) = value.items()
         new = tag not in self.tags
         self.tags.add(tag)
@@ -78,18 +78,18 @@ class Shape:
                     self._open = True
                     self._members.clear()
                     return True
-                self._members[name] = Shape(self._budget, self._depth + 1)
+                self._members[name] = Shape(self._limit, self._depth + 1)
             new = self._members[name].learn(value) or new
         return new
 
     def _learn_list(self, content: list[Any]) -> bool:
         if content and self._elements is None:
-            self._elements = Shape(self._budget, self._depth + 1)
+            self._elements = Shape(self._limit, self._depth + 1)
         return any([self._elements.learn(value) for value in content]) if self._elements else False
 
     @property
     def type(self) -> Any:
-        """A struct for the values here: of one tag, the tag is required; of more, each may be."""
+        """A struct for the values here: a single tag is required; several are optional."""
         if self._type is None:
             contents = [(tag, self._content(tag)) for tag in sorted(self.tags)]
             fields = contents if len(contents) == 1 else [(*each, None) for each in contents]
@@ -105,7 +105,7 @@ class Shape:
         return _CONTENT[tag]
 
     def _map(self) -> Any:
-        # In their order, so that equal maps have equal text.
+        # Sorted, so that equal maps have equal text.
         names = sorted(self._members)
         renamed = {f"a{index}": name for index, name in enumerate(names)}
         types = [self._members[name].type for name in names]
@@ -118,9 +118,9 @@ class Shape:
         )
 
     def plain(self, found: Sequence[Any]) -> list[Any]:
-        """Values of `type` as plain JSON-encodable ones; UNSET where there is None.
+        """Values of `type` as plain JSON-encodable ones; UNSET in place of None.
 
-        Raises Malformed where one of them is not legal.
+        Raises Malformed if one of them is invalid.
         """
         if all(found):
             return self._plain(found)
@@ -138,10 +138,10 @@ class Shape:
             rendered = self._plain_contents(tag, [contents[index] for index in places])
             for index, value in zip(places, rendered, strict=True):
                 if plain[index] is not UNSET:
-                    raise Malformed("an attribute value that has not exactly one type")
+                    raise Malformed("an attribute value that does not have exactly one type")
                 plain[index] = value
         if UNSET in plain:
-            raise Malformed("an attribute value that has not exactly one type")
+            raise Malformed("an attribute value that does not have exactly one type")
         return plain
 
     def _plain_contents(self, tag: str, contents: list[Any]) -> list[Any]:
@@ -172,17 +172,17 @@ class Shape:
 
 
 class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
-    """The element of lists that were always empty: no value fits it."""
+    """The element type of lists that were always empty; no value fits it."""
 
     nothing: bool
 
 
 def fits_struct(name: str) -> bool:
-    """Whether msgspec takes the name for a struct's field; it refuses what JSON must escape."""
+    """Whether a struct field can have the name; msgspec refuses names that JSON must escape."""
     return all(character not in '"\\' and ord(character) >= 0x20 for character in name)
 
 
-# Spelled out for each tag, since an attribute named in the code is read several times faster.
+# Spelled out for each tag, since a literal attribute access is several times faster than getattr.
 CONTENTS: dict[str, Callable[[Sequence[Any]], list[Any]]] = {
     "S": lambda found: [value.S for value in found],
     "N": lambda found: [value.N for value in found],

@@ -1,7 +1,7 @@
-"""One attribute value of DynamoDB's wire format, and its plain JSON form.
+"""Converts an attribute value from DynamoDB's wire format to plain JSON.
 
-On the wire a value is an object with exactly one member, its tag: {"N": "1.5"}. In plain JSON a
-number keeps its digits, sets are sorted arrays and binary is base64 text.
+On the wire a value is an object with exactly one member, its tag: {"N": "1.5"}. In plain JSON,
+numbers keep their digits, sets are sorted arrays and binary is base64 text.
 """
 
 import binascii
@@ -19,17 +19,17 @@ SCALAR_TAGS = ("S", "N", "B", "BOOL", "NULL")
 SET_TAGS = ("SS", "NS", "BS")
 TAGS = (*SCALAR_TAGS, "M", "L", *SET_TAGS)
 
-# DynamoDB refuses more than 32 levels; twice that is a body no table can have produced.
+# DynamoDB refuses more than 32 levels; no table can have produced twice as many.
 MAX_DEPTH = 64
 
 
 def plain(value: object, depth: int = 0) -> Any:
     """A wire value as JSON-encodable Python; numbers keep their exact digits.
 
-    Raises Malformed where the value is not one known tag with a legal content.
+    Raises Malformed if the value is not exactly one known tag with valid content.
     """
     if type(value) is not dict or len(value) != 1:
-        raise Malformed("an attribute value that has not exactly one type")
+        raise Malformed("an attribute value that does not have exactly one type")
     ((tag, content),) = value.items()
     if tag == "S" and type(content) is str:
         return content
@@ -39,7 +39,7 @@ def plain(value: object, depth: int = 0) -> Any:
 
 
 def plain_content(tag: str, content: object, depth: int = 0) -> Any:
-    """As `plain`, for a tag and its content."""
+    """Like `plain`, for a tag and its content."""
     if depth > MAX_DEPTH:
         raise Malformed(f"a value nested deeper than {MAX_DEPTH} levels")
     if tag == "M":
@@ -57,7 +57,7 @@ def plain_content(tag: str, content: object, depth: int = 0) -> Any:
 
 
 def _each(members: Iterable[Any], depth: int) -> list[Any]:
-    """Members of a map or list. Most are strings or numbers, which need no call of their own."""
+    """The members of a map or list. Most are strings or numbers and are handled right here."""
     plains: list[Any] = []
     for value in members:
         if type(value) is dict and len(value) == 1:
@@ -75,7 +75,7 @@ def _each(members: Iterable[Any], depth: int) -> list[Any]:
 
 @lru_cache(maxsize=65_536)
 def number(text: str) -> msgspec.Raw:
-    """A number as JSON with its canonical digits. The same few numbers come again and again."""
+    """A number as JSON with its canonical digits; cached, since the same few numbers recur."""
     return msgspec.Raw(canonical(text).encode())
 
 
@@ -112,7 +112,7 @@ def _base64(content: object) -> str:
 
 def _members(content: object) -> list[object]:
     if not isinstance(content, list) or not content:
-        raise Malformed("a set that is not a filled array")
+        raise Malformed("a set that is not an array, or is empty")
     return content
 
 

@@ -1,4 +1,4 @@
-"""Bodies of Scan and GetRecords answers → items and records, nested values left as raw bytes."""
+"""Bodies of Scan and GetRecords answers → items and records; nested values stay raw bytes."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -49,14 +49,14 @@ _time = msgspec.json.Decoder(float)
 
 _EVENTS = ("INSERT", "MODIFY", "REMOVE")
 _LATEST = datetime.max.replace(tzinfo=UTC).timestamp()
-# AWS documents 21 to 40 digits; an int() of thousands is refused by Python itself.
+# AWS documents 21 to 40 digits; Python refuses to convert thousands.
 _MOST_DIGITS = 128
 
 
 def scan_page(body: bytes) -> tuple[list[bytes], str | None]:
-    """The raw items of a Scan page and the token after it; None where the segment has ended.
+    """The raw items of a Scan page and the token after it, or None if the segment has ended.
 
-    Raises BadAnswer where the body is no Scan answer: it is never taken for an end.
+    Raises BadAnswer if the body is not a Scan answer; it is never mistaken for an end.
     """
     try:
         head = _scan_head.decode(body)
@@ -72,11 +72,11 @@ def token(last_evaluated_key: bytes | Raw) -> str | None:
     try:
         return text.decode() if text and text != b"null" else None
     except UnicodeDecodeError as error:
-        raise BadAnswer("A Scan answer ends at a key that is not Unicode.", "Try again.") from error
+        raise BadAnswer("A Scan answer ends at a key that is not Unicode.", "Run again.") from error
 
 
 def records_page(body: bytes) -> RecordsPage:
-    """The records of a GetRecords page. Raises BadAnswer where the body is no such page."""
+    """The records of a GetRecords page. Raises BadAnswer if the body is not such a page."""
     try:
         page = _records.decode(body)
         if all(map(_sound, page.Records)):
@@ -118,7 +118,7 @@ def _iterator(page: dict[str, bytes]) -> str | None:
     try:
         return _text.decode(raw)
     except UNDECODABLE as error:
-        raise BadAnswer("The answer to GetRecords has no legal NextShardIterator.") from error
+        raise BadAnswer("The answer to GetRecords has no valid NextShardIterator.") from error
 
 
 def _one(raw: bytes) -> Record | Misplaced:
@@ -132,7 +132,7 @@ def _one(raw: bytes) -> Record | Misplaced:
 
 
 def _of_parts(raw: bytes) -> Record | Misplaced:
-    """A record of which some part is not as it should be; only what is needed is judged."""
+    """A record with an invalid part; only the needed parts are checked."""
     text = raw.decode(errors="backslashreplace")
     record = _members(raw)
     change = _members(record.get("dynamodb", b""))
@@ -140,7 +140,7 @@ def _of_parts(raw: bytes) -> Record | Misplaced:
     keys, image = change.get("Keys", b"null"), change.get("NewImage")
     at = _moment(change.get("ApproximateCreationDateTime"))
     if not number.isdecimal() or len(number) > _MOST_DIGITS:
-        return Misplaced(text, "a record without a legal sequence number", keys)
+        return Misplaced(text, "a record without a valid sequence number", keys)
     reason = _flaw(event, at, image)
     if reason:
         about = Images(Raw(keys), number, inf if at is None else at)
@@ -155,11 +155,11 @@ def _of_parts(raw: bytes) -> Record | Misplaced:
 
 
 def _flaw(event: str, at: float | None, image: bytes | None) -> str:
-    """Why nothing can be made of a record, or no text."""
+    """Why a record cannot be applied, or an empty string."""
     if event not in _EVENTS:
         return "a record of an unknown event"
     if at is None:
-        return "a record without a legal time"
+        return "a record without a valid time"
     if event != "REMOVE" and image is None:
         return "a record of a put without its new image"
     return ""
@@ -194,7 +194,7 @@ def _raw(text: bytes | None) -> Raw | UnsetType:
 def _parts(
     body: bytes, operation: str, needed: Sequence[str], cause: Exception
 ) -> dict[str, bytes]:
-    """The members of a page of which some part cannot be decoded."""
+    """The members of a page with a part that cannot be decoded."""
     try:
         page = parts.members(body)
     except Malformed:
@@ -208,4 +208,4 @@ def _elements(page: dict[str, bytes], name: str, operation: str) -> list[bytes]:
     try:
         return parts.elements(page[name])
     except Malformed as error:
-        raise BadAnswer(f"In the answer to {operation}, {name} is no array.") from error
+        raise BadAnswer(f"In the answer to {operation}, {name} is not an array.") from error

@@ -1,1 +1,1 @@
-"""The four steps, plan · scan · load · tail, and sync over them; each may be killed and rerun."""
+"""The steps plan, scan, load and tail, and sync over them; each may be killed and run again."""

@@ -1,4 +1,4 @@
-"""What became of columns: told once, after the commit that did it."""
+"""Reports changes of columns, once, after the commit that made them."""
 
 import logging
 from collections.abc import Mapping
@@ -8,15 +8,15 @@ from connector.core.state import Committed, Drift
 log = logging.getLogger("connector.columns")
 
 AT_ONCE = 20
-"""How many new or wider columns of one commit have a line of their own."""
+"""How many new or wider columns of one commit get a line of their own."""
 
 
-def tell_columns(table: str, committed: Committed) -> None:
-    """Logs which columns have another name than their attribute, and warns of new and wider ones.
+def report_columns(table: str, committed: Committed) -> None:
+    """Logs columns that are not named after their attribute, and warns of new and wider ones.
 
-    An item that they are due to is named by its key; a value never is.
+    The item that caused a change is named by its key; values are never logged.
     """
-    tell_renamed(table, committed.renamed)
+    report_renamed(table, committed.renamed)
     for drift in committed.drift[:AT_ONCE]:
         log.warning("%s: %s", table, _text(drift))
     if len(committed.drift) > AT_ONCE:
@@ -24,7 +24,7 @@ def tell_columns(table: str, committed: Committed) -> None:
         log.warning("%s: and %d more: see _connector.drift", table, more)
 
 
-def tell_renamed(table: str, renamed: Mapping[str, str]) -> None:
+def report_renamed(table: str, renamed: Mapping[str, str]) -> None:
     """Logs attributes with the names of their columns."""
     for attribute, column in renamed.items():
         log.info("%s: the attribute %r is in the column %r", table, attribute, column)

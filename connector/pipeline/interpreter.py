@@ -1,7 +1,7 @@
-"""What reading and committing ask of the interpreter.
+"""Settings of the interpreter for reading and committing.
 
-Python's hunt for cycles costs up to three times what the decoding does, and records and rows are
-freed by their reference counts anyway.
+Python's cyclic garbage collection costs up to three times as much as the decoding, and reference
+counts free records and rows anyway.
 """
 
 import gc
@@ -16,10 +16,10 @@ TURN_SECONDS = 0.0005
 
 @dataclass
 class _Setting:
-    """A setting of the whole process: who is first changes it, who is last restores it."""
+    """A setting of the whole process: the first user changes it, and the last one restores it."""
 
     change: Callable[[], Callable[[], None]]
-    """Changes it, and returns what restores it."""
+    """Changes the setting, and returns a function that restores it."""
     users: int = 0
     lock: Lock = field(default_factory=Lock)
     restore: Callable[[], None] = lambda: None
@@ -39,7 +39,7 @@ class _Setting:
                     self.restore()
 
 
-def _hunt_no_cycles() -> Callable[[], None]:
+def _disable_gc() -> Callable[[], None]:
     collecting = gc.isenabled()
     gc.disable()
     return gc.enable if collecting else lambda: None
@@ -51,37 +51,37 @@ def _take_turns_quickly() -> Callable[[], None]:
     return lambda: sys.setswitchinterval(turn)
 
 
-_cycles = _Setting(_hunt_no_cycles)
+_cycles = _Setting(_disable_gc)
 _turns = _Setting(_take_turns_quickly)
 
 
 @contextmanager
 def without_gc() -> Iterator[None]:
-    """No hunt for cycles in this block."""
+    """Disables cyclic garbage collection in this block."""
     with _cycles.changed():
         yield
 
 
 @contextmanager
 def busy() -> Iterator[None]:
-    """No hunt for cycles in this block, and threads take turns quickly.
+    """Disables cyclic garbage collection in this block, and makes threads take turns quickly.
 
-    A commit asks the database a hundred small things. After each it waits for the interpreter, by
-    default for 5 ms if another thread decodes: measured, that made it take twice as long.
+    A commit runs a hundred small statements. After each it waits for the interpreter, by default
+    for 5 ms if another thread decodes; in measurements it took twice as long for that.
     """
     with _cycles.changed(), _turns.changed():
         yield
 
 
-def without_gc_for_good() -> None:
-    """No hunt for cycles in this process, but for `collect`, until it ends.
+def disable_gc_in_process() -> None:
+    """Disables cyclic garbage collection until this process ends, except for `collect`.
 
-    What a fork has inherited stays, and is not looked at: to look would copy it.
+    Objects that a fork has inherited are never examined, since that would copy their memory.
     """
     gc.freeze()
     gc.disable()
 
 
 def collect() -> None:
-    """Frees what reference counts have not."""
+    """Frees what reference counts have not freed."""
     gc.collect()

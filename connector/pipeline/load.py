@@ -1,4 +1,4 @@
-"""Load: every spooled row into the table, in one transaction."""
+"""Load: puts every spooled row into the table, in one transaction."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -11,7 +11,7 @@ from connector.core.state import Committed, Load, TableState
 from connector.core.words import counted
 from connector.errors import Transient
 from connector.failpoints import failpoint
-from connector.pipeline.columns import tell_columns
+from connector.pipeline.columns import report_columns
 from connector.pipeline.scan import quarantine_limit
 from connector.ports import Destination, Link, Spool
 
@@ -19,7 +19,7 @@ log = logging.getLogger("connector.load")
 
 
 def loaded_text(scanned: int, committed: Committed) -> str:
-    """What a load did, in words: what was scanned, and whose the rows are now."""
+    """What a load did, in words: how much was scanned, and where the rows come from."""
     rows = committed.written + committed.streamed
     text = f"{counted(scanned, 'item')} scanned and loaded in commit {committed.commit}: "
     text += f"the table has {counted(rows, 'row')}"
@@ -42,9 +42,9 @@ def load(
     limit: int,
     max_deleted: float | None,
 ) -> Committed:
-    """Loads a scan that has finished by `now`, in the source's time, and drops its spool.
+    """Loads a scan that finished before `now`, by the source's clock, and drops its spool.
 
-    Raises Transient where a segment is not scanned to its end.
+    Raises Transient if a segment is not scanned to its end.
     """
     partitions = [SEGMENT + name for name in sorted(state.scanned)]
     links = _whole_chains(spool, state.table, partitions)
@@ -66,7 +66,7 @@ def load(
         quarantined,
     )
     log.info("%s: %s", state.table, loaded_text(sum(link.count for link in links), committed))
-    tell_columns(state.table, committed)
+    report_columns(state.table, committed)
     failpoint("load.before_drop")
     spool.drop()
     return committed
@@ -86,7 +86,7 @@ def _whole_chains(spool: Spool, table: str, partitions: Sequence[str]) -> list[L
 
 
 def _packed(links: Sequence[Link], known: Collection[str], room: int) -> dict[str, Type]:
-    """The types of what the links keep in `rest`: of known attributes, and of `room` others."""
+    """The types of attributes in the links' `rest`: of known ones, and of `room` others."""
     chosen: dict[str, Type] = {}
     others = 0
     for link in links:

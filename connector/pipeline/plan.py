@@ -1,4 +1,4 @@
-"""Plan: pin the source's identity and seed every cursor, before the first page is read."""
+"""Plan: fixes the source's identity and every cursor before the first page is read."""
 
 import logging
 from datetime import datetime
@@ -18,7 +18,7 @@ from connector.stop import Stop
 log = logging.getLogger("connector.plan")
 
 SEGMENT_BYTES = 2 * 1024**3
-"""One segment for each 2 GB is AWS's advice for parallel scans (developer guide, "Scan")."""
+"""AWS advises one segment per 2 GB for parallel scans (developer guide, "Scan")."""
 
 
 def plan(
@@ -69,7 +69,7 @@ def _report(state: TableState, segments: int, shards: int) -> None:
 
 
 def _beginnings(listing: Listing, now: datetime, segments: int) -> dict[str, Cursor]:
-    # What is trimmed before it is read was written before now, and the scan will see it.
+    # Records that are trimmed before they are read were written before now: the scan sees them.
     shards = {
         shard_partition(shard.id): Cursor(seen_at=now, parent=shard.parent)
         for shard in listing.shards.values()

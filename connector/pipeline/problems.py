@@ -1,4 +1,4 @@
-"""Whether a table needs a person: noted in its state, and taken back once a run shows otherwise."""
+"""Notes in a table's state that it needs a person, and clears the note after a good run."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -14,20 +14,20 @@ log = logging.getLogger("connector.sync")
 
 @dataclass(frozen=True)
 class Problems:
-    """The problem of one table, as its destination remembers it."""
+    """The problem of one table, as stored in its destination."""
 
     table: str
     destination: Destination
 
     def noted(self, run: Callable[[], TableState]) -> TableState:
-        """Runs, and lets the state say whether a person is needed."""
+        """Runs, and notes or clears the problem depending on the outcome."""
         with self.noting():
-            return self.mended(run())
+            return self.cleared(run())
 
-    def mended(self, state: TableState) -> TableState:
-        """The state of a run that came to its end, so that no person is needed.
+    def cleared(self, state: TableState) -> TableState:
+        """The state after a good run, with its problem cleared.
 
-        While a load is outstanding, nobody has shown that it can be done.
+        While a load is outstanding, a problem may still prevent it, so it stays.
         """
         if not state.problem or state.phase is Phase.LOADING:
             return state
@@ -36,7 +36,7 @@ class Problems:
 
     @contextmanager
     def noting(self) -> Iterator[None]:
-        """Notes a problem that ends the block, and raises it."""
+        """Notes a problem that ends the block, and raises it again."""
         try:
             yield
         except (NeedsPerson, DestinationRefused) as needed:
@@ -49,5 +49,5 @@ class Problems:
         except ConnectorError:
             if isinstance(needed, NeedsPerson):
                 raise
-            # A destination that refuses the table may refuse the note as well, for one reason.
+            # A destination that refuses the table may refuse the note for the same reason.
             log.debug("%s: its problem could not be noted", self.table)

@@ -1,4 +1,4 @@
-"""Scan one segment into the spool, from wherever its chain ends."""
+"""Scans one segment into the spool, from the end of its chain."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ class _Pending:
 
 @dataclass
 class SegmentScan:
-    """The scan of one segment. Safe to kill and to run twice; touches only snapshot and spool."""
+    """Scans single segments. Safe to kill and to run twice; uses only snapshot and spool."""
 
     snapshot: Snapshot
     spool: Spool
@@ -59,12 +59,12 @@ class SegmentScan:
     clock: Clock = MACHINE
 
     def spooled(self, number: int) -> int:
-        """How many rows of a segment earlier tries have left in the spool."""
+        """The number of rows of a segment that earlier tries have spooled."""
         partition = segment_partition(number, self.state.segments)
         return sum(link.count for link in self.spool.links(partition))
 
     def run(self, number: int) -> bool:
-        """Scans until the segment ends; False where it was stopped before."""
+        """Scans until the segment ends; False if it was stopped before that."""
         total = self.state.segments
         partition = segment_partition(number, total)
         position = self.spool.position(partition)
@@ -84,7 +84,7 @@ class SegmentScan:
             (encoded, following), asked_at = self.snapshot.page(number, total, token, decode)
             failpoint("scan.after_page")
             if following is not None and following == token:
-                raise BadAnswer("Scan answered with the position it was asked for.", "Try again.")
+                raise BadAnswer("Scan returned the same position that it was given.", "Run again.")
             token = following
             self._take(pending, partition, encoded, asked_at, size)
             self.listener(Scanned(number, len(encoded.rows), size, token is None))
@@ -117,11 +117,12 @@ class SegmentScan:
 
 
 def quarantine_limit(limit: int, quarantined: Sequence[Quarantined]) -> QuarantineLimit:
-    """The error for more bad records than allowed, with the reasons of those that are new."""
+    """The error for more bad records than allowed, with the reasons for the new ones."""
     reasons = Counter(record.reason for record in quarantined).most_common()
     each = first_few([f"{why} ({count:,})" for why, count in reasons], _REASONS, "more reasons")
     return QuarantineLimit(
         f"More than {counted(limit, 'record')} could not be stored: {'; '.join(each)}.",
-        "Nothing of this batch was written. Raise `quarantine.limit` for them to go to "
-        "`_connector.quarantine`, where each has its reason; then mend the items at the source.",
+        "Nothing of this batch was written. Raise `quarantine.limit` so that they go to "
+        "`_connector.quarantine`, which shows the reason for each; then fix the items at the "
+        "source.",
     )

@@ -1,4 +1,4 @@
-"""Several tables in one run: each comes to an outcome of its own, and none ends another."""
+"""Runs several tables at once: each has an outcome of its own, and none stops another."""
 
 import copy
 import logging
@@ -16,12 +16,12 @@ from connector.stop import Stop
 log = logging.getLogger("connector.tables")
 
 SOON = (1.0, 60.0)
-"""The first and the longest pause, in seconds, before what may pass by itself is tried again."""
+"""The first and the longest pause, in seconds, before retrying what may go away by itself."""
 RARELY = (5.0, 600.0)
-"""The same for what a person must mend: each try costs a little, and most of them are in vain."""
+"""The same for what someone must fix: each try costs a little, and most of them fail."""
 WAIT_SECONDS = 0.1
 HEARING_SECONDS = 0.5
-"""How long a signal may wait to be heard."""
+"""How long a signal may wait to be handled."""
 _GRAVEST_FIRST = (Interrupted.exit_code, 1, 3, 2, 4, 0)
 _NAMED = 5
 
@@ -29,7 +29,7 @@ Found = TypeVar("Found")
 
 
 class Result(StrEnum):
-    """How a table came out of a run."""
+    """How a run ended for a table."""
 
     OK = "ok"
     FAILED = "failed"
@@ -38,9 +38,9 @@ class Result(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome(Generic[Found]):
-    """What a run found for one table, and what went wrong.
+    """What a run returned for one table, and what went wrong.
 
-    One that is ok has an error only where it was followed until the run was asked to end.
+    A table that is ok has an error only if it was followed until the run was asked to end.
     """
 
     table: str
@@ -49,8 +49,8 @@ class Outcome(Generic[Found]):
     error: ConnectorError | None = None
 
 
-class Troubles:
-    """What is wrong with which table of a run, for as long as it is."""
+class Failures:
+    """The tables of a run that have failed at the moment, and why."""
 
     def __init__(self, tables: Iterable[str]) -> None:
         self._tables = frozenset(tables)
@@ -59,13 +59,13 @@ class Troubles:
         self._hopeless = False
         self._lock = Lock()
 
-    def take(self, table: str, error: ConnectorError) -> None:
-        """Remembers why a table has failed."""
+    def add(self, table: str, error: ConnectorError) -> None:
+        """Records why a table has failed."""
         with self._lock:
             self._errors[table] = error
 
-    def mended(self, table: str) -> None:
-        """Forgets it, and says so."""
+    def recovered(self, table: str) -> None:
+        """Removes a table's failure, and logs that it is up to date again."""
         with self._lock:
             before = self._errors.pop(table, None)
         if before is not None:
@@ -76,51 +76,51 @@ class Troubles:
         return self._errors.get(table)
 
     def alike(self, table: str, error: ConnectorError) -> str | None:
-        """Another table that has failed with the same error, so that it need not be said again."""
+        """Another table that has failed with the same error, which need not be repeated."""
         with self._lock:
             found = [other for other, known in self._errors.items() if str(known) == str(error)]
         return next((other for other in found if other != table), None)
 
     def of_every_table(self) -> ConnectorError | None:
-        """An error that every other table would only meet again."""
+        """An error that every other table would meet too."""
         with self._lock:
             found = [error for error in self._errors.values() if error.of_every_table]
         return found[0] if found else None
 
     def waits(self, table: str) -> None:
-        """A table that a person must mend waits for its next try."""
+        """Records that a table waits for someone to act before its next try."""
         with self._lock:
             self._waiting.add(table)
             if self._waiting != self._tables or self._hopeless:
                 return
             self._hopeless = True
-        log.warning("no table can go on before a person has acted, so the run ends")
+        log.warning("every table needs a person before it can continue, so the run ends")
 
-    def tries(self, table: str) -> bool:
-        """Whether a table may try again: not once all of them have waited for a person."""
+    def may_retry(self, table: str) -> bool:
+        """Whether a table may try again; it may not once all of them wait for someone to act."""
         with self._lock:
             if not self._hopeless:
                 self._waiting.discard(table)
             return not self._hopeless
 
     def hopeless(self) -> bool:
-        """Whether no table could go on without a person."""
+        """Whether every table waits for someone to act."""
         return self._hopeless
 
     def text(self) -> str:
-        """What a line of progress adds."""
+        """The failed tables, to append to a line of progress."""
         with self._lock:
             failed = sorted(self._errors)
         return f"; failed: {listed(failed)}" if failed else ""
 
 
 def gravest(codes: Iterable[int]) -> int:
-    """The exit code that speaks for several: a bug before data before permissions before delay."""
+    """The gravest exit code: a bug before data before permissions before a delay."""
     return min(codes, key=_GRAVEST_FIRST.index, default=0)
 
 
 def listed(tables: Sequence[str]) -> str:
-    """The names of tables, as far as a line can hold them."""
+    """The names of tables in one line, shortened if there are many."""
     names = first_few(tables, _NAMED)
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
@@ -131,9 +131,9 @@ def side_by_side(
     *,
     at_once: int,
     stopped: Callable[[], bool],
-    troubles: Troubles,
+    failures: Failures,
 ) -> list[Outcome[Found]]:
-    """Runs so many tables at once, and says what came of each, in their order."""
+    """Runs `at_once` tables at a time, and returns the outcome of each, in their order."""
 
     def one(table: str) -> Outcome[Found]:
         if stopped():
@@ -142,62 +142,62 @@ def side_by_side(
                 "Run the same command again.",
             )
             return Outcome(table, Result.NOT_TRIED, error=error)
-        if common := troubles.of_every_table():
+        if common := failures.of_every_table():
             return Outcome(table, Result.NOT_TRIED, error=common)
         try:
             return Outcome(table, Result.OK, run(table))
         except Exception as error:
-            problem = told(error)
-        troubles.take(table, problem)
+            problem = our_error(error)
+        failures.add(table, problem)
         return Outcome(table, Result.FAILED, error=problem)
 
     with futures.ThreadPoolExecutor(min(at_once, len(tables)), "table") as threads:
         running = [threads.submit(one, table) for table in tables]
-        # A signal may come to any thread, and Python hears it in this one, once it is awake.
+        # A signal may reach any thread, but Python handles it in this one, once it wakes up.
         while futures.wait(running, HEARING_SECONDS).not_done:
             pass
         return [each.result() for each in running]
 
 
-def keep(
+def keep_trying(
     table: str,
     attempt: Callable[[], Found],
-    troubles: Troubles,
+    failures: Failures,
     over: Callable[[], bool],
     stop: Stop,
 ) -> Found:
-    """Tries again, after a pause that grows, until an attempt ends without an error.
+    """Tries again, after growing pauses, until an attempt ends without an error.
 
-    Raises the last error where the run ends before that, or where no table is left that could go
-    on without a person.
+    Raises the last error if the run ends first, or once every table waits for someone to act.
     """
     wait = 0.0
     while True:
-        known = troubles.of(table)
+        known = failures.of(table)
         try:
             return attempt()
         except Exception as error:
-            problem = told(error)
-        # What was mended meanwhile has failed for the first time again.
-        known = known and troubles.of(table)
+            problem = our_error(error)
+        # A table that has recovered in between has now failed for the first time again.
+        known = known and failures.of(table)
         if isinstance(problem, Interrupted):
             raise known or problem
-        troubles.take(table, problem)
+        failures.add(table, problem)
         passing = isinstance(problem, Transient)
         shortest, longest = SOON if passing else RARELY
         wait = min(max(shortest, 2 * wait if known else 0.0), longest)
         if not passing:
-            troubles.waits(table)
-        if not troubles.hopeless():
-            other = troubles.alike(table, problem)
+            failures.waits(table)
+        if not failures.hopeless():
+            other = failures.alike(table, problem)
             why = f"failed as {other} did." if other else f"failed: {problem}"
             log.warning("%s: %s It is tried again in %.0f s.", table, why, wait)
-        if _ends(wait, lambda: over() or troubles.hopeless(), stop) or not troubles.tries(table):
+        ends = _ends(wait, lambda: over() or failures.hopeless(), stop)
+        if ends or not failures.may_retry(table):
             raise problem
 
 
 def _ends(seconds: float, over: Callable[[], bool], stop: Stop) -> bool:
-    """Waits; true where the run ends meanwhile."""
+    """Waits; true if the run ends meanwhile."""
     while seconds > 0 and not over():
         if stop.wait(min(seconds, WAIT_SECONDS)):
             return True
@@ -205,8 +205,8 @@ def _ends(seconds: float, over: Callable[[], bool], stop: Stop) -> bool:
     return over()
 
 
-def told(error: Exception) -> ConnectorError:
-    """The error in our own words, and without the frames that it came through."""
+def our_error(error: Exception) -> ConnectorError:
+    """The exception as an error of ours, without its traceback."""
     if isinstance(error, ConnectorError):
         return copy.copy(error)
     return uncaught(error)

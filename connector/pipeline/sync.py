@@ -1,4 +1,4 @@
-"""Sync: plan if needed, scan and tail side by side, load, then tail until it is time to end."""
+"""Sync: plan if needed, scan and tail at the same time, load, then tail until it is time to end."""
 
 import logging
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from connector.core.words import counted
 from connector.errors import HistoryLost, Interrupted, Transient
 from connector.events import Listener
 from connector.items.encoder import Encoder
-from connector.pipeline.columns import tell_renamed
+from connector.pipeline.columns import report_renamed
 from connector.pipeline.following.tail import Tail
 from connector.pipeline.load import load
 from connector.pipeline.plan import plan
@@ -25,14 +25,14 @@ log = logging.getLogger("connector.sync")
 
 
 class Scanning(Protocol):
-    """The scan of all segments, going on beside the tail."""
+    """The scan of all segments, running beside the tail."""
 
     def finished(self) -> bool:
         """Whether every segment is done. Raises the error of a worker that failed."""
         ...
 
     def stop(self) -> None:
-        """Ends the workers; what they have spooled stays."""
+        """Ends the workers; the rows they have spooled stay."""
         ...
 
 
@@ -46,7 +46,7 @@ class Run:
     settings: Table
     lookup: Lookup
     pages: Snapshot
-    """All items, for a comparison; a scan opens a source of its own."""
+    """All items, to compare them; a scan opens a source of its own."""
     changes: Changes
     destination: Destination
     spool_of: Callable[[TableState], Spool]
@@ -57,13 +57,13 @@ class Run:
     waits: Waits = field(default_factory=Waits)
 
     def planned(self) -> TableState:
-        """The table's state, planned first where it never was."""
+        """The table's state, planned first if it never was."""
         return self._begun(False, None)
 
     def begin(self, full_refresh: bool = False, plan_id: str | None = None) -> TableState:
-        """The state to go on from: planned where it never was, and anew for a full refresh.
+        """The state to continue from: planned if it never was, and again for a full refresh.
 
-        A refresh with a `plan_id` of its own is planned once, however often it is asked for.
+        A refresh with a `plan_id` of its own is planned only once, however often it is requested.
         """
         with self._problems.noting():
             return self._begun(full_refresh, plan_id)
@@ -80,7 +80,7 @@ class Run:
         wanted = self._segments()
         if state.phase is Phase.LOADING and wanted and wanted != state.segments:
             log.warning(
-                "%s: the scan goes on in %s, as it began; the next one will be in %d",
+                "%s: the scan continues in %s, as it began; the next one will be in %d",
                 self.table,
                 counted(state.segments, "segment"),
                 wanted,
@@ -88,10 +88,9 @@ class Run:
         return state
 
     def _configured(self, state: TableState) -> TableState:
-        """The state under the configuration as it is now.
+        """The state, adapted to the present configuration.
 
-        Raises ConfigError where that is not what the rows were made with, and only a full refresh
-        can bring them to it.
+        Raises ConfigError if only a full refresh can convert the rows to it.
         """
         spec = self.settings.spec()
         place = (self.config.destination.schema_name, self.target)
@@ -111,7 +110,7 @@ class Run:
         return self.settings.segments or self.config.scan.segments
 
     def plan(self, replaces: TableState | None, plan_id: str | None = None) -> TableState:
-        """A new generation, the first or one that replaces another."""
+        """Plans a new generation: the first, or one that replaces another."""
         planned = plan(
             self.lookup,
             self.changes,
@@ -126,13 +125,13 @@ class Run:
             plan_id=plan_id,
         )
         before = replaces.columns if replaces else {}
-        tell_renamed(self.table, renamed(planned.columns, before))
+        report_renamed(self.table, renamed(planned.columns, before))
         return planned
 
     def snapshot(self, full_refresh: bool = False, yes: bool = False) -> TableState:
-        """Plans, scans and loads, and drains the stream meanwhile, since a scan may outlast it.
+        """Plans, scans and loads, and reads the stream meanwhile, since a scan may outlast it.
 
-        `yes` lets a full refresh delete any share of the rows.
+        `yes` allows a full refresh to delete any share of the rows.
         """
         with self._problems.noting():
             return self._snapshot(full_refresh, yes)
@@ -145,15 +144,15 @@ class Run:
                 # Rows that the stream overtook are older than the scan until all of it is read.
                 tail.until(tail.caught_up)
                 self._check_stopped()
-                return self._problems.mended(tail.state)
+                return self._problems.cleared(tail.state)
         log.info(
             "%s: has its snapshot already; --full-refresh reads the whole table again", self.table
         )
-        # Nothing was written, so nothing says that a problem is mended.
+        # Nothing was written, so nothing shows that a problem is solved.
         return state
 
     def load(self, yes: bool = False) -> TableState:
-        """Loads a scan that others have finished; where it is loaded, only drops its spool."""
+        """Loads a scan that others have finished; if it is loaded already, only drops its spool."""
         return self._problems.noted(lambda: self._loaded(yes))
 
     def _loaded(self, yes: bool) -> TableState:
@@ -172,7 +171,7 @@ class Run:
     def sync(self, until: Callable[[Tail], bool]) -> TableState:
         """Brings the table up to date, from whatever state it is in.
 
-        Where history was lost and `on_gap` is resync, the whole table is read again.
+        If history was lost and `on_gap` is resync, the whole table is read again.
         """
 
         def again() -> TableState:
@@ -184,7 +183,7 @@ class Run:
     def resynced(
         self, step: Callable[[], TableState], again: Callable[[], TableState]
     ) -> TableState:
-        """Runs a step; where history was lost and `on_gap` is resync, `again` instead."""
+        """Runs a step; if history was lost and `on_gap` is resync, runs `again` afterwards."""
         try:
             return step()
         except HistoryLost as lost:
@@ -204,14 +203,14 @@ class Run:
                 state = self._load(state, tail, self.settings.max_deleted)
                 tail.loaded(state)
             else:
-                # A run that was killed between its load and this left its spool behind.
+                # A run that was killed right after its load has left its spool behind.
                 self.spool_of(state).drop()
             tail.until(self._ended(tail, until))
             self._check_stopped()
             return tail.state
 
     def tail(self, until: Callable[[Tail], bool]) -> TableState:
-        """Follows the stream only, in whatever phase the table is."""
+        """Only follows the stream, in whatever phase the table is."""
         return self._problems.noted(lambda: self._follow(until))
 
     def _follow(self, until: Callable[[Tail], bool]) -> TableState:
@@ -224,11 +223,11 @@ class Run:
             return tail.state
 
     def _ended(self, tail: Tail, until: Callable[[Tail], bool]) -> Callable[[], bool]:
-        """The condition, which also sees that a table needs a person no longer."""
+        """The condition `until`; checking it also clears a problem once the tail has caught up."""
 
         def ended() -> bool:
             if tail.state.problem and tail.caught_up():
-                tail.state = self._problems.mended(tail.state)
+                tail.state = self._problems.cleared(tail.state)
             return until(tail)
 
         return ended
@@ -260,7 +259,7 @@ class Run:
         return self._put(state, max_deleted)
 
     def _put(self, state: TableState, max_deleted: float | None) -> TableState:
-        # A scan asks for the table by its name, and would have gone on in another of that name.
+        # A scan reads the table by its name, and would not notice that another one has that name.
         self.lookup.confirm(state.identity)
         spool = self.spool_of(state)
         limit = self.config.quarantine.limit
@@ -280,14 +279,14 @@ class Run:
         if self.stop.requested():
             raise Interrupted(
                 f"The run of {self.table} was asked to end.",
-                "What was read is committed; the same command goes on from there.",
+                "What was read is committed; the same command resumes from there.",
             )
 
 
 def make_encoder(state: Scannable, limits: Limits = EVERYTHING) -> Encoder:
     """An encoder for the items of a table, as its generation was planned.
 
-    `limits` are the destination's: what it cannot hold is for the quarantine.
+    `limits` are the destination's; items that exceed them are quarantined.
     """
     spec = state.spec or TableSpec()
     return Encoder(

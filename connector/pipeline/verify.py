@@ -1,7 +1,7 @@
-"""Verify: read source and table and compare every item, by canonical key and canonical value.
+"""Verify: reads source and table and compares every item, by canonical key and canonical value.
 
 The comparison has its own path from an item to its canonical form, through plain Python values,
-so that an error in the columnar path cannot hide in both sides.
+so that an error in the columnar path cannot hide on both sides.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -24,12 +24,12 @@ from connector.ports import Destination, Lookup, Snapshot
 
 SHOWN = 10
 SETTLE_TRIES = 5
-"""How often a key that still changes is read again before it is reported as unsettled."""
+"""How often a key that keeps changing is read again before it is reported as unsettled."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Keys of one kind of difference: how many, and the first of them."""
+    """One kind of difference: the number of keys, and the first of them."""
 
     count: int = 0
     keys: Sequence[str] = ()
@@ -37,7 +37,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a comparison found."""
+    """The result of a comparison."""
 
     matching: int
     missing: Difference = field(default_factory=Difference)
@@ -70,7 +70,7 @@ def verify(
     listener: Listener,
 ) -> Verdict:
     """Compares the whole source with the whole table; keys that differ are read again."""
-    # They may have changed between the two reads, so a tail comes in between.
+    # Items may change between the two reads, so a tail comes before each comparison.
     tail()
     keys = state.identity.keys
     there = _source_digests(snapshot, keys, segments, listener)
@@ -78,7 +78,7 @@ def verify(
     suspects = _differing(there, here)
     before = {key: there.get(key) for key in suspects}
     matching = len(there.keys() - suspects)
-    # An item that is no item has no key to read it again by.
+    # An invalid item has no key by which to read it again.
     settled: dict[str, _Pair] = {key: (there[key], None) for key in suspects if not _is_key(key)}
     suspects -= settled.keys()
     for _ in range(SETTLE_TRIES):
@@ -89,7 +89,7 @@ def verify(
         there = _again(lookup, keys, sorted(suspects))
         for key in list(suspects):
             pair = there.get(key), here.get(key)
-            # The source has not changed since it was last read, and a tail came after that.
+            # Whether the source is the same as at the last read, after which a tail has run.
             unchanged, before[key] = before[key] == pair[0], pair[0]
             if pair[0] == pair[1]:
                 matching += pair[0] is not None
@@ -152,7 +152,7 @@ def _item_digest(keys: KeySchema, item: bytes) -> tuple[str, bytes]:
     try:
         key, value = canonical.of_item(keys, item)
     except Malformed:
-        # It cannot be in the table, so it can only be reported as a difference.
+        # An invalid item cannot be in the table, so it is always a difference.
         digest = _digest(item)
         return key_text_in(keys, item) or f"an item without its key ({digest.hex()})", digest
     return key_text(key), _digest(value)
@@ -167,7 +167,7 @@ def _table_digests(
             for key, value in canonical.of_rows(keys, batch):
                 text = key_text(key)
                 if wanted is None or text in wanted:
-                    # Two rows of one key equal no item, not even where they equal each other.
+                    # Two rows of one key equal no item, even if they equal each other.
                     digests[text] = _TWICE if text in digests else _digest(value)
     return digests
 

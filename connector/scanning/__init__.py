@@ -1,1 +1,1 @@
-"""The threads and processes in which segments are scanned."""
+"""The threads and processes that scan segments."""

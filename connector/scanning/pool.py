@@ -1,7 +1,7 @@
-"""Processes that wait for a task: forked at a program's beginning, or started when they are needed.
+"""Processes that wait for a task: forked when the program starts, or started on demand.
 
-A new process imports for half a second what the program has imported already. A fork has it at
-once, but is safe only while nothing runs beside the main thread.
+A new process spends half a second on imports. A fork has them already, but is safe only while no
+other thread is running.
 """
 
 import multiprocessing
@@ -19,25 +19,25 @@ from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 END_SECONDS = 1.0
-"""How long a process may take to hear that its pipe was closed; after that it is not waited for."""
+"""How long to wait for a process to end after its pipe was closed."""
 
 Subject = TypeVar("Subject")
 
 
 def usual_workers() -> int:
-    """How many workers scan where the configuration does not say it."""
+    """The number of workers that scan by default."""
     return min(os.cpu_count() or 1, 4)
 
 
 @dataclass(frozen=True)
 class WorkerProcess:
-    """A process, and the pipe that brings it its task and takes back what it tells."""
+    """A process, and the pipe for its task and its reports."""
 
     process: BaseProcess
     pipe: Connection
 
     def give(self, task: Callable[..., None], *arguments: object) -> None:
-        """Lets the process run `task(pipe, parent, *arguments)` and end. Raises OSError if it died.
+        """Has the process run `task(pipe, parent, *arguments)` and end. Raises OSError if it died.
 
         `task` is a function of a module, which the process imports unless it was forked with it.
         """
@@ -53,23 +53,23 @@ class WorkerProcesses:
 
     def fork(self, count: int) -> None:
         """Forks `count` idle processes if that is safe here; otherwise `take` starts them later."""
-        # Elsewhere than on Linux, what the system's own libraries hold may not outlive a fork.
+        # On other systems than Linux, the system's own libraries may not survive a fork.
         if count < 2 or sys.platform != "linux" or threading.active_count() > 1:
             return
         with warnings.catch_warnings():
-            # Python counts the thread of Arrow's allocator, which knows what to do in a fork.
+            # Python also counts the thread of Arrow's allocator, which is made for forks.
             warnings.simplefilter("ignore", DeprecationWarning)
             for number in range(count):
                 try:
                     self._idle.append(_start("fork", number))
                 except OSError:
-                    # No more processes may be had. Whether they are needed is not known yet.
+                    # The system allows no more processes, and they may turn out not to be needed.
                     return
 
     def take(self, count: int) -> list[WorkerProcess]:
-        """`count` processes, which are the caller's to end; idle ones that are left over are ended.
+        """`count` processes, which the caller must end; the remaining idle ones are ended.
 
-        Tables that are synced side by side may ask at once.
+        Tables that are synced at the same time may call this at once.
         """
         idle = self._emptied()
         taken = [worker for worker in idle if worker.process.is_alive()][:count]
@@ -77,11 +77,11 @@ class WorkerProcesses:
         return taken + [_start("spawn", number) for number in range(len(taken), count)]
 
     def close(self) -> None:
-        """Lets the processes end that nobody has taken."""
+        """Ends the processes that are still idle."""
         _end(self._emptied())
 
     def closed_before(self, ended: Callable[[Subject], bool]) -> Callable[[Subject], bool]:
-        """The condition for the end of a tail: by then a scan has begun, or none will."""
+        """The condition `ended`, which first ends idle processes: no other scan will need them."""
 
         def closed(subject: Subject) -> bool:
             self.close()
@@ -116,8 +116,8 @@ def _start(method: str, number: int) -> WorkerProcess:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """What is started here never hears Ctrl-C; one that comes meanwhile is heard afterwards."""
-    # It is started with the first new process, and would let this thread hear again.
+    """Processes started in this block ignore Ctrl-C; this process handles it after the block."""
+    # The tracker starts with the first process, and would unblock the signal in this thread.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -127,7 +127,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 def _serve(other_end: Connection, pipe: Connection, parent: int) -> None:
-    # This copy of it would hide that the parent has closed its own.
+    # This copy would hide that the parent has closed its end.
     other_end.close()
     try:
         task, arguments = pipe.recv()

@@ -1,4 +1,4 @@
-"""A scan in processes of its own, beside the tail."""
+"""A scan in separate processes, beside the tail."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from connector.config.model import Config
 from connector.core.state import TableState
 from connector.errors import ConnectorError
 from connector.events import Event, Listener, Waited
-from connector.pipeline.interpreter import collect, without_gc_for_good
+from connector.pipeline.interpreter import collect, disable_gc_in_process
 from connector.scanning.pool import WorkerProcess, WorkerProcesses
 from connector.scanning.segments import STOP_SECONDS, segment_scan
 from connector.stop import Stop
@@ -20,9 +20,9 @@ from connector.waits import Waits
 
 @contextlib.contextmanager
 def forked_workers(workers: int, segments: int | None) -> Iterator[WorkerProcesses]:
-    """As many idle processes as a scan of `segments` can use; those left idle end with the block.
+    """As many idle processes as a scan of `segments` can use; idle ones end with the block.
 
-    They have this module imported: a new process would take half a second for it.
+    They have imported this module already, which takes a new process half a second.
     """
     processes = WorkerProcesses()
     processes.fork(min(workers, segments or workers))
@@ -48,12 +48,12 @@ class ProcessScan:
         self._workers = workers
         for index, worker in enumerate(workers):
             segments = list(range(index, state.segments, len(workers)))
-            # One that has died is found as soon as this scan is asked whether it is finished.
+            # A process that has died is noticed by `finished`.
             with contextlib.suppress(OSError):
                 worker.give(_work, config, state, segments, len(workers))
 
     def finished(self) -> bool:
-        """Whether every segment is done. Raises the error of a worker, or of its death."""
+        """Whether every segment is done. Raises the error of a worker that failed or died."""
         return all([self._drain(worker) for worker in self._workers])
 
     def _drain(self, worker: WorkerProcess) -> bool:
@@ -64,7 +64,7 @@ class ProcessScan:
         if ended and worker.process.exitcode != 0:
             raise ConnectorError(
                 f"The worker {worker.process.name} died (exit code {worker.process.exitcode}).",
-                "What it scanned is in the spool; run the same command again.",
+                "What it has scanned is in the spool; run the same command again.",
             )
         return ended
 
@@ -77,7 +77,7 @@ class ProcessScan:
         self._listener(message)
 
     def stop(self) -> None:
-        """Ends the workers after their pages; what they have spooled stays."""
+        """Ends the workers after their current pages; the rows they have spooled stay."""
         for worker in self._workers:
             with contextlib.suppress(OSError):
                 worker.pipe.send("stop")
@@ -101,14 +101,14 @@ def _discard(pipe: Connection) -> None:
 
 
 class _PipedWaits(Waits):
-    """Sends what is waited for to the parent process, which says it once for all workers."""
+    """Sends waits to the parent process, which reports them once for all workers."""
 
     def __init__(self, pipe: Connection) -> None:
         super().__init__()
         self._pipe = pipe
 
     def report(self, waited: Waited) -> None:
-        """Sends it."""
+        """Sends a wait to the parent process."""
         self._pipe.send(waited)
 
 
@@ -120,10 +120,10 @@ def _work(
     segments: list[int],
     workers: int,
 ) -> None:
-    """Scans some segments of a table, in a process of its own; the pipe tells when to stop."""
-    # The parent hears Ctrl-C and decides; workers end when it says so, or when it is gone.
+    """Scans some segments of a table in a separate process; a message in the pipe stops it."""
+    # The parent handles Ctrl-C; workers end when it says so, or when it is gone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    without_gc_for_good()
+    disable_gc_in_process()
 
     def stopped() -> bool:
         return os.getppid() != parent or pipe.poll()

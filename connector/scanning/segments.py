@@ -14,7 +14,7 @@ from connector.stop import Stop
 from connector.waits import Waits
 
 STOP_SECONDS = 20.0
-"""How long a scan that was asked to end may go on with its page."""
+"""How long a scan that was asked to end may take to finish its page."""
 
 
 def segment_scan(
@@ -29,8 +29,8 @@ def segment_scan(
 ) -> SegmentScan:
     """A scan of single segments of one table, with a source and a spool of its own.
 
-    The configured read units are shared out between `workers`, and with what else is read on one
-    `spending`.
+    The configured read units are divided between `workers`, and shared with whatever else reads on
+    the same `spending`.
     """
     units = config.source.max_read_units
     return SegmentScan(

@@ -1,8 +1,8 @@
 """Scanned rows on disk: for each segment a chain of Arrow IPC files.
 
 A link holds its `since` and `until` tokens in the schema's metadata and is named by a hash of its
-`since`. A rival that scans the same stretch rewrites the same name, with a link that is as good;
-so the chain from the beginning is always valid, and following it is how a scan resumes.
+`since`. A rival run that scans the same stretch replaces a link by an equally valid one of the
+same name. So the chain from the beginning is always valid, and a scan resumes by following it.
 """
 
 import json
@@ -32,7 +32,7 @@ ROWS_PER_BATCH = 16_384
 
 @dataclass(frozen=True)
 class ArrowLink:
-    """One file of a chain; its rows are read when asked for."""
+    """One file of a chain; its rows are read on request."""
 
     store: Store
     name: str
@@ -43,7 +43,7 @@ class ArrowLink:
     quarantined: Sequence[Quarantined]
 
     def packed(self) -> Mapping[str, Type] | None:
-        """The types of the attributes in the rows' `rest`; None where version 0.1.0 spooled it."""
+        """The types of the attributes in the rows' `rest`; None if version 0.1.0 spooled them."""
         with self._opened() as file:
             return packed_in(ipc.open_file(file).schema)
 
@@ -92,7 +92,7 @@ class ArrowSpool:
         failpoint("spool.after_rename")
 
     def position(self, partition: str) -> Cursor:
-        """The end of a segment's chain: where its scan goes on."""
+        """The end of a segment's chain, from which its scan resumes."""
         position = Cursor()
         for link in self.links(partition):
             position = link.until
@@ -146,9 +146,9 @@ def _folder(table: str) -> str:
 
 
 def check(location: str) -> Need:
-    """Writes a file as a scan does, reads it and removes it; no folder is left that was not there.
+    """Writes a file as a scan does, reads it and removes it; leaves no new folder behind.
 
-    A folder that a scan would make is tried in the nearest one that is there.
+    If the folder does not exist yet, the nearest existing one above it is tried.
     """
     return tried("spool", lambda: _checked(location))
 
@@ -171,7 +171,7 @@ def _try_store(store: Store) -> None:
         store.write(name, pa.py_buffer(bytes(_PROBE_BYTES)))
         file = store.open(name)
     except ConnectorError:
-        # What cannot be written may not be removable either, and is the first thing to mend.
+        # Removing may fail as well, but the first error is the one to fix.
         with suppress(ConnectorError):
             store.drop()
         raise
@@ -180,13 +180,13 @@ def _try_store(store: Store) -> None:
     store.drop()
     if file is None:
         raise ConfigError(
-            "The spool does not show a file that was written to it.",
-            "Set `spool:` to a place that does so at once.",
+            "A file that was written to the spool cannot be read back.",
+            "Set `spool:` to a place where files can be read as soon as they are written.",
         )
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there."""
+    """The folder, or the nearest existing one above it."""
     for each in (folder, *folder.parents):
         try:
             each.stat()

@@ -1,4 +1,4 @@
-"""Where the spool's files are: a folder of this machine, or an object store."""
+"""Where the spool's files are: in a local folder, or in an object store."""
 
 import errno
 import os
@@ -38,7 +38,7 @@ class Store(Protocol):
 
 
 class LocalStore:
-    """A folder of this machine."""
+    """A local folder."""
 
     def __init__(self, root: Path, shown: str) -> None:
         self._root = root
@@ -54,14 +54,14 @@ class LocalStore:
             temporary.rename(path)
             self._sync_folder(path.parent)
         except OSError as error:
-            # Where it could not be written there may be nothing to remove, and no way to it.
+            # If the file could not be written, there may be nothing to remove.
             with suppress(OSError):
                 temporary.unlink()
             if error.errno in _FULL:
                 raise SpoolFull(
                     f"There is no room left in the spool {self._shown}.",
                     "Free some space or set `spool:` to another folder, and run the same command "
-                    "again: it goes on where it stopped.",
+                    "again: it resumes where it stopped.",
                 ) from error
             raise self._refused("written", error) from error
 
@@ -94,11 +94,11 @@ class LocalStore:
     def _refused(self, done: str, error: OSError) -> ConfigError:
         return ConfigError(
             f"The spool {self._shown} cannot be {done}: {error.strerror or type(error).__name__}.",
-            "Set `spool:` to a folder this program may write.",
+            "Set `spool:` to a folder that this user may write to.",
         )
 
     def drop(self) -> None:
-        # A worker that was given up may still be writing here; its files harm nobody.
+        # An abandoned worker may still be writing here; its files do no harm.
         shutil.rmtree(self._root, ignore_errors=True)
 
 
@@ -134,7 +134,7 @@ class RemoteStore:
         try:
             yield
         except OSError as error:
-            # Of what the store says only its code is told: "AWS Error ACCESS_DENIED during …".
+            # Only the code of the store's message is shown: "AWS Error ACCESS_DENIED during …".
             code = re.search(r"AWS Error ([A-Z_]+)", str(error))
             reason = f" ({code[1]})" if code else ""
             what = f"The spool {self._shown} cannot be {done}{reason}."
@@ -149,7 +149,7 @@ class RemoteStore:
 
 
 def open_store(location: str, folder: str) -> Store:
-    """The store of a folder below a location. Raises ConfigError if there can be none."""
+    """The store of a folder below a location. Raises ConfigError if the location is invalid."""
     if "://" not in location:
         return LocalStore(Path(location) / folder, location)
     try:

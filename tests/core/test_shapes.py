@@ -94,7 +94,7 @@ def test_a_map_keyed_by_data_is_exact_and_its_names_are_not_learnt() -> None:
 
 
 def test_more_places_than_are_learnt_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shapes.Budget, "places", 3)
+    monkeypatch.setattr(shapes.PlaceLimit, "left", 3)
     value = {"M": {f"m{n}": {"M": {"x": {"L": [{"N": str(n)}]}}} for n in range(9)}}
     encoder = Encoder(KEYS)
     for _ in range(2):

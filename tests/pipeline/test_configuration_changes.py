@@ -285,7 +285,7 @@ def test_a_run_that_began_before_the_change_ends(replica: Replica) -> None:
         keep(replica, max_columns=2)
         replica.sync()
         replica.model.put(wide("a", n=1, m=1))
-        with pytest.raises(CursorMoved, match="in another way now") as caught:
+        with pytest.raises(CursorMoved, match="changed its settings") as caught:
             tail.until(tail.caught_up)
     assert caught.value.exit_code == 4
     replica.sync()

@@ -17,11 +17,11 @@ from connector.errors import (
 from connector.pipeline.side_by_side import (
     RARELY,
     SOON,
+    Failures,
     Outcome,
     Result,
-    Troubles,
     gravest,
-    keep,
+    keep_trying,
     listed,
     side_by_side,
 )
@@ -34,7 +34,7 @@ PATIENCE = 30.0
 def run_all(run: Callable[[str], str], at_once: int = 2) -> list[Outcome[str]]:
     """Runs the six tables."""
     return side_by_side(
-        NAMES, run, at_once=at_once, stopped=lambda: False, troubles=Troubles(NAMES)
+        NAMES, run, at_once=at_once, stopped=lambda: False, failures=Failures(NAMES)
     )
 
 
@@ -128,7 +128,7 @@ class Kept:
 
     def __init__(self, *errors: ConnectorError | None, others: int = 1) -> None:
         self.errors = list(errors)
-        self.troubles = Troubles(["orders", *(f"other {n}" for n in range(others))])
+        self.failures = Failures(["orders", *(f"other {n}" for n in range(others))])
         self.waited = 0.0
         self.waits: list[float] = []
         self.stops_after = len(errors)
@@ -149,8 +149,10 @@ class Kept:
         return False
 
     def __call__(self, over: Callable[[], bool] = lambda: False) -> str:
-        """Keeps it."""
-        return keep("orders", self.attempt, self.troubles, over, Stop(lambda: False, self.pause))
+        """Keeps trying."""
+        return keep_trying(
+            "orders", self.attempt, self.failures, over, Stop(lambda: False, self.pause)
+        )
 
 
 def test_what_may_pass_is_tried_again_soon_and_then_less_often() -> None:
@@ -173,7 +175,7 @@ def test_after_it_was_mended_the_pauses_are_short_again() -> None:
 
     def mended_at_last() -> str:
         if len(kept.errors) == 2:
-            kept.troubles.mended("orders")
+            kept.failures.recovered("orders")
         return attempt()
 
     kept.attempt = mended_at_last  # type: ignore[method-assign]
@@ -182,14 +184,14 @@ def test_after_it_was_mended_the_pauses_are_short_again() -> None:
 
 
 def test_a_line_of_progress_names_what_has_failed_until_it_is_mended() -> None:
-    troubles = Troubles(NAMES)
-    assert troubles.text() == ""
+    failures = Failures(NAMES)
+    assert failures.text() == ""
     for name in ("t3", "t1"):
-        troubles.take(name, Throttled("Later."))
-    assert troubles.text() == "; failed: t1 and t3"
-    troubles.mended("t3")
-    troubles.mended("t3")
-    assert troubles.text() == "; failed: t1"
+        failures.add(name, Throttled("Later."))
+    assert failures.text() == "; failed: t1 and t3"
+    failures.recovered("t3")
+    failures.recovered("t3")
+    assert failures.text() == "; failed: t1"
 
 
 def test_the_end_of_the_time_raises_what_is_still_wrong() -> None:
@@ -211,7 +213,7 @@ def test_without_a_table_that_can_go_on_the_run_ends() -> None:
 
 
 def test_tables_that_wait_for_a_person_end_together_and_a_healthy_one_keeps_them() -> None:
-    troubles, healthy = Troubles(NAMES), Event()
+    failures, healthy = Failures(NAMES), Event()
 
     def run(table: str) -> str:
         def attempt() -> str:
@@ -222,13 +224,13 @@ def test_tables_that_wait_for_a_person_end_together_and_a_healthy_one_keeps_them
 
         def pause(seconds: float) -> bool:
             # The others wait, and do not end, as long as one goes on.
-            assert healthy.is_set() or not troubles.hopeless()
-            if all(map(troubles.of, NAMES[:5])):
+            assert healthy.is_set() or not failures.hopeless()
+            if all(map(failures.of, NAMES[:5])):
                 healthy.set()
             return Event().wait(0.001)
 
-        return keep(table, attempt, troubles, lambda: False, Stop(lambda: False, pause))
+        return keep_trying(table, attempt, failures, lambda: False, Stop(lambda: False, pause))
 
-    outcomes = side_by_side(NAMES, run, at_once=6, stopped=lambda: False, troubles=troubles)
+    outcomes = side_by_side(NAMES, run, at_once=6, stopped=lambda: False, failures=failures)
     assert {outcome.result for outcome in outcomes} == {Result.FAILED}
     assert gravest(o.error.exit_code for o in outcomes if o.error) == 3

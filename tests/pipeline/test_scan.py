@@ -6,7 +6,7 @@ from threading import Event
 import pytest
 
 from connector.errors import BadAnswer, Interrupted, Throttled
-from connector.sources.dynamodb.calls import Pace, Spending
+from connector.sources.dynamodb.calls import ReadUnitLimiter, Spending
 from connector.stop import Stop
 from tests.cli.program import PATIENCE
 from tests.rigs.scripted import faults
@@ -196,11 +196,11 @@ def test_readers_that_share_what_they_spend_stay_below_the_rate_together() -> No
         now += seconds
 
     spending = Spending()
-    paces = [Pace(10, sleep, lambda: now, spending) for _ in range(3)]
+    limiters = [ReadUnitLimiter(10, sleep, lambda: now, spending) for _ in range(3)]
     for _ in range(4):
-        for pace in paces:
-            pace.wait()
-            pace.spend(5)
+        for limiter in limiters:
+            limiter.wait()
+            limiter.spend(5)
     # Twelve pages of five units, of which the last is not paid for yet.
     assert now == pytest.approx(5.5)
 

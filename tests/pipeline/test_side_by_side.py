@@ -7,7 +7,7 @@ from threading import Barrier
 
 from connector.config import loading as configuration
 from connector.job import open_destination, open_run
-from connector.pipeline.side_by_side import told
+from connector.pipeline.side_by_side import our_error
 from tests.rigs.scripted import ScriptedDynamoDB
 
 from .replica import PACE, SCHEMA, Replica, order
@@ -57,9 +57,9 @@ def test_tables_are_synced_at_the_same_time_into_one_file(
 
 
 def test_what_the_system_refuses_one_of_several_is_no_bug() -> None:
-    full = told(OSError(errno.ENOSPC, "No space left on device", "/spool/x"))
+    full = our_error(OSError(errno.ENOSPC, "No space left on device", "/spool/x"))
     assert (full.exit_code, full.message) == (
         4,
         "The system refused: /spool/x: No space left on device.",
     )
-    assert told(PermissionError(errno.EACCES, "Permission denied", "/x")).exit_code == 2
+    assert our_error(PermissionError(errno.EACCES, "Permission denied", "/x")).exit_code == 2

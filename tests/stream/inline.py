@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from connector.core.cursors import Batch
-from connector.pipeline.following.committing import Settled
+from connector.pipeline.following.committing import Finished
 from connector.pipeline.scan import SegmentScan
 from connector.ports import Destination
 
@@ -52,7 +52,7 @@ class LateCommitting:
         assert self.under_way is None
         self.under_way = batch
 
-    def settle(self) -> Settled | None:
+    def wait(self) -> Finished | None:
         """Commits what was begun."""
         batch, self.under_way = self.under_way, None
         return (batch, self.destination.commit(batch)) if batch else None

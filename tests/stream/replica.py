@@ -23,7 +23,7 @@ from connector.pipeline.following.tail import Tail
 from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import Run, make_encoder
 from connector.ports import Destination
-from connector.sources.dynamodb.calls import Pace
+from connector.sources.dynamodb.calls import ReadUnitLimiter
 from connector.sources.dynamodb.source import DynamoDBSource
 from connector.stop import Stop
 from tests.destinations.fake import FakeDestination
@@ -164,7 +164,9 @@ class Replica(Stage):
         source = DynamoDBSource(config.source, self.table, sleep=sleep)
         # Deadlines and read units are counted in virtual time, too.
         source._call.monotonic = self.rig.clock.now
-        source._scanner._pace = Pace(config.source.max_read_units, sleep, self.rig.clock.now)
+        source._scanner._limiter = ReadUnitLimiter(
+            config.source.max_read_units, sleep, self.rig.clock.now
+        )
         return source
 
     def sync(self, until: Callable[[Tail], bool] | None = None) -> TableState:

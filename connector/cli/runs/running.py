@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from connector.cli.runs.flags import CAUGHT_UP, Flags, Until
 from connector.cli.runs.leaving import leave_with, stopped_by_signals
 from connector.errors import ConfigError, ConnectorError, Interrupted
-from connector.pipeline.side_by_side import Outcome, Result, Troubles, keep, side_by_side
+from connector.pipeline.side_by_side import Failures, Outcome, Result, keep_trying, side_by_side
 from connector.stop import MACHINE, Clock, Stop
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Work:
             followed.add(table)
             return last(tail)
 
-        with shown_progress(Troubles([table]), self.several, self.flags.quiet) as shown:
+        with shown_progress(Failures([table]), self.several, self.flags.quiet) as shown:
             run = self._opened(table, shown(table), shared)
             try:
                 return Outcome(table, Result.OK, self._timed(run, step, ended))
@@ -125,7 +125,7 @@ class Work:
         if unusable := self._unusable():
             return [Outcome(table, Result.NOT_TRIED, error=unusable) for table in self.tables]
         shared = job.Shared.by(self.config, self.jobs, self.processes)
-        troubles = Troubles(self.tables)
+        failures = Failures(self.tables)
         followed: set[str] = set()
         ending = self.until.begin()
         last = shared.processes.closed_before(ending)
@@ -133,23 +133,23 @@ class Work:
         def attempt(table: str) -> Found:
             def ended(tail: "Tail") -> bool:
                 followed.add(table)
-                if troubles.of(table) and tail.caught_up():
-                    troubles.mended(table)
+                if failures.of(table) and tail.caught_up():
+                    failures.recovered(table)
                 return last(tail)
 
             run = self._opened(table, shown(table), shared)
             return self._timed(run, step, ended)
 
         def kept(table: str) -> Found:
-            return keep(table, lambda: attempt(table), troubles, ending.over, self.stop)
+            return keep_trying(table, lambda: attempt(table), failures, ending.over, self.stop)
 
-        with shown_progress(troubles, self.several, self.flags.quiet) as shown:
+        with shown_progress(failures, self.several, self.flags.quiet) as shown:
             outcomes = side_by_side(
                 self.tables,
                 kept if self.until.lasts else attempt,
                 at_once=len(self.tables) if self.until.lasts else self.jobs,
                 stopped=self.stop.requested,
-                troubles=troubles,
+                failures=failures,
             )
         if self.until.lasts:
             return [_at_its_end(outcome, followed) for outcome in outcomes]

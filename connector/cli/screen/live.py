@@ -22,7 +22,7 @@ from rich.text import Text
 from connector.cli.screen.visible import visible
 from connector.core.words import counted
 from connector.events import Event, Listener, ScanBegun, Scanned, Tailed
-from connector.pipeline.side_by_side import Troubles
+from connector.pipeline.side_by_side import Failures
 from connector.progress import Logged, Tally
 
 FAILED = "failed"
@@ -146,14 +146,14 @@ def _watched(quiet: bool) -> bool:
 
 
 @contextmanager
-def shown_progress(troubles: Troubles, several: bool, quiet: bool) -> Iterator[Shown]:
+def shown_progress(failures: Failures, several: bool, quiet: bool) -> Iterator[Shown]:
     """Live progress on a terminal, one display for all tables; log lines elsewhere."""
     if not _watched(quiet):
-        yield lambda table: Logged(Tally(table), troubles.text)
+        yield lambda table: Logged(Tally(table), failures.text)
         return
     columns = (
         SpinnerColumn(),
-        _Name(lambda table: troubles.of(table) is not None),
+        _Name(lambda table: failures.of(table) is not None),
         BarColumn(bar_width=20),
         TextColumn("{task.fields[counts]}", markup=False),
         TimeElapsedColumn(),

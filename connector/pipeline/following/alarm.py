@@ -1,4 +1,4 @@
-"""Tells when a tail is so far behind that changes will soon be lost."""
+"""Warns when a tail is so far behind that changes will soon be lost."""
 
 import logging
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ from connector.core.changes.shards import Retention
 
 log = logging.getLogger("connector.tail")
 
-TELL_EVERY = timedelta(seconds=60)
+WARN_EVERY = timedelta(seconds=60)
 
 
 @dataclass
 class LagAlarm:
-    """Warns, and then complains, but not with every round."""
+    """Logs a warning, later an error, but not in every round."""
 
     retention: Retention
-    _told_at: datetime | None = None
+    _warned_at: datetime | None = None
 
-    def tell(self, table: str, lag: float | None, now: datetime) -> None:
-        """Logs a lag, in seconds, that is too long."""
+    def check(self, table: str, lag: float | None, now: datetime) -> None:
+        """Logs a lag, in seconds, if it is too long."""
         behind, lasts = timedelta(seconds=lag or 0.0), self.retention.lasts
-        if behind < lasts / 2 or (self._told_at and now - self._told_at < TELL_EVERY):
+        if behind < lasts / 2 or (self._warned_at and now - self._warned_at < WARN_EVERY):
             return
-        self._told_at = now
+        self._warned_at = now
         level = logging.ERROR if behind >= lasts * 5 / 6 else logging.WARNING
         hours = lasts / timedelta(hours=1)
         log.log(level, "%s: %s behind; changes are lost at %.0f hours", table, behind, hours)

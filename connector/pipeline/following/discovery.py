@@ -1,4 +1,4 @@
-"""Which shards there are: listings, children of finished shards, and proof of what is lost."""
+"""Discovers shards: listings, children of finished shards, and proof of losses."""
 
 import logging
 from collections.abc import Mapping
@@ -38,29 +38,29 @@ SETTLING_TRIES = 5
 
 @dataclass
 class Discovery:
-    """Keeps the listing fresh. A listing can lag, so only a lasting hole counts as a loss."""
+    """Keeps the listing fresh. Listings can be late, so only a lasting hole counts as a loss."""
 
     changes: Changes
     planned_at: datetime
     stop: Stop
     retry_seconds: float
     settles_at: datetime
-    """Listings may be late, so one is due then: it shows what was born before the run began."""
+    """When another listing is due that certainly shows every shard from before the run began."""
     listing: Listing = field(default_factory=lambda: Listing({}))
     listed_at: datetime | None = None
     incomplete_since: datetime | None = None
     waits: Waits = field(default_factory=Waits)
     _incomplete: Wait | None = None
     _proving: Wait | None = None
-    _told_disabled: bool = False
+    _reported_disabled: bool = False
     _listed_for: set[str] = field(default_factory=set)
 
     def refresh(self, cursors: Mapping[str, Cursor], table: str) -> tuple[Shard, ...]:
-        """Lists again where that is due; returns new shards, parents first.
+        """Lists again if that is due; returns new shards, parents first.
 
-        That the stream was switched off is reported, long before it is read to its end.
+        If the stream was switched off, that is reported long before everything in it is read.
 
-        Raises HistoryLost where a hole in the listing stays.
+        Raises HistoryLost if a hole in the listing remains.
         """
         now = self.changes.now()
         waiting = self._childless(cursors, now)
@@ -73,13 +73,13 @@ class Discovery:
             self._find_children(waiting)
             orphaned = set(self._childless(cursors, now))
             if orphaned - self._listed_for:
-                # A stream that was switched off ends its shards, and only a listing says so.
+                # A stream that was switched off ends its shards; only a listing shows that.
                 self._listed_for |= orphaned
                 self._list(cursors, now)
-        if not self.listing.enabled and not self._told_disabled:
-            self._told_disabled = True
+        if not self.listing.enabled and not self._reported_disabled:
+            self._reported_disabled = True
             log.warning(
-                "%s: its stream was switched off: what is in it is still read, and later changes "
+                "%s: its stream was switched off: what is in it is still read, but later changes "
                 "are in no stream",
                 table,
             )
@@ -94,7 +94,7 @@ class Discovery:
         return self.listed_at < self.settles_at <= now
 
     def settles_in(self, now: datetime) -> float:
-        """Seconds until the listing that settles which shards there are; infinite after it."""
+        """Seconds until the listing at `settles_at` is due; infinity once it was made."""
         settled = self.listed_at is not None and self.listed_at >= self.settles_at
         waits = (self.settles_at - now).total_seconds()
         return inf if settled or waits <= 0 else waits
@@ -122,10 +122,10 @@ class Discovery:
                     f"missing{window(self._oldest(cursors), now)}.",
                     WAYS_OUT,
                 )
-            # About a minute in all: a listing may be as late as that.
+            # About a minute in all, since a listing may be that late.
             pause = self.retry_seconds * 2**attempt
             left = self.retry_seconds * (2 ** (LISTING_TRIES - 1) - 2**attempt)
-            wait.goes_on(f"shard {lost[0].shard}, which the stream lists no longer", left, pause)
+            wait.goes_on(f"shard {lost[0].shard}, which the stream no longer lists", left, pause)
             self.stop.sleep(pause)
         self.listing, self.listed_at = listing, now
 
@@ -134,7 +134,7 @@ class Discovery:
         return min((c.seen_at for c in cursors.values() if c.seen_at), default=None)
 
     def check_complete(self, cursors: Mapping[str, Cursor]) -> None:
-        """Raises Unreachable where shards that must exist stay unlisted: no run hangs on them."""
+        """Raises Unreachable if shards that must exist stay unlisted, so that no run hangs."""
         now = self.changes.now()
         if self.complete(cursors, self.listed_at or now):
             self.incomplete_since = self._incomplete = None
@@ -151,7 +151,7 @@ class Discovery:
             )
 
     def await_proof(self, proven: bool, ahead: float) -> None:
-        """Reports a long wait for the proof that everything is read, which is silence."""
+        """Reports a long wait for silence, which proves that everything was read."""
         if proven:
             self._proving = None
             return
@@ -160,7 +160,7 @@ class Discovery:
         self._proving.goes_on(what, ahead=ahead)
 
     def check_enabled(self, table: str, cursors: Mapping[str, Cursor]) -> None:
-        """Raises StreamDisabled where the stream was switched off and is read to its end."""
+        """Raises StreamDisabled if the stream was switched off and was read to its end."""
         ended = all(cursor.done for cursor in cursors.values())
         if self.listed_at is None or self.listing.enabled or not ended:
             return
@@ -171,7 +171,7 @@ class Discovery:
         )
 
     def complete(self, cursors: Mapping[str, Cursor], since: datetime) -> bool:
-        """Whether the listing is younger than `since`, and no shard that must exist is missing."""
+        """Whether the listing is younger than `since` and lacks no shard that must exist."""
         fresh = self.listed_at is not None and self.listed_at >= since
         return (
             fresh
@@ -182,9 +182,9 @@ class Discovery:
 
 
 def settled_listing(changes: Changes, stop: Stop) -> Listing:
-    """The union of at least two listings, of more where one lacks parents or has no open shard.
+    """The union of two or more listings, until no parent and no open shard is missing.
 
-    Listings lag: what the plan does not see, it cannot cover.
+    Listings can be late, and the plan cannot cover a shard that it does not see.
     """
     listing = changes.listing()
     for attempt in range(SETTLING_TRIES - 1):

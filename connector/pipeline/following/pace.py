@@ -1,4 +1,4 @@
-"""When a shard is read again: at once while it has records, ever more rarely while it has none."""
+"""When a shard is read again: at once while it has records, ever less often while it is idle."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from connector.pipeline.following.position import Position
 
 @dataclass(frozen=True)
 class Pace:
-    """Turns the settings into times. Each empty read is billed, so idle shards rest longer."""
+    """Schedules the reads of shards. Empty reads are billed too, so idle shards rest longer."""
 
     config: TailConfig
 
     @property
     def proving(self) -> float:
-        """Seconds between reads of a shard whose silence is still to be proven."""
+        """Seconds between reads of a shard that is not proven to be silent yet."""
         return min(self.config.poll_seconds, self.config.quiet_seconds / 2)
 
     def rest(
@@ -28,9 +28,10 @@ class Pace:
         shards: int,
         now: datetime,
     ) -> None:
-        """Lets a shard that was just read rest; `shards` are all that are read.
+        """Schedules the next read of a shard that was just read.
 
-        In `settles` seconds an empty page proves that nothing older than the tail is to come.
+        `shards` is the number of all shards that are read. In `settles` seconds an empty page will
+        prove that nothing older than the tail is to come.
         """
         if found or position.cursor.done:
             position.rested, position.due_at = 0.0, None

@@ -1,4 +1,4 @@
-"""How far one shard was read, and one turn of reading it."""
+"""The position in one shard, and one turn of reading it."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -11,13 +11,13 @@ from connector.errors import WAYS_OUT, HistoryLost, ShardGone, Unreachable
 from connector.ports import Changes
 
 EMPTY_PAGE = 10
-"""What an empty page of a closed shard counts for in a turn, in records: they end, but when?"""
+"""Records that an empty page of a closed shard counts as, to bound a turn of empty pages."""
 
 EMPTY_PAGES = 3
-"""So many at least are heard before an open shard counts as read: one may stand before records."""
+"""How many empty pages prove that an open shard is read; one alone may precede records."""
 
 SECOND = timedelta(seconds=1)
-"""The source's times are cut to the second: a record of that second may be older than the tail."""
+"""The source truncates times to seconds, so a record of the same second may predate the tail."""
 
 MISSING_PATIENCE = timedelta(seconds=60)
 DOUBT_PATIENCE = timedelta(minutes=15)
@@ -25,57 +25,57 @@ DOUBT_PATIENCE = timedelta(minutes=15)
 
 @dataclass(frozen=True)
 class Silence:
-    """The first and the last of the empty pages that a shard has just given."""
+    """The times of the first and the last of consecutive empty pages of a shard."""
 
     since: datetime
     until: datetime
     pages: int = 1
 
     def lasts(self, quiet: timedelta) -> bool:
-        """Whether it is so long, and so often heard, that nothing was left behind it."""
+        """Whether it is long enough, with enough pages, to prove that nothing is left unread."""
         return self.pages >= EMPTY_PAGES and self.until - self.since >= quiet
 
 
 @dataclass
 class Position:
-    """How far one shard was read, ahead of or at its committed cursor (None: not committed yet)."""
+    """How far one shard was read, at or ahead of its committed cursor (None: never committed)."""
 
     cursor: Cursor
     committed: Cursor | None
     silence: Silence | None = None
     fresh: bool = False
-    """A record made after this tail began was read."""
+    """Whether a record made after this tail began was read."""
     missing: datetime | None = None
-    """Since when the stream says that there is no such shard."""
+    """Since when the stream reports that the shard does not exist."""
     doubted: datetime | None = None
-    """Since when it has given no next iterator, though nothing says that it has ended."""
+    """Since when the shard gives no next iterator, although nothing shows that it has ended."""
     due_at: datetime | None = None
-    """When it is to be read again; None is now."""
+    """When to read it again; None means now."""
     rested: float = 0.0
-    """Seconds that it rested before its last read."""
+    """How many seconds it rested before its last read."""
 
     def due(self, now: datetime) -> bool:
         """Whether it is time to read it."""
         return self.due_at is None or self.due_at <= now
 
     def caught_up(self, quiet: timedelta, began: datetime) -> bool:
-        """Nothing older than `began` is left unread: a stream is later than what was written."""
+        """Whether nothing older than `began` is left unread, given that a stream is delayed."""
         silence = self.silence
         silent = silence is not None and silence.lasts(quiet) and silence.until >= began + quiet
         return self.cursor.done or self.fresh or silent
 
     def seen_through(self, until: datetime) -> bool:
-        """Everything until then was read; it may be far from now."""
+        """Whether everything up to `until` was read."""
         seen_at = self.cursor.seen_at
         return self.cursor.done or (seen_at is not None and seen_at >= until)
 
     def seen_later(self) -> bool:
-        """Whether it was read since its cursor was committed, though nothing new was there."""
+        """Whether it was read after its cursor was committed, even if nothing new was there."""
         return self.committed is None or self.cursor.seen_at != self.committed.seen_at
 
 
-class Budget:
-    """How much all turns of a round may read together: records, so that they fit in memory."""
+class RoundBudget:
+    """How many records all turns of a round may read together, so that they fit in memory."""
 
     def __init__(self, records: int, until: datetime) -> None:
         self._left = records
@@ -83,7 +83,7 @@ class Budget:
         self._lock = Lock()
 
     def spend(self, records: int) -> None:
-        """Takes records from what is left."""
+        """Uses up some of the budget."""
         with self._lock:
             self._left -= records
 
@@ -94,7 +94,7 @@ class Budget:
 
 @dataclass
 class Turn:
-    """One shard read in one round: pages until there are no more, or enough."""
+    """One shard's part of a round: reads pages until there are no more, or enough."""
 
     shard: Shard
     cursor: Cursor
@@ -104,14 +104,14 @@ class Turn:
     doubted: datetime | None = None
     pages: list[ChangePage] = field(default_factory=list)
     found: bool = False
-    """It has read records."""
+    """Whether it has read records."""
     begun: bool = False
     more: bool = False
-    """It ended because enough was read, not because there is nothing more."""
+    """Whether it ended because enough was read, rather than for lack of records."""
 
     @classmethod
     def begin(cls, shard: Shard, position: Position, parent: Position | None) -> "Turn":
-        """A turn from where a shard stands."""
+        """A turn from the shard's current position."""
         return cls(
             shard=shard,
             cursor=begun(position.cursor, parent.cursor if parent else None),
@@ -122,13 +122,19 @@ class Turn:
         )
 
     def move(self, position: Position) -> None:
-        """Moves the shard to where this turn came."""
+        """Moves the position to the end of this turn."""
         position.cursor, position.silence = self.cursor, self.silence
         position.fresh, position.missing = self.fresh, self.missing
         position.doubted = self.doubted
 
     def read(
-        self, changes: Changes, *, began: datetime, quiet: timedelta, share: int, budget: Budget
+        self,
+        changes: Changes,
+        *,
+        began: datetime,
+        quiet: timedelta,
+        share: int,
+        budget: RoundBudget,
     ) -> "Turn":
         """Reads about `share` records, as long as the round's budget lasts."""
         left = share
@@ -137,7 +143,7 @@ class Turn:
             try:
                 page = changes.read(self.shard, self.cursor)
             except ShardGone:
-                # It may only be late; the tail decides. Until then it is not caught up.
+                # It may only be late; `judge_missing` decides. Until then it is not caught up.
                 self.missing, self.silence = self.missing or changes.now(), None
                 break
             self.missing = None
@@ -150,7 +156,7 @@ class Turn:
                 self._fall_silent(page.asked_at, quiet)
             self._doubt(page)
             if page.ended:
-                # Not seen until now: its children may hold older records than that.
+                # `seen_at` stays: the shard's children may hold records older than now.
                 self.cursor = replace(self.cursor, done=True)
             if page.ended or not (count or self.shard.closed):
                 break
@@ -171,30 +177,30 @@ class Turn:
         if page.ended or page.goes_on:
             self.doubted = None
             return
-        # The end of a shard whose closing is not listed yet, or a lost iterator: no silence.
+        # The shard has ended and is not listed as closed yet, or the iterator is lost: no silence.
         self.silence = None
         self.doubted = self.doubted or page.asked_at
         if page.asked_at - self.doubted > DOUBT_PATIENCE:
             raise Unreachable(
-                f"Shard {self.shard.id} gives no iterator to go on with, and is listed as open.",
+                f"Shard {self.shard.id} gives no next iterator, but is listed as open.",
                 "Nothing is lost yet; run the same command again.",
             )
 
     def _fall_silent(self, at: datetime, quiet: timedelta) -> None:
-        # One empty page proves nothing: it can stand before pages with records. A closed shard has
-        # an end, so there even many prove nothing.
+        # One empty page proves nothing: it can precede pages with records. In a closed shard, which
+        # has an end, even many prove nothing.
         before = self.silence
         self.silence = Silence(before.since, at, before.pages + 1) if before else Silence(at, at)
         if self.silence.lasts(quiet):
             self.cursor = seen(self.cursor, at)
 
-    def settle(
+    def judge_missing(
         self, listed: Shard | None, planned_at: datetime, now: datetime, retention: Retention
     ) -> None:
-        """Decides what became of a shard that the stream says does not exist.
+        """Decides what to do about a shard that does not exist according to the stream.
 
-        That may pass, so it is believed only after a while, in which there were listings, too.
-        Raises HistoryLost where the shard took records with it.
+        The answer may be temporary, so it is believed only after a while, which includes listings.
+        Raises HistoryLost if records are lost with the shard.
         """
         waited = self.missing is not None and now - self.missing >= MISSING_PATIENCE
         if not waited and retention.nothing_trimmed(self.cursor.seen_at, now):
@@ -207,19 +213,19 @@ class Turn:
             )
         if listed and not listed.closed:
             raise Unreachable(
-                f"Shard {self.shard.id} is listed as open, but the stream does not find it.",
+                f"Shard {self.shard.id} is listed as open, but the stream cannot find it.",
                 "Nothing is lost yet; run the same command again.",
             )
         self.cursor = replace(self.cursor, done=True)
 
 
 def begun(cursor: Cursor, parent: Cursor | None) -> Cursor:
-    """A cursor to read from: nothing in a shard is older than what was read of its parent."""
+    """The cursor to read from: a shard holds nothing older than what was read of its parent."""
     if cursor.token is not None or parent is None or parent.seen_at is None:
         return cursor
     return seen(cursor, parent.seen_at)
 
 
 def seen(cursor: Cursor, at: datetime) -> Cursor:
-    """The cursor, read without a gap until `at`; it never goes back."""
+    """The cursor, read without a gap until `at`; `seen_at` never moves back."""
     return cursor if cursor.seen_at and cursor.seen_at >= at else replace(cursor, seen_at=at)

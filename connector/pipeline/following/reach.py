@@ -1,4 +1,4 @@
-"""How far the stream of a table was read: which shards there are, and where each stands."""
+"""How far the stream of a table was read: its shards, and the position in each."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -19,12 +19,12 @@ log = logging.getLogger("connector.tail")
 
 @dataclass
 class Reach:
-    """The state of a table as this tail knows it, ahead of it the shards that were read since."""
+    """The table's state as this tail knows it, and how far its shards were read beyond that."""
 
     changes: Changes
     state: TableState
     began: datetime
-    """What was written until then is read before the tail has caught up."""
+    """The tail has caught up once everything written before this time is read."""
     quiet: timedelta
     discovery: Discovery
     positions: dict[str, Position]
@@ -38,8 +38,8 @@ class Reach:
         stop: Stop,
         waits: Waits,
     ) -> "Reach":
-        """What a state says, before anything is read."""
-        # Its time is told in whole seconds: a load that has ended may seem to be yet to come.
+        """The reach that a state describes, before anything is read."""
+        # The source's time is in whole seconds, so a load that has ended may seem to be in future.
         began = max(changes.now(), state.scanned_until or state.planned_at)
         quiet = timedelta(seconds=config.quiet_seconds)
         discovery = Discovery(
@@ -54,10 +54,10 @@ class Reach:
         return cls(changes, state, began, quiet, discovery, positions)
 
     def loaded(self, state: TableState) -> None:
-        """Goes on after this run's own load, which moves no cursor.
+        """Continues after this run's own load, which moves no cursor.
 
-        What was silent before it needs only another empty page and another listing, both later
-        than the scan by the time that a stream and a listing may be late.
+        A shard that was silent before needs only another empty page, and there must be another
+        listing, both later than the scan by the possible delay of a stream and of a listing.
         """
         self.state = state
         self.began = state.scanned_until or self.changes.now()
@@ -66,40 +66,40 @@ class Reach:
         self.discovery.settles_at = self.began + self.quiet
 
     def discover(self) -> None:
-        """Takes in shards that are newly listed, if it is time to look for them."""
+        """Adds newly listed shards, if it is time to look for them."""
         for shard in self.discovery.refresh(self.cursors(), self.state.table):
             self._welcome(shard)
 
     def _welcome(self, shard: Shard) -> None:
-        # Nothing of a child is older than what was read of its parent.
+        # A child holds nothing older than what was read of its parent.
         parent = self.positions.get(shard.parent) if shard.parent else None
         seen_at = parent.cursor.seen_at if parent else self.state.planned_at
         self.positions[shard.id] = Position(Cursor(seen_at=seen_at, parent=shard.parent), None)
         log.info("%s shard %s: found", self.state.table, shard.id)
 
     def cursors(self) -> dict[str, Cursor]:
-        """Where each shard stands, committed or not."""
+        """The cursor of each shard, committed or not."""
         return {shard: position.cursor for shard, position in self.positions.items()}
 
     def unfinished(self) -> int:
-        """How many shards have not ended."""
+        """The number of shards that have not ended."""
         return sum(not position.cursor.done for position in self.positions.values())
 
     def proven(self, position: Position) -> bool:
-        """Whether a shard certainly has nothing left from before this tail began."""
+        """Whether a shard certainly has no unread records from before this tail began."""
         return position.caught_up(self.quiet, self.began)
 
     def caught_up(self) -> bool:
-        """Every shard is read up to now, and was listed when this tail was no longer young.
+        """Whether every shard is read up to now, according to a listing that is late enough.
 
-        One child of a split may be listed later than the other: no listing says what it lacks.
+        One child of a split may be listed later than the other, and a listing does not say so.
         """
         return self.discovery.complete(self.cursors(), self.began + self.quiet) and all(
             map(self.proven, self.positions.values())
         )
 
     def consistent(self) -> bool:
-        """Whether a commit now is the first after which the table is a consistent image.
+        """Whether a commit now would be the first to make the table a consistent image.
 
         Until each shard is read past the end of the scan, a row may show an older value.
         """
@@ -120,9 +120,10 @@ class Reach:
         return (self.changes.now() - oldest).total_seconds() if oldest else None
 
     def spans(self, every: bool) -> list[Span]:
-        """How far each shard was read since its last commit; `every` includes those that were not.
+        """How far each shard was read since its last commit.
 
-        A claim about all shards is made only where no rival has moved any.
+        `every` includes unread shards, so that a claim about all of them fails if another run has
+        moved one.
         """
         return [
             Span(SHARD + name, position.committed, position.cursor)
@@ -131,12 +132,12 @@ class Reach:
         ]
 
     def forgettable(self, now: datetime) -> list[str]:
-        """Partitions whose cursors are no longer needed."""
+        """Partitions with cursors that are no longer needed."""
         found = forgettable(self.discovery.listing, self.cursors(), now, self.changes.retention)
         return [SHARD + shard for shard in found]
 
     def committed(self, batch: Batch, committed: Committed) -> None:
-        """Goes on from a commit."""
+        """Continues from a commit."""
         for span in batch.spans:
             shard = span.partition.removeprefix(SHARD)
             if span.until.done and not (span.since and span.since.done):

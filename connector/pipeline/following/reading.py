@@ -1,4 +1,4 @@
-"""One round of reading: a turn for every shard that is due, side by side, within one budget."""
+"""One round of reading: a turn for every shard that is due, concurrently, within one budget."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 
 from connector.config.model import Tail as TailConfig
 from connector.core.changes.shards import Listing, readable
-from connector.pipeline.following.position import Budget, Position, Turn
+from connector.pipeline.following.position import Position, RoundBudget, Turn
 from connector.ports import Changes
 
 PAGE_RECORDS = 1000
 
 
 class Reading:
-    """Owns the reading threads, and remembers which shards a round left out."""
+    """Owns the reading threads, and remembers which shards a round has left out."""
 
     def __init__(self, changes: Changes, config: TailConfig) -> None:
         self._changes = changes
@@ -26,8 +26,8 @@ class Reading:
     ) -> list[Turn]:
         """A turn for every shard that is due; those that the budget left out come first next time.
 
-        The commit of the round before may be under way, with the end of a parent in it. Commits
-        keep their order, so its children never overtake it.
+        The previous round's commit may still be under way and contain the end of a parent. Commits
+        keep their order, so the children never overtake it.
         """
         cursors = {shard: position.cursor for shard, position in positions.items()}
         now = self._changes.now()
@@ -35,7 +35,7 @@ class Reading:
         waiting = [name for name in self._queue if name in ready]
         waiting += sorted(ready.keys() - set(waiting))
         until = now + timedelta(seconds=self._config.commit_seconds)
-        budget = Budget(self._config.batch_records, until)
+        budget = RoundBudget(self._config.batch_records, until)
         share = max(PAGE_RECORDS, self._config.batch_records // max(1, len(waiting)))
         quiet = timedelta(seconds=self._config.quiet_seconds)
 

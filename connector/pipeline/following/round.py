@@ -11,7 +11,7 @@ from connector.events import Listener, Tailed
 from connector.failpoints import failpoint
 from connector.items.encoder import Encoder
 from connector.items.fold import Counts, Fold
-from connector.pipeline.columns import tell_columns
+from connector.pipeline.columns import report_columns
 from connector.pipeline.following.alarm import LagAlarm
 from connector.pipeline.following.committing import Committing
 from connector.pipeline.following.position import Turn
@@ -25,25 +25,25 @@ HEARTBEAT = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Read:
-    """What a round has read: the turn of each shard, and how many records there were."""
+    """What a round has read: the turn of each shard, and the number of records."""
 
     turns: Sequence[Turn] = ()
     records: int = 0
 
     @property
     def moved(self) -> bool:
-        """Whether records came or a shard ended."""
+        """Whether there were records or a shard ended."""
         return any(turn.cursor.done for turn in self.turns) or self.records > 0
 
     @property
     def more(self) -> bool:
-        """Whether there is more to read at once."""
+        """Whether there is more to read immediately."""
         return any(t.more for t in self.turns) and any(t.found for t in self.turns)
 
 
 @dataclass
 class Round:
-    """Owns the reading threads, and the commit that is under way while the next round is read."""
+    """Reads, folds and commits; owns the reading threads and the thread that commits."""
 
     changes: Changes
     destination: Destination
@@ -52,8 +52,8 @@ class Round:
     listener: Listener
     quarantine_limit: int
     commits: int = 0
-    """How many were made."""
-    _untold: Counts = field(default_factory=Counts)
+    """The number of commits made."""
+    _unreported: Counts = field(default_factory=Counts)
     _committed_at: datetime | None = None
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ class Round:
         self._committing.close()
 
     def run(self, reach: Reach) -> Read:
-        """Reads, folds and commits; where there is more to read, the commit may go on after it."""
+        """Reads, folds and commits; if there is more to read, the commit may still be under way."""
         reach.discover()
         turns = self._read(reach)
         failpoint("tail.after_read")
@@ -75,7 +75,7 @@ class Round:
         for turn in turns:
             for page in turn.pages:
                 fold.add(shard_partition(turn.shard.id), page)
-            # What the fold has not kept is freed before the rows are made.
+            # Records that the fold does not need are freed before the rows are made.
             turn.pages.clear()
         failpoint("tail.after_fold")
         read = Read(turns, fold.counts.read)
@@ -83,7 +83,7 @@ class Round:
         return read
 
     def finish(self, reach: Reach) -> None:
-        """Commits how far the shards were read, though nothing new was there, and settles."""
+        """Commits how far the shards were read, even if nothing new was there, and waits for it."""
         self._commit(reach, self._fold(reach), Read(), force=True)
 
     def _read(self, reach: Reach) -> Sequence[Turn]:
@@ -91,7 +91,7 @@ class Round:
         for turn in turns:
             if turn.missing:
                 listed = reach.discovery.listing.shards.get(turn.shard.id)
-                turn.settle(
+                turn.judge_missing(
                     listed, reach.state.planned_at, self.changes.now(), self.changes.retention
                 )
         return turns
@@ -102,10 +102,10 @@ class Round:
         return Fold(reach.state.identity.keys, self.encoder, spec.deletes, horizon)
 
     def _commit(self, reach: Reach, fold: Fold, read: Read, force: bool = False) -> None:
-        """Begins the commit of a round, and awaits it unless there is more to read meanwhile."""
-        # A record without a sequence number moves no cursor, and still must be kept.
+        """Starts the commit of a round, and waits for it unless there is more to read meanwhile."""
+        # A record without a sequence number moves no cursor, but must be committed all the same.
         found, rows = len(fold) > 0, fold.rows()
-        self.settle(reach)
+        self.await_commit(reach)
         for turn in read.turns:
             turn.move(reach.positions[turn.shard.id])
         now = self.changes.now()
@@ -114,12 +114,12 @@ class Round:
         news = found or any(span.since != span.until for span in spans)
         resting = self._committed_at is not None and now - self._committed_at < HEARTBEAT
         if not (spans or news) or (not news and not consistent and resting and not force):
-            self._tell(reach, fold.counts)
+            self._report(reach, fold.counts)
             return
         bad = fold.quarantined
         if bad and len(bad) + reach.state.quarantined > self.quarantine_limit:
             raise quarantine_limit(self.quarantine_limit, bad)
-        self._untold = fold.counts
+        self._unreported = fold.counts
         self._committing.begin(
             Batch(
                 table=reach.state.table,
@@ -135,20 +135,20 @@ class Round:
             )
         )
         if not read.more:
-            self.settle(reach)
+            self.await_commit(reach)
 
-    def settle(self, reach: Reach) -> None:
-        """Waits for the commit under way, and goes on from it."""
-        if (settled := self._committing.settle()) is None:
+    def await_commit(self, reach: Reach) -> None:
+        """Waits for the commit under way, if there is one, and continues from it."""
+        if (finished := self._committing.wait()) is None:
             return
-        batch, committed = settled
-        tell_columns(reach.state.table, committed)
+        batch, committed = finished
+        report_columns(reach.state.table, committed)
         self.commits, self._committed_at = self.commits + 1, self.changes.now()
         reach.committed(batch, committed)
-        self._tell(reach, self._untold)
+        self._report(reach, self._unreported)
 
-    def _tell(self, reach: Reach, counts: Counts) -> None:
-        """Tells of a round once it is committed."""
+    def _report(self, reach: Reach, counts: Counts) -> None:
+        """Reports a round once it is committed."""
         lag = reach.lag()
         self.listener(Tailed(vars(counts), lag))
-        self._alarm.tell(reach.state.table, lag, self.changes.now())
+        self._alarm.check(reach.state.table, lag, self.changes.now())

@@ -1,4 +1,4 @@
-"""Tail: one round after another, and between them a wait for as long as is worth its while."""
+"""Tail: one round after another, with a wait between them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, field
@@ -29,7 +29,7 @@ class Tail:
     changes: Changes
     destination: Destination
     since: InitVar[TableState]
-    """The state that it goes on from."""
+    """The state to continue from."""
     encoder: InitVar[Encoder]
     config: TailConfig
     listener: InitVar[Listener]
@@ -68,11 +68,11 @@ class Tail:
         self._reach.state = state
 
     def restart(self, state: TableState) -> None:
-        """Goes on from a state that another step, or another run, has written."""
+        """Continues from a state that another step, or another run, has written."""
         self._reach = Reach.of(self.changes, state, self.config, self.stop, self.waits)
 
     def loaded(self, state: TableState) -> None:
-        """Goes on after this run's own load."""
+        """Continues after this run's own load."""
         self._reach.loaded(state)
 
     def caught_up(self) -> bool:
@@ -80,15 +80,15 @@ class Tail:
         return self._reach.caught_up()
 
     def round(self) -> bool:
-        """Reads, folds and commits once; true where records came or a shard ended."""
+        """Reads, folds and commits once; true if there were records or a shard ended."""
         read = self._read()
-        self._round.settle(self._reach)
+        self._round.await_commit(self._reach)
         return read.moved
 
     def until(self, finished: Callable[[], bool]) -> None:
-        """Runs rounds until `finished`, which is asked after each.
+        """Runs rounds until `finished`, which is called after each.
 
-        Raises StreamDisabled where the stream was switched off and is read to its end.
+        Raises StreamDisabled if the stream was switched off and was read to its end.
         """
         self._rivals = 0
         while True:
@@ -111,7 +111,7 @@ class Tail:
             wait = self._wait(read, (self.changes.now() - began).total_seconds())
             self._reach.discovery.await_proof(read.moved or self.caught_up(), wait)
             if self.stop.requested() or (wait > 0 and self._rest(wait, finished)):
-                self._round.settle(self._reach)
+                self._round.await_commit(self._reach)
                 return
 
     def _read(self) -> Read:
@@ -124,12 +124,12 @@ class Tail:
         settles, shards = reach.discovery.settles_in(now), reach.unfinished()
         for turn in turns:
             position = reach.positions.get(turn.shard.id)
-            # One that the budget has left out is due as before.
+            # A shard that the budget has left out is due as before.
             if position is not None and turn.begun:
                 self._pace.rest(position, turn.found, reach.proven(position), settles, shards, now)
 
     def _overtaken(self, error: CursorMoved) -> None:
-        """Goes on from what another run has committed, unless others are first time after time."""
+        """Continues from another run's commit, unless other runs win again and again."""
         if self._round.commits > self._commits:
             self._rivals = 0
         self._rivals, self._commits = self._rivals + 1, self._round.commits
@@ -139,13 +139,13 @@ class Tail:
         mine = (self.state.plan_id, self.state.spec)
         if state is None or (state.plan_id, state.spec) != mine:
             raise CursorMoved(
-                f"Another run started {self.state.table} anew, or keeps it in another way now.",
+                f"Another run has planned {self.state.table} again, or changed its settings.",
                 "Run the same command again.",
             )
         self.restart(state)
 
     def _wait(self, read: Read, took: float) -> float:
-        """Seconds until the next round is worth its while."""
+        """Seconds until the next round is worthwhile."""
         if read.more:
             return 0.0
         if not self.caught_up():
@@ -156,7 +156,7 @@ class Tail:
         return self._pace.until_due(self._reach.positions.values(), self.changes.now())
 
     def _rest(self, seconds: float, finished: Callable[[], bool]) -> bool:
-        """Waits, but not longer than until `finished`; true where the run was asked to end."""
+        """Waits until `finished` at the longest; true if the run was asked to end."""
         while seconds > 0 and not finished():
             if self.stop.wait(min(seconds, REST_SECONDS)):
                 return True

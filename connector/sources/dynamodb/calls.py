@@ -204,7 +204,7 @@ class Spending:
             self.free_at = max(self.free_at, now) + seconds
 
 
-class Pace:
+class ReadUnitLimiter:
     """Keeps read units below a rate: a page's units are paid for before the next is asked.
 
     Those who share a `spending` stay below the rate together.

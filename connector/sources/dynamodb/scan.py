@@ -15,7 +15,7 @@ from connector.items import parts
 from connector.items.keys import key_text_in
 from connector.items.records import UNDECODABLE
 from connector.ports import Decoded
-from connector.sources.dynamodb.calls import Caller, Pace, body, error_code
+from connector.sources.dynamodb.calls import Caller, ReadUnitLimiter, body, error_code
 
 BATCH_GET_LIMIT = 100
 
@@ -41,13 +41,13 @@ class Scanner:
     """Reads the table's items; a token is the JSON text of a LastEvaluatedKey."""
 
     def __init__(
-        self, call: Caller, dynamodb: Any, table: str, consistent: bool, pace: Pace
+        self, call: Caller, dynamodb: Any, table: str, consistent: bool, limiter: ReadUnitLimiter
     ) -> None:
         self._call = call
         self._dynamodb = dynamodb
         self._table = table
         self._consistent = consistent
-        self._pace = pace
+        self._limiter = limiter
 
     def page(
         self, segment: int, segments: int, since: str | None, decode: Callable[[bytes], Decoded]
@@ -62,7 +62,7 @@ class Scanner:
             nonlocal units
             content = body(answer)
             decoded = decode(content)
-            units = _units(content) if self._pace.counts else 0.0
+            units = _units(content) if self._limiter.counts else 0.0
             return decoded
 
         parameters: dict[str, Any] = {
@@ -73,9 +73,9 @@ class Scanner:
         }
         if since is not None:
             parameters["ExclusiveStartKey"] = wire_to_python(json.loads(since))
-        if self._pace.counts:
+        if self._limiter.counts:
             parameters["ReturnConsumedCapacity"] = "TOTAL"
-            self._pace.wait()
+            self._limiter.wait()
         asked_at = self._call.clock.now()
         try:
             decoded = self._call(self._dynamodb.scan, checked, **parameters)
@@ -86,7 +86,7 @@ class Scanner:
                 f"The table {self._table} was deleted while it was scanned.",
                 "The destination is as it was; `connector status` shows it.",
             ) from error
-        self._pace.spend(units)
+        self._limiter.spend(units)
         return decoded, asked_at
 
     def items(self, keys: Sequence[bytes], schema: KeySchema) -> list[bytes | None]:

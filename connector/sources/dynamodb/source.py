@@ -11,7 +11,7 @@ from connector.core.changes.shards import Listing, Retention, Shard
 from connector.core.cursors import Cursor
 from connector.core.state import Identity
 from connector.ports import Decoded, Description
-from connector.sources.dynamodb.calls import Caller, Pace, SourceClock, Spending
+from connector.sources.dynamodb.calls import Caller, ReadUnitLimiter, SourceClock, Spending
 from connector.sources.dynamodb.client import open_clients
 from connector.sources.dynamodb.scan import Scanner
 from connector.sources.dynamodb.streams import RETENTION, Stream
@@ -42,9 +42,9 @@ class DynamoDBSource:
         self._clients = open_clients(config, readers, credentials)
         waits = waits or Waits(table)
         self._call = Caller(config.retry_seconds, self._clock, sleep, table=table, waits=waits)
-        pace = Pace(max_read_units, sleep, spending=spending, waits=waits)
+        limiter = ReadUnitLimiter(max_read_units, sleep, spending=spending, waits=waits)
         self._scanner = Scanner(
-            self._call, self._clients.dynamodb, table, config.consistent_read, pace
+            self._call, self._clients.dynamodb, table, config.consistent_read, limiter
         )
         self._identity: Identity | None = None
         self._stream: Stream | None = None
