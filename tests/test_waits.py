@@ -212,7 +212,7 @@ def test_a_cap_on_read_units_that_makes_it_wait(clock, waits, said):
     limiter.spend(2.0)
     limiter.wait()
     assert said() == [
-        "orders: waiting for read units, of which source.max_read_units are spent, "
+        "orders: waiting for read units, since source.max_read_units is used up, "
         "until 12:00:20 at the latest"
     ]
 

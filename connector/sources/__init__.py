@@ -1,1 +1,1 @@
-"""Where tables are read from: a folder for each way in."""
+"""The sources of tables, in one folder per kind."""

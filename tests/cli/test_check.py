@@ -363,11 +363,11 @@ def test_an_identity_that_cannot_be_asked_fails_nothing(program: Program, code: 
         assert found.done.code == 0
         nobody = program.with_(AWS_ENDPOINT_URL_STS=logins.url, **SOON | NOWHERE)
         assert checked(nobody, ORDERS).bad == ["identity", "DescribeTable"]
-    assert "could not be asked" in found.row("identity")["detail"]
+    assert "could not be determined" in found.row("identity")["detail"]
     away = program.with_(AWS_ENDPOINT_URL_STS=NOWHERE["AWS_ENDPOINT_URL_DYNAMODB"])
     found = checked(away, ORDERS)
     assert found.done.code == 0
-    assert "could not be asked" in found.row("identity")["detail"]
+    assert "could not be determined" in found.row("identity")["detail"]
 
 
 def test_no_credentials_are_told_once_for_each_table(program: Program) -> None:

@@ -289,7 +289,7 @@ CASES = {
         role("credential_source = Mars"),
     ),
     "a credential_source in small letters": Case(
-        ("environment", "just these letters"), role("credential_source = environment")
+        ("environment", "exactly this capitalization"), role("credential_source = environment")
     ),
     "a credential_source that has none": Case(
         ("Environment", "no credentials"), role("credential_source = Environment")
@@ -393,9 +393,9 @@ CASES = {
         then(lambda account: account.file("script", "#!/bin/sh\n"), process("HOME/script")),
     ),
     "a process with an open quote": Case(
-        ("credential_process", "no command"), process('/bin/echo "canary')
+        ("credential_process", "not a command"), process('/bin/echo "canary')
     ),
-    "an empty process": Case(("credential_process", "no command"), process("")),
+    "an empty process": Case(("credential_process", "not a command"), process("")),
     "a process that fails": Case(
         ("credential_process", "ended with an error"),
         printing("import sys; sys.exit('canary: failed')"),

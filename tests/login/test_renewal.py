@@ -167,7 +167,7 @@ def test_credentials_that_still_hold_outlast_a_failure_of_sts(
     source.describe()
     assert renewals(account) == 1
     assert len(account.logins.asked("AssumeRole")) > 1
-    assert "hold for a while" in caplog.text
+    assert "are still valid" in caplog.text
     account.logins.mend()
     source.describe()
     assert renewals(account) == 2

@@ -74,7 +74,7 @@ def circle(folder: Path) -> Path:
     [
         (closed, "Permission denied"),
         (closed_folder, "Permission denied"),
-        (dangling, "a link that leads nowhere"),
+        (dangling, "a broken link"),
         (circle, "Too many levels of symbolic links"),
     ],
 )

@@ -235,7 +235,7 @@ def test_12_a_tail_that_never_catches_up_says_when_the_table_is_consistent(
 def test_13_the_table_is_deleted_while_it_is_scanned(replica: Replica) -> None:
     """X, and the destination is as it was."""
     replica.play(During("Scan", Drop(), after=7))
-    replica.fails(SourceRefused, match="deleted while it was scanned")
+    replica.fails(SourceRefused, match="deleted while it was being scanned")
     assert replica.contents() == {}
 
 

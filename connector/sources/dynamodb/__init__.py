@@ -1,1 +1,1 @@
-"""The source: boto3 clients, the table's Scan and its stream. Nothing here writes."""
+"""DynamoDB as a source: boto3 clients, a table's Scan and its stream. Nothing here writes."""

@@ -1,4 +1,4 @@
-"""What an error answer of AWS means: its reason in one sentence, and what to do about it."""
+"""Interprets AWS's error answers: the reason in one sentence, and what to do about it."""
 
 import re
 from collections.abc import Callable
@@ -33,33 +33,33 @@ _EXPIRED = frozenset(("ExpiredTokenException", "ExpiredToken", "RequestExpired")
 _UNKNOWN_OPERATION = frozenset(
     ("UnknownOperationException", "UnknownOperation", "InvalidAction", "NotImplemented")
 )
-# What answers with one of these and no code of AWS's own is a web server: DynamoDB never does.
+# An answer with one of these, and no code of AWS's own, comes from another web server.
 _NO_DYNAMODB = frozenset(("301", "302", "303", "307", "308", "404", "405"))
 _OF_TABLES = frozenset(("DescribeTable", "Scan", "BatchGetItem"))
 _OF_STREAMS = frozenset(("DescribeStream", "GetShardIterator", "GetRecords"))
 
 CREDENTIAL_TRIES = 3
-"""Credentials may be renewed at this moment, and a request may have waited before it was sent."""
+"""Credentials may be being renewed, and a request may have waited before it was sent."""
 
 _ADMINISTRATOR = "Ask the administrator of the AWS account."
 _SENTENCES: dict[str, tuple[str, str]] = {
     "UnrecognizedClientException": (
         "it does not know the credentials in this Region.",
         "Check the credentials: the access key may be deleted or mistyped, or AWS_SESSION_TOKEN "
-        "may be missing or belong to another key. A Region that must be enabled first says the "
-        "same until the account has enabled it.",
+        "may be missing or belong to another key. A Region that must be enabled first answers "
+        "the same until the account has enabled it.",
     ),
     "IncompleteSignatureException": (
-        "the access key id has characters that no access key id has.",
+        "the access key id contains characters that are not allowed in one.",
         "Look for spaces, quotation marks or a slash in AWS_ACCESS_KEY_ID or in the profile.",
     ),
     "MissingAuthenticationTokenException": (
-        "the request came to AWS without its signature.",
-        "A proxy on the way may take the header Authorization away: let it pass, or go round it.",
+        "the request reached AWS without its signature.",
+        "A proxy on the way may remove the Authorization header: let it pass, or bypass the proxy.",
     ),
     "SubscriptionRequiredException": (
         "the AWS account is not signed up for DynamoDB in this Region.",
-        "Finish signing up, or enable the Region for the account.",
+        "Complete the sign-up, or enable the Region for the account.",
     ),
     "OptInRequired": (
         "the Region is not enabled for the AWS account.",
@@ -71,7 +71,7 @@ _SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "InvalidSignatureException": (
         "the secret access key does not belong to the access key id.",
-        "Copy both anew: AWS_SECRET_ACCESS_KEY and AWS_ACCESS_KEY_ID, or those of the profile.",
+        "Copy both again: AWS_SECRET_ACCESS_KEY and AWS_ACCESS_KEY_ID, or those of the profile.",
     ),
     "ExpiredTokenException": (
         "the credentials have expired.",
@@ -101,7 +101,7 @@ _OF_THE_CLOCK = ("signature expired", "signature not yet current", "must be with
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked for, and where, as far as the caller knows."""
+    """What was requested, and where, as far as the caller knows."""
 
     table: str = ""
     endpoint: str = ""
@@ -121,12 +121,12 @@ class _Answer:
 
     @property
     def refused(self) -> str:
-        """How a sentence on this answer begins."""
+        """The beginning of a sentence about this answer."""
         return f"AWS refused {self.operation} ({self.code})"
 
 
 def of_answer(error: ClientError, attempt: int = 0, asked: Asked | None = None) -> ConnectorError:
-    """Our error for an error answer. What AWS says is not repeated: it may quote a key."""
+    """Our error for an error answer. AWS's message is not repeated, since it may quote a key."""
     details = error.response.get("Error") or {}
     answer = _Answer(
         code=str(details.get("Code") or ""),
@@ -141,9 +141,9 @@ def of_answer(error: ClientError, attempt: int = 0, asked: Asked | None = None) 
         found = meaning(answer)
         if found is not None:
             return found
-    hint = "Check what the endpoint is: DynamoDB does not answer so to a request like this."
+    hint = "Check the endpoint: DynamoDB does not give this answer to such a request."
     if answer.operation not in _OF_STREAMS | _OF_TABLES:
-        hint = "Check the role and the other names that it was asked for, and the credentials."
+        hint = "Check the role and the other names in the request, and the credentials."
     return SourceRefused(f"{answer.refused}.", hint)
 
 
@@ -156,8 +156,8 @@ def _throttle(answer: _Answer) -> ConnectorError | None:
     hint = "Nothing is lost: run the same command later, or set source.max_read_units lower."
     if answer.operation in _OF_STREAMS:
         hint = (
-            "Nothing is lost: run the same command later. Two readers may read a shard at once: a "
-            "Lambda function or another connector may be reading this stream, too."
+            "Nothing is lost: run the same command later. At most two readers may read a shard at "
+            "once: a Lambda function or another connector may be reading this stream, too."
         )
     return Throttled(f"DynamoDB kept throttling {answer.operation} ({reason}).", hint)
 
@@ -177,12 +177,12 @@ def _clock(answer: _Answer) -> ConnectorError | None:
     if not skewed and not any(sign in text for sign in _OF_THE_CLOCK):
         return None
     if answer.attempt < CREDENTIAL_TRIES and not skewed:
-        # A process that was suspended between signing and sending sends a signature that is old.
-        return Unreachable(f"The signature of {answer.operation} was too old.", "Try again.")
+        # A process that was suspended between signing and sending sends an old signature.
+        return Unreachable(f"The signature of {answer.operation} was too old.", "Run again.")
     return SourceRefused(
         f"{answer.refused}: this machine's clock differs from AWS's{_difference(answer)}.",
-        "Set the clock and keep it set, for example with `timedatectl set-ntp true`: AWS takes "
-        "requests that are signed within 5 minutes of its own time.",
+        "Set the clock and keep it set, for example with `timedatectl set-ntp true`: AWS accepts "
+        "only requests that are signed within 5 minutes of its own time.",
     )
 
 
@@ -200,7 +200,7 @@ def _difference(answer: _Answer) -> str:
 
 
 def shown_difference(seconds: float) -> str:
-    """For example ` by 2 h 5 min: it is behind`; nothing for less than a second."""
+    """For example ` by 2 h 5 min: it is behind`; an empty string for less than a second."""
     whole = round(abs(seconds))
     if not whole:
         return ""
@@ -217,19 +217,19 @@ def _unknown_operation(answer: _Answer) -> ConnectorError | None:
     if answer.operation not in _OF_STREAMS | _OF_TABLES:
         return None
     elsewhere = answer.code in _UNKNOWN_OPERATION or "scoped to correct service" in answer.message
-    # Where the same call has been answered before, this is some gateway's bad moment.
+    # If the same call has been answered before, a gateway on the way has a temporary problem.
     if not elsewhere and (answer.asked.answered or answer.code not in _NO_DYNAMODB):
         return None
     endpoint = answer.asked.endpoint or "The endpoint"
     if answer.operation in _OF_STREAMS:
         return SourceRefused(
-            f"{endpoint} does not know {answer.operation}: it serves no DynamoDB Streams.",
+            f"{endpoint} does not know {answer.operation}: it does not serve DynamoDB Streams.",
             "Set source.streams_endpoint_url to an endpoint that does; without it, "
-            "source.endpoint_url serves for streams as well. A gateway endpoint of a VPC for "
-            "DynamoDB has no streams: they have an interface endpoint of their own.",
+            "source.endpoint_url is used for streams as well. A VPC's gateway endpoint for "
+            "DynamoDB has no streams: they need an interface endpoint.",
         )
     return SourceRefused(
-        f"{endpoint} does not know {answer.operation}: it is no DynamoDB.",
+        f"{endpoint} does not know {answer.operation}: it is not DynamoDB.",
         "Check source.endpoint_url, and the variables AWS_ENDPOINT_URL and "
         "AWS_ENDPOINT_URL_DYNAMODB; without any of them AWS's own endpoint is used.",
     )
@@ -239,9 +239,8 @@ def _other_region(answer: _Answer) -> ConnectorError | None:
     if "scoped to a valid region" not in answer.message.lower():
         return None
     return SourceRefused(
-        f"{answer.refused}: the endpoint belongs to another Region than the one that was signed "
-        "for.",
-        "Let source.region be the Region of source.endpoint_url.",
+        f"{answer.refused}: the endpoint belongs to another Region than the one in the signature.",
+        "Set source.region to the Region of source.endpoint_url.",
     )
 
 
@@ -264,11 +263,11 @@ def _key(answer: _Answer) -> ConnectorError | None:
 
 
 def _without_code(answer: _Answer) -> ConnectorError | None:
-    # An error without a code of AWS's own is a proxy's, or was damaged on its way.
+    # An error without a code of AWS's own comes from a proxy, or was damaged on its way.
     if answer.code and not answer.code.isdecimal():
         return None
     return Unreachable(
-        f"{answer.operation} was answered with {answer.status} and no reason.",
+        f"{answer.operation} was answered with {answer.status}, without a reason.",
         "A proxy or a firewall on the way may have answered: check the network and "
         "source.endpoint_url, then run the same command again.",
     )

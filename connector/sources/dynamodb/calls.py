@@ -1,4 +1,4 @@
-"""One call to AWS: retried while that helps, and every failure in the project's own words."""
+"""Calls AWS: retries while that can help, and translates every failure into our own words."""
 
 import logging
 import math
@@ -36,21 +36,21 @@ class SourceClock:
         self._offset: float | None = None
 
     def hear(self, date: str | None) -> None:
-        """Takes an answer's Date header."""
+        """Sets the clock by an answer's Date header."""
         if date:
             try:
                 then = parsedate_to_datetime(date)
             except ValueError:
                 return
             offset = then.timestamp() - time.monotonic()
-            # The header is cut to the second, so the largest offset is the nearest to the truth;
-            # one that is far off means that the source's clock was set.
+            # The header is truncated to seconds, so the largest offset is the most accurate one;
+            # a large difference means that the source's clock was set.
             if self._offset is None or not -JUMP <= offset - self._offset <= 0:
                 self._offset = offset
 
     @property
     def ahead(self) -> float | None:
-        """By how many seconds this machine's clock is ahead; None before the first answer."""
+        """How many seconds this machine's clock is ahead; None before the first answer."""
         if self._offset is None:
             return None
         return time.time() - (time.monotonic() + self._offset)
@@ -72,7 +72,7 @@ class Caller:
     monotonic: Callable[[], float] = time.monotonic
     met: bool = False
     table: str = ""
-    """The table that all of this is about, for what is said of an error."""
+    """The table that the calls are about, for use in errors."""
     answered: set[str] = field(default_factory=set)
     """The operations that have been answered."""
     waits: Waits = field(default_factory=Waits)
@@ -80,7 +80,7 @@ class Caller:
     def __call__(
         self, operation: Callable[..., Any], check: Callable[[Any], Answer], **parameters: Any
     ) -> Answer:
-        """The checked answer. `check` raises BadAnswer where a 200 has a wrong body."""
+        """The checked answer. `check` raises BadAnswer if a 200 has a wrong body."""
         deadline = self.monotonic() + self._patience()
         attempt = 0
         wait = self.waits.begin()
@@ -103,7 +103,7 @@ class Caller:
                 attempt += 1
 
     def _patience(self) -> float:
-        # A source that never answered is more likely a wrong address than a bad moment.
+        # A source that has never answered is more likely a wrong address than a temporary failure.
         return self.retry_seconds if self.met else min(self.retry_seconds, FIRST_CONTACT_SECONDS)
 
     def _once(
@@ -120,7 +120,7 @@ class Caller:
         return checked
 
     def _hear(self, error: Exception) -> None:
-        # Only until there is a good answer, which says it better; and a proxy has no request id.
+        # Only until there is a good answer, which is more reliable; a proxy sends no request id.
         if not isinstance(error, ClientError) or self.clock.ahead is not None:
             return
         headers = _headers(error.response)
@@ -137,10 +137,10 @@ class Caller:
 
 
 def _awaited(problem: ConnectorError, error: Exception) -> str:
-    """What is waited for if an error may pass."""
+    """What a run waits for after an error that may go away."""
     if isinstance(problem, Throttled) and isinstance(error, ClientError):
         return f"DynamoDB, which throttles {error.operation_name}"
-    return f"an answer that can be used ({problem.message.rstrip('.')})"
+    return f"a usable answer ({problem.message.rstrip('.')})"
 
 
 def _name(operation: Callable[..., Any]) -> str:
@@ -153,7 +153,7 @@ def _headers(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def translate(error: Exception, attempt: int = 0, asked: Asked | None = None) -> Exception:
-    """The project's error for a foreign one; unknown ones are returned as they are."""
+    """Our error for a foreign one; unknown errors are returned unchanged."""
     if isinstance(error, ConnectorError):
         return error
     if isinstance(error, ClientError):
@@ -164,27 +164,27 @@ def translate(error: Exception, attempt: int = 0, asked: Asked | None = None) ->
 
 
 def body(answer: dict[str, Any]) -> bytes:
-    """The bytes of a raw answer. Raises BadAnswer where its checksum is not the header's."""
+    """The bytes of a raw answer. Raises BadAnswer if its checksum differs from the header's."""
     content: bytes = answer["Body"]
     expected = answer["ResponseMetadata"].get("HTTPHeaders", {}).get("x-amz-crc32")
     if expected is not None and expected.isdecimal() and zlib.crc32(content) != int(expected):
-        raise BadAnswer("An answer of DynamoDB was damaged on its way.", "Try again.")
+        raise BadAnswer("An answer of DynamoDB was damaged on its way.", "Run again.")
     return content
 
 
 def member(name: str) -> Callable[[dict[str, Any]], Any]:
-    """A check that an answer has the member it must have."""
+    """A check that an answer has a required member."""
 
     def check(answer: dict[str, Any]) -> Any:
         if answer.get(name) is None:
-            raise BadAnswer(f"An answer of DynamoDB lacks {name}.", "Try again.")
+            raise BadAnswer(f"An answer of DynamoDB lacks {name}.", "Run again.")
         return answer[name]
 
     return check
 
 
 def error_code(error: Exception) -> str:
-    """The AWS code of an error answer, also if it is an error of ours by now; else nothing."""
+    """The AWS code of an error answer, even one translated to our error, or an empty string."""
     answer = error if isinstance(error, ClientError) else error.__cause__
     if isinstance(answer, ClientError):
         return str(answer.response.get("Error", {}).get("Code", ""))
@@ -192,22 +192,22 @@ def error_code(error: Exception) -> str:
 
 
 class Spending:
-    """What several readers have spent together: when all of it is paid for."""
+    """What several readers have spent together, as the time when it is paid for."""
 
     def __init__(self) -> None:
         self.free_at = -math.inf
         self._lock = threading.Lock()
 
     def add(self, seconds: float, now: float) -> None:
-        """Takes what costs so many seconds, from now or from when the rest is paid for."""
+        """Adds a cost in seconds, counted from now or from when the rest is paid for."""
         with self._lock:
             self.free_at = max(self.free_at, now) + seconds
 
 
 class ReadUnitLimiter:
-    """Keeps read units below a rate: a page's units are paid for before the next is asked.
+    """Keeps read units below a rate: a page is requested once the previous ones are paid for.
 
-    Those who share a `spending` stay below the rate together.
+    Limiters that share a `spending` stay below the rate together.
     """
 
     def __init__(
@@ -226,7 +226,7 @@ class ReadUnitLimiter:
 
     @property
     def counts(self) -> bool:
-        """Whether units must be asked for."""
+        """Whether there is a limit, so that answers must include consumed units."""
         return self._rate is not None
 
     def wait(self) -> None:
@@ -234,10 +234,10 @@ class ReadUnitLimiter:
         pause = self._spending.free_at - self._monotonic()
         if pause > 0:
             wait = self._waits.begin(logging.INFO)
-            wait.goes_on("read units, of which source.max_read_units are spent", pause, pause)
+            wait.goes_on("read units, since source.max_read_units is used up", pause, pause)
             self._sleep(pause)
 
     def spend(self, units: float) -> None:
-        """Takes the units of one page."""
+        """Adds the units of one page."""
         if self._rate is not None:
             self._spending.add(units / self._rate, self._monotonic())

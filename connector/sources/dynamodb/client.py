@@ -1,4 +1,4 @@
-"""boto3 clients for reading only, whose large answers arrive as bytes."""
+"""Read-only boto3 clients that return large answers as bytes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,13 +26,13 @@ READ_ONLY = frozenset(
         "GetRecords",
     )
 )
-"""Every operation these clients may call. None of them changes anything."""
+"""Every operation that these clients may call. None of them changes anything."""
 
 _RAW_ANSWERS = frozenset(("ScanOutput", "GetRecordsOutput", "BatchGetItemOutput"))
 
 
 class _RawJSONParser(JSONParser):
-    """Hands the bodies of large answers on as bytes; botocore's own parsing takes 30 times longer.
+    """Passes the bodies of large answers on as bytes; botocore's own parsing takes 30 times longer.
 
     Errors and small answers are parsed as usual.
     """
@@ -43,7 +43,7 @@ class _RawJSONParser(JSONParser):
         try:
             parsed: dict[str, Any] = super()._do_parse(response, shape)  # type: ignore[misc]
         except (AttributeError, KeyError, TypeError, ValueError):
-            # JSON of another shape than the answer's: to be refused as an answer without members.
+            # JSON of an unexpected shape: it is refused later, since its members are missing.
             return {"ResponseMetadata": {}}
         return parsed
 
@@ -62,16 +62,16 @@ class _RawParserFactory(ResponseParserFactory):
 
 @dataclass(frozen=True)
 class Clients:
-    """One client for the table and one for its stream: they have endpoints of their own."""
+    """One client for the table and one for its stream, since they have different endpoints."""
 
     dynamodb: Any
     streams: Any
 
 
 def open_clients(source: Source, readers: int = 16, credentials: Any = None) -> Clients:
-    """Clients for `source`; botocore's own chain fills in what it leaves out.
+    """Clients for `source`; botocore's own chain supplies what it leaves out.
 
-    `credentials` of a session that a host program has opened replace those of `source`.
+    `credentials` from a session that a host program has opened replace those of `source`.
     """
     login = log_in(source, credentials)
     try:
@@ -85,7 +85,7 @@ def _clients(source: Source, session: Any, region: str, readers: int) -> Clients
     given = (source.endpoint_url, source.streams_endpoint_url or source.endpoint_url)
     elsewhere = [each for each, url in zip(TABLE_SERVICES, given, strict=True) if url is None]
     check_endpoints(session, elsewhere, source.allow_http)
-    # Retries are ours (see calls.py): they know a deadline and what a wrong body means.
+    # Retries are done in calls.py, which has a deadline and knows what a wrong body means.
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 1},
         connect_timeout=source.connect_timeout,
@@ -100,7 +100,7 @@ def _clients(source: Source, session: Any, region: str, readers: int) -> Clients
     dynamodb = boto.client("dynamodb", endpoint_url=given[0], config=config)
     streams = boto.client("dynamodbstreams", endpoint_url=given[1], config=config)
     for client in (dynamodb, streams):
-        # Bound to these clients: those that log in call other operations.
+        # Only for these clients: those used to log in call other operations.
         client.meta.events.register("before-call", _refuse_writes)
         check_endpoint(client.meta.endpoint_url, allow_http=source.allow_http)
         known_region(session, region, client.meta.endpoint_url)

@@ -1,4 +1,4 @@
-"""Why AWS denied an action: who may not do what, by which kind of policy, and who can change it."""
+"""Explains denied actions: who may not do what, by which kind of policy, and who can change it."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ DENIED = frozenset(
     )
 )
 
-# Only what has the form of an ARN or an action is ever repeated.
+# Only ARNs and actions are ever repeated.
 _ARN = r"arn:aws[a-z-]*:[a-z0-9-]*:[a-z0-9-]*:[0-9]*:[\w+=,.@:/*-]+"
 _WHO = re.compile(rf"User: (?P<principal>{_ARN})")
 _WHAT = re.compile(r"not authorized to perform: (?P<action>[a-z0-9-]+:[A-Za-z]+)")
@@ -30,34 +30,34 @@ _POLICY = "docs/operations.md has the policy."
 _HINTS: dict[str, str] = {
     "identity-based policy": f"Grant the action to this user or role; {_POLICY}",
     "resource-based policy": (
-        "Whoever owns the table must allow the action in the table's resource-based policy, and "
-        "for its stream in the stream's own."
+        "Whoever owns the table must allow the action in the table's resource-based policy or, for "
+        "its stream, in the stream's own policy."
     ),
     "service control policy": (
         "Only an administrator of the AWS organization can allow it; such a policy often allows "
-        "some Regions only."
+        "only some Regions."
     ),
     "resource control policy": "Only an administrator of the AWS organization can allow it.",
     "vpc endpoint policy": (
         "Allow the action in the policy of the VPC endpoint through which this machine calls AWS, "
-        "or call it another way."
+        "or use another route."
     ),
     "permissions boundary": (
         "Whoever administers IAM must allow the action in the permissions boundary of this user "
         "or role; a policy alone is not enough."
     ),
     "session policy": (
-        "The policy given when the session was made must allow the action: make the session with "
-        "another one, or without."
+        "The policy that was given when the session was created must allow the action: create the "
+        "session with another policy, or without one."
     ),
 }
 _DENY_IN_IDENTITY = (
-    "A Deny in a policy of this user or role forbids it, whatever else is allowed: take it out, or "
+    "A Deny in a policy of this user or role forbids it, whatever else is allowed: remove it, or "
     "use another role."
 )
 _TRUST = (
-    "Allow sts:AssumeRole on the role to these credentials, and name them in the role's trust "
-    "policy; check source.role_arn and source.external_id."
+    "Allow these credentials sts:AssumeRole on the role, and name them in the role's trust policy; "
+    "check source.role_arn and source.external_id."
 )
 _UNKNOWN = f"Check the credentials, and grant this action to them; {_POLICY}"
 _DECRYPT = (
@@ -68,7 +68,7 @@ _DECRYPT = (
 
 @dataclass(frozen=True)
 class _Denial:
-    """What the text of a denial names; each is empty if it does not."""
+    """What the text of a denial names; empty if it does not."""
 
     principal: str
     action: str
@@ -89,7 +89,7 @@ class _Denial:
         )
 
     def sentence(self, code: str, operation: str, table: str) -> str:
-        """The denial in one sentence; what AWS does not name, the call itself does."""
+        """The denial in one sentence; whatever AWS does not name is taken from the call."""
         principal = self.principal or "the caller"
         action = self.action or f"{_service(operation)}:{operation}"
         resource = self.resource or (table if action.startswith("dynamodb:") else "")
@@ -118,16 +118,16 @@ class _Denial:
 
 
 def _service(operation: str) -> str:
-    """Whose an operation is: a log-in assumes roles, and all else is DynamoDB's."""
+    """The service of an operation: logging in assumes roles, and everything else is DynamoDB's."""
     return "sts" if operation.startswith("AssumeRole") else "dynamodb"
 
 
 _OF_OTHERS = frozenset(_HINTS) - {"identity-based policy", "resource-based policy"}
-"""Policies of which no key's policy and no grant makes a difference."""
+"""Kinds of policies that neither a key's policy nor a grant can overrule."""
 
 
 def of_denial(code: str, message: str, operation: str, table: str) -> ConnectorError | None:
-    """Our error for an action that is denied, or nothing if the code says something else."""
+    """Our error for a denied action, or None for any other answer."""
     denial = _Denial.read(message)
     if code not in DENIED and not denial.action:
         return None
@@ -135,13 +135,13 @@ def of_denial(code: str, message: str, operation: str, table: str) -> ConnectorE
     return SourceRefused(denial.sentence(code, operation, table), hint)
 
 
-# A table's name may hold any of these words by itself.
+# The name of a table may contain any of these words.
 _OF_A_KEY = ("kms key", "kms:", "awskms", "kms.model", "customer master key")
 _UNUSABLE = ("disabled", "pending deletion", "pending import", "invalidstate", "not found")
 
 
 def of_key(code: str, message: str, operation: str, table: str) -> ConnectorError | None:
-    """Our error for a table whose encryption key does not serve, or nothing for anything else."""
+    """Our error for a table with an unusable encryption key, or None for any other answer."""
     text = f"{code} {message}".lower()
     denial = _Denial.read(message)
     of_a_key = code.startswith("KMS") or any(sign in text for sign in _OF_A_KEY)
@@ -150,8 +150,8 @@ def of_key(code: str, message: str, operation: str, table: str) -> ConnectorErro
     whose = f"KMS key of {table}" if table else "KMS key of the table"
     if any(sign in text for sign in _UNUSABLE):
         return TableUnavailable(
-            f"The {whose} cannot be used, so AWS refused {operation}: it is disabled, waits for "
-            "its deletion, or is gone.",
+            f"The {whose} cannot be used, so AWS refused {operation}: it is disabled, pending "
+            "deletion, or gone.",
             "Enable the key again, or cancel its deletion, within seven days: after that DynamoDB "
             "archives the table.",
         )

@@ -1,4 +1,4 @@
-"""Errors of a session that a host program opens itself: it gets credentials before our calls."""
+"""Errors of a session that a host program opens itself to get credentials before our calls."""
 
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
@@ -8,13 +8,14 @@ from connector.sources.dynamodb.calls import translate
 
 
 def of_a_session(error: Exception) -> Exception:
-    """The error for what was raised while credentials were got: what AWS refuses is final.
+    """The error for an exception while obtaining credentials; a refusal by AWS is final.
 
-    Exceptions that are not those of AWS's library are returned as they are.
+    Exceptions that botocore did not raise are returned unchanged.
     """
     if isinstance(error, ProfileNotFound):
         return SourceRefused(
-            f"There is no profile {error.kwargs.get('profile')} in AWS's files on this machine.",
+            f"There is no profile {error.kwargs.get('profile')} in the AWS configuration files on "
+            "this machine.",
             "Correct its name, or add it to ~/.aws/config.",
         )
     problem = translate(error, CREDENTIAL_TRIES)

@@ -1,4 +1,4 @@
-"""Who AWS takes us for."""
+"""The identity that AWS sees."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from connector.sources.dynamodb.refusals import of_botocore
 
 @dataclass(frozen=True)
 class CallerIdentity:
-    """The account and the ARN that the credentials belong to, and the Region that was asked."""
+    """The account and the ARN that the credentials belong to, and the Region of the request."""
 
     account: str
     arn: str
@@ -44,11 +44,11 @@ def caller(source: Source, credentials: Any = None) -> CallerIdentity:
     except (ResponseParserError, KeyError):
         answer = {}
     except ValueError as error:
-        # An endpoint of STS that is no URL.
+        # The endpoint of STS is not a URL.
         raise login.refusal(error) from None
     if not answer.get("Account") or not answer.get("Arn"):
         raise BadAnswer(
             "STS answered GetCallerIdentity without Account or Arn.",
-            "Try again; if it stays, look for a proxy in between.",
+            "Run again; if it happens again, look for a proxy in between.",
         )
     return CallerIdentity(answer["Account"], answer["Arn"], login.region)

@@ -1,4 +1,4 @@
-"""What a run asks of AWS, each operation tried once with as little as it takes."""
+"""What a run needs from AWS: each operation is tried once, with as little cost as possible."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from connector.sources.dynamodb.streams import records_body
 from connector.sources.dynamodb.table import fetch, key_schema, refuse_status, refuse_stream
 
 PATIENCE = 10.0
-"""Seconds to try again for each operation: a check is to tell, not to wait."""
+"""Seconds to retry each operation: a check should report, not wait."""
 _SEGMENTS = 1_000_000
 _AWS = (
     ".amazonaws.com",
@@ -35,7 +35,7 @@ _FOR_VERIFY = "needed for verify"
 
 
 class Trial:
-    """The needs of one table; `keys` and `ahead` are known once they were asked for."""
+    """Tries the needs of one table; `keys` and `ahead` are known once the needs were tried."""
 
     def __init__(
         self,
@@ -57,21 +57,21 @@ class Trial:
 
     @property
     def keys(self) -> KeySchema | None:
-        """The key of the table, if AWS has told it."""
+        """The key of the table, once AWS has described it."""
         return key_schema(self._described) if self._described else None
 
     @property
     def arn(self) -> str:
-        """The ARN of the table, if AWS has told it."""
+        """The ARN of the table, once AWS has described it."""
         return str(self._described.get("TableArn") or "")
 
     @property
     def ahead(self) -> float | None:
-        """By how many seconds this machine's clock is ahead of AWS's, if AWS has answered."""
+        """How many seconds this machine's clock is ahead of AWS's, if AWS has answered."""
         return self._clock.ahead
 
     def needs(self) -> Iterator[Need]:
-        """Each need in the order of a run; what rests on one that is not met is not tried."""
+        """Each need, in the order of a run; those that depend on an unmet one are not tried."""
         described = self._try("DescribeTable", self._describe)
         yield described
         status = self._after(described, "table status", self._status)
@@ -79,7 +79,7 @@ class Trial:
         stream = self._after(described, "stream", self._stream)
         yield stream
         yield self._scan_need(described, status)
-        # A stream with another view type is there, and so may be read.
+        # A stream with another view type exists, so it may still be read.
         readable = stream if status.error is None and not self._stream_arn else status
         listed = self._after(readable, "DescribeStream", self._describe_stream)
         yield listed
@@ -95,7 +95,7 @@ class Trial:
         return untried(check, before) if before.error else self._try(check, work)
 
     def _scan_need(self, described: Need, status: Need) -> Need:
-        # Who may not describe the table may still be allowed to scan it, or not.
+        # Someone who may not describe the table may still be allowed to scan it.
         denied = described.error is not None and error_code(described.error) in DENIED
         if denied:
             return self._try("Scan", self._scan)
@@ -129,7 +129,7 @@ class Trial:
         return f"enabled, {stream.get('StreamViewType')}"
 
     def _scan(self) -> str:
-        # One item at most, of one of a million segments: it costs next to nothing.
+        # At most one item, of one of a million segments: this costs next to nothing.
         self._call(
             self._open.dynamodb.scan,
             lambda answer: scan_page(body(answer)),
@@ -152,10 +152,10 @@ class Trial:
             if error_code(error) != "ResourceNotFoundException":
                 raise
             raise SourceRefused(
-                f"{self._open.streams.meta.endpoint_url} does not have the stream that the table "
-                f"{self._table} names.",
+                f"{self._open.streams.meta.endpoint_url} does not have the stream of the table "
+                f"{self._table}.",
                 "Set source.streams_endpoint_url to the endpoint of the same account and Region, "
-                "or switch the stream on again if it was off for more than a day.",
+                "or enable the stream again if it was off for more than a day.",
             ) from error
         self._shards = found.get("Shards") or []
         more = " and more" if found.get("LastEvaluatedShardId") else ""
@@ -178,7 +178,7 @@ class Trial:
         return "allowed"
 
     def _get_records(self) -> str:
-        # From the horizon, so that a record, and with it the table's key, is decrypted.
+        # From the horizon, so that a record is decrypted, which tries the table's KMS key.
         self._call(
             self._open.streams.get_records, records_body, ShardIterator=self._iterator, Limit=1
         )
@@ -199,14 +199,14 @@ def _ending(shard: dict[str, Any]) -> Any:
 
 
 def _nobodys(tag: str) -> dict[str, Any]:
-    """A part of a key that no item has."""
+    """A key part that no item has."""
     unique = uuid4()
     values = {"S": unique.hex, "N": str(-unique.int >> 16), "B": unique.bytes}
     return {tag: values[tag]}
 
 
 def _for_verify(need: Need) -> Need:
-    """The same need, which only one command has."""
+    """The same need, marked as needed only by `verify`."""
     if need.error is None or not need.tried:
         return Need(need.check, f"{need.detail}; {_FOR_VERIFY}", need.table, need.error, need.tried)
     hint = f"Only `connector verify` needs it. {need.error.hint}"
@@ -215,7 +215,7 @@ def _for_verify(need: Need) -> Need:
 
 
 def identity(config: Source, credentials: Any = None) -> Need:
-    """Who AWS takes us for, which needs no permission; an endpoint of others is not asked."""
+    """The identity that AWS sees, which needs no permission; it is asked of AWS only."""
     return tried("identity", lambda: _identity(config, credentials))
 
 
@@ -223,12 +223,12 @@ def _identity(config: Source, credentials: Any) -> str:
     clients = open_clients(config, credentials=credentials)
     region, endpoint = clients.dynamodb.meta.region_name, clients.dynamodb.meta.endpoint_url
     host = urlsplit(endpoint).hostname or ""
-    told = any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"))
-    if not host.endswith(_AWS) and not told:
+    given = any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"))
+    if not host.endswith(_AWS) and not given:
         return f"not asked: {endpoint} is not AWS; Region {region}"
     try:
         found = caller(config, credentials)
     except Unreachable as error:
-        # Not every network leads to STS, and nothing but this line needs it.
-        return f"could not be asked: {error.message} Region {region}"
+        # STS is not reachable from every network, and nothing else needs it.
+        return f"could not be determined: {error.message} Region {region}"
     return f"{found.arn}, account {found.account}, Region {found.region}"

@@ -1,6 +1,6 @@
-"""Errors of botocore's own, in the project's words: what may pass is Unreachable, the rest refused.
+"""Translates botocore's own errors: temporary ones become Unreachable, the rest SourceRefused.
 
-No sentence here quotes what may hold a secret: only the sentences of errors known to hold none.
+No message here quotes a text that may hold a secret; only messages of errors known to hold none.
 """
 
 import ssl
@@ -17,7 +17,7 @@ NETWORK = (
     aws.ResponseStreamingError,
     aws.IncompleteReadError,
 )
-_TELLING = (
+_SAFE_TO_QUOTE = (
     aws.BaseEndpointResolverError,
     aws.EndpointProviderError,
     aws.InvalidChecksumConfigError,
@@ -31,7 +31,7 @@ _TELLING = (
     aws.MissingDependencyException,
     aws.UnknownServiceError,
 )
-"""Errors whose sentence names a setting and, at most, a value of it that is no secret."""
+"""Errors with messages that name a setting and, at most, a value of it that is not a secret."""
 
 PREFIX = "AWS cannot be called: "
 _VARIABLES = {
@@ -42,26 +42,26 @@ _PROXIES = "HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
 
 
 def of_botocore(error: aws.BotoCoreError, whom: str = "DynamoDB") -> ConnectorError:
-    """An error met while `whom` was called, or was about to be."""
+    """The error for a failure before or during a call to `whom`."""
     if isinstance(error, NETWORK):
         return _of_network(error, whom)
     if isinstance(error, aws.NoRegionError):
         return no_region()
-    if isinstance(error, _TELLING):
+    if isinstance(error, _SAFE_TO_QUOTE):
         return SourceRefused(
             f"{PREFIX}{sentence(error)}",
-            f"Mend {_variable(error)} in the environment, or its "
+            f"Correct {_variable(error)} in the environment, or its "
             "counterpart in AWS's configuration files.",
         )
     return SourceRefused(
-        f"{PREFIX}botocore says {type(error).__name__}.",
+        f"{PREFIX}botocore raised {type(error).__name__}.",
         "Check the AWS_ variables and AWS's configuration files; docs/operations.md lists the "
         "ways of logging in.",
     )
 
 
 def _variable(error: aws.BotoCoreError) -> str:
-    """What the environment calls the setting that an error is about."""
+    """The environment variable of the setting that an error is about."""
     if isinstance(error, aws.InvalidChecksumConfigError):
         return f"AWS_{error.kwargs['config_key'].upper()}"
     return _VARIABLES.get(type(error), "that setting")
@@ -73,7 +73,7 @@ def no_region() -> SourceRefused:
 
 
 def sentence(error: Exception) -> str:
-    """What an error says, as one line that ends in a full stop."""
+    """The message of an error as one line that ends in a full stop."""
     text = " ".join(str(error).split())
     return text if text.endswith(".") else f"{text}."
 
@@ -82,14 +82,14 @@ def _of_network(error: aws.BotoCoreError, whom: str) -> ConnectorError:
     reasons = list(causes(error))
     if any("407 " in str(reason) for reason in reasons if isinstance(reason, OSError)):
         return SourceRefused(
-            f"{whom} cannot be reached: the proxy on the way asks for a login.",
-            "Write it into HTTPS_PROXY: http://user:password@host:port.",
+            f"{whom} cannot be reached: the proxy on the way requires a login.",
+            "Add it to HTTPS_PROXY: http://user:password@host:port.",
         )
     if _cannot_be_sent(error, reasons):
         return SourceRefused(
             f"{whom} cannot be called: the address of a proxy, or of its endpoint, or a header is "
             "malformed.",
-            f"Check {_PROXIES}, and the endpoint; a proxy is http://host:port.",
+            f"Check {_PROXIES}, and the endpoint; a proxy is written as http://host:port.",
         )
     return Unreachable(f"{whom} did not answer: {sentence(error)}", _network_hint(reasons, whom))
 
@@ -98,18 +98,18 @@ def _network_hint(reasons: list[BaseException], whom: str) -> str:
     where = "source.endpoint_url" if whom == "DynamoDB" else _PROXIES
     if any(isinstance(reason, ssl.SSLCertVerificationError) for reason in reasons):
         return (
-            f"Check {where}; if a proxy opens the connections, let AWS_CA_BUNDLE name the file "
+            f"Check {where}; if a proxy intercepts the connections, set AWS_CA_BUNDLE to the file "
             "with its certificate."
         )
     return f"Check the network and {where}, then run the same command again."
 
 
 def _cannot_be_sent(error: aws.BotoCoreError, reasons: list[BaseException]) -> bool:
-    """Whether no second try could help: botocore wraps what fails before a byte is sent, too."""
+    """Whether retrying cannot help, because the request failed before a byte was sent."""
     if any(isinstance(reason, LocationValueError | ProxySchemeUnknown) for reason in reasons):
         return True
     if isinstance(error, aws.ProxyConnectionError):
-        # Botocore puts http:// before any other scheme.
+        # botocore puts http:// in front of any other scheme.
         return str({**error.kwargs}.get("proxy_url")).count("://") > 1
     if type(error) is not aws.HTTPClientError:
         return False
@@ -120,7 +120,7 @@ def _cannot_be_sent(error: aws.BotoCoreError, reasons: list[BaseException]) -> b
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """What an error is made of, from botocore down to the socket."""
+    """The causes of an error, from botocore down to the socket."""
     seen: set[int] = set()
     waiting: list[object] = [error]
     while waiting:

@@ -1,4 +1,4 @@
-"""Scan, one page at a time, and items by key."""
+"""Reads Scan pages, one at a time, and items by key."""
 
 import json
 from base64 import b64decode
@@ -52,9 +52,9 @@ class Scanner:
     def page(
         self, segment: int, segments: int, since: str | None, decode: Callable[[bytes], Decoded]
     ) -> tuple[Decoded, datetime]:
-        """The page after `since`, and when it was asked for.
+        """The page after `since`, and when it was requested.
 
-        Raises SourceRefused where the table is gone.
+        Raises SourceRefused if the table is gone.
         """
         units = 0.0
 
@@ -83,8 +83,8 @@ class Scanner:
             if error_code(error) != "ResourceNotFoundException":
                 raise
             raise SourceRefused(
-                f"The table {self._table} was deleted while it was scanned.",
-                "The destination is as it was; `connector status` shows it.",
+                f"The table {self._table} was deleted while it was being scanned.",
+                "The destination is unchanged; `connector status` shows it.",
             ) from error
         self._limiter.spend(units)
         return decoded, asked_at
@@ -128,7 +128,7 @@ def got_body(answer: dict[str, Any]) -> _Got:
 
 
 def _got_in_parts(content: bytes) -> _Got:
-    """An answer of which some item cannot be decoded."""
+    """Splits an answer with an item that cannot be decoded."""
     try:
         answer = parts.members(content)
         tables = parts.members(answer["Responses"])
@@ -139,7 +139,7 @@ def _got_in_parts(content: bytes) -> _Got:
 
 
 def wire_to_python(item: dict[str, Any]) -> dict[str, Any]:
-    """A key in wire form as boto3 wants it: binary as bytes."""
+    """A key in wire form as boto3 expects it, with binary as bytes."""
     return {
         name: {"B": b64decode(value["B"])} if "B" in value else value
         for name, value in item.items()

@@ -20,7 +20,7 @@ from connector.waits import Waits
 
 
 class DynamoDBSource:
-    """Reads one table. Safe to use from several threads, each on shards of its own.
+    """Reads one table. Safe to use from several threads, each with shards of its own.
 
     Sources that share a `spending` stay below `max_read_units` together.
     """
@@ -60,13 +60,13 @@ class DynamoDBSource:
         return description
 
     def confirm(self, planned: Identity) -> None:
-        """Raises HistoryLost where the table or its stream is no longer the planned one."""
+        """Raises HistoryLost if the table or its stream is no longer the planned one."""
         check_identity(planned, self.describe())
 
     def page(
         self, segment: int, segments: int, since: str | None, decode: Callable[[bytes], Decoded]
     ) -> tuple[Decoded, datetime]:
-        """The Scan page after the token `since`, decoded, and when it was asked for."""
+        """The Scan page after the token `since`, decoded, and when it was requested."""
         return self._scanner.page(segment, segments, since, decode)
 
     @property
@@ -75,7 +75,7 @@ class DynamoDBSource:
         return RETENTION
 
     def listing(self) -> Listing:
-        """Every shard the stream lists now."""
+        """Every shard that the stream lists now."""
         return self._described_stream().listing()
 
     def children(self, shard: str) -> list[Shard]:

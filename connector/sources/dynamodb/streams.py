@@ -1,4 +1,4 @@
-"""The table's stream: listing shards, and reading each from where the destination stands."""
+"""Reads a table's stream: lists shards, and reads each from its cursor in the destination."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -30,7 +30,7 @@ _SWITCHED_OFF = ("DISABLING", "DISABLED")
 
 @dataclass
 class _Reader:
-    """An iterator and the token it stands at."""
+    """An iterator, and the token of its position."""
 
     iterator: str
     token: str | None
@@ -46,7 +46,7 @@ class Stream:
         self._readers: dict[str, _Reader] = {}
 
     def listing(self) -> Listing:
-        """Every shard listed now, over all pages of DescribeStream."""
+        """Every shard listed now, from all pages of DescribeStream."""
         wait = self._call.waits.begin()
         for tried in range(ENABLING_TRIES):
             status, shards = self._pages()
@@ -67,9 +67,9 @@ class Stream:
             if last is None:
                 return page.get("StreamStatus", "ENABLED"), shards
             if last == start.get("ExclusiveStartShardId"):
-                raise BadAnswer("DescribeStream repeats the same page for ever.", "Try again.")
+                raise BadAnswer("DescribeStream keeps repeating the same page.", "Run again.")
             start = {"ExclusiveStartShardId": last}
-        raise BadAnswer("DescribeStream lists shards without end.", "Try again.")
+        raise BadAnswer("DescribeStream lists shards endlessly.", "Run again.")
 
     def children(self, shard: str) -> list[Shard]:
         """The listed children of one shard; emulators that ignore the filter return all shards."""
@@ -78,7 +78,7 @@ class Stream:
         except Exception as error:
             if error_code(error) not in ("ValidationException", "ResourceNotFoundException"):
                 raise
-            # The filter or the shard is unknown there: the full listing has the children, too.
+            # The filter or the shard is unknown; the full listing has the children, too.
             return [each for each in self.listing().shards.values() if each.parent == shard]
         return [
             _shard(each) for each in page.get("Shards", []) if each.get("ParentShardId") == shard
@@ -108,8 +108,8 @@ class Stream:
         if page.next_iterator is not None:
             self._readers[shard.id] = _Reader(page.next_iterator, token)
             return change_page(page, since.token, asked_at)
-        # A missing iterator alone proves nothing: the listing must say that the shard is closed,
-        # and a new iterator must find nothing either. Else reading goes on from the last record.
+        # A missing iterator alone proves nothing: the listing must show that the shard is closed,
+        # and a new iterator must find nothing either. Otherwise reading continues.
         closed = shard.closed or self._closed(shard)
         ended = closed and self._nothing_after(shard, replace(since, token=token))
         return change_page(page, since.token, asked_at, ended=ended)
@@ -119,7 +119,7 @@ class Stream:
         return page.next_iterator is None and page.token(since.token) == since.token
 
     def _page(self, shard: Shard, since: Cursor) -> tuple[RecordsPage, datetime]:
-        """The next page, and when it was asked for; an iterator that is no good is renewed."""
+        """The next page, and when it was requested; an invalid iterator is replaced."""
         reader = self._readers.pop(shard.id, None)
         if reader is None or reader.token != since.token:
             reader = self._open(shard, since)
@@ -130,13 +130,13 @@ class Stream:
             except Exception as error:
                 reader = self._renewed(error, shard, since)
         raise Unreachable(
-            f"The stream refuses each iterator it gives for shard {shard.id}.",
+            f"The stream refuses every iterator that it returns for shard {shard.id}.",
             "Nothing is lost; run the same command again later.",
         )
 
     def _renewed(self, error: Exception, shard: Shard, since: Cursor) -> _Reader:
         code = error_code(error)
-        # An emulator may call an iterator invalid that it gave a moment before.
+        # An emulator may reject an iterator that it has just returned.
         if code in ("ExpiredIteratorException", "ValidationException"):
             return self._open(shard, since)
         if code == "TrimmedDataAccessException":
@@ -152,7 +152,7 @@ class Stream:
 
     def _open(self, shard: Shard, since: Cursor) -> _Reader:
         if since.token is None:
-            # The horizon hides what was trimmed, so time must prove that nothing unread was.
+            # The horizon hides what was trimmed, so times must prove that everything was read.
             self._object_to_trim(shard, since)
             return self._horizon(shard, since)
         try:
@@ -169,7 +169,7 @@ class Stream:
             return self._horizon(shard, since)
 
     def _horizon(self, shard: Shard, since: Cursor) -> _Reader:
-        # Records up to the cursor come again; they are dropped by their sequence number.
+        # Records up to the cursor are repeated, and dropped by their sequence number.
         return self._iterator(shard, since, ShardIteratorType="TRIM_HORIZON")
 
     def _iterator(self, shard: Shard, since: Cursor, **position: str) -> _Reader:
@@ -224,7 +224,7 @@ def _shard(listed: dict[str, Any]) -> Shard:
 def change_page(
     page: RecordsPage, since: str | None, asked_at: datetime, ended: bool = False
 ) -> ChangePage:
-    """What GetRecords answered, as the changes after `since`."""
+    """The answer to GetRecords, as the changes after `since`."""
     changes = page.after(since)
     return ChangePage(
         changes=changes,

@@ -1,4 +1,4 @@
-"""What the source table is: its identity, and whether it can be replicated."""
+"""Describes the source table: its identity, and whether it can be replicated."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,7 +22,7 @@ VIEW_TYPES = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
 
 
 def describe(call: Caller, dynamodb: Any, name: str) -> Description:
-    """Identity and size of a table. Raises SourceRefused with what to do where it has no images."""
+    """Identity and size of a table. Raises SourceRefused if its stream has no new images."""
     table = fetch(call, dynamodb, name)
     refuse_status(name, table)
     refuse_stream(name, table)
@@ -30,7 +30,7 @@ def describe(call: Caller, dynamodb: Any, name: str) -> Description:
 
 
 def fetch(call: Caller, dynamodb: Any, name: str) -> dict[str, Any]:
-    """What DescribeTable answers, whatever the table's status is."""
+    """The answer to DescribeTable, whatever the table's status."""
     try:
         return call(dynamodb.describe_table, _described, TableName=name)
     except Exception as error:
@@ -38,14 +38,14 @@ def fetch(call: Caller, dynamodb: Any, name: str) -> dict[str, Any]:
         other = _region(name)
         if code in _NOT_HERE and other not in ("", region):
             raise SourceRefused(
-                f"The table {name} is in {other}, and source.region is {region}.",
+                f"The table {name} is in {other}, but source.region is {region}.",
                 f"Set source.region to {other}, or name the replica in {region}.",
             ) from error
         if code == "ResourceNotFoundException":
             raise SourceRefused(
                 f"There is no table {name} in {region} at {dynamodb.meta.endpoint_url}.",
-                "Check the name, source.region and the account of the credentials; a table of "
-                "another account is named by its ARN.",
+                "Check the name, source.region and the account of the credentials; a table in "
+                "another account must be named by its ARN.",
             ) from error
         if code == "ValidationException":
             raise SourceRefused(
@@ -60,7 +60,7 @@ _NOT_HERE = ("ResourceNotFoundException", "ValidationException", "AccessDeniedEx
 
 
 def _region(name: str) -> str:
-    """The Region that a table's ARN names; nothing for a name."""
+    """The Region in a table's ARN; an empty string for a name."""
     parts = name.split(":", 5)
     return parts[3] if len(parts) == 6 and parts[0] == "arn" else ""
 
@@ -69,35 +69,35 @@ def _described(answer: dict[str, Any]) -> dict[str, Any]:
     table: dict[str, Any] = member("Table")(answer)
     for needed in ("TableStatus", "TableArn", "KeySchema", "AttributeDefinitions"):
         if table.get(needed) is None:
-            raise BadAnswer(f"The answer to DescribeTable lacks {needed}.", "Try again.")
+            raise BadAnswer(f"The answer to DescribeTable lacks {needed}.", "Run again.")
     return table
 
 
 _UNAVAILABLE = {
     "ARCHIVED": (
-        "DynamoDB archived it, since its KMS key could not be used for seven days",
-        "Restore the backup that DynamoDB made of it, and set up the table that you restore.",
+        "DynamoDB archived it because its KMS key could not be used for seven days",
+        "Restore the backup that DynamoDB made of it, and configure the restored table.",
     ),
     "ARCHIVING": (
-        "DynamoDB is archiving it, since its KMS key could not be used for seven days",
-        "Restore the backup that DynamoDB makes of it, and set up the table that you restore.",
+        "DynamoDB is archiving it because its KMS key could not be used for seven days",
+        "Restore the backup that DynamoDB makes of it, and configure the restored table.",
     ),
     "DELETING": (
         "it is being deleted",
-        "Take it out of `tables:` if that is meant; what was replicated stays as it is.",
+        "Remove it from `tables:` if that is intended; what was replicated stays as it is.",
     ),
     "INACCESSIBLE_ENCRYPTION_CREDENTIALS": (
         "the KMS key that it is encrypted with cannot be used",
-        "Enable the key, cancel its deletion, or give DynamoDB its grant back, within seven days: "
-        "after that DynamoDB archives the table.",
+        "Enable the key, cancel its deletion, or restore DynamoDB's grant on it, within seven "
+        "days: after that DynamoDB archives the table.",
     ),
 }
-# A replica to which nothing may be replicated is a table that can be read, as it is.
+# A replica that may not be replicated to can still be read.
 _READABLE = ("ACTIVE", "UPDATING", "REPLICATION_NOT_AUTHORIZED")
 
 
 def refuse_status(name: str, table: dict[str, Any]) -> None:
-    """Raises TableUnavailable if a person must act before the table can be read again."""
+    """Raises TableUnavailable if someone must act before the table can be read again."""
     status = table["TableStatus"]
     if status in _READABLE:
         return
@@ -113,7 +113,7 @@ def refuse_stream(name: str, table: dict[str, Any]) -> None:
     view = stream.get("StreamViewType")
     if _streaming(table) and view not in VIEW_TYPES:
         raise SourceRefused(
-            f"The stream of {name} is {view}: it carries no new images.",
+            f"The stream of {name} is {view}: it has no new images.",
             f"A stream's view type cannot be changed: disable it, then {enable_command(name)}",
         )
     if not _streaming(table) and not table.get("LatestStreamArn"):
@@ -121,12 +121,12 @@ def refuse_stream(name: str, table: dict[str, Any]) -> None:
 
 
 def _streaming(table: dict[str, Any]) -> bool:
-    # LatestStreamArn outlives a disabled stream, so only the specification tells.
+    # LatestStreamArn outlives a disabled stream, so only the specification is reliable.
     return bool((table.get("StreamSpecification") or {}).get("StreamEnabled"))
 
 
 def description(table: dict[str, Any]) -> Description:
-    """What DescribeTable said of a table that has a stream, or had one."""
+    """The description of a table that has or had a stream, from DescribeTable's answer."""
     view = (table.get("StreamSpecification") or {}).get("StreamViewType", "")
     return Description(
         identity=_identity(table, view),
@@ -154,7 +154,7 @@ def _identity(table: dict[str, Any], view_type: str) -> Identity:
 
 
 def check_identity(planned: Identity, description: Description) -> None:
-    """Raises HistoryLost where the table or its stream is no longer the planned one.
+    """Raises HistoryLost if the table or its stream is no longer the planned one.
 
     A stream that was switched off is still the planned one: it can be read to its end.
     """
@@ -173,7 +173,7 @@ def check_identity(planned: Identity, description: Description) -> None:
     if planned.stream_arn != now.stream_arn:
         raise HistoryLost(
             f"The stream is now {now.stream_arn}, but {planned.stream_arn} was read; changes made "
-            "in between are in neither.",
+            "in between are in neither of them.",
             WAYS_OUT,
         )
     if planned != now:

@@ -1,1 +1,1 @@
-"""Logging in to AWS: a Region, credentials that renew themselves, and what refuses them."""
+"""Logging in to AWS: the Region, credentials that renew themselves, and errors about both."""

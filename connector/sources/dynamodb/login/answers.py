@@ -1,4 +1,4 @@
-"""What STS, AWS SSO and `aws login` answer when they give no credentials."""
+"""Interprets the answers of STS, AWS SSO and `aws login` that contain no credentials."""
 
 import re
 from dataclasses import dataclass
@@ -25,20 +25,20 @@ _CLOCK = re.compile(r"signature expired|not yet current|request has expired", re
 
 @dataclass
 class Heard:
-    """What was asked and answered last while logging in: botocore's errors do not hold it."""
+    """The latest requests and answers while logging in, which botocore's errors do not contain."""
 
     role: str = ""
     token_status: int = 0
     """The HTTP status of SSO's answer to the renewal of a token."""
     token_was_read: bool = False
-    """Whether SSO was asked for credentials, with the token that was found."""
+    """Whether SSO was asked for credentials with the token that was found."""
     metadata_status: int = 0
     """The HTTP status of the instance metadata service; 0 if it did not answer at all."""
 
     def listen(self, session: Any) -> None:
-        """Hears what the clients say that a session of botocore's makes to log in."""
+        """Listens to the clients that a botocore session creates to log in."""
         session.register("provide-client-params.sts", self._role)
-        # A client of its own is made for each renewal, before the token is read.
+        # A new client is created for each renewal, before the token is read.
         session.register("creating-client-class.sso", self._begun)
         session.register("after-call.sso-oidc.CreateToken", self._renewed)
         session.register("before-call.sso.GetRoleCredentials", self._presented)
@@ -57,12 +57,12 @@ class Heard:
 
 
 def passing(status: int) -> bool:
-    """Whether an HTTP status says that a later try may succeed."""
+    """Whether an HTTP status means that a later try may succeed."""
     return status >= 500 or status in (408, 429)
 
 
 def of_answer(error: ClientError, heard: Heard) -> ConnectorError:
-    """An error that a log-in was answered with."""
+    """Our error for an error answer while logging in."""
     operation = error.operation_name
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -70,7 +70,7 @@ def of_answer(error: ClientError, heard: Heard) -> ConnectorError:
         return Throttled(
             f"AWS kept throttling {operation} ({code}).", "Run the same command later."
         )
-    # An error without AWS's own code is a proxy's, or was damaged on its way.
+    # An error without a code of AWS's own comes from a proxy, or was damaged on its way.
     if passing(status) or not code or code.isdecimal():
         return Unreachable(
             f"AWS answered {operation} with {status}{'' if code == str(status) else f' {code}'}.",
@@ -81,7 +81,7 @@ def of_answer(error: ClientError, heard: Heard) -> ConnectorError:
         return _of_sts(operation, code, message, heard.role)
     if operation == "GetRoleCredentials":
         return SourceRefused(
-            f"AWS SSO gives no credentials: it refused GetRoleCredentials with {code}.",
+            f"AWS SSO returned no credentials: it refused GetRoleCredentials with {code}.",
             "Check sso_account_id and sso_role_name of the profile: this user must be assigned to "
             "both.",
         )
@@ -95,15 +95,16 @@ def _of_sts(operation: str, code: str, message: str, role: str) -> SourceRefused
     by_web = operation == "AssumeRoleWithWebIdentity"
     if _CLOCK.search(message):
         return SourceRefused(
-            f"AWS refused {what}: this machine's clock is wrong.", "Set the clock, best by NTP."
+            f"AWS refused {what}: this machine's clock is wrong.",
+            "Set the clock, preferably with NTP.",
         )
     if code == "AccessDenied":
         return SourceRefused(
             f"AWS refused {what}: {message or code}".rstrip(".") + ".", _trust(by_web)
         )
     if code in ("ExpiredToken", "ExpiredTokenException"):
-        held = "web identity token" if by_web else "credentials"
-        return SourceRefused(f"AWS refused {what}: the {held} for it expired.", _renew(by_web))
+        held = "web identity token has" if by_web else "credentials have"
+        return SourceRefused(f"AWS refused {what}: the {held} expired.", _renew(by_web))
     if code == "InvalidIdentityToken":
         return SourceRefused(
             f"AWS refused {what}: it does not accept the web identity token.",
@@ -113,21 +114,21 @@ def _of_sts(operation: str, code: str, message: str, role: str) -> SourceRefused
     if code in _BAD_KEYS:
         return SourceRefused(
             f"AWS refused {what}: it does not know the credentials for it ({code}).",
-            "Check the access key and its secret; a key that begins with ASIA needs its session "
-            "token, too.",
+            "Check the access key and its secret; a key that begins with ASIA also needs its "
+            "session token.",
         )
     if code == "RegionDisabledException":
         return SourceRefused(
             f"AWS refused {what}: STS is not active in this Region for the account.",
-            "Activate it in IAM, account settings.",
+            "Activate it in the account settings of IAM.",
         )
     if code == "ValidationError":
-        return SourceRefused(f"AWS refused {what}: {_invalid(message)}.", _MEND_ROLE)
+        return SourceRefused(f"AWS refused {what}: {_invalid(message)}.", _CORRECT_ROLE)
     return SourceRefused(f"AWS refused {what}: {code}.", _trust(by_web))
 
 
-_MEND_ROLE = (
-    "Mend it where the role is written: source.role_arn and source.external_id, the profile, or "
+_CORRECT_ROLE = (
+    "Correct it where the role is set: source.role_arn and source.external_id, the profile, or "
     "AWS_ROLE_ARN and AWS_ROLE_SESSION_NAME."
 )
 
@@ -139,18 +140,18 @@ def _trust(by_web: bool) -> str:
             "OIDC provider, for this namespace and service account."
         )
     return (
-        "The role's trust policy must name these credentials, with the external id that it asks "
-        "for (source.external_id), and they need sts:AssumeRole on the role."
+        "The role's trust policy must name these credentials, with the external id that it "
+        "requires (source.external_id), and they need sts:AssumeRole on the role."
     )
 
 
 def _renew(by_web: bool) -> str:
     if by_web:
         return "The cluster must renew the file that AWS_WEB_IDENTITY_TOKEN_FILE names."
-    return "Renew the credentials with which the role is assumed, then run the same command again."
+    return "Renew the credentials that assume the role, then run the same command again."
 
 
 def _invalid(message: str) -> str:
-    # Its message quotes the value, which may be a secret.
+    # The message quotes the value, which may be a secret.
     name = re.search(r"at '(\w+)' failed", message)
     return f"{name[1]} has a form that STS does not accept" if name else "ValidationError"

@@ -1,4 +1,4 @@
-"""Botocore's own ways of logging in, in its own order, each with its failures in our words."""
+"""botocore's own ways of logging in, in its own order, with their failures translated."""
 
 import getpass
 import multiprocessing
@@ -26,18 +26,18 @@ from connector.sources.dynamodb.login.ways import Way
 
 
 def find(session: Any, way: "partial[Way]") -> Renewed | None:
-    """The first credentials that there are; `way` lacks method and profile."""
+    """The first credentials found; `way` lacks method and profile."""
     resolver = session.get_component("credential_provider")
     name = way.keywords["files"].name
-    told = {
-        each.METHOD: _Told(each, way(each.METHOD, name))
+    translated = {
+        each.METHOD: _Translated(each, way(each.METHOD, name))
         for each in resolver.providers
         if each.METHOD != AssumeRoleProvider.METHOD
     }
-    metadata = told["iam-role"]
+    metadata = translated["iam-role"]
     metadata.listen(session)
-    # An explicit profile takes the variables out of the chain, yet a profile may name them.
-    variables = told.get("env") or _Told(EnvProvider(), way("env", name))
+    # An explicit profile removes the variables from the chain, yet the profile may refer to them.
+    variables = translated.get("env") or _Translated(EnvProvider(), way("env", name))
     role = AssumeRoleProvider(
         load_config=lambda: session.full_config,
         client_creator=session.create_client,
@@ -45,17 +45,17 @@ def find(session: Any, way: "partial[Way]") -> Renewed | None:
         profile_name=name,
         prompter=partial(ask, name),
         credential_sourcer=CanonicalNameCredentialSourcer(
-            [variables, told["container-role"], metadata]
+            [variables, translated["container-role"], metadata]
         ),
-        profile_provider_builder=_ToldProfiles(session, way),
+        profile_provider_builder=_TranslatedProfiles(session, way),
     )
-    told[role.METHOD] = _Told(role, way(role.METHOD, name))
-    found = (told[each.METHOD].load() for each in resolver.providers)
+    translated[role.METHOD] = _Translated(role, way(role.METHOD, name))
+    found = (translated[each.METHOD].load() for each in resolver.providers)
     return next((each for each in found if each is not None), None)
 
 
-class _Told(CredentialProvider):  # type: ignore[misc, unused-ignore]
-    """A provider of botocore's whose failures, and those of its credentials, speak our words."""
+class _Translated(CredentialProvider):  # type: ignore[misc, unused-ignore]
+    """A botocore provider that translates its failures, and those of its credentials."""
 
     def __init__(self, provider: Any, way: Way) -> None:
         super().__init__()
@@ -66,18 +66,18 @@ class _Told(CredentialProvider):  # type: ignore[misc, unused-ignore]
         self._has_to_answer = False
 
     def load(self) -> Renewed | None:
-        """The credentials, or None where this way is not set up."""
+        """The credentials, or None if this way is not set up."""
         try:
             found = self._provider.load()
         except Exception as error:
-            # Without its cause, which may hold what a process printed.
+            # Without a cause, which may contain what a process printed.
             raise refusal(self._way, error) from None
         if found is None and self._has_to_answer:
             self._object(self._way.heard)
         return None if found is None else Renewed(found, self._way, refusal)
 
     def listen(self, session: Any) -> None:
-        """Hears the HTTP statuses of the instance metadata service, which botocore keeps quiet."""
+        """Records the HTTP statuses of the instance metadata service, which botocore hides."""
         fetcher = self._provider._role_fetcher
         fetcher._session = _HeardHttp(fetcher._session, self._way.heard)
         self._has_to_answer = True
@@ -85,7 +85,7 @@ class _Told(CredentialProvider):  # type: ignore[misc, unused-ignore]
         self._disabled = fetcher._disabled
 
     def _object(self, heard: Heard) -> None:
-        """Raises Unreachable if the service was there, or should have been."""
+        """Raises Unreachable if the service exists, or should exist, but gave no answer."""
         if self._disabled:
             return
         if passing(heard.metadata_status):
@@ -96,21 +96,21 @@ class _Told(CredentialProvider):  # type: ignore[misc, unused-ignore]
             return
         raise Unreachable(
             f"The instance metadata service {said}.",
-            "Run the same command again; AWS_METADATA_SERVICE_NUM_ATTEMPTS lets it be asked more "
-            "often.",
+            "Run the same command again; AWS_METADATA_SERVICE_NUM_ATTEMPTS sets the number of "
+            "attempts.",
         )
 
 
 class _HeardHttp:
-    """A session of botocore's for HTTP that remembers the status which tells most."""
+    """A botocore HTTP session that remembers the most informative status."""
 
     def __init__(self, session: Any, heard: Heard) -> None:
         self._session = session
         self._heard = heard
 
     def send(self, request: Any) -> Any:
-        """The answer."""
-        # Each retrieval begins with a token, and goes on without one.
+        """Sends a request and returns the answer."""
+        # Each retrieval starts by requesting a token, and continues without one if necessary.
         if request.method == "PUT":
             self._heard.metadata_status = 0
         response = self._session.send(request)
@@ -119,8 +119,8 @@ class _HeardHttp:
         return response
 
 
-class _ToldProfiles(ProfileProviderBuilder):  # type: ignore[misc, unused-ignore]
-    """The providers of a source profile."""
+class _TranslatedProfiles(ProfileProviderBuilder):  # type: ignore[misc, unused-ignore]
+    """The translated providers of a source profile."""
 
     def __init__(self, session: Any, way: "partial[Way]") -> None:
         super().__init__(session, cache={})
@@ -129,25 +129,25 @@ class _ToldProfiles(ProfileProviderBuilder):  # type: ignore[misc, unused-ignore
     def providers(self, profile_name: str, disable_env_vars: bool = False) -> list[Any]:
         """Every provider, for one profile."""
         made = super().providers(profile_name, disable_env_vars)
-        return [_Told(each, self._way(each.METHOD, profile_name)) for each in made]
+        return [_Translated(each, self._way(each.METHOD, profile_name)) for each in made]
 
 
 class _SharedSessions(JSONFileCache):  # type: ignore[misc, unused-ignore]
-    """The sessions of roles that the AWS CLI keeps: a code of MFA is good for one of them only."""
+    """The AWS CLI's cache of role sessions, since an MFA code can start only one session."""
 
     def __setitem__(self, key: str, value: Any) -> None:
-        # Where nothing can be kept, the next process asks for a code of its own.
+        # If nothing can be stored, the next process asks for another code.
         with suppress(OSError):
             super().__setitem__(key, value)
 
 
 def _sessions(session: Any, profile: str) -> Any:
-    """Where sessions of roles are kept: in memory, unless one needs a code of MFA."""
+    """The cache of role sessions: in memory, unless one needs an MFA code."""
     profiles = session.full_config.get("profiles", {})
     seen: list[str] = []
     while profile in profiles and profile not in seen:
         if "mfa_serial" in profiles[profile]:
-            # A scan's processes need the session, too, and cannot ask for a code of their own.
+            # The processes of a scan need the session, too, and cannot ask for a code themselves.
             with suppress(RuntimeError):
                 return _SharedSessions(str(Path("~/.aws/cli/cache").expanduser()))
         seen.append(profile)
@@ -156,13 +156,13 @@ def _sessions(session: Any, profile: str) -> Any:
 
 
 def ask(profile: str, prompt: str) -> str:
-    """A code of MFA from whoever sits at the terminal. Raises SourceRefused where nobody does."""
+    """An MFA code, asked for on the terminal. Raises SourceRefused if there is none."""
     if multiprocessing.parent_process() is not None or not _at_terminal():
         raise SourceRefused(
             f"{prompt.removeprefix('Enter ').rstrip(': ')} is needed, and there is no terminal to "
             "ask for it.",
-            f"Run `aws sts get-caller-identity --profile {profile}` first: the session that it "
-            "keeps in ~/.aws/cli/cache is used while it lasts.",
+            f"Run `aws sts get-caller-identity --profile {profile}` first: the connector uses the "
+            "session that it stores in ~/.aws/cli/cache until that expires.",
         )
     return getpass.getpass(prompt)
 

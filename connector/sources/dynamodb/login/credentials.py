@@ -1,4 +1,4 @@
-"""Credentials that renew themselves in time, and are looked at before they sign anything."""
+"""Credentials that renew themselves in time, and are checked before they sign anything."""
 
 import logging
 import threading
@@ -14,17 +14,17 @@ from connector.sources.dynamodb.login.ways import Way
 log = logging.getLogger("connector.sources.dynamodb")
 
 RENEW_SECONDS = 60.0
-"""How long credentials that still hold are used before botocore is asked again.
+"""How long valid credentials are used before botocore is asked again.
 
-It asks for new ones at each call while the old ones hold for less than 15 minutes, and some of
-those who hand them out give the same ones until they end.
+botocore requests new ones at each call once the old ones expire within 15 minutes, and some issuers
+return the same ones until they expire.
 """
 LAST_SECONDS = 2.0
-"""Credentials that end sooner are not signed with any more."""
+"""Credentials that expire sooner are no longer used for signing."""
 
 
 class Renewed(Credentials):  # type: ignore[misc, unused-ignore]
-    """What a way of logging in gave, for any number of threads: one renews, the others wait."""
+    """Credentials for any number of threads: one renews them, and the others wait."""
 
     def __init__(
         self, credentials: Any, way: Way, refusal: Callable[[Way, Exception], Any]
@@ -40,7 +40,7 @@ class Renewed(Credentials):  # type: ignore[misc, unused-ignore]
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """Credentials to sign with now.
 
-        Raises SourceRefused where there are none, and what is transient where a later try may help.
+        Raises SourceRefused if there are none, and a Transient error if a later try may help.
         """
         with self._lock:
             if self._frozen is None or self._ending() or time.monotonic() >= self._ask_again_at:
@@ -54,9 +54,9 @@ class Renewed(Credentials):  # type: ignore[misc, unused-ignore]
         except Exception as error:
             problem: ConnectorError = self._refusal(self._way, error)
             if self._frozen and isinstance(problem, Transient) and not self._ending():
-                log.warning("Credentials were not renewed, and hold for a while: %s", problem)
+                log.warning("Credentials were not renewed, but are still valid: %s", problem)
                 return self._frozen
-            # Without its cause, which may hold what a process printed.
+            # Without a cause, which may contain what a process printed.
             raise problem from None
         _check(frozen, self._way)
         return frozen
@@ -65,7 +65,7 @@ class Renewed(Credentials):  # type: ignore[misc, unused-ignore]
         needed = getattr(self._credentials, "refresh_needed", None)
         return needed is not None and bool(needed(LAST_SECONDS))
 
-    # What botocore reads of credentials beside the frozen ones.
+    # What botocore reads in addition to the frozen credentials.
 
     @property
     def access_key(self) -> str | None:  # type: ignore[override]
@@ -79,12 +79,12 @@ class Renewed(Credentials):  # type: ignore[misc, unused-ignore]
 
     @property
     def token(self) -> str | None:  # type: ignore[override]
-        """The session token to sign with now, if these are temporary."""
+        """The session token to sign with now, if the credentials are temporary."""
         return self.get_frozen_credentials().token
 
     @property
     def account_id(self) -> str | None:
-        """The account, if it is known."""
+        """The account, if known."""
         return self.get_frozen_credentials().account_id
 
 
@@ -98,18 +98,20 @@ def _check(frozen: ReadOnlyCredentials, way: Way) -> None:
                 "Copy it again, without quotes, spaces and line breaks.",
             )
     if not isinstance(frozen.account_id, str | None):
-        raise SourceRefused(f"{way.subject}: the account's id is no text.", "Write its 12 digits.")
+        raise SourceRefused(
+            f"{way.subject}: the account id is not text.", "Write its 12 digits as text."
+        )
 
 
 def _flaw(value: object) -> str | None:
-    """What makes a part of credentials unfit for an HTTP header, without the value."""
+    """Why a part of credentials cannot be sent in an HTTP header, without quoting it."""
     if not isinstance(value, str) or not value:
-        return "is empty" if value in ("", None) else "is no text"
+        return "is empty" if value in ("", None) else "is not text"
     if value != value.strip():
         ends = value[-1:].isspace()
         edge = value[-1] if ends else value[0]
         kind = "a line break" if edge in "\r\n" else "a space"
         return f"{'ends' if ends else 'begins'} with {kind}"
     if not value.isascii() or not value.isprintable():
-        return "holds a character that is no letter, digit or sign of ASCII"
+        return "contains a character that is not printable ASCII"
     return None

@@ -1,6 +1,6 @@
-"""Why one way of logging in fails, where it fails in a manner of its own.
+"""The errors that are specific to one way of logging in.
 
-No sentence here holds what a process printed, what a file holds, or a part of a credential.
+No message here contains the output of a process, the content of a file, or a part of a credential.
 """
 
 import re
@@ -25,7 +25,7 @@ def _of_variables(way: Way, error: Exception) -> ConnectorError | None:
         )
     if isinstance(error, _UNREADABLE):
         return SourceRefused(
-            "AWS_CREDENTIAL_EXPIRATION is no time with a zone.",
+            "AWS_CREDENTIAL_EXPIRATION is not a time with a time zone.",
             "Write it like 2030-01-31T12:00:00Z, or unset it.",
         )
     return None
@@ -35,14 +35,14 @@ def _of_role(way: Way, error: Exception) -> ConnectorError | None:
     if isinstance(error, aws.InfiniteLoopConfigError):
         visited = " -> ".join([*error.kwargs["visited_profiles"], error.kwargs["source_profile"]])
         return SourceRefused(
-            f"The source_profile of the profiles goes in a circle: {visited}.",
-            f"Let the last one have credentials of its own, in {way.files.config}.",
+            f"The source_profile settings form a circle: {visited}.",
+            f"Give the last profile credentials of its own, in {way.files.config}.",
         )
     if isinstance(error, aws.CredentialRetrievalError):
         return SourceRefused(
             f"credential_source = {error.kwargs['provider']} of the profile {way.profile} gives no "
             "credentials.",
-            "Set what it needs, or name another source.",
+            "Set the variables that it needs, or name another source.",
         )
     if isinstance(error, aws.PartialCredentialsError):
         return SourceRefused(
@@ -59,27 +59,27 @@ def _of_role(way: Way, error: Exception) -> ConnectorError | None:
 
 def _role_hint(text: str) -> str:
     if "credential source" in text:
-        return f"It is one of {_SOURCES}, in just these letters."
+        return f"It must be {_SOURCES}, with exactly this capitalization."
     if "does not exist" in text:
-        return "Mend its name, or add the profile; a role may also name a credential_source."
+        return "Correct its name, or add the profile; a role may also name a credential_source."
     if "both" in text:
         return "Remove one of the two."
     return "Give it credentials: keys, a credential_process, an sso_session or a role of its own."
 
 
 def _of_process(way: Way, error: Exception) -> ConnectorError | None:
-    hint = "Run the command by hand; it must print the JSON that AWS's documentation shows."
+    hint = "Run the command by hand; it must print the JSON that AWS's documentation describes."
     if isinstance(error, aws.CredentialRetrievalError):
         problem = _of_printed(_message(error))
     elif isinstance(error, OSError):
         program = f" {error.filename}" if isinstance(error.filename, str) else ""
         problem = f"the program{program} cannot be run: {error.strerror}"
-        hint = "Write its whole path, make it executable, and begin a script with #!."
+        hint = "Write its full path, make it executable, and begin a script with #!."
     elif isinstance(error, IndexError) or "No closing quotation" in str(error):
-        problem = "this is no command"
+        problem = "this is not a command"
         hint = "Check its quotes and backslashes."
     elif isinstance(error, _UNREADABLE):
-        problem = "what it prints are no credentials in JSON"
+        problem = "it does not print credentials as JSON"
     else:
         return None
     return SourceRefused(f"{way.subject}: {problem}.", hint)
@@ -88,7 +88,7 @@ def _of_process(way: Way, error: Exception) -> ConnectorError | None:
 def _of_printed(text: str) -> str:
     missing = re.fullmatch(r"Missing required key in response: '(\w+)'", text)
     if missing:
-        return f"it prints no {missing[1]}"
+        return f"it does not print {missing[1]}"
     if text.startswith("Unsupported version '"):
         return "the Version that it prints is not 1"
     return "it ended with an error"
@@ -111,19 +111,19 @@ def _of_sso(way: Way, error: Exception) -> ConnectorError | None:
     if isinstance(error, aws.InvalidConfigError):
         return SourceRefused(
             f"{way.files.config}: {sentence(error)}",
-            f"Mend it, or run `aws configure sso --profile {way.profile}`.",
+            f"Correct it, or run `aws configure sso --profile {way.profile}`.",
         )
     if isinstance(error, OSError):
         return SourceRefused(
-            f"The token of {token}, was renewed, but cannot be kept: "
+            f"The token of {token}, was renewed, but cannot be stored: "
             f"{error.filename or '~/.aws/sso/cache'}: {error.strerror}.",
-            "Let ~/.aws/sso/cache be writable.",
+            "Make ~/.aws/sso/cache writable.",
         )
     if isinstance(error, _UNREADABLE):
         if way.heard.token_was_read:
             return BadAnswer(
                 "AWS SSO answered GetRoleCredentials without credentials.",
-                "Try again; if it stays, look for a proxy in between.",
+                "Run again; if it happens again, look for a proxy in between.",
             )
         return SourceRefused(f"The token of {token}, cannot be read.", again)
     return None
@@ -143,12 +143,12 @@ def _of_login(way: Way, error: Exception) -> ConnectorError | None:
             "Its user needs the policy SignInLocalDevelopmentAccess.",
         )
     if isinstance(error, aws.LoginError):
-        return SourceRefused(f"{session} has expired, or is not there.", again)
+        return SourceRefused(f"{session} has expired, or does not exist.", again)
     if isinstance(error, OSError):
         return SourceRefused(
-            f"{session} was renewed, but cannot be kept: "
+            f"{session} was renewed, but cannot be stored: "
             f"{error.filename or '~/.aws/login/cache'}: {error.strerror}.",
-            "Let ~/.aws/login/cache be writable.",
+            "Make ~/.aws/login/cache writable.",
         )
     if isinstance(error, _UNREADABLE):
         return SourceRefused(f"{session} cannot be read.", again)
@@ -172,25 +172,25 @@ def _of_container(way: Way, error: Exception) -> ConnectorError | None:
         return SourceRefused(f"{subject} answered without {error.args[0]}.", f"Check {_URI}.")
     if "legal header value" in str(error) or isinstance(error, UnicodeEncodeError):
         return SourceRefused(
-            "The container's authorization token holds what an HTTP header cannot.",
+            "The container's authorization token contains something that an HTTP header cannot.",
             f"Check {_TOKEN} for a line break.",
         )
     if "Unsupported host" in str(error):
         return SourceRefused(
             "AWS_CONTAINER_CREDENTIALS_FULL_URI: its host is neither this machine nor one of "
             "AWS's, and it is not https.",
-            "Write a whole URL, such as http://169.254.170.23/v1/credentials.",
+            "Write a full URL, such as http://169.254.170.23/v1/credentials.",
         )
     if isinstance(error, _UNREADABLE):
         return SourceRefused(
-            f"{subject} answered with no credentials, or its token is no text.",
+            f"{subject} answered without credentials, or its token is not text.",
             f"Check {_URI}, and {_TOKEN}.",
         )
     return None
 
 
 def _of_container_answer(subject: str, text: str) -> ConnectorError:
-    # What follows the status is whatever was answered.
+    # The text after the status is the answer itself, which is not repeated.
     status = re.search(r"Received non 200 response (\d+) from", text)
     if status and not passing(int(status[1])):
         return SourceRefused(
@@ -198,7 +198,7 @@ def _of_container_answer(subject: str, text: str) -> ConnectorError:
             f"Check the role of the task or the pod, and {_TOKEN}.",
         )
     if "Unable to parse JSON" in text:
-        return SourceRefused(f"{subject} answered with no credentials.", f"Check {_URI}.")
+        return SourceRefused(f"{subject} answered without credentials.", f"Check {_URI}.")
     said = f"answered with {status[1]}" if status else "did not answer"
     return Unreachable(f"{subject} {said}.", f"Check {_URI}, then run the same command again.")
 
@@ -211,11 +211,11 @@ def _of_metadata(way: Way, error: Exception) -> ConnectorError | None:
                 f"{way.subject} gave no new credentials.", "Run the same command again."
             )
         return SourceRefused(
-            f"{way.subject} has no credentials any more.", "Check the role of the instance."
+            f"{way.subject} no longer has credentials.", "Check the role of the instance."
         )
     if isinstance(error, _UNREADABLE):
         return SourceRefused(
-            f"{way.subject} answered with no credentials.", "Check the role of the instance."
+            f"{way.subject} answered without credentials.", "Check the role of the instance."
         )
     return None
 
@@ -226,16 +226,16 @@ def _of_web_identity(way: Way, error: Exception) -> ConnectorError | None:
         "role_arn of the profile."
     )
     if isinstance(error, aws.ParamValidationError):
-        what = "token is empty" if "WebIdentityToken" in str(error) else "role is no ARN of one"
+        what = "token is empty" if "WebIdentityToken" in str(error) else "role is not an ARN"
         return SourceRefused(f"{way.subject}: the {what}.", hint)
     if isinstance(error, OSError) and isinstance(error.filename, str):
         return SourceRefused(
             f"{way.subject}: the token cannot be read: {error.filename}: {error.strerror}.", hint
         )
     if isinstance(error, UnicodeError):
-        return SourceRefused(f"{way.subject}: the token is no text.", hint)
+        return SourceRefused(f"{way.subject}: the token is not text.", hint)
     if isinstance(error, aws.InvalidConfigError):
-        return SourceRefused(f"{way.subject}: it has a token, but no role.", hint)
+        return SourceRefused(f"{way.subject}: there is a token, but no role.", hint)
     return None
 
 
@@ -249,7 +249,7 @@ OF_METHOD: dict[str, Callable[[Way, Exception], ConnectorError | None]] = {
     "iam-role": _of_metadata,
     "assume-role-with-web-identity": _of_web_identity,
 }
-"""By botocore's name of the way; None where there is nothing special about an error."""
+"""By botocore's name of the way; a function returns None if an error is not specific to it."""
 
 
 def _again(command: str, profile: str) -> str:

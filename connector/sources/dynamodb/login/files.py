@@ -1,4 +1,4 @@
-"""AWS's two configuration files: which profile is asked for, and what is wrong with a file."""
+"""The two AWS configuration files: the selected profile, and what is wrong with a file."""
 
 import codecs
 import configparser
@@ -29,29 +29,29 @@ class AwsFile:
 
     path: Path
     variable: str
-    """The variable that names it; empty where it lies at its usual place."""
+    """The variable that names the file; empty if it is in its usual place."""
 
     def __str__(self) -> str:
         return f"{self.path} (from {self.variable})" if self.variable else str(self.path)
 
     def unreadable(self) -> SourceRefused | None:
-        """Why botocore would go on as if the file were not there, although it is."""
-        hint = f"Mend it, or let {self.variable or 'AWS_CONFIG_FILE'} name another file."
+        """Why botocore would ignore the file although it exists; None if it would not."""
+        hint = f"Correct it, or set {self.variable or 'AWS_CONFIG_FILE'} to another file."
         try:
-            # To open anything else, a pipe for example, could wait for ever.
+            # Opening anything else, such as a pipe, could block forever.
             if stat.S_ISREG(self.path.stat().st_mode):
                 self.path.open("rb").close()
             elif self.path.is_dir():
                 return SourceRefused(f"{self} is a folder, not a file.", hint)
         except (FileNotFoundError, NotADirectoryError):
             if self.path.is_symlink():
-                return SourceRefused(f"{self} is a link that leads nowhere.", hint)
+                return SourceRefused(f"{self} is a broken link.", hint)
         except OSError as error:
             return SourceRefused(f"{self} cannot be read: {error.strerror}.", hint)
         return None
 
     def missing(self) -> bool:
-        """Whether a variable names it, and it is not there."""
+        """Whether a variable names the file, but it does not exist."""
         try:
             self.path.stat()
         except FileNotFoundError:
@@ -63,17 +63,17 @@ class AwsFile:
 
 @dataclass(frozen=True)
 class AwsFiles:
-    """Both files, and the profile that is asked for."""
+    """Both files, and the selected profile."""
 
     config: AwsFile
     credentials: AwsFile
     profile: str | None
     asked_by: str
-    """Where the profile's name comes from; empty where none is asked for."""
+    """Where the profile's name comes from; empty if none is selected."""
 
     @classmethod
     def of(cls, session: Any, profile: str | None) -> "AwsFiles":
-        """The files as a session of botocore finds them; `profile` is the configuration's."""
+        """The files as a botocore session finds them; `profile` is that of the configuration."""
         asked_by = "source.profile" if profile is not None else ""
         if profile is None:
             profile = session.get_config_variable("profile")
@@ -91,14 +91,14 @@ class AwsFiles:
         return self.profile or "default"
 
     def check(self) -> None:
-        """Refuses a file that cannot be read, where somebody asks for what is in it."""
+        """Refuses a file that cannot be read, if a variable names it or a profile is selected."""
         for file in (self.config, self.credentials):
             problem = file.unreadable()
             if problem and (file.variable or self.profile is not None):
                 raise problem
 
     def notes(self) -> str:
-        """What may be why nothing was found: for the end of a hint."""
+        """Possible reasons why nothing was found, to append to a hint."""
         missing = [
             f"{file.variable} names {file.path}, which does not exist."
             for file in (self.config, self.credentials)
@@ -112,11 +112,11 @@ class AwsFiles:
         return "".join(f" {note}" for note in missing + unread)
 
     def no_profile(self, profiles: Iterable[str]) -> SourceRefused:
-        """The error for a profile that is in neither file; `profiles` are those that are."""
+        """The error for a profile that is in neither file; `profiles` are the existing ones."""
         if not self.profile:
             return SourceRefused(
                 f"{self.asked_by} is empty: it names no profile.",
-                f"Unset {self.asked_by}, or let it name a profile.",
+                f"Unset {self.asked_by}, or set it to a profile.",
             )
         close = difflib.get_close_matches(self.profile, profiles, 1)
         if self.profile in self._sections():
@@ -124,7 +124,7 @@ class AwsFiles:
         elif close:
             hint = f"Did you mean {close[0]}?"
         else:
-            hint = "`aws configure list-profiles` lists those that there are."
+            hint = "`aws configure list-profiles` lists the existing ones."
         return SourceRefused(
             f"{self.asked_by}: there is no profile {self.profile} in {self.config} or "
             f"{self.credentials}.",
@@ -132,7 +132,7 @@ class AwsFiles:
         )
 
     def of_profile(self, profile: str) -> str:
-        """The file in which a profile stands, for an error."""
+        """The file that contains a profile, for an error."""
         section = "default" if profile == "default" else f"profile {profile}"
         return str(self.config if section in self._sections() else self.credentials)
 
@@ -144,7 +144,7 @@ class AwsFiles:
             return ()
 
     def garbled(self, error: aws.ConfigParseError) -> SourceRefused:
-        """What is wrong with a file that is no configuration, without a word of what it holds."""
+        """The error for a file that cannot be parsed, without any of its content."""
         path = _expanded(str(error.kwargs["path"]))
         file = next((each for each in (self.config, self.credentials) if each.path == path), path)
         sentence, hint = _flaw(path, error.kwargs.get("error"))
@@ -152,7 +152,7 @@ class AwsFiles:
 
 
 def _file(session: Any, name: str, variable: str) -> AwsFile:
-    # An empty name stands for no file.
+    # An empty name means no file.
     path = _expanded(session.get_config_variable(name) or os.devnull)
     return AwsFile(path, variable if os.environ.get(variable) else "")
 
@@ -161,7 +161,7 @@ def _expanded(path: str) -> Path:
     try:
         return Path(os.path.expandvars(path)).expanduser()
     except RuntimeError:
-        # There is no home, and botocore looks for a folder called ~.
+        # There is no home folder, so botocore looks for a folder called ~.
         return Path(path)
 
 
@@ -171,28 +171,28 @@ def _flaw(path: Path, error: object) -> tuple[str, str]:
         if content.startswith(mark):
             return (
                 "it begins with a byte order mark",
-                f"Save it as UTF-8 without a byte order mark; now it is {encoding} with one.",
+                f"Save it as UTF-8 without a byte order mark; it is {encoding} with one now.",
             )
     if isinstance(error, UnicodeError):
         return f"line {_undecodable(content)} is not UTF-8", "Save the file as UTF-8."
     if isinstance(error, configparser.DuplicateOptionError):
         return (
-            f"{error.option} stands twice in [{error.section}], again in line {error.lineno}",
+            f"{error.option} appears twice in [{error.section}], again in line {error.lineno}",
             "Remove one of the two.",
         )
     if isinstance(error, configparser.DuplicateSectionError):
         return (
             f"the section [{error.section}] begins a second time in line {error.lineno}",
-            "Make one section of the two.",
+            "Merge the two sections.",
         )
     if isinstance(error, configparser.MissingSectionHeaderError):
         return (
-            f"line {error.lineno} stands before any section",
+            f"line {error.lineno} comes before any section",
             "Begin the file with the name of a section, such as [default].",
         )
     if isinstance(error, configparser.ParsingError):
         lines = ", ".join(str(line) for line, _ in error.errors)
-        return f"line {lines} is neither a section nor `key = value`", "Mend that line."
+        return f"line {lines} is neither a section nor `key = value`", "Correct that line."
     return (
         "an indented line below an empty value is not `key = value`",
         "Write a value on the line of its key.",

@@ -1,4 +1,4 @@
-"""The project's error for whatever botocore raises while it looks for credentials."""
+"""Translates whatever botocore raises while it looks for credentials."""
 
 import re
 
@@ -14,11 +14,11 @@ from connector.sources.dynamodb.login.ways import Way
 from connector.sources.dynamodb.refusals import NETWORK, PREFIX, causes, of_botocore
 
 _NO_URL = ("Invalid endpoint", "Invalid IPv6 URL")
-"""How botocore, and Python's parser of URLs, object to an endpoint."""
+"""How the messages of botocore and Python's URL parser about an invalid endpoint begin."""
 
 
 def refusal(way: Way, error: Exception) -> ConnectorError:
-    """The project's error for one of botocore's, or of what botocore reads and runs."""
+    """Our error for an exception of botocore, or of the files and programs that it uses."""
     if isinstance(error, ConnectorError):
         return error
     if isinstance(error, ClientError):
@@ -30,7 +30,7 @@ def refusal(way: Way, error: Exception) -> ConnectorError:
     ):
         return BadAnswer(
             f"{way.service} answered without credentials.",
-            "Try again; if it stays, look for a proxy in between.",
+            "Run again; if it happens again, look for a proxy in between.",
         )
     problem = _of_setting(way, error)
     if problem is None and way.method in OF_METHOD:
@@ -39,7 +39,7 @@ def refusal(way: Way, error: Exception) -> ConnectorError:
 
 
 def _of_header(way: Way, error: aws.BotoCoreError) -> ConnectorError | None:
-    """What is wrong with the one header that botocore takes from a file of its own."""
+    """The error for the one header that botocore reads from a file."""
     encoding = next((each for each in causes(error) if isinstance(each, UnicodeEncodeError)), None)
     if encoding is None or way.method not in OF_METHOD:
         return None
@@ -47,7 +47,7 @@ def _of_header(way: Way, error: aws.BotoCoreError) -> ConnectorError | None:
 
 
 def _lacks(way: Way, error: KeyError) -> bool:
-    """Whether an answer was of another shape, rather than a file."""
+    """Whether an answer, rather than a file, has an unexpected shape."""
     return way.service == "STS"
 
 
@@ -63,13 +63,13 @@ def _of_setting(way: Way, error: Exception) -> ConnectorError | None:
             return problem
     if isinstance(error, aws.InvalidIMDSEndpointError | aws.InvalidIMDSEndpointModeError):
         return SourceRefused(
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT, or its mode, or what the profile says of them, "
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT, its mode, or the profile's settings for them "
             "cannot be used.",
-            "The endpoint is a URL, and the mode is IPv4 or IPv6.",
+            "The endpoint must be a URL, and the mode IPv4 or IPv6.",
         )
     if isinstance(error, aws.InvalidRegionError):
         return SourceRefused(
-            f"{way.subject}: the Region it names is none.", "A Region is written like us-west-2."
+            f"{way.subject}: it does not name a valid Region.", "A Region looks like us-west-2."
         )
     return None
 
@@ -78,36 +78,35 @@ def _of_kind(way: Way, error: Exception) -> ConnectorError:
     if isinstance(error, aws.PartialCredentialsError):
         return SourceRefused(
             f"{way.subject}: {error.kwargs['cred_var']} is missing.",
-            "Set it as well: one is of no use without the other.",
+            "Set it as well: one is useless without the other.",
         )
     if isinstance(error, aws.RefreshWithMFAUnsupportedError):
         return SourceRefused(
             f"{way.subject}: its session has ended, and a new one needs an MFA code.",
-            "Run the same command again from a terminal; it goes on where it stopped.",
+            "Run the same command again in a terminal; it resumes where it stopped.",
         )
     if isinstance(error, aws.ParamValidationError):
         names = sorted(set(re.findall(r"parameter (\w+)", str(error))))
         return SourceRefused(
             f"{way.subject}: {', '.join(names) or 'a parameter'} has a form that AWS does not "
             "accept.",
-            "Mend it where it is written.",
+            "Correct it where it is set.",
         )
     if isinstance(error, RuntimeError) and "still expired" in str(error):
         return SourceRefused(
-            f"{way.subject}: these credentials have expired already.",
+            f"{way.subject}: these credentials have already expired.",
             "Renew them; if they are new, set this machine's clock.",
         )
     if isinstance(error, OSError):
         place = f"{error.filename}: " if isinstance(error.filename, str) else ""
         return SourceRefused(
             f"{way.subject}: {place}{error.strerror or type(error).__name__}.",
-            "Check that the file is there, and that this user may use it.",
+            "Check that the file exists, and that this user may use it.",
         )
     if isinstance(error, BotoCoreError):
         problem = of_botocore(error)
         return SourceRefused(f"{way.subject}: {problem.message.removeprefix(PREFIX)}", problem.hint)
     return SourceRefused(
-        f"{way.subject}: what is written or answered there cannot be read "
-        f"({type(error).__name__}).",
-        "Check it; docs/operations.md has each way of logging in.",
+        f"{way.subject}: its settings or its answer cannot be read ({type(error).__name__}).",
+        "Check them; docs/operations.md describes every way of logging in.",
     )

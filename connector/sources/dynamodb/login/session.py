@@ -1,4 +1,4 @@
-"""A log-in for one source: its Region, and credentials by whichever way botocore finds first."""
+"""A log-in for one source: its Region, and the first credentials that botocore finds."""
 
 import logging
 import os
@@ -32,32 +32,32 @@ from connector.sources.dynamodb.login.surroundings import (
 )
 from connector.sources.dynamodb.login.ways import HOST, ROLE, SETTINGS, Way
 
-# Botocore's descriptions of services, looked for and read once: it takes most of the time of making
-# a client, and a session would do it anew. Botocore's own clients of one session share theirs, too.
+# botocore's descriptions of services, found and read once: this takes most of the time of creating
+# a client, and each session would repeat it. The clients of one session share a loader, too.
 _loader = Loader()
 
 
 @dataclass(frozen=True)
 class Login:
-    """A session of botocore's with its Region, and with credentials that renew themselves."""
+    """A botocore session with a Region, and with credentials that renew themselves."""
 
     session: Any
     region: str
     settings: Way
 
     def refusal(self, error: Exception) -> ConnectorError:
-        """The project's error for whatever keeps a client from being made."""
+        """Our error for an exception while a client is created."""
         return refusal(self.settings, error)
 
 
 def log_in(source: Source, credentials: Any = None) -> Login:
-    """Finds Region and credentials; whoever gives the latter is asked when they are first used.
+    """Finds the Region and the way to get credentials, which are fetched when first used.
 
-    `credentials` of a session that a host program has opened replace those of `source`. Raises
-    SourceRefused for what cannot work, Unreachable where a later try may.
+    `credentials` from a session that a host program has opened replace those of `source`. Raises
+    SourceRefused for what cannot work, and Unreachable if a later try may.
     """
     quiet_loggers()
-    # The host's credentials are of no profile.
+    # The host's credentials do not belong to a profile.
     profile = source.profile if credentials is None else None
     session = botocore.session.Session(profile=profile)
     files = AwsFiles.of(session, profile)
@@ -65,7 +65,7 @@ def log_in(source: Source, credentials: Any = None) -> Login:
     settings = way(SETTINGS, files.name)
     try:
         files.check()
-        # Both files are read here: botocore keeps what it read before it failed, and goes on.
+        # Both files are read here, since botocore would use what it read before an error.
         session.get_scoped_config()
         check_settings(session, files)
         if session.get_config_variable("data_path") is None:
@@ -79,7 +79,7 @@ def log_in(source: Source, credentials: Any = None) -> Login:
         else:
             found = Renewed(credentials, way(HOST, files.name), refusal)
     except Exception as error:
-        # Without its cause: what a process printed, or a line of a file, may be in it.
+        # Without a cause, which may contain what a process printed, or a line of a file.
         raise refusal(settings, error) from None
     session.register_component("credential_provider", CredentialResolver([_Fixed(found)]))
     return Login(session, where, settings)
@@ -91,7 +91,7 @@ def _found(source: Source, session: Any, way: partial[Way]) -> Renewed:
         raise _nothing(source, way.keywords["files"])
     if not source.role_arn:
         return found
-    # Credentials of a role expire within hours; a scan may take longer, so they renew themselves.
+    # A role's credentials expire within hours. A scan may take longer, so they renew themselves.
     extra = {"RoleSessionName": "connector"}
     if source.external_id:
         extra["ExternalId"] = source.external_id
@@ -128,8 +128,8 @@ def _nothing(source: Source, files: AwsFiles) -> SourceRefused:
 
 
 def _rule(session: Any, source: Source) -> None:
-    """Lets every client that a way of logging in makes keep the rules of the source's."""
-    # Retries are ours (see calls.py): they know a deadline.
+    """Applies the rules of the source's clients to every client that is used to log in."""
+    # Retries are done in calls.py, which has a deadline.
     session.set_default_client_config(
         Config(
             connect_timeout=source.connect_timeout,
@@ -139,7 +139,7 @@ def _rule(session: Any, source: Source) -> None:
     )
 
     def encrypted(params: dict[str, Any], **_: Any) -> None:
-        # What is answered here are credentials.
+        # The answers here contain credentials.
         scheme, _slashes, rest = str(params["url"]).partition("://")
         try:
             check_endpoint(f"{scheme}://{rest.partition('/')[0]}", allow_http=source.allow_http)
@@ -152,7 +152,7 @@ def _rule(session: Any, source: Source) -> None:
 
 
 class _Fixed(CredentialProvider):  # type: ignore[misc, unused-ignore]
-    """A credential provider that always has the same, self-renewing credentials."""
+    """A credential provider that always returns the same, self-renewing credentials."""
 
     METHOD = "connector-fixed"
     CANONICAL_NAME = None
@@ -167,11 +167,11 @@ class _Fixed(CredentialProvider):  # type: ignore[misc, unused-ignore]
 
 
 def quiet_loggers() -> None:
-    """Keeps session tokens, items and what a process printed out of the log of a host program."""
+    """Keeps session tokens, items and the output of processes out of a host program's log."""
     for name in ("botocore", "boto3", "urllib3"):
         logger = logging.getLogger(name)
         if logger.getEffectiveLevel() < logging.INFO:
             logger.setLevel(logging.INFO)
     for name in ("botocore.credentials", "botocore.tokens"):
-        # They log each failure with its traceback; it is raised as well, in our own words.
+        # They log each failure with a traceback; we raise the failure anyway, translated.
         logging.getLogger(name).setLevel(logging.CRITICAL)

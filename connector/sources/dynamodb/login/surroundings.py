@@ -1,4 +1,4 @@
-"""What a session takes from its surroundings: Region, endpoints, certificates, numbers."""
+"""What a session takes from its environment: Region, endpoints, certificates, numbers."""
 
 import os
 import ssl
@@ -22,11 +22,11 @@ _NUMBERS = {
 _SECTIONS = ("api_versions",)
 TABLE_SERVICES = ("dynamodb", "dynamodb_streams")
 LOGIN_SERVICES = ("sts", "sso", "sso_oidc", "signin")
-"""Services as the variables and files for endpoints call them."""
+"""The names of services in the variables and files for endpoints."""
 
 
 def region(source: Source, session: Any, files: AwsFiles) -> str:
-    """The Region of the source. Raises ConfigError for a name that is none."""
+    """The Region of the source. Raises ConfigError for an invalid name."""
     for name, value in (
         ("source.region", source.region),
         ("AWS_REGION", os.environ.get("AWS_REGION")),
@@ -50,12 +50,12 @@ def known_region(session: Any, name: str, endpoint: str) -> None:
     except aws.UnknownRegionError:
         raise SourceRefused(
             f"AWS has no Region {name}.",
-            "A Region is written like us-west-2; an emulator needs source.endpoint_url.",
+            "A Region looks like us-west-2; an emulator needs source.endpoint_url.",
         ) from None
 
 
 def check_endpoints(session: Any, services: Iterable[str], allow_http: bool) -> None:
-    """Refuses an endpoint that is no URL, by the name of the setting it comes from."""
+    """Refuses an endpoint that is not a URL; the error names the setting that it comes from."""
     for service in services:
         for name, url in _endpoints(session, service):
             try:
@@ -65,7 +65,7 @@ def check_endpoints(session: Any, services: Iterable[str], allow_http: bool) -> 
 
 
 def _endpoints(session: Any, service: str) -> Iterator[tuple[str, str]]:
-    """The setting that gives a service's endpoint, in botocore's own order, and its value."""
+    """The setting that determines a service's endpoint, in botocore's own order, and its value."""
     if session.get_config_variable("ignore_configured_endpoint_urls"):
         return
     profile = session.get_scoped_config()
@@ -90,13 +90,13 @@ def _endpoints(session: Any, service: str) -> Iterator[tuple[str, str]]:
 
 
 def check_settings(session: Any, files: AwsFiles) -> None:
-    """Refuses a file of certificates that cannot be used, and what should be text or a number."""
+    """Refuses an unusable file of certificates, and settings that should be text or numbers."""
     for key, value in session.get_scoped_config().items():
         if isinstance(value, dict) and key not in _SECTIONS and ("_" in key or key == "services"):
             raise SourceRefused(
-                f"{files.of_profile(files.name)}: {key} of the profile {files.name} has lines "
-                "below it, and no value.",
-                "Write its value on its own line.",
+                f"{files.of_profile(files.name)}: {key} of the profile {files.name} has indented "
+                "lines below it instead of a value.",
+                "Write its value on the same line.",
             )
     for logical, variable in _NUMBERS.items():
         name = variable if variable in os.environ else _of_profile(logical, files)
@@ -105,7 +105,9 @@ def check_settings(session: Any, files: AwsFiles) -> None:
         except ValueError:
             number = 0
         if number < 1:
-            raise SourceRefused(f"{name} must be a whole number, at least 1.", "Mend or unset it.")
+            raise SourceRefused(
+                f"{name} must be a whole number, at least 1.", "Correct it, or unset it."
+            )
     bundle = session.get_config_variable("ca_bundle")
     name = "AWS_CA_BUNDLE" if "AWS_CA_BUNDLE" in os.environ else _of_profile("ca_bundle", files)
     if bundle is None:
@@ -115,18 +117,18 @@ def check_settings(session: Any, files: AwsFiles) -> None:
 
 
 def _check_certificates(name: str, path: str) -> None:
-    hint = f"Let {name} name a file of certificates in PEM, or unset it."
+    hint = f"Set {name} to a file of certificates in PEM, or unset it."
     try:
         _load_certificates(path)
     except ssl.SSLError:
-        raise SourceRefused(f"{name}: {path} holds no certificates.", hint) from None
+        raise SourceRefused(f"{name}: {path} contains no certificates.", hint) from None
     except OSError as error:
         raise SourceRefused(f"{name}: {path} cannot be read: {error.strerror}.", hint) from None
 
 
 @cache
 def _load_certificates(path: str) -> None:
-    """Reads a file of certificates, which takes long, once."""
+    """Reads a file of certificates; cached, since that takes long."""
     ssl.create_default_context(cafile=path)
 
 

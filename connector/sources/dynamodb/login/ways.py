@@ -1,4 +1,4 @@
-"""The ways of logging in that botocore knows, by the names that a user knows them by."""
+"""The ways of logging in that botocore supports, with the names that users know."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -48,10 +48,10 @@ _USUAL_PARTS = ("access key id", "secret access key", "session token")
 
 @dataclass(frozen=True)
 class Way:
-    """One way of logging in, of one profile."""
+    """One way of logging in, for one profile."""
 
     method: str
-    """botocore's name for it."""
+    """botocore's name for the way."""
     profile: str
     files: AwsFiles
     heard: Heard
@@ -59,16 +59,16 @@ class Way:
 
     @property
     def subject(self) -> str:
-        """What an error calls it."""
+        """What errors call the way."""
         return _SUBJECTS.get(self.method, self.method).format(
             profile=self.profile, file=self.files.of_profile(self.profile)
         )
 
     def part(self, index: int) -> str:
-        """What the access key id (0), the secret key (1) or the token (2) is called here."""
+        """The name of the access key id (0), the secret key (1) or the token (2)."""
         return _PARTS.get(self.method, _USUAL_PARTS)[index]
 
     @property
     def service(self) -> str:
-        """Whom it asks for credentials."""
+        """The service that it asks for credentials."""
         return _SERVICES.get(self.method, self.subject)
