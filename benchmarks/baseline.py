@@ -102,10 +102,10 @@ def receive(endpoint: str) -> None:
 
 def receive_segment(endpoint: str, segment: int) -> None:
     """Receives one segment."""
-    from connector.config.model import Source
+    from connector.config.model import SourceConfig
     from connector.sources.dynamodb.source import DynamoDBSource
 
-    source = DynamoDBSource(Source(endpoint_url=endpoint, region="us-west-2"), "load")
+    source = DynamoDBSource(SourceConfig(endpoint_url=endpoint, region="us-west-2"), "load")
     token: str | None = None
     while True:
         token, _ = source.page(segment, SEGMENTS, token, _token)

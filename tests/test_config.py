@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from connector.config.loading import load
-from connector.config.model import Config, Source
+from connector.config.model import Config, SourceConfig
 from connector.config.urls import check_endpoint
 from connector.destinations.registry import parse_url
 from connector.errors import ConfigError
@@ -659,7 +659,7 @@ def test_an_option_that_cannot_be_is_named(options, said):
 )
 def test_an_endpoint_that_is_safe(url):
     check_endpoint(url, allow_http=False)
-    assert Source(endpoint_url=url, streams_endpoint_url=url).endpoint_url == url
+    assert SourceConfig(endpoint_url=url, streams_endpoint_url=url).endpoint_url == url
 
 
 @pytest.mark.parametrize(

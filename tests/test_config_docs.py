@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from connector.config.fields import Section
 from connector.config.loading import load
-from connector.config.model import Config, Table
+from connector.config.model import Config, TableConfig
 from connector.config.schema import json_schema
 
 ROOT = Path(__file__).parent.parent
@@ -23,7 +23,7 @@ SECTIONS: dict[str, type[Section]] = {
     name: field.annotation
     for name, field in Config.model_fields.items()
     if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-} | {"tables": Table}
+} | {"tables": TableConfig}
 LONE_KEYS = [name for name in Config.model_fields if name not in SECTIONS]
 
 YAML_EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)

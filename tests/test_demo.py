@@ -193,7 +193,7 @@ def test_a_file_that_is_not_the_demos_own_is_left_alone(tmp_path):
     before = file.read_bytes()
     done = run(tmp_path, "--file", "mine.duckdb")
     assert done.returncode == 2
-    assert "was not made by the demo" in done.stderr
+    assert "was not created by the demo" in done.stderr
     assert file.read_bytes() == before
 
 

@@ -1,1 +1,1 @@
-"""DAGs that keep tables equal: `factory` makes them, `assets` names what they write."""
+"""DAGs that replicate tables: `factory` creates them, `assets` names the tables they write."""

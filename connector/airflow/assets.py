@@ -11,7 +11,7 @@ def table_asset(config: Config, table: str, destination_conn_id: str | None = No
     """The asset of a configured table: the same in every DAG that names the same table."""
     url = config.destination.url
     table_of = (config.destination.schema_name, config.target(table))
-    # Airflow refuses two assets with one name or one URI, so files of one name are told apart.
+    # Airflow refuses two assets with the same name or URI, so files of one name must differ here.
     return Asset(
         name=_path(destination_conn_id or url.name, *table_of),
         uri=f"x-connector://{_path(destination_conn_id or url.place, *table_of)}",

@@ -1,4 +1,4 @@
-"""Airflow connections as the connector's own configuration: the source's and the destination's."""
+"""Turns Airflow connections into configuration: that of the source and of the destination."""
 
 import logging
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from connector.airflow.credentials import open_session
-from connector.airflow.found import extra_of, find, opening
+from connector.airflow.found import extra_of, find_connection, opening
 from connector.config.loading import load_each
 from connector.config.model import Config
 from connector.destinations.backend import HostConnection
@@ -22,7 +22,7 @@ _OURS = ("profile", "role_arn", "external_id")
 
 @dataclass(frozen=True)
 class Access:
-    """A configuration with the connections laid over it, and the credentials to read with."""
+    """A configuration, overridden by the connections, and the credentials to read with."""
 
     config: Config
     credentials: Any = None
@@ -34,9 +34,9 @@ def open_access(
     destination_conn_id: str | None = None,
     table: str | None = None,
 ) -> Access:
-    """Reads the file and the connections; a connection wins over what the file says.
+    """Reads the file and the connections; a connection overrides the file.
 
-    A mistake in the section of another table than `table` is passed over. Raises the errors of the
+    Mistakes in the sections of other tables than `table` are ignored. Raises the same errors as the
     command line: ConfigError, SourceRefused and Unreachable.
     """
     to = destination_url(destination_conn_id) if destination_conn_id else None
@@ -44,10 +44,10 @@ def open_access(
     config = _config_for(table, config_file, to, given_by)
     if not aws_conn_id:
         return Access(config)
-    said, credentials = open_session(aws_conn_id, config.source.region)
-    _tell_unused(aws_conn_id, config)
-    # As flags, so that an endpoint of a connection must be as safe as one of the file.
-    config = _config_for(table, config_file, to, f"The connection {aws_conn_id}", said)
+    settings, credentials = open_session(aws_conn_id, config.source.region)
+    _log_unused(aws_conn_id, config)
+    # Given as flags, so that a connection's endpoint is checked like one in the file.
+    config = _config_for(table, config_file, to, f"The connection {aws_conn_id}", settings)
     return Access(config, credentials)
 
 
@@ -56,30 +56,30 @@ def _config_for(
     file: str,
     to: str | None,
     given_by: str | None,
-    said: Mapping[str, object] = MappingProxyType({}),
+    settings: Mapping[str, object] = MappingProxyType({}),
 ) -> Config:
-    config, wrong = load_each(Path(file), to=to, overrides=said, given_by=given_by)
+    config, wrong = load_each(Path(file), to=to, overrides=settings, given_by=given_by)
     for name in wrong:
         if table in (None, name):
             raise wrong[name]
     return config
 
 
-def _tell_unused(conn_id: str, config: Config) -> None:
+def _log_unused(conn_id: str, config: Config) -> None:
     unused = [name for name in _OURS if getattr(config.source, name)]
     if unused:
         log.info(
-            "source.%s is not used: the connection %s gives the credentials",
+            "source.%s is not used: the connection %s supplies the credentials",
             ", source.".join(unused),
             conn_id,
         )
 
 
 def destination_url(conn_id: str) -> str:
-    """The destination that a connection stands for. Raises ConfigError if it stands for none."""
+    """The url of a connection's destination. Raises ConfigError if it is not a destination."""
     kinds = {each.hosted.type: each.hosted for each in BACKENDS if each.hosted}
     hint = f"A destination is a connection of the type {' or '.join(kinds)}."
-    connection = find(conn_id, list(kinds), hint)
+    connection = find_connection(conn_id, list(kinds), hint)
     extra = extra_of(conn_id, connection)
     with opening(conn_id):
         hosted = kinds[connection.conn_type]
@@ -92,18 +92,18 @@ def _as_is(connection: Any, extra: Mapping[str, Any]) -> HostConnection:
 
 
 def _by_hook(conn_id: str, hook: str, extra: Mapping[str, Any]) -> HostConnection:
-    """What Airflow makes of a form: its parts, for in its text SQLAlchemy leaves spaces as is."""
+    """The parts of a connection, from the provider's hook; in its url, spaces are not escaped."""
     module, _, name = hook.rpartition(".")
-    # A provider calls the parameter for a connection after itself, and takes it as the first.
+    # Each provider has its own name for the parameter, but it is always the first.
     opened = getattr(import_module(module), name)(conn_id)
-    said = opened.sqlalchemy_url
+    url = opened.sqlalchemy_url
     return HostConnection(
         conn_id,
-        said.host,
-        said.port,
-        said.username,
-        said.password,
-        said.database,
-        dict(said.query),
+        url.host,
+        url.port,
+        url.username,
+        url.password,
+        url.database,
+        dict(url.query),
         extra,
     )

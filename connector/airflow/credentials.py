@@ -1,4 +1,4 @@
-"""What an Airflow connection of the type `aws` says: credentials, Region and endpoints."""
+"""Reads an Airflow connection of type `aws`: credentials, Region and endpoints."""
 
 import logging
 import os
@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import Connection
 
-from connector.airflow.found import extra_of, find, opening
+from connector.airflow.found import extra_of, find_connection, opening
 from connector.errors import ConfigError, SourceRefused
 
 log = logging.getLogger("connector.airflow")
@@ -18,13 +18,13 @@ _TOKEN_FILE = "assume_role_with_web_identity_token_file"
 _TEXTS = ("region_name", "role_arn", "endpoint_url", "profile_name", "assume_role_method")
 _SECTIONS = ("assume_role_kwargs", "service_config", "session_kwargs", "config_kwargs")
 _EXTERNAL = 'put {"ExternalId": ...} into its assume_role_kwargs'
-_HALF = "it has an access key id without its secret, or the other way round"
+_HALF = "it has an access key id without a secret, or a secret without an access key id"
 
 
 class HostCredentials:
-    """Credentials of a session that Airflow opened, which may have to be renewed at any call.
+    """Credentials from a session that Airflow opened, which may be renewed at any call.
 
-    What fails then is an error of ours that names the connection.
+    A failure is raised as an error of ours that names the connection.
     """
 
     def __init__(self, conn_id: str, credentials: Any) -> None:
@@ -32,12 +32,12 @@ class HostCredentials:
         self._credentials = credentials
 
     def get_frozen_credentials(self) -> Any:
-        """What a request is signed with."""
+        """The credentials to sign a request with."""
         with opening(self._conn_id):
             return self._credentials.get_frozen_credentials()
 
     def get_deferred_property(self, name: str) -> Any:
-        """A function that gives a property, which may renew the credentials."""
+        """A function that returns a property, and may renew the credentials."""
         read = self._credentials.get_deferred_property(name)
 
         def guarded() -> Any:
@@ -53,11 +53,12 @@ class HostCredentials:
 
 
 def open_session(conn_id: str, region: str | None) -> tuple[dict[str, object], HostCredentials]:
-    """What the connection says of the source, and its credentials; `region` is the file's own.
+    """The connection's settings of the source, and its credentials; `region` is from the file.
 
     Raises ConfigError, SourceRefused or Unreachable.
     """
-    extra = _checked(conn_id, find(conn_id, _KINDS, "A source is a connection of the type aws."))
+    hint = "A source is a connection of the type aws."
+    extra = _checked(conn_id, find_connection(conn_id, _KINDS, hint))
     region = extra.get("region_name") or region or os.environ.get("AWS_REGION")
     with opening(conn_id):
         from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
@@ -65,29 +66,29 @@ def open_session(conn_id: str, region: str | None) -> tuple[dict[str, object], H
         hook: Any = AwsGenericHook(aws_conn_id=conn_id, region_name=region, client_type="dynamodb")
         session = hook.get_session()
         endpoint = hook.conn_config.get_service_endpoint_url
-        said: dict[str, object] = {
+        settings: dict[str, object] = {
             "source.region": region or session.region_name,
             "source.endpoint_url": endpoint("dynamodb"),
             "source.streams_endpoint_url": endpoint("dynamodbstreams"),
         }
         credentials = session.get_credentials()
     if credentials is None:
-        # Without this the file's own profile or role would be read with instead.
+        # Otherwise the profile or role in the file would be used instead.
         raise SourceRefused(
-            f"The connection {conn_id} gives no credentials, and this machine has none.",
+            f"The connection {conn_id} supplies no credentials, and this machine has none.",
             "Put an access key in it, or give the worker credentials of its own.",
         )
-    if not said["source.region"]:
+    if not settings["source.region"]:
         raise SourceRefused(
-            f"The connection {conn_id} names no Region, and nothing else does.",
+            f"The connection {conn_id} names no Region, and neither does anything else.",
             "Set region_name in its extra, or source.region in the file.",
         )
     opened = HostCredentials(conn_id, credentials)
-    # A role that may not be assumed is found now, not at the first call.
+    # A role that may not be assumed is discovered now, not at the first call.
     frozen = opened.get_frozen_credentials()
     if not (frozen.access_key and frozen.secret_key):
         raise _wrong(conn_id, _HALF)
-    return said, opened
+    return settings, opened
 
 
 def _checked(conn_id: str, connection: Connection) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def _checked(conn_id: str, connection: Connection) -> dict[str, Any]:
             if extra.get(name) is not None and not isinstance(extra[name], kind):
                 raise _wrong(conn_id, f"{name} in its extra must be {what}")
     if bool(connection.login) != bool(connection.password):
-        # The hook would quietly read with the worker's own credentials.
+        # The hook would silently use the worker's own credentials.
         raise _wrong(conn_id, _HALF)
     if extra.get("role_arn"):
         _check_role(conn_id, extra)

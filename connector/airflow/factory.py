@@ -1,4 +1,4 @@
-"""Two DAGs for each table of a connector.yaml: one reads the whole table, one its stream."""
+"""Two DAGs for each table of a connector.yaml: one reads the whole table, the other its stream."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -44,14 +44,15 @@ def connector_dags(
     retries: int = 5,
     retry_delay: timedelta = timedelta(seconds=30),
 ) -> list[DAG]:
-    """The DAGs of every configured table. Nothing but the file is read here.
+    """The DAGs of every configured table. This reads only the file.
 
-    A tail ends when it has caught up, or after `every`; with `tail_for` it goes on for that long.
-    `pool` is for steps that write the destination; without it, the one of the file, if it is one.
+    A tail ends when it has caught up, or after `every`; with `tail_for` it runs for that long.
+    `pool` is the pool of the steps that write to the destination; by default that of the DuckDB
+    file, if the destination is one.
     """
     loaded = _loaded(Path(config_file), destination_conn_id)
     if isinstance(loaded, ConfigError):
-        # Airflow shows the last lines that were run: the DAG file's and this one say enough.
+        # Airflow shows the last lines of the traceback: the DAG file's and this one are enough.
         raise loaded.with_traceback(None)
     (config, wrong), wanted = loaded, get_parsing_context().dag_id
     connections = {
@@ -94,9 +95,9 @@ def _loaded(
 
 
 class _Mistakes(DAG):  # type: ignore[misc, unused-ignore]
-    """Never runs: Airflow finds it beside the DAGs and shows its error as one of the file.
+    """Never runs: Airflow finds it beside the DAGs and shows its error as an error of the file.
 
-    To raise the error while the file is read would take the other tables' DAGs away.
+    Raising the error while the file is read would remove the other tables' DAGs.
     """
 
     @classmethod
@@ -106,7 +107,7 @@ class _Mistakes(DAG):  # type: ignore[misc, unused-ignore]
         return made
 
     def validate(self) -> None:
-        """Raises what is wrong; Airflow asks this of each DAG that it finds."""
+        """Raises the mistakes; Airflow calls this for each DAG that it finds."""
         raise ConfigError(self.doc_md or "")
 
 
@@ -147,7 +148,7 @@ class _TableDags:
         """Reads the whole table: plan, a scan for each segment, load."""
         with DAG(
             self.snapshot_id,
-            description=f"Reads {self.table} whole and loads it",
+            description=f"Reads the whole table {self.table} and loads it",
             schedule=None,
             start_date=_START,
             catchup=False,
@@ -171,16 +172,16 @@ class _TableDags:
         return dag
 
     def tail(self, every: timedelta, tail_for: timedelta | None) -> DAG:
-        """Follows the stream; where the table is not loaded, it starts the snapshot as well."""
+        """Follows the stream; if the table is not loaded, it also starts the snapshot."""
         bound = tail_for or every
         with DAG(
             self.tail_id,
-            description=f"Keeps {self.table} equal from its stream",
+            description=f"Keeps {self.table} up to date from its stream",
             schedule=every,
             start_date=_START,
             catchup=False,
             max_active_runs=1,
-            # Nothing else would ever end a run whose pool does not exist.
+            # Nothing else would ever end a run if its pool does not exist.
             dagrun_timeout=bound + _GIVE_UP,
             default_args=self.retrying,
             tags=_TAGS,
@@ -203,18 +204,18 @@ class _TableDags:
         return dag
 
     def _planned(self) -> PlanStep:
-        """The plan, and before it a look whether its pool exists, which itself needs none."""
+        """The plan, preceded by a check that its pool exists, which itself needs no pool."""
         plan = PlanStep(task_id="plan", **self._writes)
         if self.pool not in (None, _ALWAYS_THERE):
             CheckPool(task_id="pool", retries=0) >> plan
         return plan
 
     def _about(self) -> str:
-        about = f"Made by connector for the DynamoDB table `{self.table}`."
+        about = f"Created by connector for the DynamoDB table `{self.table}`."
         if not self.pool:
             return about
         return (
-            f"{about} Its steps wait for a slot of the pool `{self.pool}`; if there is none: "
+            f"{about} Its steps wait for a slot of the pool `{self.pool}`; to create it, run "
             f"`{pool_command(self.pool)}`."
         )
 
@@ -228,6 +229,6 @@ def _params() -> dict[str, Param]:
             False,
             type="boolean",
             title="Yes",
-            description="Let a refresh delete any number of rows.",
+            description="Allow a full refresh to delete any number of rows.",
         ),
     }

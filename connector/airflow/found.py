@@ -1,4 +1,4 @@
-"""Airflow's connections, looked up and opened; whatever fails then is an error of ours."""
+"""Looks up and opens Airflow connections; every failure is raised as an error of ours."""
 
 import json
 import traceback
@@ -14,11 +14,11 @@ from airflow.sdk.exceptions import (
 
 from connector.errors import ConfigError, ConnectorError, SourceRefused, Unreachable
 
-_MEND = "Correct it in Airflow, under Admin, Connections, or where it is defined."
+_CORRECT = "Correct it in Airflow, under Admin, Connections, or where it is defined."
 
 
-def find(conn_id: str, kinds: Sequence[str], hint: str) -> Connection:
-    """The connection of this name. Raises ConfigError where there is none of these kinds."""
+def find_connection(conn_id: str, kinds: Sequence[str], hint: str) -> Connection:
+    """The connection of this name. Raises ConfigError if there is none of these kinds."""
     with opening(conn_id):
         connection: Connection = BaseHook.get_connection(conn_id)
     if (connection.conn_type or "") not in kinds:
@@ -29,7 +29,7 @@ def find(conn_id: str, kinds: Sequence[str], hint: str) -> Connection:
 
 
 def extra_of(conn_id: str, connection: Connection) -> dict[str, Any]:
-    """Its extra. Raises ConfigError where it is no JSON object, which Airflow would pass over."""
+    """Its extra. Raises ConfigError if it is not a JSON object, which Airflow would ignore."""
     if not connection.extra:
         return {}
     try:
@@ -37,17 +37,17 @@ def extra_of(conn_id: str, connection: Connection) -> dict[str, Any]:
     except ValueError:
         extra = None
     if not isinstance(extra, dict):
-        raise ConfigError(f"The extra of the connection {conn_id} is no JSON object.", _MEND)
-    # Read again by Airflow, so that it masks the secrets in it.
+        raise ConfigError(f"The extra of the connection {conn_id} is not a JSON object.", _CORRECT)
+    # Airflow reads it again, so that it masks the secrets in it.
     return dict(connection.extra_dejson)
 
 
 @contextmanager
 def opening(conn_id: str) -> Iterator[None]:
-    """What is raised while a connection is looked up or opened, as an error of ours.
+    """Turns whatever is raised while a connection is looked up or opened into an error of ours.
 
-    A wrong connection is a ConfigError or SourceRefused, a network that fails is Unreachable. The
-    messages of foreign errors are left out, because they may quote a secret.
+    A wrong connection is a ConfigError or SourceRefused, a failing network is Unreachable. Messages
+    of foreign errors are left out, because they may quote a secret.
     """
     from connector.job import source_errors
 
@@ -82,7 +82,8 @@ def _of_airflow(conn_id: str, error: Exception) -> ConnectorError:
         )
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
         return ConfigError(
-            f"The connection {conn_id} names a file that cannot be read: {error.strerror}.", _MEND
+            f"The connection {conn_id} names a file that cannot be read: {error.strerror}.",
+            _CORRECT,
         )
     if isinstance(error, OSError):
         return Unreachable(
@@ -91,11 +92,11 @@ def _of_airflow(conn_id: str, error: Exception) -> ConnectorError:
         )
     if isinstance(error, RuntimeError) and "still expired" in str(error):
         return SourceRefused(
-            f"The connection {conn_id} gives credentials that have expired.", "Renew them."
+            f"The connection {conn_id} supplies credentials that have expired.", "Renew them."
         )
     place = traceback.extract_tb(error.__traceback__)[-1].name
     return ConfigError(
-        f"The connection {conn_id} cannot be used: {type(error).__name__} in {place}.", _MEND
+        f"The connection {conn_id} cannot be used: {type(error).__name__} in {place}.", _CORRECT
     )
 
 

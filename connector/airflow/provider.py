@@ -1,4 +1,4 @@
-"""What Airflow asks of a provider."""
+"""The metadata that Airflow requires of a provider."""
 
 from typing import Any
 

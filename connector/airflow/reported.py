@@ -1,4 +1,4 @@
-"""An error of ours in a task's log: its message and its hint as lines, and no traceback."""
+"""Shows an error of ours in a task's log: its message and its hint, without a traceback."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ log = logging.getLogger("connector.airflow")
 
 
 class StepFailed(AirflowFailException):
-    """The task fails at once: to run it again would end in the same way."""
+    """The task fails at once, since running it again would end in the same way."""
 
 
 class StepTriedAgain(AirflowException):
@@ -22,9 +22,9 @@ class StepTriedAgain(AirflowException):
 
 
 def reported(error: ConnectorError) -> AirflowException:
-    """Logs an error as two lines, and returns what the task is to raise.
+    """Logs an error as two lines, and returns the exception for the task to raise.
 
-    Nothing of the error's own cause is left in it, because a foreign error may quote an item.
+    The error's cause is dropped, because a foreign error may quote an item.
     """
     log.error("%s: %s", type(error).__name__, error.message)
     if error.hint:
@@ -35,7 +35,7 @@ def reported(error: ConnectorError) -> AirflowException:
 
 
 def _show_no_frames() -> None:
-    """Airflow logs what a task raises with all of its frames, which push the two lines away."""
+    """Makes Airflow log these exceptions without frames, which would push the two lines away."""
     processors = structlog.get_config()["processors"]
     if _without_frames not in processors:
         # In place: loggers that exist already share this list.

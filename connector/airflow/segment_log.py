@@ -1,4 +1,4 @@
-"""The progress of one segment's scan, as lines in its task's log."""
+"""Logs the progress of one segment's scan in its task's log."""
 
 import logging
 
@@ -11,7 +11,7 @@ log = logging.getLogger("connector.airflow")
 
 
 class SegmentLog:
-    """A listener that logs how much of a segment was read, at which rate, and what is left."""
+    """A listener that logs how much of a segment was read, the rate, and the time left."""
 
     def __init__(self, table: str, segment: int, clock: Clock = MACHINE) -> None:
         self._clock = clock
@@ -27,17 +27,17 @@ class SegmentLog:
 
     @property
     def items(self) -> int:
-        """Items of this segment so far, those of earlier tries included."""
+        """Items of this segment so far, including those of earlier tries."""
         return self._before + self.read
 
     def goes_on_after(self, items: int) -> None:
-        """Says from where this try goes on, if an earlier one has spooled something."""
+        """Logs where this try resumes, if an earlier one has spooled something."""
         self._before = items
         if items:
-            log.info("%s goes on after %s items that are in the spool", self._name, f"{items:,}")
+            log.info("%s resumes after %s items in the spool", self._name, f"{items:,}")
 
     def __call__(self, event: Event) -> None:
-        """Counts a page, and logs now and then; the source's count of items is some hours old."""
+        """Counts a page, and logs now and then; the source's item count is some hours old."""
         match event:
             case ScanBegun():
                 self._name += f" of {event.segments}"
@@ -50,7 +50,7 @@ class SegmentLog:
                     self.log()
 
     def log(self) -> None:
-        """One line with all of it."""
+        """Logs one line with the whole progress."""
         self._logged = self._clock.monotonic()
         rate = self.read / max(self._logged - self._started, 0.001)
         log.info(

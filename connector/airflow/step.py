@@ -1,4 +1,4 @@
-"""What every step has: its connections, its end when it is killed, and its errors."""
+"""The base class of the operators: connections, the end of a killed task, and errors."""
 
 import os
 import threading
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from connector.pipeline.sync import Run
 
 LEAVE_SECONDS = 27.0
-"""A worker that shuts down kills what has not left 30 seconds after it was asked to."""
+"""A worker that shuts down kills tasks that have not ended 30 seconds after it asked them to."""
 
 Context = MutableMapping[str, Any]
 
 
-class Step(BaseOperator):
-    """One step of one table; its connections are opened when it runs."""
+class ConnectorOperator(BaseOperator):
+    """One step of one table; it opens its connections when it runs."""
 
     ui_color = "#e3f2fd"
 
@@ -57,15 +57,15 @@ class Step(BaseOperator):
                 self._leaving.cancel()
 
     def step(self, context: Context, stop: Stop) -> Any:
-        """What this step does."""
+        """Does the work of this step."""
         raise NotImplementedError
 
     def on_kill(self) -> None:
-        """Ends the step after the page or the batch it is at."""
+        """Ends the step after its current page or batch."""
         if self._asked_to_end is None or self._asked_to_end.is_set():
             return
         self._asked_to_end.set()
-        # A transaction that has not committed by then is rolled back, so nothing is half-written.
+        # A transaction that has not committed by then is rolled back, so nothing is half written.
         self._leaving = threading.Timer(LEAVE_SECONDS, os._exit, (Interrupted.exit_code,))
         self._leaving.daemon = True
         self._leaving.start()
@@ -75,7 +75,7 @@ class Step(BaseOperator):
         return open_access(self.config_file, self.aws_conn_id, self.destination_conn_id, self.table)
 
     def open_run(self, stop: Stop, tally: Tally) -> "Run":
-        """The table's run, with both of its sides."""
+        """The table's run, with source and destination."""
         from connector import job
 
         access = self.access()
@@ -91,9 +91,9 @@ class Step(BaseOperator):
 
 @contextmanager
 def airflow_errors() -> Iterator[None]:
-    """Turns our errors into Airflow's: a fatal one fails the task, any other is tried again.
+    """Turns our errors into Airflow's: a fatal one fails the task, any other is retried.
 
-    Causes are left out, because the message of a foreign error may quote an item.
+    Causes are dropped, because the message of a foreign error may quote an item.
     """
     try:
         yield

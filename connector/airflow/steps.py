@@ -1,4 +1,4 @@
-"""The steps of a table as operators. They are thin: everything real is in `job` and `pipeline`."""
+"""The steps of a table as operators. They are thin: the work is done in `job` and `pipeline`."""
 
 import logging
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from connector.airflow.names import MISSING_POOLS, pool_command
 from connector.airflow.segment_log import SegmentLog
-from connector.airflow.step import Context, Step, airflow_errors
+from connector.airflow.step import ConnectorOperator, Context, airflow_errors
 from connector.errors import ConfigError, Interrupted
 from connector.progress import Tally
 from connector.stop import MACHINE, Stop
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
 log = logging.getLogger("connector.airflow")
 
 LABEL = "scanned"
-"""What a mapped scan's label shows beside the segment's number, once there is something."""
+"""The context variable that a mapped scan's label shows beside the segment's number."""
 
 
 class CheckPool(BaseOperator):
-    """Fails the run if its pool does not exist; Airflow would let the other steps wait for ever.
+    """Fails the run if its pool does not exist; Airflow would let the other steps wait forever.
 
-    The scheduler has looked for the pool as the run started: see `connector.airflow.plugin`.
+    The scheduler looks for the pool when the run starts: see `connector.airflow.plugin`.
     """
 
     def execute(self, context: Any) -> None:
-        """Raises AirflowFailException with the command that makes the pool."""
+        """Raises AirflowFailException with the command that creates the pool."""
         missing = (context["dag_run"].conf or {}).get(MISSING_POOLS)
         with airflow_errors():
             if missing:
                 raise ConfigError(
-                    f"The pool {missing[0]} does not exist, so the steps that write would wait for "
-                    "ever.",
+                    f"The pool {missing[0]} does not exist, so the steps that write would wait "
+                    "forever.",
                     f"Run `{pool_command(missing[0])}`, then clear this task.",
                 )
 
 
-class PlanStep(Step):
-    """Plans a table that never was, or anew for a full refresh; gives the segments to scan.
+class PlanStep(ConnectorOperator):
+    """Plans a table that never was planned, or again for a full refresh; returns its segments.
 
-    A table that is loaded has none. A full refresh is planned once in each DAG run.
+    A loaded table has no segments to scan. A full refresh is planned once in each DAG run.
     """
 
     def step(self, context: Context, stop: Stop) -> list[dict[str, Any]]:
-        """The segments, each with what names its plan."""
+        """The segments to scan, each with the arguments of its scan."""
         run = self.open_run(stop, Tally(self.table))
         refresh = bool(context["params"].get("full_refresh"))
         plan_id = uuid5(NAMESPACE_URL, f"{self.dag_id}/{context['run_id']}").hex
@@ -72,8 +72,8 @@ class PlanStep(Step):
         ]
 
 
-class ScanStep(Step):
-    """Scans one segment into the spool, from where an earlier try stopped.
+class ScanStep(ConnectorOperator):
+    """Scans one segment into the spool, resuming where an earlier try stopped.
 
     It does not open the destination, so any number of workers may run it at once.
     """
@@ -94,7 +94,7 @@ class ScanStep(Step):
         self.segment = segment
 
     def step(self, context: Context, stop: Stop) -> dict[str, int]:
-        """Counts of what this try has scanned; the label of the mapped task has that of all."""
+        """The counts of this try; the label of the mapped task shows the count of all tries."""
         from connector import job
         from connector.core.spec import spec_of
         from connector.pipeline.interpreter import without_gc
@@ -106,7 +106,7 @@ class ScanStep(Step):
             self.table,
             plan_id=self.plan_id,
             segments=self.segments,
-            # Of the plan, which the configuration may have overtaken.
+            # That of the plan, since the configuration may have changed.
             spec=spec_of(self.spec) if self.spec else None,
             listener=progress,
             stop=stop,
@@ -118,11 +118,11 @@ class ScanStep(Step):
         progress.log()
         context[LABEL] = f"{progress.items:,} items"
         if not finished:
-            raise Interrupted("The scan was asked to end.", "Its next try goes on from here.")
+            raise Interrupted("The scan was asked to end.", "Its next try resumes from here.")
         return {"segment": self.segment, "items": progress.read, "bytes": progress.size}
 
 
-class LoadStep(Step):
+class LoadStep(ConnectorOperator):
     """Puts a finished scan into the table, in one transaction."""
 
     def __init__(self, *, asset: Asset, **kwargs: Any) -> None:
@@ -130,14 +130,14 @@ class LoadStep(Step):
         self.asset = asset
 
     def step(self, context: Context, stop: Stop) -> dict[str, Any]:
-        """What the table holds now."""
+        """The counters of the asset's event."""
         run = self.open_run(stop, Tally(self.table))
         run.load(yes=bool(context["params"].get("yes")))
-        return tell(context, self.asset, run, run.destination.count(self.table))
+        return emit(context, self.asset, run, run.destination.count(self.table))
 
 
-class TailStep(Step):
-    """Reads the stream until it has caught up, but not for longer than `seconds`."""
+class TailStep(ConnectorOperator):
+    """Reads the stream until it has caught up, or, with `follow`, for `seconds`."""
 
     def __init__(
         self, *, asset: Asset, seconds: float, follow: bool = False, **kwargs: Any
@@ -148,7 +148,7 @@ class TailStep(Step):
         self.follow = follow
 
     def step(self, context: Context, stop: Stop) -> dict[str, Any]:
-        """What the table holds now."""
+        """The counters of the asset's event."""
         tally = Tally(self.table)
         run = self.open_run(stop, tally)
         deadline = MACHINE.monotonic() + self.seconds
@@ -159,14 +159,14 @@ class TailStep(Step):
 
         run.resynced(lambda: run.tail(ended), lambda: run.begin(full_refresh=True))
         log.info("%s: tailed %s", self.table, tally.tailed_text())
-        return tell(context, self.asset, run, tally.applied)
+        return emit(context, self.asset, run, tally.applied)
 
 
 class StartSnapshot(TriggerDagRunOperator):
-    """Starts the snapshot of a table that is not loaded, unless one is on its way."""
+    """Starts the snapshot of a table that is not loaded, unless one is under way."""
 
     template_fields = (*TriggerDagRunOperator.template_fields, "segments")
-    # Looking for the run that a skipped task has not started would be an error in its log.
+    # A skipped task has started no run, and a link to it would log an error.
     operator_extra_links = ()
 
     def __init__(self, *, segments: Any, **kwargs: Any) -> None:
@@ -183,15 +183,15 @@ class StartSnapshot(TriggerDagRunOperator):
         super().execute(context)
 
 
-def tell(context: Context, asset: Asset, run: "Run", changed: int) -> dict[str, Any]:
-    """Gives the asset's event its counters, which are the step's result as well."""
+def emit(context: Context, asset: Asset, run: "Run", changed: int) -> dict[str, Any]:
+    """Sets the counters of the asset's event, and returns them as the step's result."""
     from connector.core.status import Status
 
     state = run.destination.read(run.table)
     since = state.consistent_since if state else None
     status = Status.of(state, run.changes.now(), run.changes.retention)
     ran = run.destination.ran(run.table)
-    told = {
+    counters = {
         "phase": state.phase.value if state else None,
         "rows": run.destination.count(run.table),
         "changed": changed,
@@ -203,6 +203,6 @@ def tell(context: Context, asset: Asset, run: "Run", changed: int) -> dict[str, 
         "lag_seconds": status.lag_seconds,
         "seconds_to_data_loss": status.seconds_to_data_loss,
     }
-    log.info("%s: %s rows in commit %s", run.table, told["rows"], told["commit"])
-    context["outlet_events"][asset].extra = told
-    return told
+    log.info("%s: %s rows in commit %s", run.table, counters["rows"], counters["commit"])
+    context["outlet_events"][asset].extra = counters
+    return counters

@@ -83,11 +83,11 @@ class AnyDestination(Section):
 
 
 if TYPE_CHECKING:
-    Destination = AnyDestination
+    DestinationConfig = AnyDestination
 else:
     # A single section combines those of all kinds; each kind validates its own keys.
-    Destination = create_model(
-        "Destination",
+    DestinationConfig = create_model(
+        "DestinationConfig",
         __base__=(*(each.keys for each in BACKENDS), AnyDestination),
         __module__=__name__,
         __doc__="Where the tables go.",

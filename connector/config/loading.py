@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from connector.config.explain import explain
 from connector.config.fields import Section
 from connector.config.layers import Key, Settings, gather
-from connector.config.model import Config, Table
+from connector.config.model import Config, TableConfig
 from connector.errors import ConfigError
 
-_SECTIONS: dict[Key, list[str]] = {(): Config.keys(), ("tables", "*"): Table.keys()} | {
+_SECTIONS: dict[Key, list[str]] = {(): Config.keys(), ("tables", "*"): TableConfig.keys()} | {
     (name,): field.annotation.keys()
     for name, field in Config.model_fields.items()
     if isinstance(field.annotation, type) and issubclass(field.annotation, Section)

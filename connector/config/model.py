@@ -11,7 +11,7 @@ from pydantic import (
 )
 
 from connector.config.aws_names import check_external_id, check_role
-from connector.config.destination import Destination
+from connector.config.destination import DestinationConfig
 from connector.config.fields import (
     Columns,
     Count,
@@ -36,7 +36,7 @@ _SPOOL = ".connector/spool"
 _AWS_NAMES = {"role_arn": check_role, "external_id": check_external_id}
 
 
-class Source(Section):
+class SourceConfig(Section):
     """Where the DynamoDB tables are; boto3's own chain supplies what is left out."""
 
     region: Text | None = Field(default=None, description="The AWS region, for example us-west-2.")
@@ -87,7 +87,7 @@ class Source(Section):
         return url
 
 
-class Scan(Section):
+class ScanConfig(Section):
     """How a scan is divided."""
 
     segments: Segments | None = Field(
@@ -101,7 +101,7 @@ class Scan(Section):
     )
 
 
-class Tail(Section):
+class TailConfig(Section):
     """How the stream is read."""
 
     quiet_seconds: Seconds = Field(
@@ -127,7 +127,7 @@ class Tail(Section):
     readers: Count = Field(default=16, description="The most shards to read at once.")
 
 
-class Quarantine(Section):
+class QuarantineConfig(Section):
     """What happens to records that the destination cannot hold."""
 
     limit: Records = Field(
@@ -136,7 +136,7 @@ class Quarantine(Section):
     )
 
 
-class Table(Section):
+class TableConfig(Section):
     """How one table is replicated."""
 
     into: Name | None = Field(
@@ -177,19 +177,22 @@ class Table(Section):
 class Config(Section):
     """Everything a run needs to know."""
 
-    source: Source = Field(default_factory=Source, description="Where the DynamoDB tables are.")
-    destination: Destination = Field(description="Where the tables go.")
+    source: SourceConfig = Field(
+        default_factory=SourceConfig, description="Where the DynamoDB tables are."
+    )
+    destination: DestinationConfig = Field(description="Where the tables go.")
     spool: Spool | None = Field(
         default=None,
         description="A folder, or an s3:// URL, for scanned rows that are not loaded yet; by "
         "default .connector/spool beside the DuckDB file, or in the current folder.",
     )
-    scan: Scan = Field(default_factory=Scan, description="How a scan is divided.")
-    tail: Tail = Field(default_factory=Tail, description="How the stream is read.")
-    quarantine: Quarantine = Field(
-        default_factory=Quarantine, description="What happens to records that cannot be stored."
+    scan: ScanConfig = Field(default_factory=ScanConfig, description="How a scan is divided.")
+    tail: TailConfig = Field(default_factory=TailConfig, description="How the stream is read.")
+    quarantine: QuarantineConfig = Field(
+        default_factory=QuarantineConfig,
+        description="What happens to records that cannot be stored.",
     )
-    tables: Mapping[SourceTable, Table] = Field(
+    tables: Mapping[SourceTable, TableConfig] = Field(
         default_factory=dict, description="The tables to replicate, by name or ARN in DynamoDB."
     )
 

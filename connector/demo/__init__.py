@@ -1,1 +1,1 @@
-"""The whole life of a table, shown on this machine alone."""
+"""The demonstration: the whole life of a table, on this machine alone."""

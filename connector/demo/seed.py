@@ -1,4 +1,4 @@
-"""Writes the demonstration's courses to a DynamoDB Local: `python -m connector.demo.seed URL`.
+"""Writes the demonstration's courses to DynamoDB Local: `python -m connector.demo.seed URL`.
 
 The requests carry no real signature, so AWS itself would refuse them.
 """
@@ -10,7 +10,7 @@ from connector.demo.source import FIRST, SECOND, THIRD, Writer
 
 
 def seed(url: str) -> bool:
-    """Makes the table with all of its courses; False where it is there already."""
+    """Creates the table with all of its courses; False if it exists already."""
     parts = urlsplit(url)
     writer = Writer(parts.hostname or "localhost", parts.port or 8000)
     try:

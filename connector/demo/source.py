@@ -13,7 +13,7 @@ from connector.errors import extra_missing
 TABLE = "cloudacademy-courses"
 REGION = "us-west-2"
 TABLE_ARN = f"arn:aws:dynamodb:{REGION}:123456789012:table/{TABLE}"
-"""The account is moto's own; AWS gives this number to nobody."""
+"""The account is moto's own; AWS assigns this number to nobody."""
 
 Course = dict[str, Any]
 
@@ -40,8 +40,8 @@ def _own(courseid: str, title: str, path: str, duration: int, topic: str) -> Cou
     }
 
 
-# The first six are those of the public demonstration cloudacademy/dynamodb-globaltables, with the
-# wrong title that 3333333 has there.
+# The first six are from the public demonstration cloudacademy/dynamodb-globaltables, including the
+# wrong title of 3333333.
 FIRST = [
     _course(
         "1111111", "Working with Amazon DynamoDB", "working-with-amazon-dynamodb/", 92, "Ryan Park"
@@ -101,7 +101,7 @@ class Writer:
         self._address = host, port
 
     def create(self) -> None:
-        """Makes the table, with a stream of new and old images."""
+        """Creates the table, with a stream of new and old images."""
         self._call(
             "CreateTable",
             KeySchema=[{"AttributeName": "courseid", "KeyType": "HASH"}],
@@ -115,7 +115,7 @@ class Writer:
         self._call("PutItem", Item=course)
 
     def retitle(self, courseid: str, title: str) -> None:
-        """Changes the title of a course that is there."""
+        """Changes the title of an existing course."""
         self._call(
             "UpdateItem",
             Key={"courseid": {"S": courseid}},
@@ -128,7 +128,7 @@ class Writer:
         self._call("DeleteItem", Key={"courseid": {"S": courseid}})
 
     def _call(self, operation: str, **parameters: Any) -> None:
-        # http.client asks no proxy, and moto checks no signature: it reads the region only.
+        # http.client uses no proxy, and moto checks no signature: it only reads the Region.
         scope = f"demo/20260101/{REGION}/dynamodb/aws4_request"
         headers = {
             "Content-Type": "application/x-amz-json-1.0",
@@ -150,9 +150,9 @@ class Writer:
 
 @contextmanager
 def served() -> Iterator[Writer]:
-    """A DynamoDB on a free loopback port, gone at the end.
+    """A DynamoDB on a free loopback port, for the duration of the block.
 
-    Raises ConfigError where moto is not installed.
+    Raises ConfigError if moto is not installed.
     """
     with _environment():
         try:
@@ -176,12 +176,12 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 def _own_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment without the user's account and proxies: nothing may leave this machine."""
-    kept = {
+    harmless = {
         name: value
         for name, value in environment.items()
         if not name.upper().startswith(_FOREIGN) and name.lower() not in _PROXIES
     }
-    return kept | {
+    return harmless | {
         "AWS_ACCESS_KEY_ID": "demo",
         "AWS_SECRET_ACCESS_KEY": "demo",
         "AWS_CONFIG_FILE": os.devnull,

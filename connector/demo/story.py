@@ -1,4 +1,4 @@
-"""The whole life of a table, shown on this machine alone."""
+"""The acts of the demonstration."""
 
 import shlex
 import shutil
@@ -20,7 +20,7 @@ from connector.demo.source import TABLE
 from connector.errors import ConfigError, StateRefused
 
 Commands = Callable[[Config, str, str], None]
-"""Does what a verb of the command line does with a table or a query, and prints what it prints."""
+"""Runs a command of the command line with a table or a query, and prints its result."""
 
 FILE = Path("connector-demo.duckdb")
 WIDTH = 100
@@ -34,7 +34,7 @@ select count(*) as n from information_schema.tables where table_schema <> '_conn
 def run_demo(file: Path | None, commands: Commands) -> None:
     """Replicates a made-up table into a DuckDB file and shows each step.
 
-    Raises ConfigError where the file is there and holds something else.
+    Raises ConfigError if the file exists and holds something else.
     """
     chosen = file or FILE
     with source.served() as writer, TemporaryDirectory(prefix="connector-demo-") as spool:
@@ -54,7 +54,7 @@ def _console() -> Console:
 
 
 def _config(file: Path, endpoint: str, spool: str) -> Config:
-    # The quiet time is short because moto, in this process, delivers every change at once.
+    # quiet_seconds is short because moto, in this process, delivers every change at once.
     return Config.model_validate(
         {
             "source": {"region": source.REGION, "endpoint_url": endpoint, "retry_seconds": 10},
@@ -68,7 +68,7 @@ def _config(file: Path, endpoint: str, spool: str) -> Config:
 
 @dataclass
 class Demo:
-    """The acts of the demonstration, in their order."""
+    """The acts of the demonstration, in order."""
 
     file: Path
     config: Config
@@ -76,11 +76,11 @@ class Demo:
     console: Console
 
     def begin(self) -> None:
-        """Says what is about to happen; forgets what an earlier demonstration left."""
+        """Introduces the demonstration, and removes what an earlier one has left."""
         self._forget()
         self._say(
-            "A DynamoDB of moto's runs in this process; no account and no network are used.\n"
-            f"The table {TABLE} is kept equal in the DuckDB file {self.file.name}."
+            "moto's DynamoDB runs in this process; no AWS account and no network are used.\n"
+            f"The table {TABLE} is replicated to the DuckDB file {self.file.name}."
         )
 
     def _forget(self) -> None:
@@ -91,28 +91,29 @@ class Demo:
             state = destination.read(TABLE)
         except StateRefused as error:
             raise ConfigError(
-                f"The file {self.file} is of another version of the connector, or damaged.",
+                f"The file {self.file} was written by another version of the connector, or is "
+                "damaged.",
                 "Delete it if it is the demo's, or choose another: `connector demo --file FILE`.",
             ) from error
         if state is None and self._query(STRANGERS)[0]["n"] == 0:
             return
         if state is None or state.identity.table_arn != source.TABLE_ARN:
             raise ConfigError(
-                f"The file {self.file} is there and was not made by the demo.",
+                f"The file {self.file} exists and was not created by the demo.",
                 "Choose another one: `connector demo --file other.duckdb`.",
             )
         destination.reset(TABLE, drop=True)
 
     def snapshot(self, writer: source.Writer) -> None:
-        """The first sync: the table is read whole."""
-        self._heading("1. Three courses are there. The first sync takes a snapshot.")
+        """The first sync: the whole table is read."""
+        self._heading("1. There are three courses. The first sync takes a snapshot.")
         for course in source.FIRST:
             self._put(writer, course)
         self._run("sync", TABLE)
 
     def tail(self, writer: source.Writer) -> None:
-        """The second sync: only what changed since."""
-        self._heading("2. Three more, one updated, one deleted. The next sync reads the stream.")
+        """The second sync: only the changes since are read."""
+        self._heading("2. Three added, one updated, one deleted. The next sync reads the stream.")
         for course in source.SECOND:
             self._put(writer, course)
         writer.retitle(source.WRONG, source.RIGHT)
@@ -122,22 +123,22 @@ class Demo:
         self._run("sync", TABLE)
 
     def grow(self, writer: source.Writer) -> None:
-        """The third sync: items with another attribute give the table another column."""
-        self._heading("3. Three that look different. They have topics, and no instructor.")
+        """The third sync: items with another attribute add a column to the table."""
+        self._heading("3. Three that look different: they have topics, but no instructor.")
         for course in source.THIRD:
             self._put(writer, course)
         self._run("sync", TABLE)
 
     def prove(self) -> None:
         """Compares every item with its row."""
-        self._heading("4. The replica you can prove: every item is compared with its row.")
+        self._heading("4. Proof that the replica is right: every item is compared with its row.")
         self._run("verify", TABLE)
 
     def end(self) -> None:
-        """The rows, the file, and how to ask it."""
-        self._heading("5. The rows. Nine courses were put, one of them was deleted.")
+        """The rows, the file, and how to query it."""
+        self._heading("5. The rows. Nine courses were put, and one of them was deleted.")
         self._run("query", ROWS)
-        self._say(f"\nThe file: {absolute(str(self.file), Path())}\nAsk it:")
+        self._say(f"\nThe file: {absolute(str(self.file), Path())}\nQuery it:")
         self._command("query", f'select title, duration from "{TABLE}" order by duration')
         everything = f"'from \"{TABLE}\"'"
         self._say(
@@ -149,7 +150,7 @@ class Demo:
         self._say(f"   put    {course['courseid']['S']}  {course['title']['S']}")
 
     def _run(self, verb: str, subject: str) -> None:
-        """Shows a command and does what it does, to the last character that it prints."""
+        """Shows a command, and runs it."""
         self._command(verb, subject)
         self.commands(self.config, verb, subject)
 

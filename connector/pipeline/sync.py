@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from connector.config.model import Config, Table
+from connector.config.model import Config, TableConfig
 from connector.core.spec import EVERYTHING, Limits, TableSpec
 from connector.core.state import Phase, Scannable, TableState, renamed
 from connector.core.words import counted
@@ -43,7 +43,7 @@ class Run:
     table: str
     target: str
     config: Config
-    settings: Table
+    settings: TableConfig
     lookup: Lookup
     pages: Snapshot
     """All items, to compare them; a scan opens a source of its own."""

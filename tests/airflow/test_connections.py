@@ -120,10 +120,10 @@ def test_a_role_is_assumed_with_its_external_id(file, monkeypatch):
 def test_credentials_of_a_host_are_used_by_our_own_clients():
     from botocore.credentials import Credentials
 
-    from connector.config.model import Source
+    from connector.config.model import SourceConfig
     from connector.sources.dynamodb.client import open_clients
 
-    clients = open_clients(Source(region="us-west-2"), 1, Credentials("AKIA", SECRET))
+    clients = open_clients(SourceConfig(region="us-west-2"), 1, Credentials("AKIA", SECRET))
     for client in (clients.dynamodb, clients.streams):
         assert client._request_signer._credentials.secret_key == SECRET
     with pytest.raises(PermissionError):

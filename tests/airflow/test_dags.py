@@ -270,8 +270,8 @@ def test_a_task_that_is_asked_to_end_goes_on_in_its_next_try(home, rig, orders, 
     assert len(asked) > 2
     assert all(asked.count(key) == 1 for key in asked)
     assert is_equal(home, rig, "orders", "orders.yaml")
-    (second,) = [each for each in caplog.messages if "goes on after" in each]
-    assert re.match(r"orders: segment 1 of 2 goes on after \d+ items that are in the spool", second)
+    (second,) = [each for each in caplog.messages if "resumes after" in each]
+    assert re.match(r"orders: segment 1 of 2 resumes after \d+ items in the spool", second)
     assert [each for each in caplog.messages if re.search(r"of about 12, [\d.]+ MB", each)]
 
 

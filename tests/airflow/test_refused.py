@@ -204,18 +204,26 @@ KEYS = {**AWS, "login": "AKIA", "password": SECRET}
     ("values", "kind", "said"),
     [
         ({**KEYS, "conn_type": "duckdb"}, ConfigError, "is of the type duckdb"),
-        ({**KEYS, "extra": "{"}, ConfigError, "extra of the connection source is no JSON object"),
-        ({**KEYS, "extra": "[1]"}, ConfigError, "extra of the connection source is no JSON object"),
-        ({**KEYS, "extra": '"text"'}, ConfigError, "is no JSON object"),
+        (
+            {**KEYS, "extra": "{"},
+            ConfigError,
+            "the connection source is not a JSON object",
+        ),
+        (
+            {**KEYS, "extra": "[1]"},
+            ConfigError,
+            "the connection source is not a JSON object",
+        ),
+        ({**KEYS, "extra": '"text"'}, ConfigError, "is not a JSON object"),
         ({**KEYS, "extra": {"role_arn": 5}}, ConfigError, "role_arn in its extra must be text"),
         (
             {**KEYS, "extra": {"service_config": "x"}},
             ConfigError,
             "service_config in its extra must be an object",
         ),
-        ({**AWS, "login": "AKIA"}, ConfigError, "access key id without its secret"),
-        ({**AWS, "password": SECRET}, ConfigError, "access key id without its secret"),
-        ({**AWS, "extra": {"aws_access_key_id": "AKIA"}}, ConfigError, "without its secret"),
+        ({**AWS, "login": "AKIA"}, ConfigError, "access key id without a secret"),
+        ({**AWS, "password": SECRET}, ConfigError, "access key id without a secret"),
+        ({**AWS, "extra": {"aws_access_key_id": "AKIA"}}, ConfigError, "without a secret"),
         (
             {**KEYS, "extra": {"role_arn": ROLE, "assume_role_method": "ask"}},
             ConfigError,
@@ -354,7 +362,7 @@ def test_the_file_s_own_credentials_are_never_read_with_instead(
     [
         ((403, "AccessDenied"), SourceRefused, "The connection source: AWS refused AssumeRole"),
         ((400, "Throttling"), Throttled, "AssumeRole"),
-        (None, SourceRefused, "The connection source gives credentials that have expired"),
+        (None, SourceRefused, "The connection source supplies credentials that have expired"),
     ],
 )
 def test_credentials_that_cannot_be_renewed_name_the_connection(
@@ -407,10 +415,10 @@ POSTGRES = {"conn_type": "postgres", "host": "db", "login": "loader", "password"
         ({"conn_type": "sqlite", "password": SECRET}, "is of the type sqlite"),
         ({"conn_type": "duckdb"}, "names no DuckDB file"),
         ({"conn_type": "duckdb", "extra": {"database": 5}}, "names no DuckDB file"),
-        ({"conn_type": "duckdb", "extra": "{"}, "is no JSON object"),
+        ({"conn_type": "duckdb", "extra": "{"}, "is not a JSON object"),
         ({"conn_type": "duckdb", "host": ":memory:"}, "The url names no file"),
         ({"conn_type": "duckdb", "host": "a.duckdb?x=1"}, "takes no options"),
-        ({**POSTGRES, "extra": "{"}, "is no JSON object"),
+        ({**POSTGRES, "extra": "{"}, "is not a JSON object"),
         ({**POSTGRES, "extra": {"sslmode": "nonsense"}}, "The option sslmode"),
         ({**POSTGRES, "extra": {"connect_timeout": "soon"}}, "The option connect_timeout"),
         ({**POSTGRES, "extra": {"client_encoding": "LATIN1"}}, "The option client_encoding"),

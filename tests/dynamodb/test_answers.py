@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connector.config.model import Source
+from connector.config.model import SourceConfig
 from connector.core.cursors import Cursor
 from connector.errors import (
     ConnectorError,
@@ -52,7 +52,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 def opened(
     rig: ScriptedDynamoDB, table: str = ORDERS, retry_seconds: float = 0.2
 ) -> DynamoDBSource:
-    config = Source(region="us-west-2", endpoint_url=rig.url, retry_seconds=retry_seconds)
+    config = SourceConfig(region="us-west-2", endpoint_url=rig.url, retry_seconds=retry_seconds)
     return DynamoDBSource(config, table)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from connector.config.model import Source
+from connector.config.model import SourceConfig
 from connector.sources.dynamodb.needs import Trial
 from tests.rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB
 
@@ -18,7 +18,7 @@ def test_every_kind_of_key_can_be_asked_for(kinds, monkeypatch):
         rig.create_table("orders", KeySchema(*keys)).put(
             {key.name: {key.type: VALUES[key.type]} for key in keys}
         )
-        config = Source(region="us-west-2", endpoint_url=rig.url, retry_seconds=0.2)
+        config = SourceConfig(region="us-west-2", endpoint_url=rig.url, retry_seconds=0.2)
         trial = Trial(config, "orders", sleep=lambda seconds: None)
         needs = list(trial.needs())
         assert [need.error for need in needs] == [None] * 8

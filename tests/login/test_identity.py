@@ -3,14 +3,14 @@
 import pytest
 from botocore.credentials import Credentials
 
-from connector.config.model import Source
+from connector.config.model import SourceConfig
 from connector.errors import ConfigError, ConnectorError, SourceRefused, Throttled, Unreachable
 from connector.sources.dynamodb.identity import CallerIdentity, caller
 from tests.rigs.logins import ACCOUNT, Logins
 
 from .account import OUTER_ROLE, SECRET, STATIC
 
-SOURCE = Source(region="eu-central-1", connect_timeout=1, read_timeout=5)
+SOURCE = SourceConfig(region="eu-central-1", connect_timeout=1, read_timeout=5)
 
 
 @pytest.fixture(autouse=True)

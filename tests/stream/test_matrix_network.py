@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from connector.config.model import Source
+from connector.config.model import SourceConfig
 from connector.errors import Unreachable
 from connector.sources.dynamodb.source import DynamoDBSource
 from tests.rigs.certificates import Authority
@@ -84,7 +84,7 @@ def test_07_a_source_that_answers_nothing_any_more(impatient: Replica) -> None:
 @contextmanager
 def reaching(url: str) -> Iterator[Callable[[], Any]]:
     """Asks for the description of the table, once and then again until a short deadline."""
-    settings = Source(endpoint_url=url, retry_seconds=1, connect_timeout=1, read_timeout=1)
+    settings = SourceConfig(endpoint_url=url, retry_seconds=1, connect_timeout=1, read_timeout=1)
     with open_clients_of_their_own():
         source = DynamoDBSource(settings, "orders", sleep=lambda seconds: None)
         source._call.monotonic = iter(range(100)).__next__

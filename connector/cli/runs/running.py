@@ -45,7 +45,7 @@ class Tried:
         return round((self.ended or self.clock.monotonic()) - self._began, 1)
 
 
-Step = Callable[["Run", Callable[["Tail"], bool]], Found]
+Action = Callable[["Run", Callable[["Tail"], bool]], Found]
 """What a command does with the run of one table; the condition ends its tail."""
 
 
@@ -91,14 +91,14 @@ class Work:
         """Whether there is more than one table."""
         return len(self.tables) > 1
 
-    def outcomes(self, step: Step[Found]) -> list[Outcome[Found]]:
+    def outcomes(self, action: Action[Found]) -> list[Outcome[Found]]:
         """The outcome of each table.
 
         If there is only one table, its error is raised, unless the run was asked to end.
         """
-        return self._side_by_side(step) if self.several else [self._alone(self.tables[0], step)]
+        return self._side_by_side(action) if self.several else [self._alone(self.tables[0], action)]
 
-    def _alone(self, table: str, step: Step[Found]) -> Outcome[Found]:
+    def _alone(self, table: str, action: Action[Found]) -> Outcome[Found]:
         from connector import job
         from connector.cli.screen.live import shown_progress
 
@@ -113,12 +113,12 @@ class Work:
         with shown_progress(Failures([table]), self.several, self.flags.quiet) as shown:
             run = self._opened(table, shown(table), shared)
             try:
-                return Outcome(table, Result.OK, self._timed(run, step, ended))
+                return Outcome(table, Result.OK, self._timed(run, action, ended))
             except Interrupted as error:
                 outcome: Outcome[Found] = Outcome(table, Result.FAILED, error=error)
         return _at_its_end(outcome, followed) if self.until.lasts else outcome
 
-    def _side_by_side(self, step: Step[Found]) -> list[Outcome[Found]]:
+    def _side_by_side(self, action: Action[Found]) -> list[Outcome[Found]]:
         from connector import job
         from connector.cli.screen.live import shown_progress
 
@@ -138,7 +138,7 @@ class Work:
                 return last(tail)
 
             run = self._opened(table, shown(table), shared)
-            return self._timed(run, step, ended)
+            return self._timed(run, action, ended)
 
         def kept(table: str) -> Found:
             return keep_trying(table, lambda: attempt(table), failures, ending.over, self.stop)
@@ -165,9 +165,9 @@ class Work:
             return error
         return None
 
-    def _timed(self, run: "Run", step: Step[Found], ended: "Callable[[Tail], bool]") -> Found:
+    def _timed(self, run: "Run", action: Action[Found], ended: "Callable[[Tail], bool]") -> Found:
         try:
-            return step(run, ended)
+            return action(run, ended)
         finally:
             self.tried[run.table].end()
 

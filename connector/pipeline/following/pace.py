@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from connector.config.model import Tail as TailConfig
+from connector.config.model import TailConfig
 from connector.pipeline.following.position import Position
 
 

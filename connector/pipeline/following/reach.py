@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from connector.config.model import Tail as TailConfig
+from connector.config.model import TailConfig
 from connector.core.changes.shards import Shard, forgettable, read_through
 from connector.core.cursors import SHARD, Batch, Cursor, Span
 from connector.core.state import Committed, Phase, TableState

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from connector.config.model import Tail as TailConfig
+from connector.config.model import TailConfig
 from connector.core.changes.shards import Listing, readable
 from connector.pipeline.following.position import Position, RoundBudget, Turn
 from connector.ports import Changes

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from connector.config.model import Tail as TailConfig
+from connector.config.model import TailConfig
 from connector.core.cursors import Batch, shard_partition
 from connector.core.spec import TableSpec
 from connector.events import Listener, Tailed

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, field
 from types import TracebackType
 
-from connector.config.model import Tail as TailConfig
+from connector.config.model import TailConfig
 from connector.core.state import TableState
 from connector.errors import CursorMoved
 from connector.events import Listener

@@ -7,7 +7,7 @@ import boto3
 from botocore.config import Config
 from botocore.parsers import JSONParser, ResponseParser, ResponseParserFactory
 
-from connector.config.model import Source
+from connector.config.model import SourceConfig
 from connector.config.urls import check_endpoint
 from connector.sources.dynamodb.login.session import log_in
 from connector.sources.dynamodb.login.surroundings import (
@@ -68,7 +68,7 @@ class Clients:
     streams: Any
 
 
-def open_clients(source: Source, readers: int = 16, credentials: Any = None) -> Clients:
+def open_clients(source: SourceConfig, readers: int = 16, credentials: Any = None) -> Clients:
     """Clients for `source`; botocore's own chain supplies what it leaves out.
 
     `credentials` from a session that a host program has opened replace those of `source`.
@@ -80,7 +80,7 @@ def open_clients(source: Source, readers: int = 16, credentials: Any = None) -> 
         raise login.refusal(error) from None
 
 
-def _clients(source: Source, session: Any, region: str, readers: int) -> Clients:
+def _clients(source: SourceConfig, session: Any, region: str, readers: int) -> Clients:
     session.register_component("response_parser_factory", _RawParserFactory())
     given = (source.endpoint_url, source.streams_endpoint_url or source.endpoint_url)
     elsewhere = [each for each, url in zip(TABLE_SERVICES, given, strict=True) if url is None]

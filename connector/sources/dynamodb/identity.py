@@ -7,7 +7,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from connector.config.model import Source
+from connector.config.model import SourceConfig
 from connector.errors import BadAnswer
 from connector.sources.dynamodb.login.answers import Heard, of_answer
 from connector.sources.dynamodb.login.session import log_in
@@ -23,7 +23,7 @@ class CallerIdentity:
     region: str
 
 
-def caller(source: Source, credentials: Any = None) -> CallerIdentity:
+def caller(source: SourceConfig, credentials: Any = None) -> CallerIdentity:
     """Asks STS in the source's Region; this needs no permission.
 
     `credentials` are as in `log_in`. Raises what `log_in` raises, and SourceRefused, Unreachable or

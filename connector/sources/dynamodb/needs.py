@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from connector.config.model import Source
+from connector.config.model import SourceConfig
 from connector.core.keys import KeySchema
 from connector.core.needs import Need, tried, untried
 from connector.core.words import counted
@@ -39,7 +39,7 @@ class Trial:
 
     def __init__(
         self,
-        config: Source,
+        config: SourceConfig,
         table: str,
         sleep: Callable[[float], None],
         credentials: Any = None,
@@ -214,12 +214,12 @@ def _for_verify(need: Need) -> Need:
     return Need(need.check, f"{_FOR_VERIFY}: {need.detail}", need.table, error)
 
 
-def identity(config: Source, credentials: Any = None) -> Need:
+def identity(config: SourceConfig, credentials: Any = None) -> Need:
     """The identity that AWS sees, which needs no permission; it is asked of AWS only."""
     return tried("identity", lambda: _identity(config, credentials))
 
 
-def _identity(config: Source, credentials: Any) -> str:
+def _identity(config: SourceConfig, credentials: Any) -> str:
     clients = open_clients(config, credentials=credentials)
     region, endpoint = clients.dynamodb.meta.region_name, clients.dynamodb.meta.endpoint_url
     host = urlsplit(endpoint).hostname or ""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from connector.config.model import Source as SourceConfig
+from connector.config.model import SourceConfig
 from connector.core.changes.change import ChangePage
 from connector.core.changes.shards import Listing, Retention, Shard
 from connector.core.cursors import Cursor

@@ -16,7 +16,7 @@ from botocore.credentials import (
 )
 from botocore.loaders import Loader
 
-from connector.config.model import Source
+from connector.config.model import SourceConfig
 from connector.config.urls import check_endpoint
 from connector.errors import ConfigError, ConnectorError, SourceRefused
 from connector.sources.dynamodb.login.answers import Heard
@@ -50,7 +50,7 @@ class Login:
         return refusal(self.settings, error)
 
 
-def log_in(source: Source, credentials: Any = None) -> Login:
+def log_in(source: SourceConfig, credentials: Any = None) -> Login:
     """Finds the Region and the way to get credentials, which are fetched when first used.
 
     `credentials` from a session that a host program has opened replace those of `source`. Raises
@@ -85,7 +85,7 @@ def log_in(source: Source, credentials: Any = None) -> Login:
     return Login(session, where, settings)
 
 
-def _found(source: Source, session: Any, way: partial[Way]) -> Renewed:
+def _found(source: SourceConfig, session: Any, way: partial[Way]) -> Renewed:
     found = find(session, way)
     if found is None:
         raise _nothing(source, way.keywords["files"])
@@ -107,7 +107,7 @@ def _found(source: Source, session: Any, way: partial[Way]) -> Renewed:
     return Renewed(role, way(ROLE, ""), refusal)
 
 
-def _nothing(source: Source, files: AwsFiles) -> SourceRefused:
+def _nothing(source: SourceConfig, files: AwsFiles) -> SourceRefused:
     hint = (
         "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine, the "
         "task or the pod a role."
@@ -127,7 +127,7 @@ def _nothing(source: Source, files: AwsFiles) -> SourceRefused:
     return SourceRefused(problem, hint + files.notes())
 
 
-def _rule(session: Any, source: Source) -> None:
+def _rule(session: Any, source: SourceConfig) -> None:
     """Applies the rules of the source's clients to every client that is used to log in."""
     # Retries are done in calls.py, which has a deadline.
     session.set_default_client_config(

@@ -9,7 +9,7 @@ from typing import Any
 from botocore import exceptions as aws
 
 from connector.config.aws_names import check_region, is_usual_region
-from connector.config.model import Source
+from connector.config.model import SourceConfig
 from connector.config.urls import check_endpoint
 from connector.errors import ConfigError, SourceRefused
 from connector.sources.dynamodb.login.files import AwsFiles
@@ -25,7 +25,7 @@ LOGIN_SERVICES = ("sts", "sso", "sso_oidc", "signin")
 """The names of services in the variables and files for endpoints."""
 
 
-def region(source: Source, session: Any, files: AwsFiles) -> str:
+def region(source: SourceConfig, session: Any, files: AwsFiles) -> str:
     """The Region of the source. Raises ConfigError for an invalid name."""
     for name, value in (
         ("source.region", source.region),
