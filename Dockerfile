@@ -1,4 +1,4 @@
-# Airflow and the connector, from the same pinned packages and by the same recipe as in CI.
+# Airflow and the connector, with the same pinned packages and the same recipe as in CI.
 FROM python:3.11.11-slim-bookworm
 RUN apt-get update \
  && apt-get install -y --no-install-recommends make \

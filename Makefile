@@ -1,14 +1,14 @@
-# The only things needed beforehand are make and Python 3.11 or newer.
+# Only make and Python 3.11 or newer are needed beforehand.
 # Another Python: make PYTHON=/path/to/python3.12 test
 PYTHON ?= python3
 ARGS ?=
-# Twice as many as there are cores, since tests also wait.
+# Twice the number of cores, since tests also wait.
 JOBS ?= $(shell expr `getconf _NPROCESSORS_ONLN` \* 2)
 
 BIN := .venv/bin
 UV := $(BIN)/python -m uv
 export UV_PYTHON_DOWNLOADS := never
-# Where it is set, every program that a test starts compiles the package anew.
+# If it is set, every program that a test starts compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
 # Stamps live inside .venv, so that removing it removes them too.
@@ -27,7 +27,7 @@ help: ## list these recipes
 demo: $(DEMO) ## replicate a made-up table into DuckDB, on this machine only
 	@$(BIN)/connector demo $(ARGS)
 
-# A process that the tests leave behind is named and ended, and is a failure.
+# A process that the tests leave behind is named and ended, and counts as a failure.
 TESTS = -m tests.rigs.leftovers -m pytest -n $(JOBS) --dist loadgroup
 
 test: $(AIRFLOW) ## run all tests, e.g. make test ARGS='-k spool -x'
@@ -42,7 +42,7 @@ test-airflow: $(AIRFLOW) ## run the tests of the DAGs, with a real Airflow
 airflow: $(AIRFLOW) ## install Airflow and the connector into .venv-airflow
 	@echo "Now: . .venv-airflow/bin/activate" >&2
 
-check: $(DEV) ## lint, check the formatting, check the types
+check: $(DEV) ## lint, and check the formatting and the types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -51,10 +51,10 @@ fmt: $(DEV) ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-bench: $(DEV) ## measure the throughput
+bench: $(DEV) ## measure throughput
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(DEV) ## run for long, with faults
+soak: $(DEV) ## run for a long time, with faults
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 constraints: $(VENV) ## pin the newest versions of everything in constraints.txt
@@ -76,11 +76,11 @@ $(VENV): constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
 	@touch $@
 
-# An environment that is there may hold the project under the name that it had before; Airflow would
-# take it for a second provider.
+# An existing environment may contain the project under its former name; Airflow would take it for
+# a second provider.
 INSTALL = $(UV) pip install --quiet --python $(@D)/bin/python --compile-bytecode
 define install
-	@echo "Installing what constraints.txt pins into $(@D)" >&2
+	@echo "Installing the versions pinned in constraints.txt into $(@D)" >&2
 	@$(INSTALL) --require-hashes --constraint constraints.txt -r pyproject.toml --group build $(1)
 	@$(UV) pip uninstall --quiet --python $(@D)/bin/python connector
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
@@ -93,7 +93,7 @@ $(DEMO): $(VENV) pyproject.toml constraints.txt
 $(DEV): $(VENV) pyproject.toml constraints.txt
 	$(call install,--extra demo --extra postgres --group dev)
 
-# An environment of its own: Airflow more than doubles what a developer has to install.
+# A separate environment: Airflow more than doubles what a developer has to install.
 $(AIRFLOW): $(VENV) pyproject.toml constraints.txt
 	@test -e .venv-airflow/bin/python || $(UV) venv --quiet --python $(BIN)/python .venv-airflow
 	$(call install,--all-extras --group dev)

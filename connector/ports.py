@@ -1,4 +1,4 @@
-"""What the pipeline needs of the world: ways to read a source, a destination, and a spool."""
+"""The interfaces that the pipeline needs: ways to read a source, a destination, and a spool."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -25,43 +25,43 @@ class Description:
     item_count: int
     size_bytes: int
     streaming: bool = True
-    """Whether the stream is enabled; one that was disabled can be read for another day."""
+    """Whether the stream is enabled; a disabled one can be read for another day."""
 
 
 Decoded = TypeVar("Decoded")
 
 
 class Lookup(Protocol):
-    """The source table itself: what it is, and its items by key."""
+    """The source table itself: its description, and its items by key."""
 
     def describe(self) -> Description:
-        """Identity and size. Raises SourceRefused where the table cannot be replicated."""
+        """Identity and size. Raises SourceRefused if the table cannot be replicated."""
         ...
 
     def confirm(self, planned: Identity) -> None:
-        """Raises HistoryLost where the table, or what it is followed by, is not the planned one."""
+        """Raises HistoryLost if the table, or its stream, is no longer the planned one."""
         ...
 
     def items(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Items by key, read consistently, in wire form; None where there is none."""
+        """Items by key, read consistently, in wire form; None for a missing item."""
         ...
 
 
 class Snapshot(Protocol):
-    """Every item of a table, in segments that are read side by side."""
+    """Every item of a table, in segments that can be read concurrently."""
 
     def page(
         self, segment: int, segments: int, since: str | None, decode: Callable[[bytes], Decoded]
     ) -> tuple[Decoded, datetime]:
-        """The page after the token `since`, decoded, and when it was asked for.
+        """The page after the token `since`, decoded, and when it was requested.
 
-        A page for which `decode` raises BadAnswer is asked for again.
+        A page for which `decode` raises BadAnswer is requested again.
         """
         ...
 
 
 class Changes(Protocol):
-    """What happened to a table since, in shards that are read side by side."""
+    """The changes of a table, in shards that can be read concurrently."""
 
     @property
     def retention(self) -> Retention:
@@ -69,7 +69,7 @@ class Changes(Protocol):
         ...
 
     def now(self) -> datetime:
-        """The source's own time, so that a wrong clock here is no loss there."""
+        """The source's own time, so that a wrong clock here does not matter."""
         ...
 
     def listing(self) -> Listing:
@@ -77,14 +77,14 @@ class Changes(Protocol):
         ...
 
     def children(self, shard: str) -> list[Shard]:
-        """The children of a shard, as far as they are listed yet."""
+        """The children of a shard that are listed so far."""
         ...
 
     def read(self, shard: Shard, since: Cursor) -> ChangePage:
         """The next page of a shard after the cursor's token; None is its beginning.
 
-        Raises ShardGone where the shard no longer exists, and HistoryLost where changes after the
-        cursor are certainly gone.
+        Raises ShardGone if the shard no longer exists, and HistoryLost if changes after the cursor
+        are certainly gone.
         """
         ...
 
@@ -93,36 +93,36 @@ class Destination(Protocol):
     """A warehouse that holds tables and, in the same transactions, the state of reading them."""
 
     def read(self, table: str) -> TableState | None:
-        """The state of a table, or None where it was never planned.
+        """The state of a table, or None if it was never planned.
 
         Raises StateRefused for a state of a newer version.
         """
         ...
 
     def plan(self, plan: Plan) -> TableState:
-        """Starts a generation and seeds all its cursors in one transaction.
+        """Starts a generation and stores all its cursors in one transaction.
 
-        Raises CursorMoved where the generation it replaces is no longer the current one.
+        Raises CursorMoved if the generation it replaces is no longer the current one.
         """
         ...
 
     def reconfigure(self, table: str, target: str, spec: TableSpec) -> TableState:
-        """Gives a table another name or another spec in one transaction, where its rows allow it.
+        """Gives a table another name or another spec in one transaction, if its rows allow that.
 
-        Raises ConfigError, and changes nothing, where only a full refresh can.
+        Raises ConfigError, and changes nothing, if only a full refresh can do it.
         """
         ...
 
     def commit(self, batch: Batch) -> Committed:
         """Merges rows and moves cursors in one transaction.
 
-        Raises CursorMoved, and writes nothing, where a stored cursor is not its span's `since`
-        or the generation is another one.
+        Raises CursorMoved, and writes nothing, if a stored cursor is not its span's `since` or the
+        generation is another one.
         """
         ...
 
     def release(self) -> None:
-        """Closes what a commit has left open for one that was to follow."""
+        """Closes the connection that the last commit kept open for the next one."""
         ...
 
     def load(
@@ -131,28 +131,29 @@ class Destination(Protocol):
         """Puts every spooled row in the table in one transaction and ends the loading phase.
 
         A spooled row never replaces a row or a tombstone of the stream. Rows of an earlier
-        generation that are not among them are deleted; where those are more than `max_deleted`
+        generation that are not among them are deleted; if these are more than `max_deleted`
         allows, raises TooManyDeletes and writes nothing.
         """
         ...
 
     def note(self, table: str, problem: str | None) -> None:
-        """Remembers why a table needs a person, or that it no longer does."""
+        """Stores why a table needs a person, or that it no longer does."""
         ...
 
     def reading(self) -> AbstractContextManager[None]:
-        """Lets the reads of one thread share what they open; it writes nothing meanwhile."""
+        """Lets the reads of one thread share a connection; nothing is written in the block."""
         ...
 
     def rows(self, table: str) -> Generator[pa.RecordBatch, None, None]:
         """The table's rows, with columns `item.<attribute>` and `rest` as in `core.rows`.
 
-        Whoever does not read them to the end closes them: a destination may be open meanwhile.
+        A caller that does not read them to the end must close the generator, since the destination
+        may stay open until then.
         """
         ...
 
     def count(self, table: str) -> int:
-        """How many rows the table has."""
+        """The number of rows in the table."""
         ...
 
     def query(self, sql: str) -> pa.Table:
@@ -164,18 +165,18 @@ class Destination(Protocol):
         ...
 
     def check(self, tables: Sequence[Wanted] = ()) -> Iterator[Need]:
-        """Tries what every step does, for each of `tables` too, and changes nothing.
+        """Tries what every step does, also for each of `tables`, and changes nothing.
 
-        A need that is not met is among the answers, and hides no other.
+        An unmet need is among the results, and hides no other.
         """
         ...
 
     def tables(self) -> list[str]:
-        """Source tables that have a state here."""
+        """The source tables that have a state here."""
         ...
 
     def ran(self, table: str) -> Ran:
-        """What was committed of a table through this object."""
+        """What was committed to a table through this object."""
         ...
 
 
@@ -215,22 +216,22 @@ class Link(Protocol):
         ...
 
     def packed(self) -> Mapping[str, Type] | None:
-        """The types of the attributes in the rows' `rest`, read now; None where nobody told."""
+        """The types of the attributes in the rows' `rest`, read now; None if they are unknown."""
         ...
 
     @property
     def until(self) -> Cursor:
-        """Where the next link begins, or that there is none."""
+        """Where the next link begins; `done` if there is none."""
         ...
 
     @property
     def count(self) -> int:
-        """How many rows there are, known without reading them."""
+        """The number of rows, known without reading them."""
         ...
 
     @property
     def quarantined(self) -> Sequence[Quarantined]:
-        """Items of this stretch that cannot be stored."""
+        """Items of this link that cannot be stored."""
         ...
 
     def rows(self) -> pa.Table:

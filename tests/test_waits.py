@@ -224,7 +224,7 @@ def test_a_scan_that_waits_for_its_turn(clock, waits, said):
     for seconds in range(70):
         clock.seconds = float(seconds)
         assert not turned.finished()
-    assert said() == ["orders: waiting for its turn to be scanned, while other tables are"] * 2
+    assert said() == ["orders: waiting for its turn to be scanned, after other tables"] * 2
     lane.leave(first)
 
 

@@ -1,4 +1,4 @@
-"""A scan of single segments, wherever it runs."""
+"""A scan of single segments, in a thread, a process or a task."""
 
 from typing import Any
 

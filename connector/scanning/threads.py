@@ -1,4 +1,4 @@
-"""A scan in a thread beside the tail."""
+"""A scan in a thread, beside the tail."""
 
 import threading
 from typing import Any
@@ -14,7 +14,7 @@ from connector.waits import Waits
 
 
 class ThreadScan:
-    """Scans the segments one after another in a thread: for tables that one core reads quickly."""
+    """Scans the segments one after another in a thread, for tables that one core reads quickly."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class ThreadScan:
             self._error = error
 
     def finished(self) -> bool:
-        """Whether every segment is done. Raises the error the scan ended with."""
+        """Whether every segment is done. Raises the error that the scan ended with."""
         if self._thread.is_alive():
             return False
         self._thread.join()
@@ -57,6 +57,6 @@ class ThreadScan:
         return True
 
     def stop(self) -> None:
-        """Ends the scan after its page."""
+        """Ends the scan after its current page."""
         self._stopping.set()
         self._thread.join(STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""Scans of several tables in one program take turns at its workers, in the order they came."""
+"""Scans of several tables in one program take turns at its workers, in order of arrival."""
 
 import logging
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from connector.waits import Waits
 
 
 class Lane:
-    """Lets `room` scans go on at once; the others wait."""
+    """Lets `room` scans run at once; the others wait."""
 
     def __init__(self, room: int) -> None:
         self._room = room
@@ -18,7 +18,7 @@ class Lane:
         self._lock = Lock()
 
     def enter(self) -> object:
-        """A ticket, the last of the line."""
+        """A ticket at the end of the queue."""
         ticket = object()
         with self._lock:
             self._tickets.append(ticket)
@@ -30,7 +30,7 @@ class Lane:
             return ticket in self._tickets[: self._room]
 
     def leave(self, ticket: object) -> None:
-        """Gives a turn back, or does without it; leaving twice does no harm."""
+        """Gives up a turn or a place in the queue; leaving twice does no harm."""
         with self._lock:
             if ticket in self._tickets:
                 self._tickets.remove(ticket)
@@ -38,9 +38,9 @@ class Lane:
 
 @dataclass(frozen=True)
 class ScanTurns:
-    """Scans in processes go on one at a time, since each employs all workers.
+    """Scans in processes run one at a time, since each uses all workers.
 
-    Scans in threads are of small tables, and do not wait for a large one.
+    Scans in threads are for small tables, and do not wait for a large one.
     """
 
     processes: Lane = field(default_factory=lambda: Lane(1))
@@ -48,7 +48,7 @@ class ScanTurns:
 
     @classmethod
     def of(cls, tables: int, capped: bool) -> "ScanTurns":
-        """Turns of as many small tables at once; under a cap on read units, of one scan alone."""
+        """Turns for `tables` small tables at once; with a limit on read units, for one scan."""
         if not capped:
             return cls(threads=Lane(tables))
         alone = Lane(1)
@@ -56,7 +56,7 @@ class ScanTurns:
 
 
 class TurnedScan:
-    """A scan that begins when it is its turn. The tail of its table goes on meanwhile."""
+    """A scan that begins when it is its turn. The tail of its table runs meanwhile."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class TurnedScan:
         self.begun()
 
     def begun(self) -> bool:
-        """Whether it has begun; it does where it is its turn."""
+        """Whether the scan has begun; starts it if it is its turn."""
         if self._scan is None and self._lane.admits(self._ticket):
             try:
                 self._scan = self._start()
@@ -83,9 +83,9 @@ class TurnedScan:
         return self._scan is not None
 
     def finished(self) -> bool:
-        """Whether every segment is done. Raises the error the scan ended with."""
+        """Whether every segment is done. Raises the error that the scan ended with."""
         if not self.begun():
-            self._wait.goes_on("its turn to be scanned, while other tables are")
+            self._wait.goes_on("its turn to be scanned, after other tables")
             return False
         assert self._scan is not None
         done = self._scan.finished()
