@@ -165,7 +165,7 @@ def open_run(
         table=table,
         target=config.target(table),
         config=config,
-        settings=config.tables[table],
+        table_config=config.tables[table],
         lookup=source,
         pages=source,
         changes=source,

@@ -92,10 +92,10 @@ def _row(config: "Config", table: str, status: "Status", rows: int | None) -> di
 
 def _print(printer: "Printer", rows: Sequence[Mapping[str, Any]], output: Output) -> None:
     from connector.cli.runs.results import without_empty
-    from connector.cli.screen.status_rows import brief
+    from connector.cli.screen.status_rows import brief_status
 
     if printer.for_people:
-        printer.rows(without_empty(list(map(brief, rows)), "drift"))
+        printer.rows(without_empty(list(map(brief_status, rows)), "drift"))
     else:
         printer.rows([_printed(row, output) for row in rows])
 

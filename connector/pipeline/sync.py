@@ -43,7 +43,7 @@ class Run:
     table: str
     target: str
     config: Config
-    settings: TableConfig
+    table_config: TableConfig
     lookup: Lookup
     pages: Snapshot
     """All items, to compare them; a scan opens a source of its own."""
@@ -92,7 +92,7 @@ class Run:
 
         Raises ConfigError if only a full refresh can convert the rows to it.
         """
-        spec = self.settings.spec()
+        spec = self.table_config.spec()
         place = (self.config.destination.schema_name, self.target)
         if (state.spec, state.target_schema, state.target) == (spec, *place):
             return state
@@ -107,7 +107,7 @@ class Run:
         return changed
 
     def _segments(self) -> int | None:
-        return self.settings.segments or self.config.scan.segments
+        return self.table_config.segments or self.config.scan.segments
 
     def plan(self, replaces: TableState | None, plan_id: str | None = None) -> TableState:
         """Plans a new generation: the first, or one that replaces another."""
@@ -117,7 +117,7 @@ class Run:
             self.destination,
             self.table,
             self.target,
-            self.settings.spec(),
+            self.table_config.spec(),
             segments=self._segments(),
             workers=self.workers,
             stop=self.stop,
@@ -140,7 +140,7 @@ class Run:
         state = self._begun(full_refresh, None)
         if state.phase is Phase.LOADING:
             with self._tail(state) as tail:
-                tail.loaded(self._load(state, tail, None if yes else self.settings.max_deleted))
+                tail.loaded(self._load(state, tail, None if yes else self.table_config.max_deleted))
                 # Rows that the stream overtook are older than the scan until all of it is read.
                 tail.until(tail.caught_up)
                 self._check_stopped()
@@ -164,7 +164,7 @@ class Run:
         if state.spec is None:
             state = self._configured(state)
         if state.phase is Phase.LOADING:
-            return self._put(state, None if yes else self.settings.max_deleted)
+            return self._put(state, None if yes else self.table_config.max_deleted)
         self.spool_of(state).drop()
         return state
 
@@ -187,7 +187,7 @@ class Run:
         try:
             return step()
         except HistoryLost as lost:
-            if self.settings.on_gap != "resync":
+            if self.table_config.on_gap != "resync":
                 raise
             log.warning("%s: %s The whole table is read again.", self.table, lost.message)
         return again()
@@ -200,7 +200,7 @@ class Run:
         state = self.planned()
         with self._tail(state) as tail:
             if state.phase is Phase.LOADING:
-                state = self._load(state, tail, self.settings.max_deleted)
+                state = self._load(state, tail, self.table_config.max_deleted)
                 tail.loaded(state)
             else:
                 # A run that was killed right after its load has left its spool behind.

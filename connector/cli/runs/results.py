@@ -73,7 +73,7 @@ def print_states(printer: "Printer", work: "Work", outcomes: Sequence[Outcome[Ta
         if work.stop.requested():
             typer.echo(f"{outcome.table}: {became(end, standing.state)}", err=True)
     if printer.for_people:
-        printer.rows(without_empty(list(map(brief, rows)), "widened_columns"))
+        printer.rows(without_empty(list(map(brief_result, rows)), "widened_columns"))
     else:
         printer.rows(rows)
     leave(ends, work.cut_short)
@@ -157,7 +157,7 @@ def state_row(outcome: Outcome[Any], work: "Work", standing: Standing) -> dict[s
     }
 
 
-def brief(row: Mapping[str, Any]) -> dict[str, Any]:
+def brief_result(row: Mapping[str, Any]) -> dict[str, Any]:
     """A result row for a terminal, which shows the error below it anyway."""
     quarantined = None if row["quarantined"] is None else f"{row['quarantined']:,}"
     if row["newly_quarantined"]:

@@ -140,13 +140,13 @@ class Work:
             run = self._opened(table, shown(table), shared)
             return self._timed(run, action, ended)
 
-        def kept(table: str) -> Found:
+        def retried(table: str) -> Found:
             return keep_trying(table, lambda: attempt(table), failures, ending.over, self.stop)
 
         with shown_progress(failures, self.several, self.flags.quiet) as shown:
             outcomes = side_by_side(
                 self.tables,
-                kept if self.until.lasts else attempt,
+                retried if self.until.lasts else attempt,
                 at_once=len(self.tables) if self.until.lasts else self.jobs,
                 stopped=self.stop.requested,
                 failures=failures,

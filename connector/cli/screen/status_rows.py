@@ -50,7 +50,7 @@ def status_row(table: str, into: str, status: Status, rows: int | None) -> dict[
     }
 
 
-def brief(row: Mapping[str, Any]) -> dict[str, Any]:
+def brief_status(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row for a terminal, which shows the full problem below it anyway."""
     left, rows = row["seconds_to_data_loss"], row["rows"]
     problem = row["problem"] and row["problem"].partition(":")[0]

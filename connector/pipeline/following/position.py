@@ -1,4 +1,4 @@
-"""The position in one shard, and one turn of reading it."""
+"""The position in one shard, and one visit that reads on from there."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from connector.errors import WAYS_OUT, HistoryLost, ShardGone, Unreachable
 from connector.ports import Changes
 
 EMPTY_PAGE = 10
-"""Records that an empty page of a closed shard counts as, to bound a turn of empty pages."""
+"""Records that an empty page of a closed shard counts as, so that a visit ends."""
 
 EMPTY_PAGES = 3
 """How many empty pages prove that an open shard is read; one alone may precede records."""
@@ -75,7 +75,7 @@ class Position:
 
 
 class RoundBudget:
-    """How many records all turns of a round may read together, so that they fit in memory."""
+    """How many records all visits of a round may read together, so that they fit in memory."""
 
     def __init__(self, records: int, until: datetime) -> None:
         self._left = records
@@ -93,7 +93,7 @@ class RoundBudget:
 
 
 @dataclass
-class Turn:
+class Visit:
     """One shard's part of a round: reads pages until there are no more, or enough."""
 
     shard: Shard
@@ -110,8 +110,8 @@ class Turn:
     """Whether it ended because enough was read, rather than for lack of records."""
 
     @classmethod
-    def begin(cls, shard: Shard, position: Position, parent: Position | None) -> "Turn":
-        """A turn from the shard's current position."""
+    def begin(cls, shard: Shard, position: Position, parent: Position | None) -> "Visit":
+        """A visit from the shard's current position."""
         return cls(
             shard=shard,
             cursor=begun(position.cursor, parent.cursor if parent else None),
@@ -122,7 +122,7 @@ class Turn:
         )
 
     def move(self, position: Position) -> None:
-        """Moves the position to the end of this turn."""
+        """Moves the position to the end of this visit."""
         position.cursor, position.silence = self.cursor, self.silence
         position.fresh, position.missing = self.fresh, self.missing
         position.doubted = self.doubted
@@ -135,7 +135,7 @@ class Turn:
         quiet: timedelta,
         share: int,
         budget: RoundBudget,
-    ) -> "Turn":
+    ) -> "Visit":
         """Reads about `share` records, as long as the round's budget lasts."""
         left = share
         while left > 0 and budget.open(changes.now()):

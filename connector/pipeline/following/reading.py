@@ -1,4 +1,4 @@
-"""One round of reading: a turn for every shard that is due, concurrently, within one budget."""
+"""One round of reading: a visit for every shard that is due, concurrently, within one budget."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from connector.config.model import TailConfig
 from connector.core.changes.shards import Listing, readable
-from connector.pipeline.following.position import Position, RoundBudget, Turn
+from connector.pipeline.following.position import Position, RoundBudget, Visit
 from connector.ports import Changes
 
 PAGE_RECORDS = 1000
@@ -21,10 +21,10 @@ class Reading:
         self._threads = ThreadPoolExecutor(config.readers, "shard")
         self._queue: list[str] = []
 
-    def turns(
+    def visits(
         self, listing: Listing, positions: Mapping[str, Position], began: datetime
-    ) -> list[Turn]:
-        """A turn for every shard that is due; those that the budget left out come first next time.
+    ) -> list[Visit]:
+        """A visit for every shard that is due; those that the budget left out come first next time.
 
         The previous round's commit may still be under way and contain the end of a parent. Commits
         keep their order, so the children never overtake it.
@@ -39,14 +39,14 @@ class Reading:
         share = max(PAGE_RECORDS, self._config.batch_records // max(1, len(waiting)))
         quiet = timedelta(seconds=self._config.quiet_seconds)
 
-        def read(name: str) -> Turn:
+        def read(name: str) -> Visit:
             position = positions[name]
-            turn = Turn.begin(ready[name], position, positions.get(position.cursor.parent or ""))
-            return turn.read(self._changes, began=began, quiet=quiet, share=share, budget=budget)
+            visit = Visit.begin(ready[name], position, positions.get(position.cursor.parent or ""))
+            return visit.read(self._changes, began=began, quiet=quiet, share=share, budget=budget)
 
-        turns = list(self._threads.map(read, waiting))
-        self._queue = [turn.shard.id for turn in sorted(turns, key=lambda turn: turn.begun)]
-        return turns
+        visits = list(self._threads.map(read, waiting))
+        self._queue = [visit.shard.id for visit in sorted(visits, key=lambda visit: visit.begun)]
+        return visits
 
     def close(self) -> None:
         """Ends the threads."""

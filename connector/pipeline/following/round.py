@@ -14,7 +14,7 @@ from connector.items.fold import Counts, Fold
 from connector.pipeline.columns import report_columns
 from connector.pipeline.following.alarm import LagAlarm
 from connector.pipeline.following.committing import Committing
-from connector.pipeline.following.position import Turn
+from connector.pipeline.following.position import Visit
 from connector.pipeline.following.reach import Reach
 from connector.pipeline.following.reading import Reading
 from connector.pipeline.scan import quarantine_limit
@@ -25,20 +25,20 @@ HEARTBEAT = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Read:
-    """What a round has read: the turn of each shard, and the number of records."""
+    """What a round has read: the visit of each shard, and the number of records."""
 
-    turns: Sequence[Turn] = ()
+    visits: Sequence[Visit] = ()
     records: int = 0
 
     @property
     def moved(self) -> bool:
         """Whether there were records or a shard ended."""
-        return any(turn.cursor.done for turn in self.turns) or self.records > 0
+        return any(visit.cursor.done for visit in self.visits) or self.records > 0
 
     @property
     def more(self) -> bool:
         """Whether there is more to read immediately."""
-        return any(t.more for t in self.turns) and any(t.found for t in self.turns)
+        return any(v.more for v in self.visits) and any(v.found for v in self.visits)
 
 
 @dataclass
@@ -69,16 +69,16 @@ class Round:
     def run(self, reach: Reach) -> Read:
         """Reads, folds and commits; if there is more to read, the commit may still be under way."""
         reach.discover()
-        turns = self._read(reach)
+        visits = self._read(reach)
         failpoint("tail.after_read")
         fold = self._fold(reach)
-        for turn in turns:
-            for page in turn.pages:
-                fold.add(shard_partition(turn.shard.id), page)
+        for visit in visits:
+            for page in visit.pages:
+                fold.add(shard_partition(visit.shard.id), page)
             # Records that the fold does not need are freed before the rows are made.
-            turn.pages.clear()
+            visit.pages.clear()
         failpoint("tail.after_fold")
-        read = Read(turns, fold.counts.read)
+        read = Read(visits, fold.counts.read)
         self._commit(reach, fold, read)
         return read
 
@@ -86,15 +86,15 @@ class Round:
         """Commits how far the shards were read, even if nothing new was there, and waits for it."""
         self._commit(reach, self._fold(reach), Read(), force=True)
 
-    def _read(self, reach: Reach) -> Sequence[Turn]:
-        turns = self._reading.turns(reach.discovery.listing, reach.positions, reach.began)
-        for turn in turns:
-            if turn.missing:
-                listed = reach.discovery.listing.shards.get(turn.shard.id)
-                turn.judge_missing(
+    def _read(self, reach: Reach) -> Sequence[Visit]:
+        visits = self._reading.visits(reach.discovery.listing, reach.positions, reach.began)
+        for visit in visits:
+            if visit.missing:
+                listed = reach.discovery.listing.shards.get(visit.shard.id)
+                visit.judge_missing(
                     listed, reach.state.planned_at, self.changes.now(), self.changes.retention
                 )
-        return turns
+        return visits
 
     def _fold(self, reach: Reach) -> Fold:
         horizon = (reach.state.planned_at - self.changes.retention.overlap).timestamp()
@@ -106,8 +106,8 @@ class Round:
         # A record without a sequence number moves no cursor, but must be committed all the same.
         found, rows = len(fold) > 0, fold.rows()
         self.await_commit(reach)
-        for turn in read.turns:
-            turn.move(reach.positions[turn.shard.id])
+        for visit in read.visits:
+            visit.move(reach.positions[visit.shard.id])
         now = self.changes.now()
         consistent = now if reach.consistent() else None
         spans = reach.spans(every=consistent is not None)

@@ -10,7 +10,7 @@ from connector.errors import CursorMoved
 from connector.events import Listener
 from connector.items.encoder import Encoder
 from connector.pipeline.following.pace import Pace
-from connector.pipeline.following.position import Turn
+from connector.pipeline.following.position import Visit
 from connector.pipeline.following.reach import Reach
 from connector.pipeline.following.round import Read, Round
 from connector.pipeline.interpreter import busy
@@ -116,17 +116,17 @@ class Tail:
 
     def _read(self) -> Read:
         read = self._round.run(self._reach)
-        self._rest_shards(read.turns)
+        self._rest_shards(read.visits)
         return read
 
-    def _rest_shards(self, turns: Sequence[Turn]) -> None:
+    def _rest_shards(self, visits: Sequence[Visit]) -> None:
         reach, now = self._reach, self.changes.now()
         settles, shards = reach.discovery.settles_in(now), reach.unfinished()
-        for turn in turns:
-            position = reach.positions.get(turn.shard.id)
+        for visit in visits:
+            position = reach.positions.get(visit.shard.id)
             # A shard that the budget has left out is due as before.
-            if position is not None and turn.begun:
-                self._pace.rest(position, turn.found, reach.proven(position), settles, shards, now)
+            if position is not None and visit.begun:
+                self._pace.rest(position, visit.found, reach.proven(position), settles, shards, now)
 
     def _overtaken(self, error: CursorMoved) -> None:
         """Continues from another run's commit, unless other runs win again and again."""

@@ -9,7 +9,7 @@ from botocore.parsers import ResponseParserError
 
 from connector.config.model import SourceConfig
 from connector.errors import BadAnswer
-from connector.sources.dynamodb.login.answers import Heard, of_answer
+from connector.sources.dynamodb.login.answers import Exchange, of_answer
 from connector.sources.dynamodb.login.session import log_in
 from connector.sources.dynamodb.refusals import of_botocore
 
@@ -38,7 +38,7 @@ def caller(source: SourceConfig, credentials: Any = None) -> CallerIdentity:
     try:
         answer = login.session.create_client("sts", config=config).get_caller_identity()
     except ClientError as error:
-        raise of_answer(error, Heard()) from error
+        raise of_answer(error, Exchange()) from error
     except BotoCoreError as error:
         raise of_botocore(error, "STS") from error
     except (ResponseParserError, KeyError):

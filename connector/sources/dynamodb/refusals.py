@@ -41,10 +41,10 @@ _VARIABLES = {
 _PROXIES = "HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
 
 
-def of_botocore(error: aws.BotoCoreError, whom: str = "DynamoDB") -> ConnectorError:
-    """The error for a failure before or during a call to `whom`."""
+def of_botocore(error: aws.BotoCoreError, service: str = "DynamoDB") -> ConnectorError:
+    """The error for a failure before or during a call to `service`."""
     if isinstance(error, NETWORK):
-        return _of_network(error, whom)
+        return _of_network(error, service)
     if isinstance(error, aws.NoRegionError):
         return no_region()
     if isinstance(error, _SAFE_TO_QUOTE):
@@ -78,24 +78,26 @@ def sentence(error: Exception) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-def _of_network(error: aws.BotoCoreError, whom: str) -> ConnectorError:
+def _of_network(error: aws.BotoCoreError, service: str) -> ConnectorError:
     reasons = list(causes(error))
     if any("407 " in str(reason) for reason in reasons if isinstance(reason, OSError)):
         return SourceRefused(
-            f"{whom} cannot be reached: the proxy on the way requires a login.",
+            f"{service} cannot be reached: the proxy on the way requires a login.",
             "Add it to HTTPS_PROXY: http://user:password@host:port.",
         )
     if _cannot_be_sent(error, reasons):
         return SourceRefused(
-            f"{whom} cannot be called: the address of a proxy, or of its endpoint, or a header is "
-            "malformed.",
+            f"{service} cannot be called: the address of a proxy, or of its endpoint, or a header "
+            "is malformed.",
             f"Check {_PROXIES}, and the endpoint; a proxy is written as http://host:port.",
         )
-    return Unreachable(f"{whom} did not answer: {sentence(error)}", _network_hint(reasons, whom))
+    return Unreachable(
+        f"{service} did not answer: {sentence(error)}", _network_hint(reasons, service)
+    )
 
 
-def _network_hint(reasons: list[BaseException], whom: str) -> str:
-    where = "source.endpoint_url" if whom == "DynamoDB" else _PROXIES
+def _network_hint(reasons: list[BaseException], service: str) -> str:
+    where = "source.endpoint_url" if service == "DynamoDB" else _PROXIES
     if any(isinstance(reason, ssl.SSLCertVerificationError) for reason in reasons):
         return (
             f"Check {where}; if a proxy intercepts the connections, set AWS_CA_BUNDLE to the file "

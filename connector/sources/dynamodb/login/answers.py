@@ -24,7 +24,7 @@ _CLOCK = re.compile(r"signature expired|not yet current|request has expired", re
 
 
 @dataclass
-class Heard:
+class Exchange:
     """The latest requests and answers while logging in, which botocore's errors do not contain."""
 
     role: str = ""
@@ -61,7 +61,7 @@ def passing(status: int) -> bool:
     return status >= 500 or status in (408, 429)
 
 
-def of_answer(error: ClientError, heard: Heard) -> ConnectorError:
+def of_answer(error: ClientError, exchange: Exchange) -> ConnectorError:
     """Our error for an error answer while logging in."""
     operation = error.operation_name
     code = str(error.response.get("Error", {}).get("Code", ""))
@@ -78,7 +78,7 @@ def of_answer(error: ClientError, heard: Heard) -> ConnectorError:
         )
     message = " ".join(str(error.response["Error"].get("Message", "")).split())
     if operation in ("AssumeRole", "AssumeRoleWithWebIdentity"):
-        return _of_sts(operation, code, message, heard.role)
+        return _of_sts(operation, code, message, exchange.role)
     if operation == "GetRoleCredentials":
         return SourceRefused(
             f"AWS SSO returned no credentials: it refused GetRoleCredentials with {code}.",

@@ -19,13 +19,13 @@ from botocore.credentials import (
 from botocore.utils import JSONFileCache
 
 from connector.errors import SourceRefused, Unreachable
-from connector.sources.dynamodb.login.answers import Heard, passing
-from connector.sources.dynamodb.login.credentials import Renewed
+from connector.sources.dynamodb.login.answers import Exchange, passing
+from connector.sources.dynamodb.login.credentials import RenewingCredentials
 from connector.sources.dynamodb.login.refusal import refusal
 from connector.sources.dynamodb.login.ways import Way
 
 
-def find(session: Any, way: "partial[Way]") -> Renewed | None:
+def find_credentials(session: Any, way: "partial[Way]") -> RenewingCredentials | None:
     """The first credentials found; `way` lacks method and profile."""
     resolver = session.get_component("credential_provider")
     name = way.keywords["files"].name
@@ -65,7 +65,7 @@ class _Translated(CredentialProvider):  # type: ignore[misc, unused-ignore]
         self._way = way
         self._has_to_answer = False
 
-    def load(self) -> Renewed | None:
+    def load(self) -> RenewingCredentials | None:
         """The credentials, or None if this way is not set up."""
         try:
             found = self._provider.load()
@@ -73,24 +73,24 @@ class _Translated(CredentialProvider):  # type: ignore[misc, unused-ignore]
             # Without a cause, which may contain what a process printed.
             raise refusal(self._way, error) from None
         if found is None and self._has_to_answer:
-            self._object(self._way.heard)
-        return None if found is None else Renewed(found, self._way, refusal)
+            self._object(self._way.exchange)
+        return None if found is None else RenewingCredentials(found, self._way, refusal)
 
     def listen(self, session: Any) -> None:
         """Records the HTTP statuses of the instance metadata service, which botocore hides."""
         fetcher = self._provider._role_fetcher
-        fetcher._session = _HeardHttp(fetcher._session, self._way.heard)
+        fetcher._session = _RecordingHttp(fetcher._session, self._way.exchange)
         self._has_to_answer = True
         self._named = bool(session.get_config_variable("ec2_metadata_service_endpoint"))
         self._disabled = fetcher._disabled
 
-    def _object(self, heard: Heard) -> None:
+    def _object(self, exchange: Exchange) -> None:
         """Raises Unreachable if the service exists, or should exist, but gave no answer."""
         if self._disabled:
             return
-        if passing(heard.metadata_status):
-            said = f"answered with {heard.metadata_status}"
-        elif self._named and heard.metadata_status == 0:
+        if passing(exchange.metadata_status):
+            said = f"answered with {exchange.metadata_status}"
+        elif self._named and exchange.metadata_status == 0:
             said = "at AWS_EC2_METADATA_SERVICE_ENDPOINT did not answer"
         else:
             return
@@ -101,21 +101,21 @@ class _Translated(CredentialProvider):  # type: ignore[misc, unused-ignore]
         )
 
 
-class _HeardHttp:
+class _RecordingHttp:
     """A botocore HTTP session that remembers the most informative status."""
 
-    def __init__(self, session: Any, heard: Heard) -> None:
+    def __init__(self, session: Any, exchange: Exchange) -> None:
         self._session = session
-        self._heard = heard
+        self._exchange = exchange
 
     def send(self, request: Any) -> Any:
         """Sends a request and returns the answer."""
         # Each retrieval starts by requesting a token, and continues without one if necessary.
         if request.method == "PUT":
-            self._heard.metadata_status = 0
+            self._exchange.metadata_status = 0
         response = self._session.send(request)
-        if not passing(self._heard.metadata_status):
-            self._heard.metadata_status = response.status_code
+        if not passing(self._exchange.metadata_status):
+            self._exchange.metadata_status = response.status_code
         return response
 
 

@@ -23,7 +23,7 @@ LAST_SECONDS = 2.0
 """Credentials that expire sooner are no longer used for signing."""
 
 
-class Renewed(Credentials):  # type: ignore[misc, unused-ignore]
+class RenewingCredentials(Credentials):  # type: ignore[misc, unused-ignore]
     """Credentials for any number of threads: one renews them, and the others wait."""
 
     def __init__(

@@ -100,14 +100,14 @@ def _of_sso(way: Way, error: Exception) -> ConnectorError | None:
     token = f"the AWS SSO session {name}, which the profile {way.profile} uses"
     again = _again("aws sso login", way.profile)
     if isinstance(error, aws.TokenRetrievalError | aws.UnauthorizedSSOTokenError):
-        if passing(way.heard.token_status):
+        if passing(way.exchange.token_status):
             return Unreachable(
-                f"AWS SSO answered CreateToken with {way.heard.token_status}.",
+                f"AWS SSO answered CreateToken with {way.exchange.token_status}.",
                 "Run the same command again.",
             )
         return SourceRefused(f"The token of {token}, has expired.", again)
     if isinstance(error, aws.SSOTokenLoadError):
-        return SourceRefused(f"There is no token of {token}.", again)
+        return SourceRefused(f"There is no token for {token}.", again)
     if isinstance(error, aws.InvalidConfigError):
         return SourceRefused(
             f"{way.files.config}: {sentence(error)}",
@@ -120,7 +120,7 @@ def _of_sso(way: Way, error: Exception) -> ConnectorError | None:
             "Make ~/.aws/sso/cache writable.",
         )
     if isinstance(error, _UNREADABLE):
-        if way.heard.token_was_read:
+        if way.exchange.token_was_read:
             return BadAnswer(
                 "AWS SSO answered GetRoleCredentials without credentials.",
                 "Run again; if it happens again, look for a proxy in between.",
@@ -205,7 +205,7 @@ def _of_container_answer(subject: str, text: str) -> ConnectorError:
 
 def _of_metadata(way: Way, error: Exception) -> ConnectorError | None:
     if isinstance(error, aws.CredentialRetrievalError):
-        status = way.heard.metadata_status
+        status = way.exchange.metadata_status
         if status == 0 or passing(status):
             return Unreachable(
                 f"{way.subject} gave no new credentials.", "Run the same command again."

@@ -22,7 +22,7 @@ def refusal(way: Way, error: Exception) -> ConnectorError:
     if isinstance(error, ConnectorError):
         return error
     if isinstance(error, ClientError):
-        return of_answer(error, way.heard)
+        return of_answer(error, way.exchange)
     if isinstance(error, NETWORK):
         return _of_header(way, error) or of_botocore(error, way.service)
     if isinstance(error, ResponseParserError) or (

@@ -19,9 +19,9 @@ from botocore.loaders import Loader
 from connector.config.model import SourceConfig
 from connector.config.urls import check_endpoint
 from connector.errors import ConfigError, ConnectorError, SourceRefused
-from connector.sources.dynamodb.login.answers import Heard
-from connector.sources.dynamodb.login.chain import find
-from connector.sources.dynamodb.login.credentials import Renewed
+from connector.sources.dynamodb.login.answers import Exchange
+from connector.sources.dynamodb.login.chain import find_credentials
+from connector.sources.dynamodb.login.credentials import RenewingCredentials
 from connector.sources.dynamodb.login.files import AwsFiles
 from connector.sources.dynamodb.login.refusal import refusal
 from connector.sources.dynamodb.login.surroundings import (
@@ -61,7 +61,7 @@ def log_in(source: SourceConfig, credentials: Any = None) -> Login:
     profile = source.profile if credentials is None else None
     session = botocore.session.Session(profile=profile)
     files = AwsFiles.of(session, profile)
-    way = partial(Way, files=files, heard=Heard(), session=session)
+    way = partial(Way, files=files, exchange=Exchange(), session=session)
     settings = way(SETTINGS, files.name)
     try:
         files.check()
@@ -73,11 +73,11 @@ def log_in(source: SourceConfig, credentials: Any = None) -> Login:
         where = region(source, session, files)
         session.set_config_variable("region", where)
         _rule(session, source)
-        settings.heard.listen(session)
+        settings.exchange.listen(session)
         if credentials is None:
             found = _found(source, session, way)
         else:
-            found = Renewed(credentials, way(HOST, files.name), refusal)
+            found = RenewingCredentials(credentials, way(HOST, files.name), refusal)
     except Exception as error:
         # Without a cause, which may contain what a process printed, or a line of a file.
         raise refusal(settings, error) from None
@@ -85,8 +85,8 @@ def log_in(source: SourceConfig, credentials: Any = None) -> Login:
     return Login(session, where, settings)
 
 
-def _found(source: SourceConfig, session: Any, way: partial[Way]) -> Renewed:
-    found = find(session, way)
+def _found(source: SourceConfig, session: Any, way: partial[Way]) -> RenewingCredentials:
+    found = find_credentials(session, way)
     if found is None:
         raise _nothing(source, way.keywords["files"])
     if not source.role_arn:
@@ -104,7 +104,7 @@ def _found(source: SourceConfig, session: Any, way: partial[Way]) -> Renewed:
     role = DeferredRefreshableCredentials(
         method="assume-role", refresh_using=fetcher.fetch_credentials
     )
-    return Renewed(role, way(ROLE, ""), refusal)
+    return RenewingCredentials(role, way(ROLE, ""), refusal)
 
 
 def _nothing(source: SourceConfig, files: AwsFiles) -> SourceRefused:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from connector.sources.dynamodb.login.answers import Heard
+from connector.sources.dynamodb.login.answers import Exchange
 from connector.sources.dynamodb.login.files import AwsFiles
 
 ROLE = "source.role_arn"
@@ -54,7 +54,7 @@ class Way:
     """botocore's name for the way."""
     profile: str
     files: AwsFiles
-    heard: Heard
+    exchange: Exchange
     session: Any
 
     @property
