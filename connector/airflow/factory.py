@@ -47,8 +47,7 @@ def connector_dags(
     """The DAGs of every configured table. This reads only the file.
 
     A tail ends when it has caught up, or after `every`; with `tail_for` it runs for that long.
-    `pool` is the pool of the steps that write to the destination; by default that of the DuckDB
-    file, if the destination is one.
+    `pool` is that of the steps that write; by default the pool of the DuckDB file, if there is one.
     """
     loaded = _loaded(Path(config_file), destination_conn_id)
     if isinstance(loaded, ConfigError):

@@ -219,8 +219,8 @@ def test_reset_drop_takes_the_rows_too(synced: Program) -> None:
 
 
 def test_for_goes_on_that_long_and_ends_with_0(synced: Program, rig: ScriptedDynamoDB) -> None:
-    process = synced.start("sync", ORDERS, "--for", "2s", *synced.to)
-    wait_until(lambda: rig.calls.count("GetRecords") > 3, process)
+    process = synced.start("sync", ORDERS, "--for", "5s", *synced.to)
+    wait_until(lambda: rig.calls.count("GetRecords") > 0, process)
     rig.model(ORDERS).put(order("meanwhile", 1))
     done = ended(process)
     assert done.code == 0, done.stderr
