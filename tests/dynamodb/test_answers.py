@@ -520,7 +520,7 @@ def test_the_arn_of_another_region_is_told_as_such(rig):
     elsewhere = "arn:aws:dynamodb:eu-central-1:123456789012:table/replica"
     for code in ("ResourceNotFoundException", "ValidationException", "AccessDeniedException"):
         rig.faults.add(faults.error(code, "canary"), on="DescribeTable")
-        with pytest.raises(SourceRefused, match=r"is in eu-central-1, and source\.region"):
+        with pytest.raises(SourceRefused, match=r"is in eu-central-1, but source\.region"):
             opened(rig, elsewhere).describe()
 
 

@@ -165,8 +165,8 @@ CASES = {
             ("ends in a line break", "canary\n", "line break"),
             ("ends in a space", "canary ", "space"),
             ("begins with a tab", "\tcanary", "begins with"),
-            ("holds a line break", "can\r\nary", "holds"),
-            ("is not ASCII", "canäry", "holds"),
+            ("holds a line break", "can\r\nary", "contains"),
+            ("is not ASCII", "canäry", "contains"),
         )
     },
     "a key without its secret": Case(
@@ -253,7 +253,7 @@ CASES = {
     ),
     **{
         f"lines below {key}": Case(
-            (key, "reader", ".aws/config", "no value"),
+            (key, "reader", ".aws/config", "instead of a value"),
             config(f"[profile reader]\n{key} =\n  a = canary\n"),
         )
         for key in ("role_arn", "credential_process", "services", "sso_account_id", "mfa_serial")
@@ -539,10 +539,10 @@ CASES = {
         ("container", "404"), then(ecs_container, answered("Container", b"canary", 404))
     ),
     "a container that talks nonsense": Case(
-        ("container", "no credentials"), then(ecs_container, answered("Container", b"canary"))
+        ("container", "without credentials"), then(ecs_container, answered("Container", b"canary"))
     ),
     "a container that answers a list": Case(
-        ("container", "no credentials"), then(ecs_container, answered("Container", b"[]"))
+        ("container", "without credentials"), then(ecs_container, answered("Container", b"[]"))
     ),
     "a container without a token": Case(
         ("container", "Token"),
