@@ -294,7 +294,7 @@ KEYS = {**AWS, "login": "AKIA", "password": SECRET}
         ({**KEYS, "extra": {"role_arn": "x"}}, SourceRefused, "The connection source"),
         ({**KEYS, "extra": {"config_kwargs": {"nothing": 1}}}, ConfigError, "TypeError"),
         ({**AWS, "extra": {"profile_name": "nobody"}}, SourceRefused, "nobody"),
-        ({**AWS, "extra": {}}, SourceRefused, "gives no credentials"),
+        ({**AWS, "extra": {}}, SourceRefused, "supplies no credentials"),
         (
             {**KEYS, "extra": {"endpoint_url": "http://example.com"}},
             ConfigError,
@@ -354,7 +354,7 @@ def test_the_file_s_own_credentials_are_never_read_with_instead(
         "destination: {url: 'duckdb:///a.duckdb'}\ntables: {orders: {}}\n"
     )
     connect(monkeypatch, "source", **AWS)
-    assert "gives no credentials" in problem_of(str(file), aws_conn_id="source").message
+    assert "supplies no credentials" in problem_of(str(file), aws_conn_id="source").message
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_a_session_that_is_garbled_wants_a_new_one(
     logged_in(account, 60, **changed)
     problem = failing(account, monkeypatch)
     assert problem.exit_code == 2
-    assert "`aws login" in problem.hint or "Mend" in problem.hint
+    assert "`aws login" in problem.hint or "Correct" in problem.hint
 
 
 def test_a_session_that_is_not_there_wants_a_new_one(
