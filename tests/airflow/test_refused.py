@@ -298,7 +298,7 @@ KEYS = {**AWS, "login": "AKIA", "password": SECRET}
         (
             {**KEYS, "extra": {"endpoint_url": "http://example.com"}},
             ConfigError,
-            "The connection source: source.endpoint_url: Anyone on the way",
+            "The connection source: source.endpoint_url: Anyone on the network",
         ),
         (
             {**KEYS, "extra": {"endpoint_url": "example.com"}},
