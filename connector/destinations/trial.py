@@ -3,9 +3,9 @@
 Every name and every key of a trial is made for it alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -13,11 +13,13 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from connector.core.keys import KeyAttribute, KeySchema
+from connector.core.names import DELETED
 from connector.core.needs import Need, Wanted, tried, untried
 from connector.core.schema import INTEGER, NUMBER
 from connector.core.spec import TableSpec
 from connector.core.state import Column
 from connector.destinations.commits.step import refuse_shared
+from connector.destinations.database import Database, Transaction
 from connector.destinations.sql import Target
 from connector.destinations.state import tables as t
 from connector.destinations.state.store import State
@@ -25,14 +27,10 @@ from connector.destinations.state.tables import Execute, compiled, insert
 from connector.destinations.table import columns as table_columns
 from connector.destinations.table.dialect import Dialect
 from connector.destinations.table.in_the_way import explained
+from connector.stop import MACHINE
 
 KEY = (KeyAttribute("id", "S"),)
 """The key of a throw-away table."""
-
-
-def throw_away(schema: str, database: str = "") -> Target:
-    """A table that nobody has."""
-    return Target(schema, mark(), database)
 
 
 def mark() -> str:
@@ -40,25 +38,68 @@ def mark() -> str:
     return f"_connector_check_{uuid4().hex}"
 
 
-def needs(
-    opened: Callable[[], str],
-    state: Callable[[], str],
-    schema: Callable[[], str],
-    table: Callable[[Wanted], str],
-    tables: Sequence[Wanted],
-) -> Iterator[Need]:
-    """The needs of a destination, each by what tries it; none hides another."""
-    first = tried("destination", opened)
-    yield first
-    if first.error is not None:
-        yield untried("state", first)
-        yield untried("destination schema", first)
-        yield from (untried("destination table", first, each.table) for each in tables)
-        return
-    yield tried("state", state)
-    yield tried("destination schema", schema)
-    for wanted in tables:
-        yield tried("destination table", partial(table, wanted), wanted.table)
+class Trial:
+    """The needs of runs that write to one schema, each tried in a transaction of its own."""
+
+    def __init__(self, database: Database, schema: str) -> None:
+        self._database = database
+        self._schema = schema
+
+    def needs(self, tables: Sequence[Wanted]) -> Iterator[Need]:
+        """Each need by what tries it; none hides another."""
+        try:
+            yield from self._needs(tables)
+        finally:
+            self._database.release()
+
+    def _needs(self, tables: Sequence[Wanted]) -> Iterator[Need]:
+        first = tried("destination", self._database.about)
+        yield first
+        if first.error is not None:
+            yield untried("state", first)
+            yield untried("destination schema", first)
+            yield from (untried("destination table", first, each.table) for each in tables)
+            return
+        yield tried("state", self._state)
+        yield tried("destination schema", self._new_table)
+        for wanted in tables:
+            yield tried("destination table", partial(self._table, wanted), wanted.table)
+
+    def _state(self) -> str:
+        with self._database.trial() as transaction:
+            state = State(transaction.schema)
+            known = state.tables() if state.exists() else None
+            if state.outdated:
+                state.migrate()
+            state.create()
+            try_state(transaction.schema.execute)
+        return of_the_state(known)
+
+    def _new_table(self) -> str:
+        """A table of ours from its first statement to its last."""
+        with self._database.trial() as transaction:
+            target = Target(self._schema, mark(), transaction.schema.database)
+            columns = table_columns.key_columns(transaction.dialect, KEY, TableSpec())
+            transaction.create(target, columns)
+            transaction.try_new(target, columns)
+        return f"a table, columns and rows can be made in the schema {self._schema}"
+
+    def _table(self, wanted: Wanted) -> str:
+        with self._database.trial() as transaction:
+            dialect = transaction.dialect
+            at = place(dialect, State(transaction.schema), wanted, self._schema)
+            found = transaction.describe(at.target)
+            if at.columns is not None:
+                table_columns.verify(dialect, at.target, found, at.columns, at.keys)
+            elif not found.columns or not at.keys:
+                return not_ours_yet(at, bool(found.columns))
+            columns = at.columns
+            if columns is None:
+                marked = transaction.has_default(at.target, DELETED)
+                columns = table_columns.adopt(dialect, at.target, found, at.keys, marked)
+            untold = transaction.try_rows(at.target, [columns[key.name] for key in at.keys])
+        rows = f"{at.target} takes rows and columns ({len(found.columns)} so far)"
+        return f"{rows}; {untold}" if untold else rows
 
 
 @dataclass(frozen=True)
@@ -70,16 +111,14 @@ class Place:
     columns: Mapping[str, Column] | None = None
 
 
-def place(
-    state: State, wanted: Wanted, schema: str, same: Callable[[Target, Target], bool]
-) -> Place:
+def place(dialect: Dialect, state: State, wanted: Wanted, schema: str) -> Place:
     """Where a table goes. Raises DestinationRefused if another one goes there."""
     target = Target(schema, wanted.target, state.database)
     if not state.exists():
         return Place(target, wanted.keys or ())
     header = state.header(wanted.table)
     going = header.target if header else target
-    refuse_shared(state, wanted.table, wanted.arn, going, same)
+    refuse_shared(dialect, state, wanted.table, wanted.arn, going)
     if header is None:
         return Place(target, wanted.keys or ())
     return Place(header.target, header.identity.keys, state.columns(wanted.table))
@@ -109,25 +148,24 @@ def try_state(execute: Execute) -> None:
 
 
 def _filler(column: sa.Column[Any], name: str) -> object:
-    fillers = {str: name, int: 0, bool: False, datetime: datetime.now(UTC)}
+    fillers = {str: name, int: 0, bool: False, datetime: MACHINE.now()}
     return fillers[column.type.python_type]
 
 
-def try_columns(
-    dialect: Dialect, run: table_columns.Run, target: Target, actual: dict[str, str]
-) -> None:
+def try_columns(transaction: Transaction, target: Target) -> None:
     """Adds a column to a throw-away table, and widens it, as a run does for an attribute."""
     spec = TableSpec()
-    columns = table_columns.key_columns(dialect, KEY, spec)
+    actual = transaction.describe(target).columns
+    columns = table_columns.key_columns(transaction.dialect, KEY, spec)
     for type_ in (INTEGER, NUMBER):
         wanted = {"n": type_}
         with explained(lambda cause, _: None):
             columns = table_columns.grow(
-                dialect, run, target, actual, columns, wanted, 10, spec.service
+                transaction, target, actual, columns, wanted, 10, spec.service
             )
 
 
-def try_column(dialect: Dialect, run: table_columns.Run, target: Target) -> None:
+def try_column(transaction: Transaction, target: Target) -> None:
     """Adds a column to a table that is in use; no column of it is rewritten."""
     column = Column(mark(), INTEGER)
-    run(table_columns.added(dialect, target, [column]))
+    transaction.ask(table_columns.added(transaction.dialect, target, [column]))

@@ -31,6 +31,7 @@ from tests.rigs.scripted.scenario import Before, Put, Stage, Step
 
 from .checker import Checker
 from .inline import InlineScan
+from .memory import items as kept_items
 from .truth import Item, Key, cell, of_json
 from .witness import Counted, MemorySpools, Witness, spooled
 
@@ -241,11 +242,9 @@ class Replica(Stage):
     def contents(self) -> dict[Key, Item]:
         """The live rows, read by the test itself."""
         if isinstance(self.destination, FakeDestination):
-            table = self.destination.by_name[self.table]
             return {
-                key: {name: of_json(text) for name, text in row.item.items()}
-                for row in table.rows.values()
-                if not row.marked and (key := of_json(row.item["id"]))
+                of_json(item["id"]): {name: of_json(text) for name, text in item.items()}
+                for item in kept_items(self.destination, self.table, marked=False)
             }
         with duckdb.connect(str(self.file), read_only=True) as connection:
             listed = connection.execute(f'DESCRIBE "{self.table}"').fetchall()

@@ -23,6 +23,7 @@ from tests.rigs.scripted.scenario import (
 )
 
 from .claims import SHARD
+from .memory import copied, restored
 from .misfortunes import FAILPOINTS, FAULTS
 from .replica import Crash, Replica
 
@@ -50,8 +51,7 @@ class _Call(Step):
 class _Backup:
     """The destination, and what the checker knew, at one moment."""
 
-    tables: Any
-    left_behind: Any
+    content: dict[str, bytes]
     generation: Any
     rows: Any
     at: float
@@ -201,17 +201,15 @@ class Schedule:
         """The destination is copied."""
         destination, checker = self.replica.destination, self.replica.checker
         if isinstance(destination, FakeDestination) and checker.generation:
-            copied = copy.deepcopy(
-                (destination.by_name, destination.left_behind, checker.generation, checker.rows)
-            )
-            self.backups.append(_Backup(*copied, at=self.succeeded_at))
+            known = copy.deepcopy((checker.generation, checker.rows))
+            self.backups.append(_Backup(copied(destination), *known, at=self.succeeded_at))
 
     def restore(self, pick: int) -> None:
         """An earlier copy of the destination takes its place."""
         destination, checker = self.replica.destination, self.replica.checker
         if self.backups and isinstance(destination, FakeDestination):
             backup = copy.deepcopy(self.backups[pick % len(self.backups)])
-            destination.by_name, destination.left_behind = backup.tables, backup.left_behind
+            restored(destination, backup.content)
             checker.generation, checker.rows = backup.generation, backup.rows
             self.succeeded_at = backup.at
             # A table that was made again since then is no longer the one in the copy.

@@ -80,7 +80,7 @@ def test_78_two_runs_plan_the_same_table_at_once(replica: Replica) -> None:
             replica.run().sync(lambda tail: tail.caught_up())
 
     replica.play(During("DescribeStream", Act(rival)))
-    with pytest.raises(Exception, match="another run"):
+    with pytest.raises(Exception, match="Another run"):
         replica.run().sync(lambda tail: tail.caught_up())
     replica.sync()
     assert replica.state().generation == 1

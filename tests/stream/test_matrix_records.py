@@ -27,6 +27,7 @@ from tests.rigs.scripted.scenario import (
 )
 from tests.rigs.scripted.shards import Record
 
+from .memory import items
 from .replica import Replica, planned
 
 
@@ -88,7 +89,7 @@ def test_46_time_to_live_is_told_from_a_delete(
     replica.sync()
     replica.play(Expire("expired"), Delete("deleted"))
     replica.sync()
-    assert {row.item["id"].strip('"') for row in kept(replica)} == marked
+    assert {item["id"].strip('"') for item in kept(replica)} == marked
     replica.play(Put("expired", 2), Put("deleted", 2))
     replica.sync()
     assert not kept(replica)
@@ -97,7 +98,7 @@ def test_46_time_to_live_is_told_from_a_delete(
 def kept(replica: Replica) -> list[Any]:
     """The rows of deleted items."""
     assert isinstance(replica.destination, FakeDestination)
-    return [row for row in replica.destination.by_name["orders"].rows.values() if row.marked]
+    return items(replica.destination, "orders", marked=True)
 
 
 @pytest.mark.parametrize(
@@ -177,8 +178,8 @@ def test_a_bad_old_image_hinders_no_delete_of_any_kind(replica: Replica, policy:
         spoil(replica, BAD)
     replica.sync()
     marked = {"apply": set(), "soft": {"deleted", "expired"}, "ignore-ttl": {"expired"}}[policy]
-    assert {row.item["id"].strip('"') for row in kept(replica)} == marked
-    assert all("n" in row.item for row in kept(replica))
+    assert {item["id"].strip('"') for item in kept(replica)} == marked
+    assert all("n" in item for item in kept(replica))
     assert "turned bad" not in replica.contents()
     (record,) = [each for batch in replica.witness.batches for each in batch.quarantined]
     assert record.key == '["turned bad"]'

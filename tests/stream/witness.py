@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from connector import failpoints
 from connector.core.cursors import Batch, Cursor, Quarantined
+from connector.core.rows import packed_in
+from connector.core.schema import Type
 from connector.core.state import Committed, Load, Plan, TableState
 from connector.events import Event, Tailed
 from connector.ports import Destination
@@ -153,6 +155,10 @@ class MemoryLink:
     def count(self) -> int:
         """How many rows there are."""
         return len(self.table)
+
+    def packed(self) -> Mapping[str, Type] | None:
+        """The types of the attributes in `rest`."""
+        return packed_in(self.table.schema)
 
     def rows(self) -> pa.Table:
         """The rows."""

@@ -134,12 +134,16 @@ def without_rest(rows: pa.Table) -> pa.Table:
 
 def deleted_keys(layout: Layout, staged: pa.Table) -> pa.Table:
     """The keys of the staged rows that delete, as tombstones spell them."""
-    gone = staged.filter(staged.column(DELETED.name))
+    return pa.table({"key": key_texts(layout, staged.filter(staged.column(DELETED.name)))})
+
+
+def key_texts(layout: Layout, staged: pa.Table) -> pa.Array:
+    """The keys of staged rows, as tombstones spell them."""
     parts = [
-        [stored_part(column.type, value) for value in gone.column(name).to_pylist()]
+        [stored_part(column.type, value) for value in staged.column(name).to_pylist()]
         for name, column in layout.keys_staged
     ]
-    return pa.table({"key": pa.array(map(key_text, zip(*parts, strict=True)), pa.string())})
+    return pa.array(map(key_text, zip(*parts, strict=True)), pa.string())
 
 
 def count(staged: pa.Table, flag: pa.Field) -> int:

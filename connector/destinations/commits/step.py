@@ -1,6 +1,6 @@
 """The next commit of a table as its state sees it: cursors compared and moved, work counted."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from connector.core.cursors import Batch, Cursor, Quarantined
 from connector.core.spec import TableSpec
@@ -9,6 +9,8 @@ from connector.core.words import counted
 from connector.destinations.sql import Target
 from connector.destinations.state.header import Header
 from connector.destinations.state.store import State
+from connector.destinations.table import columns as table_columns
+from connector.destinations.table.dialect import Dialect
 from connector.destinations.table.drift import Watch
 from connector.errors import CursorMoved, DestinationRefused, TooManyDeletes
 from connector.stop import MACHINE, Clock
@@ -21,12 +23,10 @@ def moved(table: str) -> CursorMoved:
     )
 
 
-def refuse_shared(
-    state: State, table: str, arn: str, target: Target, same: Callable[[Target, Target], bool]
-) -> None:
+def refuse_shared(dialect: Dialect, state: State, table: str, arn: str, target: Target) -> None:
     """Raises DestinationRefused where another source table goes to the same target."""
     for other, theirs in state.targets().items():
-        if other == table or not same(theirs, target):
+        if other == table or not table_columns.same(dialect, theirs, target):
             continue
         header = state.header(other)
         if header and header.identity.table_arn == arn:

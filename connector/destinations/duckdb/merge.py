@@ -1,13 +1,12 @@
 """The statements that bring staged rows into a DuckDB table."""
 
-import pyarrow as pa
-
 from connector.core.names import CHANGED_AT, COMMIT
 from connector.core.names import DELETED as MARK
 from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
 from connector.core.rows import DELETED, KEPT
 from connector.core.schema import Kind, Type
-from connector.destinations.commits.staging import Layout, count
+from connector.destinations.commits.staging import Layout
+from connector.destinations.database import Merge
 from connector.destinations.duckdb.session.connection import Connection, changed
 from connector.destinations.sql import STAGED, canonical_digits, quoted, temporary
 from connector.destinations.state.tables import tombstones as TOMBSTONES
@@ -17,8 +16,8 @@ _ROW = "_connector_row"
 _MARKED = "_connector_marked"
 
 
-def merge(connection: Connection, layout: Layout, staged: pa.Table, number: int) -> int:
-    """Replaces, adds, deletes and marks the staged rows; returns how many rows that touched.
+def merge(connection: Connection, merge: Merge) -> int:
+    """Replaces, adds, deletes and marks by the staged rows; returns how many rows were deleted.
 
     The whole item is replaced: a column that the staged rows lack becomes NULL. A row that is only
     marked as deleted keeps its values; one that was never seen is added with its key alone.
@@ -26,20 +25,20 @@ def merge(connection: Connection, layout: Layout, staged: pa.Table, number: int)
     Rows are deleted and inserted again, never updated: DuckDB 2.0 takes minutes for an UPDATE or a
     MERGE that hits rows of which many were updated before (docs/decisions/delete-and-insert.md).
     """
-    marking = layout.marks and count(staged, KEPT) > 0
+    layout, number = merge.layout, merge.commit
+    marking = layout.marks and merge.kept > 0
     if marking:
         connection.execute(_marked_sql(layout), [number])
-    deletes = count(staged, DELETED)
     # A table may well have a column of that name, so the staged one is always qualified.
     deleted = f"{STAGED}.{DELETED.name}"
-    gone = changed(connection, _delete_sql(layout, deleted), []) if deletes else 0
+    gone = changed(connection, _delete_sql(layout, deleted), []) if merge.deleted else 0
     changed(connection, _delete_sql(layout, f"NOT {deleted}"), [])
-    added = changed(connection, _replace_sql(layout, marking), [number])
+    changed(connection, _replace_sql(layout, marking), [number])
     if marking:
         target = layout.target.sql
-        added += changed(connection, f"INSERT INTO {target} SELECT * FROM {temporary(_MARKED)}", [])
+        changed(connection, f"INSERT INTO {target} SELECT * FROM {temporary(_MARKED)}", [])
         connection.execute(f"DROP TABLE {temporary(_MARKED)}")
-    return gone + added
+    return gone
 
 
 def _marked_sql(layout: Layout) -> str:

@@ -2,25 +2,13 @@
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
 from sqlalchemy.schema import CreateSchema, CreateTable
 
 from connector.core.names import CHANGED_AT, COMMIT, DELETED, REST
-from connector.core.schema import (
-    BINARY,
-    BOOLEAN,
-    DECIMAL_DIGITS,
-    INTEGER,
-    JSON,
-    NUMBER,
-    STRING,
-    Kind,
-    Type,
-)
-from connector.core.state import Column, Plan
 from connector.destinations.duckdb.session.connection import (
     Connection,
     database_of,
@@ -40,14 +28,7 @@ from connector.destinations.sql import (
     quoted,
 )
 from connector.destinations.state.tables import SCHEMA, Schema, all_tables, definition, tables
-from connector.destinations.table import columns as table_columns
 from connector.destinations.table.dialect import Dialect
-from connector.errors import ConfigError
-
-_DECIMALS = {
-    f"DECIMAL({DECIMAL_DIGITS},{scale})": Type(Kind.DECIMAL, DECIMAL_DIGITS - scale, scale)
-    for scale in range(DECIMAL_DIGITS + 1)
-}
 
 DUCKDB = Dialect(
     rules=DUCKDB_RULES,
@@ -55,20 +36,8 @@ DUCKDB = Dialect(
     widened=duckdb_widened,
     service={CHANGED_AT: CHANGED_AT_TYPE, COMMIT: COMMIT_TYPE},
     optional={REST: REST_TYPE, DELETED: DELETED_TYPE},
-    adopted={
-        "VARCHAR": STRING,
-        "BIGINT": INTEGER,
-        "JSON": JSON,
-        "BLOB": BINARY,
-        "BOOLEAN": BOOLEAN,
-        **_DECIMALS,
-    },
-    adopted_keys={
-        "S": {"VARCHAR": STRING},
-        "N": {"BIGINT": INTEGER, "JSON": NUMBER, **_DECIMALS},
-        "B": {"BLOB": BINARY},
-    },
     max_columns=sys.maxsize,
+    table_fold=duckdb_fold,
 )
 
 
@@ -98,19 +67,17 @@ def state_names(connection: Connection, database: str) -> set[str]:
     return {row["table_name"] for row in run(connection, sql, [database, SCHEMA])}
 
 
-def unused(connection: Connection, target: Target) -> bool:
-    """Whether a table is empty, and has no index and no comment on a column of somebody else."""
-    if run(connection, f"SELECT 1 AS found FROM {target.sql} LIMIT 1"):
-        return False
+def used(connection: Connection, target: Target) -> bool:
+    """Whether a table has an index, or a comment on a column, of somebody else."""
     here = (
         "database_name = current_database() AND lower(schema_name) = lower($1) "
         "AND lower(table_name) = lower($2)"
     )
-    used = (
+    sql = (
         f"SELECT 1 AS found FROM duckdb_indexes() WHERE {here} UNION ALL "
         f"SELECT 1 FROM duckdb_columns() WHERE {here} AND comment IS NOT NULL"
     )
-    return not run(connection, used, [target.schema, target.name])
+    return bool(run(connection, sql, [target.schema, target.name]))
 
 
 def state_schema(connection: Connection) -> Schema:
@@ -142,105 +109,17 @@ def _discard(rows: list[dict[str, Any]]) -> None:
     """What makes something has no rows."""
 
 
-def _folded(*names: str) -> tuple[str, ...]:
-    return tuple(map(duckdb_fold, names))
+def has(connection: Connection, target: Target, where: str) -> bool:
+    """Whether one of DuckDB's lists, such as `duckdb_indexes`, has something of the table."""
+    sql = f"SELECT 1 AS found FROM {where}() WHERE {_IS_TARGET}"
+    return bool(run(connection, sql, [target.schema, target.name, target.database]))
 
 
-def same_target(one: Target, other: Target) -> bool:
-    """Whether DuckDB takes both for the same table."""
-    return _folded(one.schema, one.name) == _folded(other.schema, other.name)
-
-
-def create(connection: Connection, target: Target, columns: Mapping[str, Column]) -> None:
-    """Makes the table with its key columns, and its schema where absent."""
-    types = {column.name: duckdb_type(column.type) for column in columns.values()}
-    types.update(DUCKDB.service)
-    body = ", ".join(f"{quoted(name)} {sql}" for name, sql in types.items())
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {target.schema_sql}")
-    connection.execute(f"CREATE TABLE {target.sql} ({body})")
-
-
-class DuckDBTables:
-    """The replicated tables of a DuckDB file, in the transaction of a connection."""
-
-    dialect = DUCKDB
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def run(self, sql: str) -> object:
-        """Runs a statement that has no answer."""
-        return self._connection.execute(sql)
-
-    def actual(self, target: Target) -> Mapping[str, str]:
-        """SQL types by column; empty where there is no such table."""
-        return describe(self._connection, target)
-
-    def taken(self, target: Target) -> bool:
-        """Whether a table or a view has this name."""
-        return bool(self.actual(target))
-
-    def same(self, one: Target, other: Target) -> bool:
-        """Whether DuckDB takes both for the same table."""
-        return same_target(one, other)
-
-    def move(self, have: Target, want: Target) -> None:
-        """Renames a table; into another schema it is copied, which DuckDB has no other way for."""
-        if duckdb_fold(have.schema) == duckdb_fold(want.schema):
-            self._refuse(have, "duckdb_indexes", "an index")
-            if have.name != want.name:
-                self.run(f"ALTER TABLE {have.sql} RENAME TO {quoted(want.name)}")
-            return
-        for where, what in (("duckdb_indexes", "an index"), ("duckdb_constraints", "a constraint")):
-            self._refuse(have, where, what)
-        self.run(f"CREATE SCHEMA IF NOT EXISTS {want.schema_sql}")
-        body = ", ".join(
-            f"{quoted(name)} {DELETED_TYPE if self._is_mark(have, name) else sql}"
-            for name, sql in self.actual(have).items()
-        )
-        self.run(f"CREATE TABLE {want.sql} ({body})")
-        self.run(f"INSERT INTO {want.sql} SELECT * FROM {have.sql}")
-        self.run(f"DROP TABLE {have.sql}")
-
-    def _refuse(self, target: Target, where: str, what: str) -> None:
-        """Raises ConfigError where the table has what would stay behind."""
-        sql = f"SELECT 1 AS found FROM {where}() WHERE {_IS_TARGET}"
-        if run(self._connection, sql, [target.schema, target.name, target.database]):
-            raise ConfigError(
-                f"The table {target} has {what}, so it cannot get another name.",
-                "Nothing was changed. Drop it and run again, or keep the old name.",
-            )
-
-    def marked(self, target: Target, since: int) -> bool:
-        """Whether a row is marked as deleted by a commit after `since`."""
-        sql = (
-            f"SELECT 1 FROM {target.sql} WHERE {quoted(DELETED)} AND {quoted(COMMIT)} > $1 LIMIT 1"
-        )
-        return bool(run(self._connection, sql, [since]))
-
-    def create(self, target: Target, columns: Mapping[str, Column]) -> None:
-        """Makes a table with its key columns."""
-        create(self._connection, target, columns)
-
-    def adopt(self, target: Target, plan: Plan) -> dict[str, Column]:
-        """The columns of a table whose state was forgotten."""
-        actual = self.actual(target)
-        marked = self._is_mark(target, DELETED)
-        return table_columns.adopt(DUCKDB, target, actual, plan.identity.keys, marked)
-
-    def _is_mark(self, target: Target, name: str) -> bool:
-        """Whether a column marks rows: an attribute's has no default."""
-        if duckdb_fold(name) != DELETED:
-            return False
-        found = run(
-            self._connection,
-            "SELECT column_default AS told FROM duckdb_columns() "
-            f"WHERE {_IS_TARGET} "
-            "AND lower(column_name) = $4",
-            [target.schema, target.name, target.database, DELETED],
-        )
-        return bool(found and found[0]["told"])
-
-    def verify(self, target: Target, columns: Mapping[str, Column], plan: Plan) -> None:
-        """Raises DestinationRefused where a table is not as the connector left it."""
-        table_columns.verify(DUCKDB, target, self.actual(target), columns)
+def has_default(connection: Connection, target: Target, column: str) -> bool:
+    """Whether a column has a default."""
+    sql = (
+        "SELECT column_default AS told FROM duckdb_columns() "
+        f"WHERE {_IS_TARGET} AND lower(column_name) = $4"
+    )
+    found = run(connection, sql, [target.schema, target.name, target.database, column])
+    return bool(found and found[0]["told"])

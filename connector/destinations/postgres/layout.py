@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from connector.core.rows import ITEM, pack, schema_of
 from connector.core.schema import Kind, Type
 from connector.destinations.commits.staging import Layout
+from connector.destinations.postgres.types import ALWAYS_FIT
 
 # A page has 8,160 bytes for a row. Of them the row's header, its map of nulls for 1,600 columns
 # and the service columns need less than 300; the rest is left for a user's own columns.
@@ -16,8 +17,7 @@ _ROW_BYTES = 7600
 _VALUE_BYTES = 24
 # A bigint begins at a multiple of eight bytes.
 _INTEGER_BYTES = 8 + 7
-ALWAYS_FIT = 310
-"""So many columns fit whatever is in them: 310 × 24 < 7,600."""
+# Therefore ALWAYS_FIT columns do whatever is in them: 310 × 24 < 7,600.
 
 
 @dataclass(frozen=True)

@@ -1,33 +1,16 @@
-"""Replicated tables in Postgres: found, made and compared."""
+"""Replicated tables in Postgres: found and made."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import count
-from uuid import uuid4
 
-from connector.core.keys import KeySchema
-from connector.core.names import COMMIT, DELETED
 from connector.core.schema import Kind
-from connector.core.state import Column, Plan
+from connector.core.state import Column
+from connector.destinations.database import Found
 from connector.destinations.postgres.session.connection import Connection
 from connector.destinations.postgres.session.limits import NAME_BYTES
 from connector.destinations.postgres.types import POSTGRES, postgres_type
 from connector.destinations.sql import Target, quoted
-from connector.destinations.table import columns as table_columns
 from connector.errors import DestinationRefused
-
-
-@dataclass(frozen=True)
-class Found:
-    """A table as it is now; `columns` is empty where there is none."""
-
-    columns: Mapping[str, str] = field(default_factory=dict)
-    key: tuple[str, ...] = ()
-    """The columns of its primary key, in order."""
-    constraint: str = ""
-    """The name of its primary key."""
-    defaults: frozenset[str] = frozenset()
-    """The columns that have a default."""
 
 
 def describe(connection: Connection, target: Target) -> Found:
@@ -58,35 +41,48 @@ def describe(connection: Connection, target: Target) -> Found:
 
 def _described(connection: Connection, oid: int) -> Found:
     columns = connection.run(
-        "SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type, "
-        "atthasdef AS defaulted "
+        "SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type "
         "FROM pg_attribute WHERE attrelid = $1::bigint::oid AND attnum > 0 AND NOT attisdropped "
         "ORDER BY attnum",
         [oid],
     )
     key = connection.run(
-        "SELECT k.conname::text AS name, a.attname::text AS part "
+        "SELECT a.attname::text AS part "
         "FROM pg_constraint k CROSS JOIN unnest(k.conkey) WITH ORDINALITY AS p(number, place) "
         "JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = p.number "
         "WHERE k.conrelid = $1::bigint::oid AND k.contype = 'p' ORDER BY p.place",
         [oid],
     )
-    return Found(
-        {row["name"]: row["type"] for row in columns},
-        tuple(row["part"] for row in key),
-        key[0]["name"] if key else "",
-        frozenset(row["name"] for row in columns if row["defaulted"]),
+    return Found({row["name"]: row["type"] for row in columns}, tuple(row["part"] for row in key))
+
+
+def has_default(connection: Connection, target: Target, column: str) -> bool:
+    """Whether a column has a default."""
+    return bool(
+        connection.run(
+            "SELECT 1 AS found FROM pg_attribute a "
+            "JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE n.nspname = $1 AND c.relname = $2 AND a.attname = $3 AND a.atthasdef",
+            [target.schema, target.name, column],
+        )
     )
 
 
-def unused(connection: Connection, target: Target) -> bool:
-    """Whether a table is empty, and nothing of anybody else depends on its service columns.
+def taken(connection: Connection, target: Target) -> bool:
+    """Whether a table, or anything else that may not share its name, has this name."""
+    sql = (
+        "SELECT 1 AS found FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = $1 AND c.relname = $2"
+    )
+    return bool(connection.run(sql, [target.schema, target.name]))
+
+
+def used(connection: Connection, target: Target) -> bool:
+    """Whether something of anybody else depends on a table's service columns.
 
     That may be a view, an index, a trigger, statistics, a grant, a comment or a parent's column.
     """
-    if connection.run(f"SELECT 1 AS found FROM {target.sql} LIMIT 1"):
-        return False
-    used = connection.run(
+    found = connection.run(
         "SELECT 1 AS found FROM pg_attribute a "
         "JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE n.nspname = $1 AND c.relname = $2 AND a.attname = ANY (string_to_array($3, ',')) "
@@ -97,7 +93,7 @@ def unused(connection: Connection, target: Target) -> bool:
         "AND t.objoid = c.oid AND t.objsubid = a.attnum)) LIMIT 1",
         [target.schema, target.name, ",".join(POSTGRES.service)],
     )
-    return not used
+    return bool(found)
 
 
 def create(connection: Connection, target: Target, columns: Mapping[str, Column]) -> None:
@@ -135,9 +131,15 @@ def try_key(connection: Connection, target: Target, columns: Sequence[str]) -> b
     return bool(describe(connection, target).key)
 
 
-def drop_key(connection: Connection, target: Target, found: Found) -> None:
+def drop_key(connection: Connection, target: Target) -> None:
     """Drops the primary key."""
-    connection.execute(f"ALTER TABLE {target.sql} DROP CONSTRAINT {quoted(found.constraint)}")
+    found = connection.run(
+        "SELECT k.conname::text AS name FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = $1 AND c.relname = $2 AND k.contype = 'p'",
+        [target.schema, target.name],
+    )
+    connection.execute(f"ALTER TABLE {target.sql} DROP CONSTRAINT {quoted(found[0]['name'])}")
 
 
 def _key_type(column: Column) -> str:
@@ -151,94 +153,3 @@ def create_schema(connection: Connection, schema: str) -> None:
     found = connection.run("SELECT 1 AS found FROM pg_namespace WHERE nspname = $1", [schema])
     if not found:
         connection.execute(f"CREATE SCHEMA {quoted(schema)}")
-
-
-def verify(target: Target, found: Found, columns: Mapping[str, Column], keys: KeySchema) -> None:
-    """Raises DestinationRefused where a column or the key is not as the connector left it."""
-    table_columns.verify(POSTGRES, target, found.columns, columns)
-    if not has_key(found, columns, keys):
-        raise table_columns.changed_by_hand(target, "its primary key is gone, or another one")
-
-
-def adopt(target: Target, found: Found, keys: KeySchema) -> dict[str, Column]:
-    """The columns of a table that the connector made but whose state was forgotten."""
-    marked = DELETED in found.defaults
-    adopted = table_columns.adopt(POSTGRES, target, found.columns, keys, marked)
-    if not has_key(found, adopted, keys):
-        raise DestinationRefused(
-            f"The table {target} exists and has another primary key than its source.",
-            "Choose another name with `into`, or drop it.",
-        )
-    return adopted
-
-
-def same_target(one: Target, other: Target) -> bool:
-    """Names that differ in case only are two tables here, but not wherever the data goes next."""
-    return (one.schema.lower(), one.name.lower()) == (other.schema.lower(), other.name.lower())
-
-
-def has_key(found: Found, columns: Mapping[str, Column], keys: KeySchema) -> bool:
-    """Whether the source's key is the table's."""
-    return found.key == tuple(columns[key.name].name for key in keys)
-
-
-class PostgresTables:
-    """The replicated tables of a Postgres database, in the transaction of a connection."""
-
-    dialect = POSTGRES
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def run(self, sql: str) -> object:
-        """Runs a statement that has no answer."""
-        return self._connection.run(sql)
-
-    def actual(self, target: Target) -> Mapping[str, str]:
-        """SQL types by column; empty where there is no such table."""
-        return describe(self._connection, target).columns
-
-    def taken(self, target: Target) -> bool:
-        """Whether a table, or anything else that may not share its name, has this name."""
-        sql = (
-            "SELECT 1 AS found FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE n.nspname = $1 AND c.relname = $2"
-        )
-        return bool(self._connection.run(sql, [target.schema, target.name]))
-
-    def same(self, one: Target, other: Target) -> bool:
-        """Whether two source tables may not go to these two."""
-        return same_target(one, other)
-
-    def move(self, have: Target, want: Target) -> None:
-        """Renames a table; its key, its indexes and the views on it stay."""
-        moving = have
-        if have.schema != want.schema:
-            create_schema(self._connection, want.schema)
-            # Its old name may be taken in the new schema, and its new name in the old one.
-            moving = Target(have.schema, f"_connector_moving_{uuid4().hex[:8]}")
-            self.run(f"ALTER TABLE {have.sql} RENAME TO {quoted(moving.name)}")
-            self.run(f"ALTER TABLE {moving.sql} SET SCHEMA {quoted(want.schema)}")
-            moving = Target(want.schema, moving.name)
-        if moving.name != want.name:
-            self.run(f"ALTER TABLE {moving.sql} RENAME TO {quoted(want.name)}")
-
-    def marked(self, target: Target, since: int) -> bool:
-        """Whether a row is marked as deleted by a commit after `since`."""
-        sql = (
-            f"SELECT 1 AS found FROM {target.sql} "
-            f"WHERE {quoted(DELETED)} AND {quoted(COMMIT)} > $1::bigint LIMIT 1"
-        )
-        return bool(self._connection.run(sql, [since]))
-
-    def create(self, target: Target, columns: Mapping[str, Column]) -> None:
-        """Makes a table with its key columns."""
-        create(self._connection, target, columns)
-
-    def adopt(self, target: Target, plan: Plan) -> dict[str, Column]:
-        """The columns of a table whose state was forgotten."""
-        return adopt(target, describe(self._connection, target), plan.identity.keys)
-
-    def verify(self, target: Target, columns: Mapping[str, Column], plan: Plan) -> None:
-        """Raises DestinationRefused where a table is not as the connector left it."""
-        verify(target, describe(self._connection, target), columns, plan.identity.keys)

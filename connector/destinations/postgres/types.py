@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 
 from connector.core.names import CHANGED_AT, COMMIT, DELETED, REST, Rules
-from connector.core.schema import BINARY, BOOLEAN, INTEGER, JSON, NUMBER, STRING, Kind, Type
+from connector.core.schema import Kind, Type
 from connector.destinations.postgres.session.limits import NAME_BYTES
 from connector.destinations.table.dialect import Dialect
 
 MAX_COLUMNS = 1500
 """Postgres takes 1600; what is left is for the service columns and for a user's own."""
+
+ALWAYS_FIT = 310
+"""So many columns fit into a row whatever is in them: see `postgres.layout`."""
 
 _SYSTEM = frozenset({"ctid", "oid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
 
@@ -61,25 +64,22 @@ def staged_value(expression: str, type_: Type) -> str:
     return expression
 
 
+def _sent(expression: str, type_: Type) -> str:
+    if type_.kind in (Kind.DECIMAL, Kind.NUMBER):
+        return f"{canonical_digits(expression)}::text"
+    return f"{expression}::text" if type_.kind is Kind.JSON else expression
+
+
 POSTGRES = Dialect(
     rules=Rules(fold=str, max_bytes=NAME_BYTES, reserved=_SYSTEM, refused="\0"),
     type_of=postgres_type,
     widened=widened,
     service={CHANGED_AT: "timestamp with time zone", COMMIT: "bigint"},
     optional={REST: "jsonb", DELETED: "boolean DEFAULT false"},
-    adopted={
-        "text": STRING,
-        "bigint": INTEGER,
-        "numeric": NUMBER,
-        "jsonb": JSON,
-        "bytea": BINARY,
-        "boolean": BOOLEAN,
-    },
-    adopted_keys={
-        "S": {"text": STRING},
-        "N": {"bigint": INTEGER, "numeric": NUMBER},
-        "B": {"bytea": BINARY},
-    },
     max_columns=MAX_COLUMNS,
+    # Names that differ in case only are two tables here, but not wherever the data goes next.
+    table_fold=str.lower,
+    sent=_sent,
+    always_fit=ALWAYS_FIT,
     columns_at_once=MAX_COLUMNS,
 )

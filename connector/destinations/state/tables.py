@@ -61,7 +61,7 @@ tables = sa.Table(
     sa.Column("phase", sa.Text, nullable=False),
     sa.Column("segments", sa.BigInteger, nullable=False),
     sa.Column("start_commit", sa.BigInteger, nullable=False),
-    sa.Column("commit", sa.BigInteger, nullable=False),
+    sa.Column("commit", sa.BigInteger, nullable=False, quote=True),
     sa.Column("state_version", sa.BigInteger, nullable=False),
     _moment("planned_at"),
     _moment("scanned_until"),
@@ -100,7 +100,7 @@ tombstones = sa.Table(
     _metadata,
     sa.Column("table_name", sa.Text, nullable=False),
     sa.Column("key", sa.Text, nullable=False),
-    sa.Column("commit", sa.BigInteger, nullable=False),
+    sa.Column("commit", sa.BigInteger, nullable=False, quote=True),
 )
 
 quarantine = sa.Table(
@@ -108,7 +108,7 @@ quarantine = sa.Table(
     _metadata,
     sa.Column("table_name", sa.Text, nullable=False),
     sa.Column("generation", sa.BigInteger, nullable=False),
-    sa.Column("commit", sa.BigInteger, nullable=False),
+    sa.Column("commit", sa.BigInteger, nullable=False, quote=True),
     sa.Column("partition", sa.Text, nullable=False),
     sa.Column("sequence", sa.Text),
     sa.Column("key", sa.Text),
@@ -138,7 +138,7 @@ drift = sa.Table(
     sa.Column("column", sa.Text, nullable=False),
     sa.Column("from", sa.Text),
     sa.Column("to", sa.Text, nullable=False),
-    sa.Column("commit", sa.BigInteger, nullable=False),
+    sa.Column("commit", sa.BigInteger, nullable=False, quote=True),
     # A word of DuckDB's own.
     sa.Column("at", sa.DateTime(timezone=True), quote=True),
     sa.Column("key", sa.Text),

@@ -8,13 +8,11 @@ from connector.core.names import assign
 from connector.core.schema import BINARY, INTEGER, NULL, STRING, Type, join
 from connector.core.spec import Deletes, TableSpec
 from connector.core.state import Column
+from connector.destinations.database import Found, Transaction
 from connector.destinations.sql import Target, quoted
 from connector.destinations.table.dialect import Dialect
 from connector.destinations.table.in_the_way import NotWidened
 from connector.errors import DestinationRefused
-
-Run = Callable[[str], object]
-"""Runs a statement that has no parameters and no answer."""
 
 _KEY_TYPES = {"S": STRING, "N": INTEGER, "B": BINARY}
 
@@ -26,7 +24,7 @@ def key_columns(dialect: Dialect, keys: KeySchema, spec: TableSpec) -> dict[str,
 
 
 def adopt(
-    dialect: Dialect, target: Target, actual: Mapping[str, str], keys: KeySchema, marked: bool
+    dialect: Dialect, target: Target, found: Found, keys: KeySchema, marked: bool
 ) -> dict[str, Column]:
     """The columns of a table that the connector made but whose state was forgotten.
 
@@ -34,7 +32,7 @@ def adopt(
     Raises DestinationRefused where the connector did not make it, or for another key.
     """
     fold = dialect.rules.fold
-    folded = {fold(name): sql for name, sql in actual.items()}
+    folded = {fold(name): sql for name, sql in found.columns.items()}
     if any(folded.get(name) != sql for name, sql in dialect.service.items()):
         raise DestinationRefused(
             f"The table {target} exists and was not made by the connector.",
@@ -44,7 +42,7 @@ def adopt(
     adopted = key_columns(dialect, keys, spec)
     for key in keys:
         name = adopted[key.name].name
-        type_ = dialect.adopted_keys[key.tag].get(folded.get(fold(name), ""))
+        type_ = dialect.adopted_key(key.tag).get(folded.get(fold(name), ""))
         if type_ is None:
             raise DestinationRefused(
                 f"The table {target} exists and has another key than its source.",
@@ -52,20 +50,35 @@ def adopt(
             )
         adopted[key.name] = Column(name, type_)
     taken = {fold(name) for name in (*spec.service, *(c.name for c in adopted.values()))}
-    for name, sql in actual.items():
-        if fold(name) not in taken and name not in adopted and sql in dialect.adopted:
-            adopted[name] = Column(name, dialect.adopted[sql])
+    types = dialect.adopted()
+    for name, sql in found.columns.items():
+        if fold(name) not in taken and name not in adopted and sql in types:
+            adopted[name] = Column(name, types[sql])
+    if not _has_key(found, adopted, keys):
+        raise DestinationRefused(
+            f"The table {target} exists and has another primary key than its source.",
+            "Choose another name with `into`, or drop it.",
+        )
     return adopted
 
 
+def _has_key(found: Found, columns: Mapping[str, Column], keys: KeySchema) -> bool:
+    """Whether the source's key is the table's."""
+    return found.key is None or found.key == tuple(columns[key.name].name for key in keys)
+
+
 def verify(
-    dialect: Dialect, target: Target, actual: Mapping[str, str], columns: Mapping[str, Column]
+    dialect: Dialect,
+    target: Target,
+    found: Found,
+    columns: Mapping[str, Column],
+    keys: KeySchema,
 ) -> None:
-    """Raises DestinationRefused where a column is not as the connector left it."""
-    if not actual:
+    """Raises DestinationRefused where a column or the key is not as the connector left it."""
+    if not found.columns:
         raise gone(target)
     fold = dialect.rules.fold
-    folded = {fold(name): sql for name, sql in actual.items()}
+    folded = {fold(name): sql for name, sql in found.columns.items()}
     wanted = {column.name: dialect.type_of(column.type) for column in columns.values()}
     differences = [
         f"{name!r} should be {sql} and is {folded.get(fold(name), 'gone')}"
@@ -74,6 +87,14 @@ def verify(
     ]
     if differences:
         raise changed_by_hand(target, "; ".join(differences[:5]))
+    if not _has_key(found, columns, keys):
+        raise changed_by_hand(target, "its primary key is gone, or another one")
+
+
+def same(dialect: Dialect, one: Target, other: Target) -> bool:
+    """Whether two source tables may not go to these two."""
+    fold = dialect.table_fold
+    return (fold(one.schema), fold(one.name)) == (fold(other.schema), fold(other.name))
 
 
 def gone(target: Target) -> DestinationRefused:
@@ -121,20 +142,19 @@ def attribute_of(dialect: Dialect, columns: Mapping[str, Column], name: str) -> 
     return found[0] if found else None
 
 
-def add(dialect: Dialect, run: Run, target: Target, service: str) -> None:
+def add(transaction: Transaction, target: Target, service: str) -> None:
     """Adds a service column that not every table has."""
-    sql = f"{quoted(service)} {dialect.optional[service]}"
-    run(f"ALTER TABLE {target.sql} ADD COLUMN {sql}")
+    sql = f"{quoted(service)} {transaction.dialect.optional[service]}"
+    transaction.ask(f"ALTER TABLE {target.sql} ADD COLUMN {sql}")
 
 
-def drop(run: Run, target: Target, name: str) -> None:
+def drop(transaction: Transaction, target: Target, name: str) -> None:
     """Drops a column."""
-    run(f"ALTER TABLE {target.sql} DROP COLUMN {quoted(name)}")
+    transaction.ask(f"ALTER TABLE {target.sql} DROP COLUMN {quoted(name)}")
 
 
 def grow(
-    dialect: Dialect,
-    run: Run,
+    transaction: Transaction,
     target: Target,
     actual: Mapping[str, str],
     columns: Mapping[str, Column],
@@ -146,16 +166,17 @@ def grow(
 
     No more than `room` are added, and none takes a name of `service`. Every value keeps its digits.
     """
+    dialect = transaction.dialect
     grown = dict(columns)
     for attribute, type_ in wanted.items():
         if attribute in columns:
-            grown[attribute] = _widen(dialect, run, target, columns[attribute], type_)
+            grown[attribute] = _widen(transaction, target, columns[attribute], type_)
     new = [name for name, type_ in wanted.items() if name not in columns and type_ != NULL][:room]
     names = _assign(dialect, new, actual, columns, service)
     grown |= {name: Column(names[name], wanted[name]) for name in new}
     for first in range(0, len(new), dialect.columns_at_once):
         some = new[first : first + dialect.columns_at_once]
-        run(added(dialect, target, [grown[name] for name in some]))
+        transaction.ask(added(dialect, target, [grown[name] for name in some]))
     return grown
 
 
@@ -166,27 +187,26 @@ def added(dialect: Dialect, target: Target, columns: Iterable[Column]) -> str:
 
 
 def ours_last(
-    dialect: Dialect,
-    run: Run,
+    transaction: Transaction,
     target: Target,
     actual: Mapping[str, str],
     columns: Mapping[str, Column],
-    unused: Callable[[], bool],
 ) -> None:
     """Moves the service columns behind those that a new table has just got.
 
     A database adds columns at the end only, so they are dropped and added again. That is done
-    where the table was as the connector made it, with `actual` for `columns`, and `unused` says
-    that it is empty and nothing of anybody else depends on them.
+    where the table was as the connector made it, with `actual` for `columns`, and is empty and
+    nothing of anybody else depends on them.
     """
+    dialect = transaction.dialect
     fold = dialect.rules.fold
     ours = {*map(fold, dialect.service), *(fold(column.name) for column in columns.values())}
-    if set(map(fold, actual)) != ours or not unused():
+    if set(map(fold, actual)) != ours or not transaction.unused(target):
         return
     for name in dialect.service:
-        run(f"ALTER TABLE {target.sql} DROP COLUMN {quoted(name)}")
+        transaction.ask(f"ALTER TABLE {target.sql} DROP COLUMN {quoted(name)}")
     for name, sql in dialect.service.items():
-        run(f"ALTER TABLE {target.sql} ADD COLUMN {quoted(name)} {sql}")
+        transaction.ask(f"ALTER TABLE {target.sql} ADD COLUMN {quoted(name)} {sql}")
 
 
 def _assign(
@@ -202,14 +222,12 @@ def _assign(
     return assign(attributes, taken, replace(dialect.rules, reserved=reserved), service)
 
 
-def _widen(dialect: Dialect, run: Run, target: Target, column: Column, type_: Type) -> Column:
-    widened = Column(column.name, join(column.type, type_))
-    name = quoted(column.name)
-    if dialect.type_of(widened.type) != dialect.type_of(column.type):
-        using = dialect.widened(name, column.type, widened.type)
-        sql = dialect.type_of(widened.type)
+def _widen(transaction: Transaction, target: Target, column: Column, type_: Type) -> Column:
+    widened = join(column.type, type_)
+    type_of = transaction.dialect.type_of
+    if type_of(widened) != type_of(column.type):
         try:
-            run(f"ALTER TABLE {target.sql} ALTER COLUMN {name} TYPE {sql} USING {using}")
+            transaction.widen(target, column, widened)
         except Exception as error:
-            raise NotWidened(column.name, sql) from error
-    return widened
+            raise NotWidened(column.name, type_of(widened)) from error
+    return Column(column.name, widened)

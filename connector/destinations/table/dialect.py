@@ -1,10 +1,28 @@
 """What differs between the databases in the columns of a replicated table."""
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from connector.core.names import Rules
-from connector.core.schema import Type
+from connector.core.schema import (
+    BINARY,
+    BOOLEAN,
+    DECIMAL_DIGITS,
+    INTEGER,
+    JSON,
+    NUMBER,
+    STRING,
+    Kind,
+    Type,
+)
+
+_DECIMALS = [
+    Type(Kind.DECIMAL, DECIMAL_DIGITS - scale, scale) for scale in range(DECIMAL_DIGITS + 1)
+]
+# A SQL type that several of ours have stands for the last of them.
+_TYPES = [*_DECIMALS, NUMBER, INTEGER, STRING, BOOLEAN, BINARY, JSON]
+_KEY_TYPES = {"S": [STRING], "N": [*_DECIMALS, NUMBER, INTEGER], "B": [BINARY]}
 
 
 @dataclass(frozen=True)
@@ -14,17 +32,27 @@ class Dialect:
     rules: Rules
     type_of: Callable[[Type], str]
     """The SQL type that holds every value of a type exactly."""
-    widened: Callable[[str, Type, Type], str]
-    """An expression of one type, as the same value in a type above it in the lattice."""
     service: Mapping[str, str]
     """SQL types of the service columns that every table has."""
     optional: Mapping[str, str]
     """Definitions of the service columns that a table has once it needs them."""
-    adopted: Mapping[str, Type]
-    """What a column of a table that is found may hold, by its SQL type."""
-    adopted_keys: Mapping[str, Mapping[str, Type]]
-    """The same for a part of the key, by its tag."""
     max_columns: int
     """How many attributes may have a column, whatever is configured."""
+    table_fold: Callable[[str], str]
+    """Two source tables may not go to tables whose names have the same fold."""
+    widened: Callable[[str, Type, Type], str] = lambda expression, have, want: expression
+    """An expression of one type, as the same value in a type above it in the lattice."""
+    sent: Callable[[str, Type], str] = lambda expression, type_: expression
+    """An expression as it is read: in a type that Arrow has, or as text."""
+    always_fit: int = sys.maxsize
+    """So many attributes of a row have their columns, whatever is in them."""
     columns_at_once: int = 1
     """How many columns one statement may add."""
+
+    def adopted(self) -> dict[str, Type]:
+        """What a column of a table that is found may hold, by its SQL type."""
+        return {self.type_of(type_): type_ for type_ in _TYPES}
+
+    def adopted_key(self, tag: str) -> dict[str, Type]:
+        """The same for a part of the key, by its tag."""
+        return {self.type_of(type_): type_ for type_ in _KEY_TYPES[tag]}

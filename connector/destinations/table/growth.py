@@ -7,10 +7,9 @@ from connector.core.names import DELETED, REST
 from connector.core.schema import Type, join_all
 from connector.core.state import Column, Load, Phase, renamed
 from connector.destinations.commits.step import Step
+from connector.destinations.database import Transaction
 from connector.destinations.state.store import State
 from connector.destinations.table import columns as table_columns
-from connector.destinations.table.columns import Run
-from connector.destinations.table.dialect import Dialect
 from connector.destinations.table.drift import Watch
 
 
@@ -18,14 +17,11 @@ from connector.destinations.table.drift import Watch
 class Growth:
     """Grows one table's columns, and remembers them, inside the transaction of a step."""
 
-    dialect: Dialect
-    run: Run
+    transaction: Transaction
     state: State
     step: Step
     actual: Mapping[str, str]
     """The table's columns with their SQL types, as it has them now."""
-    unused: Callable[[], bool]
-    """Whether the table is empty, and nothing of anybody else depends on its columns."""
     renamed: dict[str, str] = field(default_factory=dict)
     """New columns that have another name than their attribute."""
 
@@ -43,7 +39,7 @@ class Growth:
         """How many columns may be added."""
         there = len(self.columns)
         room = self.step.spec.room(there, self._overflowed)
-        return max(0, min(room, self.dialect.max_columns - there))
+        return max(0, min(room, self.transaction.dialect.max_columns - there))
 
     @property
     def marks(self) -> bool:
@@ -51,14 +47,14 @@ class Growth:
         return self._has(DELETED)
 
     def _has(self, service: str) -> bool:
-        return table_columns.has(self.dialect, self.actual, self.retired | self.columns, service)
+        named = self.retired | self.columns
+        return table_columns.has(self.transaction.dialect, self.actual, named, service)
 
     def grow(self, wanted: Mapping[str, Type]) -> dict[str, Column]:
         """The columns, which hold `wanted` as far as there is room for it."""
         service = self.step.spec.service
         grown = table_columns.grow(
-            self.dialect,
-            self.run,
+            self.transaction,
             self.target,
             self.actual,
             self.columns,
@@ -67,9 +63,7 @@ class Growth:
             service,
         )
         if grown.keys() != self.columns.keys():
-            table_columns.ours_last(
-                self.dialect, self.run, self.target, self.actual, self.columns, self.unused
-            )
+            table_columns.ours_last(self.transaction, self.target, self.actual, self.columns)
         if grown != self.columns:
             self.state.save_columns(self.table, grown, self.retired)
         self.step.new_columns += len(grown.keys() - self.columns.keys())
@@ -84,7 +78,7 @@ class Growth:
             header.identity.keys,
             self.columns,
             grown,
-            self.dialect.type_of,
+            self.transaction.dialect.type_of,
             loaded=header.generation > 1 or header.phase is not Phase.LOADING,
             loading=self.step.loading,
         )
@@ -111,7 +105,7 @@ class Growth:
         asked = [*there, *([REST] if self.rest and not self._left_over else [])]
         empty = [name for name, full in filled(asked).items() if not full] if asked else []
         for name in empty:
-            table_columns.drop(self.run, self.target, name)
+            table_columns.drop(self.transaction, self.target, name)
         if self.retired:
             kept = {
                 a: c for a, c in self.retired.items() if c.name in there and c.name not in empty

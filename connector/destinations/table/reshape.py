@@ -2,69 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-from connector.core.names import DELETED, REST, SERVICE, assign
+from connector.core.names import COMMIT, DELETED, REST, SERVICE, assign
 from connector.core.spec import Deletes, Facts, TableSpec, check_change
 from connector.core.state import Column, Phase, Plan
 from connector.destinations.commits.step import check_key, refuse_shared, unknown
+from connector.destinations.database import Transaction
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state.header import Header, spelled
 from connector.destinations.state.store import State
 from connector.destinations.table import columns as table_columns
-from connector.destinations.table.dialect import Dialect
 from connector.errors import ConfigError
 
 Columns = dict[str, Column]
-
-
-class Tables(Protocol):
-    """The replicated tables of one database, inside a transaction."""
-
-    dialect: Dialect
-
-    def run(self, sql: str) -> object:
-        """Runs a statement that has no answer."""
-        ...
-
-    def actual(self, target: Target) -> Mapping[str, str]:
-        """SQL types by column; empty where there is no such table."""
-        ...
-
-    def taken(self, target: Target) -> bool:
-        """Whether anything has this name."""
-        ...
-
-    def same(self, one: Target, other: Target) -> bool:
-        """Whether two source tables may not go to these two."""
-        ...
-
-    def move(self, have: Target, want: Target) -> None:
-        """Gives a table another name, or another schema, with all that it holds."""
-        ...
-
-    def marked(self, target: Target, since: int) -> bool:
-        """Whether a row is marked as deleted by a commit after `since`."""
-        ...
-
-    def create(self, target: Target, columns: Mapping[str, Column]) -> None:
-        """Makes a table with its key columns."""
-        ...
-
-    def adopt(self, target: Target, plan: Plan) -> Columns:
-        """The columns of a table whose state was forgotten."""
-        ...
-
-    def verify(self, target: Target, columns: Mapping[str, Column], plan: Plan) -> None:
-        """Raises DestinationRefused where a table is not as the connector left it."""
-        ...
 
 
 @dataclass(frozen=True)
 class Reshape:
     """Changes tables together with what the state says of them."""
 
-    tables: Tables
+    transaction: Transaction
     state: State
 
     def reconfigure(self, table: str, target: Target, spec: TableSpec) -> None:
@@ -86,20 +43,21 @@ class Reshape:
     def _use_retired(self, table: str, target: Target) -> None:
         """Gives attributes their retired columns back, which rows marked as deleted still fill."""
         columns, retired = self.state.all_columns(table)
-        actual = self.tables.actual(target)
+        actual = self._actual(target)
         there = {a: c for a, c in retired.items() if c.name in actual}
         self.state.save_columns(table, columns | there, {})
 
     def begin(self, plan: Plan, target: Target, before: Header | None) -> None:
         """Brings the table to what a new generation is planned with, and saves its columns."""
-        refuse_shared(self.state, plan.table, plan.identity.table_arn, target, self.tables.same)
+        dialect, arn = self.transaction.dialect, plan.identity.table_arn
+        refuse_shared(dialect, self.state, plan.table, arn, target)
         if before is not None:
             self._move(plan.table, before, target)
-        actual = self.tables.actual(target)
+        actual = self._actual(target)
         retired: Columns = {}
         if not actual:
-            columns = table_columns.key_columns(self.tables.dialect, plan.identity.keys, plan.spec)
-            self.tables.create(target, columns)
+            columns = table_columns.key_columns(dialect, plan.identity.keys, plan.spec)
+            self.transaction.create(target, columns)
         else:
             columns, retired = self._columns(plan, target, before, actual)
         self.state.save_columns(plan.table, columns, retired)
@@ -110,13 +68,14 @@ class Reshape:
         """The columns of a table that is there: those in use from now on, and the retired ones."""
         retired: Columns = {}
         if before is None:
-            columns = self.tables.adopt(target, plan)
+            columns = self._adopt(target, plan)
         else:
             check_key(before, plan)
             columns, retired = self.state.all_columns(plan.table)
         there = {a: c for a, c in retired.items() if c.name in actual}
         columns = self._free_mark(plan, target, columns | there, actual)
-        self.tables.verify(target, columns, plan)
+        found = self.transaction.describe(target)
+        table_columns.verify(self.transaction.dialect, target, found, columns, plan.identity.keys)
         self._forget_marks(plan, target, before, columns, actual)
         if not plan.spec.packed:
             return columns, {}
@@ -130,7 +89,7 @@ class Reshape:
         self, plan: Plan, target: Target, columns: Columns, actual: Mapping[str, str]
     ) -> Columns:
         """The columns, with another name for one that is in the way of `_deleted`."""
-        dialect = self.tables.dialect
+        dialect = self.transaction.dialect
         attribute = table_columns.attribute_of(dialect, columns, DELETED)
         if attribute is None or not plan.spec.marks:
             return columns
@@ -139,7 +98,7 @@ class Reshape:
         reserved = dialect.rules.reserved.union(map(dialect.rules.fold, actual))
         rules = replace(dialect.rules, reserved=reserved)
         name = assign([attribute], others, rules, SERVICE)[attribute]
-        self.tables.run(
+        self.transaction.ask(
             f"ALTER TABLE {target.sql} RENAME COLUMN {quoted(column.name)} TO {quoted(name)}"
         )
         return {**columns, attribute: Column(name, column.type)}
@@ -158,11 +117,11 @@ class Reshape:
             Deletes.IGNORE_TTL,
         )
         gone = unclear or not plan.spec.marks
-        if gone and table_columns.has(self.tables.dialect, actual, columns, DELETED):
+        if gone and table_columns.has(self.transaction.dialect, actual, columns, DELETED):
             self._drop_marked(target)
 
     def _drop_marked(self, target: Target) -> None:
-        self.tables.run(f"DELETE FROM {target.sql} WHERE {quoted(DELETED)}")
+        self.transaction.ask(f"DELETE FROM {target.sql} WHERE {quoted(DELETED)}")
 
     def _move(self, table: str, header: Header, want: Target) -> None:
         """Gives the table its name of the configuration. Raises ConfigError where it is taken."""
@@ -170,34 +129,56 @@ class Reshape:
         if have == want:
             return
         for other, theirs in self.state.targets().items():
-            if other != table and self.tables.same(theirs, want):
+            if other != table and self._same(theirs, want):
                 raise ConfigError(
                     f"{table} is in {have} and should go to {want}, where {other} is.",
                     f"Nothing was changed. If {other} is to move as well, run `connector sync "
                     f"{other}` first; to swap two names, give one of them a third name in between. "
                     f"If {other} is kept no longer, `connector reset {other} --drop` makes room.",
                 )
-        if not self.tables.same(have, want) and self.tables.taken(want):
+        if not self._same(have, want) and self.transaction.taken(want):
             raise ConfigError(
                 f"{table} is in {have} and should go to {want}, but there is something already.",
                 "Nothing was changed. Choose another name with `into`, or drop what is there.",
             )
-        if self.tables.actual(have):
-            self.tables.move(have, want)
+        if self._actual(have):
+            self.transaction.move(have, want)
         self.state.update(table, target_schema=want.schema, target_name=want.name)
 
     def _facts(self, header: Header, target: Target) -> Facts:
-        actual = self.tables.actual(target)
+        actual = self._actual(target)
         columns, retired = self.state.all_columns(header.table_name)
         named = retired | columns
-        dialect = self.tables.dialect
+        dialect = self.transaction.dialect
         rest = table_columns.has(dialect, actual, named, REST)
         marks = table_columns.has(dialect, actual, named, DELETED)
         return Facts(
             loading=header.phase is Phase.LOADING,
             has_columns=len(columns) > len(header.identity.keys),
             overflowed=rest if header.overflowed is None else header.overflowed,
-            marked=marks and self.tables.marked(target, 0),
-            marked_since_plan=marks and self.tables.marked(target, header.start_commit),
+            marked=marks and self._marked(target, 0),
+            marked_since_plan=marks and self._marked(target, header.start_commit),
             mark_taken=table_columns.attribute_of(dialect, named, DELETED) is not None,
+        )
+
+    def _actual(self, target: Target) -> Mapping[str, str]:
+        return self.transaction.describe(target).columns
+
+    def _same(self, one: Target, other: Target) -> bool:
+        return table_columns.same(self.transaction.dialect, one, other)
+
+    def _adopt(self, target: Target, plan: Plan) -> Columns:
+        found = self.transaction.describe(target)
+        marked = self.transaction.has_default(target, DELETED)
+        dialect = self.transaction.dialect
+        return table_columns.adopt(dialect, target, found, plan.identity.keys, marked)
+
+    def _marked(self, target: Target, since: int) -> bool:
+        """Whether a row is marked as deleted by a commit after `since`."""
+        return bool(
+            self.transaction.ask(
+                f"SELECT 1 AS found FROM {target.sql} WHERE {quoted(DELETED)} "
+                f"AND {quoted(COMMIT)} > CAST($1 AS BIGINT) LIMIT 1",
+                [since],
+            )
         )

@@ -1,4 +1,4 @@
-"""One commit or load inside its transaction of a DuckDB file: rows brought in."""
+"""One commit or load inside its transaction: rows brought in, whatever the database."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -12,14 +12,10 @@ from connector.core.names import REST
 from connector.core.rows import DELETED, KEPT, packed_in, schema_of
 from connector.core.schema import Type, join_all
 from connector.core.state import Committed, Load, Phase
-from connector.destinations.commits.feed import Feed
+from connector.destinations.commits.load import Loading
 from connector.destinations.commits.staging import Layout, count, deleted_keys, without_rest
 from connector.destinations.commits.step import Step
-from connector.destinations.duckdb import schema as duckdb_schema
-from connector.destinations.duckdb.load import Loading
-from connector.destinations.duckdb.merge import merge
-from connector.destinations.duckdb.schema import DUCKDB
-from connector.destinations.duckdb.session.connection import Connection
+from connector.destinations.database import Merge, Transaction
 from connector.destinations.sql import STAGED, STAGED_KEYS
 from connector.destinations.state.store import State
 from connector.destinations.table import columns as table_columns
@@ -31,14 +27,10 @@ class Commit:
     """The next commit of one table. Raises CursorMoved where another generation is current."""
 
     def __init__(
-        self,
-        connection: Connection,
-        state: State,
-        of: Batch | Load,
-        run: tuple[str, str],
+        self, transaction: Transaction, state: State, of: Batch | Load, run: tuple[str, str]
     ) -> None:
         self._step = Step(state, of, run)
-        self._connection = connection
+        self._transaction = transaction
         self._state = state
         self._header = self._step.header
         self._renamed: Mapping[str, str] = {}
@@ -53,20 +45,23 @@ class Commit:
     def load(self, load: Load, rows: Iterable[pa.Table], bad: Sequence[Quarantined]) -> Committed:
         """Brings in every spooled row and ends the loading phase."""
         layout = self._grow(self._growth.wanted(load))
-        start = self._header.start_commit
-        loading = Loading(self._connection, load.table, layout, start, self._step.number)
+        loading = Loading(
+            self._transaction,
+            load,
+            layout,
+            self._header.start_commit,
+            self._step.number,
+            overtaken=self._state.buried(load.table),
+            watch=self._step.watch,
+        )
         failpoint("load.before_insert")
-        streamed = loading.streamed()
-        kept = loading.count_streamed() if streamed else 0
-        plain = not streamed and not self._state.buried(load.table)
-        feed = Feed(rows, self._step.watch)
-        written = loading.insert(feed, plain) - loading.repair()
-        deleted = loading.delete_earlier(load.max_deleted)
-        if feed.left_over:
+        streamed = loading.count_streamed()
+        written, deleted = self._transaction.load(loading, rows)
+        if loading.left_over:
             self._growth.overflowed()
-        loading.tidy(self._growth)
+        self._growth.tidy(loading.filled)
         self._step.finish(load)
-        return self._step.end(written, deleted, bad, self._renamed, kept)
+        return self._step.end(written, deleted, bad, self._renamed, streamed)
 
     def _merge(self, rows: pa.Table) -> tuple[int, int]:
         if not len(rows):
@@ -85,34 +80,29 @@ class Commit:
             layout = replace(layout, marks=True)
         rows = rows if layout.rest else without_rest(rows)
         failpoint("commit.after_schema")
-        staged = layout.stage(rows)
-        self._connection.register(STAGED, staged)
-        touched = merge(self._connection, layout, staged, self._step.number)
-        self._connection.unregister(STAGED)
-        deletes = count(staged, DELETED)
+        return self._put(layout, layout.stage(rows))
+
+    def _put(self, layout: Layout, staged: pa.Table) -> tuple[int, int]:
+        deletes, kept = count(staged, DELETED), count(staged, KEPT)
+        written = len(staged) - deletes - kept
+        with self._transaction.staged(staged, STAGED):
+            merge = Merge(layout, self._step.number, written, deletes, kept)
+            deleted = self._transaction.merge(merge)
         if deletes and self._header.phase is Phase.LOADING:
-            self._bury(deleted_keys(layout, staged))
-        written = len(staged) - deletes - count(staged, KEPT)
-        return written, touched - written
+            with self._transaction.staged(deleted_keys(layout, staged), STAGED_KEYS):
+                self._state.bury(self._header.table_name, STAGED_KEYS, self._step.number)
+        return written, deleted + kept
 
     def _add(self, layout: Layout, service: str) -> None:
-        table_columns.add(DUCKDB, self._connection.execute, layout.target, service)
-
-    def _bury(self, keys: pa.Table) -> None:
-        self._connection.register(STAGED_KEYS, keys)
-        self._state.bury(self._header.table_name, STAGED_KEYS, self._step.number)
-        self._connection.unregister(STAGED_KEYS)
+        table_columns.add(self._transaction, layout.target, service)
 
     @cached_property
     def _growth(self) -> Growth:
-        target = self._header.target
-        actual = duckdb_schema.describe(self._connection, target)
-
-        def unused() -> bool:
-            return duckdb_schema.unused(self._connection, target)
-
-        growth = Growth(DUCKDB, self._connection.execute, self._state, self._step, actual, unused)
-        table_columns.verify(DUCKDB, target, actual, growth.columns)
+        target, keys = self._header.target, self._header.identity.keys
+        transaction = self._transaction
+        found = transaction.describe(target)
+        growth = Growth(transaction, self._state, self._step, found.columns)
+        table_columns.verify(transaction.dialect, target, found, growth.columns, keys)
         return growth
 
     def _grow(self, wanted: Mapping[str, Type]) -> Layout:
@@ -120,7 +110,7 @@ class Commit:
         growth = self._growth
         columns = growth.grow(wanted)
         self._renamed = growth.renamed
-        return Layout.of(
+        return self._transaction.layout.of(
             self._header.target,
             self._header.identity.keys,
             columns,

@@ -1,4 +1,4 @@
-"""A Postgres table's rows, as the source's attributes."""
+"""A table's rows, as the source's attributes."""
 
 from collections.abc import Iterator, Mapping
 
@@ -6,18 +6,16 @@ import pyarrow as pa
 
 from connector.core.names import DELETED, REST
 from connector.core.rows import field_of, rest_field
-from connector.core.schema import JSON, Kind, Type
+from connector.core.schema import JSON
 from connector.core.state import Column
-from connector.destinations.postgres.layout import ALWAYS_FIT
-from connector.destinations.postgres.session.connection import Connection
-from connector.destinations.postgres.types import POSTGRES, canonical_digits
+from connector.destinations.database import Transaction
 from connector.destinations.sql import Target, quoted
 from connector.destinations.table import columns as table_columns
 from connector.destinations.table.columns import has
 
 
 def read_rows(
-    connection: Connection,
+    transaction: Transaction,
     target: Target,
     columns: Mapping[str, Column],
     retired: Mapping[str, Column],
@@ -28,23 +26,24 @@ def read_rows(
     What rows of an earlier generation have in retired columns is an attribute as well. Where only
     rows that are marked as deleted have something, nobody reads there what the others have.
     """
-    live = _live({**retired, **columns}, actual)
+    dialect = transaction.dialect
+    live = _live(transaction, {**retired, **columns}, actual)
     filled = table_columns.filled(
         retired,
         actual,
-        lambda counts: connection.run(f"SELECT {counts} FROM {target.sql}{live}")[0],
+        lambda counts: transaction.ask(f"SELECT {counts} FROM {target.sql}{live}")[0],
     )
     columns = {**columns, **filled}
     fields = [field_of(attribute, column.type) for attribute, column in columns.items()]
-    chosen = [_sent(quoted(column.name), column.type) for column in columns.values()]
-    if has(POSTGRES, actual, {**retired, **columns}, REST):
-        fields.append(rest_field(beside=list(columns)[ALWAYS_FIT:]))
-        chosen.append(_sent(quoted(REST), JSON))
+    chosen = [dialect.sent(quoted(column.name), column.type) for column in columns.values()]
+    if has(dialect, actual, {**retired, **columns}, REST):
+        fields.append(rest_field(beside=list(columns)[dialect.always_fit :]))
+        chosen.append(dialect.sent(quoted(REST), JSON))
     names = ", ".join(f"{value} AS c{place}" for place, value in enumerate(chosen))
     schema = pa.schema(fields)
-    for batch in connection.batches(f"SELECT {names} FROM {target.sql}{live}"):
+    for batch in transaction.batches(f"SELECT {names} FROM {target.sql}{live}"):
         arrays = [
-            # JSON and numbers are sent as text, which Arrow reads exactly.
+            # JSON, and numbers of any length, are sent as text, which Arrow reads exactly.
             array if array.type == field.type else array.cast(_read_as(field)).cast(field.type)
             for array, field in zip(batch.columns, schema, strict=True)
         ]
@@ -52,24 +51,23 @@ def read_rows(
 
 
 def count_rows(
-    connection: Connection, target: Target, columns: Mapping[str, Column], actual: Mapping[str, str]
+    transaction: Transaction,
+    target: Target,
+    columns: Mapping[str, Column],
+    actual: Mapping[str, str],
 ) -> int:
     """How many items the table has."""
-    sql = f"SELECT count(*) AS n FROM {target.sql}{_live(columns, actual)}"
-    return int(connection.run(sql)[0]["n"])
-
-
-def _sent(name: str, type_: Type) -> str:
-    if type_.kind in (Kind.DECIMAL, Kind.NUMBER):
-        return f"{canonical_digits(name)}::text"
-    return f"{name}::text" if type_.kind is Kind.JSON else name
+    sql = f"SELECT count(*) AS n FROM {target.sql}{_live(transaction, columns, actual)}"
+    return int(transaction.ask(sql)[0]["n"])
 
 
 def _read_as(field: pa.Field) -> pa.DataType:
     return pa.string() if field.type == JSON.arrow else field.type
 
 
-def _live(columns: Mapping[str, Column], actual: Mapping[str, str]) -> str:
+def _live(
+    transaction: Transaction, columns: Mapping[str, Column], actual: Mapping[str, str]
+) -> str:
     """Leaves out rows that are marked as deleted: the source has them no more."""
-    marks = has(POSTGRES, actual, columns, DELETED)
+    marks = has(transaction.dialect, actual, columns, DELETED)
     return f" WHERE {quoted(DELETED)} IS NOT TRUE" if marks else ""

@@ -1,0 +1,108 @@
+"""Every spooled row of a generation on its way into a table: what all databases have in common."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+
+from connector.core.names import COMMIT, DELETED, REST
+from connector.core.state import Load
+from connector.destinations.commits.feed import Feed
+from connector.destinations.commits.staging import Layout
+from connector.destinations.commits.step import refuse_too_many
+from connector.destinations.database import Transaction
+from connector.destinations.sql import OUTER, quoted
+from connector.destinations.table import columns as table_columns
+from connector.destinations.table.drift import Watch
+
+STREAMED = f"{OUTER}.{quoted(COMMIT)} > CAST($1 AS BIGINT)"
+"""A condition on rows that the stream has written since the plan; `$1` is its commit."""
+
+
+class Loading:
+    """One load inside its transaction. What it asks of the table has its plan's commit as `$1`."""
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        load: Load,
+        layout: Layout,
+        start_commit: int,
+        commit: int,
+        overtaken: bool,
+        watch: Watch,
+    ) -> None:
+        self._transaction = transaction
+        self._load = load
+        self._watch = watch
+        self.table = load.table
+        self.layout = layout
+        """Where the rows go; it changes when a row needs `_rest`."""
+        self.start = start_commit
+        self.commit = commit
+        self.overtaken = overtaken
+        """Whether the stream has deleted a key since the plan."""
+        self.streamed = self.any(STREAMED)
+        """Whether the stream has written a row since the plan."""
+        self.left_over = False
+        """Whether an attribute of a row had no column."""
+
+    @property
+    def target(self) -> str:
+        """The table, as SQL."""
+        return self.layout.target.sql
+
+    @property
+    def earlier(self) -> str:
+        """A condition on rows of earlier generations. One that is marked as deleted stays."""
+        return f"{OUTER}.{quoted(COMMIT)} <= CAST($1 AS BIGINT){self._unmarked}"
+
+    @property
+    def _unmarked(self) -> str:
+        return f" AND {OUTER}.{quoted(DELETED)} IS NOT TRUE" if self.layout.marks else ""
+
+    def any(self, condition: str) -> bool:
+        """Whether there is a row for which the condition holds."""
+        sql = f"SELECT 1 AS found FROM {self.target} AS {OUTER} WHERE {condition} LIMIT 1"
+        return bool(self._transaction.ask(sql, [self.start]))
+
+    def count(self, condition: str) -> int:
+        """For how many rows a condition holds."""
+        sql = f"SELECT count(*) AS n FROM {self.target} AS {OUTER} WHERE {condition}"
+        return int(self._transaction.ask(sql, [self.start])[0]["n"])
+
+    def count_streamed(self) -> int:
+        """How many rows there are by the stream alone, without those marked as deleted."""
+        return self.count(STREAMED + self._unmarked) if self.streamed else 0
+
+    def refuse_too_many(self, vanishing: int, earlier: int) -> None:
+        """Raises TooManyDeletes where more of the earlier rows would vanish than is allowed."""
+        refuse_too_many(self.table, self.layout.target, vanishing, earlier, self._load.max_deleted)
+
+    def feed(
+        self,
+        tables: Iterable[pa.Table],
+        take: Callable[[pa.RecordBatchReader], int],
+        rows_at_once: int | None = None,
+    ) -> int:
+        """Has staged rows taken as they come, and the table get `_rest` before one needs it."""
+        feed = Feed(tables, self._watch, rows_at_once)
+        taken = 0
+        while not feed.ended:
+            if feed.needs_rest and not self.layout.rest:
+                table_columns.add(self._transaction, self.layout.target, REST)
+                self.layout = replace(self.layout, rest=True)
+            try:
+                taken += take(feed.reader(self.layout))
+            except Exception:
+                if feed.failure is not None:
+                    raise feed.failure from None
+                raise
+        self.left_over = feed.left_over
+        return taken
+
+    def filled(self, names: Sequence[str]) -> dict[str, bool]:
+        """Whether a row has a value in each of some columns."""
+        counts = ", ".join(f"count({quoted(name)}) AS c{n}" for n, name in enumerate(names))
+        found = self._transaction.ask(f"SELECT {counts} FROM {self.target}")[0]
+        return dict(zip(names, map(bool, found.values()), strict=True))

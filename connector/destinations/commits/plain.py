@@ -1,0 +1,100 @@
+"""Merging and loading in plain SQL: what a database does that has no faster way of its own."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from connector.core.names import CHANGED_AT, COMMIT
+from connector.core.names import DELETED as MARK
+from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
+from connector.core.rows import DELETED, KEPT
+from connector.destinations.commits.staging import Layout, key_texts
+from connector.destinations.sql import OUTER, STAGED, quoted
+from connector.destinations.state import tables as t
+
+if TYPE_CHECKING:
+    from connector.destinations.commits.load import Loading
+    from connector.destinations.database import Merge, Transaction
+
+_GONE, _KEPT = f"{STAGED}.{DELETED.name}", f"{STAGED}.{KEPT.name}"
+
+
+def merge(transaction: "Transaction", merge: "Merge") -> int:
+    """Deletes the rows of the staged keys and inserts those that stay, then marks."""
+    layout = merge.layout
+    table, same = layout.target.sql, layout.key_of_staged(OUTER, STAGED)
+    staged = f"SELECT 1 FROM {STAGED} WHERE {same}"
+    rows = f"{table} AS {OUTER} WHERE EXISTS"
+    gone = transaction.ask(f"SELECT count(*) AS n FROM {rows} ({staged} AND {_GONE})")
+    transaction.ask(f"DELETE FROM {rows} ({staged} AND NOT {_KEPT})")
+    there = f"EXISTS (SELECT 1 FROM {table} AS {OUTER} WHERE {same})"
+    _insert(transaction, layout, f"NOT {_GONE} AND NOT {there}", [merge.commit])
+    if merge.kept:
+        changed = f"{STAGED}.{CHANGED_AT_FIELD.name}"
+        transaction.ask(
+            f"UPDATE {table} AS {OUTER} SET {quoted(CHANGED_AT)} = {changed}, "
+            f"{quoted(COMMIT)} = CAST($1 AS BIGINT), {quoted(MARK)} = true "
+            f"FROM {STAGED} WHERE {same} AND {_KEPT}",
+            [merge.commit],
+        )
+    return int(gone[0]["n"])
+
+
+def load(
+    transaction: "Transaction", loading: "Loading", tables: Iterable[pa.Table]
+) -> tuple[int, int]:
+    """Inserts what the stream has not overtaken, and deletes the rows of earlier generations."""
+    earlier = loading.count(loading.earlier)
+    loading.feed(tables, lambda reader: _add(transaction, loading, reader.read_all()))
+    table, layout, commit = loading.target, loading.layout, quoted(COMMIT)
+    again = (
+        f"EXISTS (SELECT 1 FROM {table} AS n WHERE n.{commit} = CAST($2 AS BIGINT) "
+        f"AND {layout.same_key('n', OUTER)})"
+    )
+    transaction.ask(
+        f"DELETE FROM {table} AS {OUTER} WHERE {OUTER}.{commit} <= CAST($1 AS BIGINT) AND {again}",
+        [loading.start, loading.commit],
+    )
+    vanishing = loading.count(loading.earlier)
+    loading.refuse_too_many(vanishing, earlier)
+    transaction.ask(f"DELETE FROM {table} AS {OUTER} WHERE {loading.earlier}", [loading.start])
+    return loading.count(f"{OUTER}.{commit} = {loading.commit}"), vanishing
+
+
+def _add(transaction: "Transaction", loading: "Loading", rows: pa.Table) -> int:
+    """Adds the newest of some rows, unless a newer one, or a tombstone, is there already."""
+    layout, table = loading.layout, loading.target
+    rows = rows.append_column("key", key_texts(layout, rows)).sort_by(CHANGED_AT_FIELD.name)
+    newest = {key: place for place, key in enumerate(rows.column("key").to_pylist())}
+    same, commit = layout.key_of_staged(OUTER, STAGED), quoted(COMMIT)
+    changed = f"{STAGED}.{CHANGED_AT_FIELD.name}"
+    with transaction.staged(rows.take(pa.array(newest.values(), pa.int64())), STAGED):
+        transaction.ask(
+            f"DELETE FROM {table} AS {OUTER} WHERE {OUTER}.{commit} = CAST($1 AS BIGINT) AND "
+            f"EXISTS (SELECT 1 FROM {STAGED} WHERE {same} "
+            f"AND {OUTER}.{quoted(CHANGED_AT)} <= {changed})",
+            [loading.commit],
+        )
+        there = (
+            f"SELECT 1 FROM {table} AS {OUTER} WHERE {same} "
+            f"AND {OUTER}.{commit} > CAST($2 AS BIGINT)"
+        )
+        buried = (
+            f"SELECT 1 FROM {t.tombstones} AS d WHERE d.table_name = $3 AND d.key = {STAGED}.key"
+        )
+        fresh = f"NOT EXISTS ({there}) AND NOT EXISTS ({buried})"
+        _insert(transaction, layout, fresh, [loading.commit, loading.start, loading.table])
+    return len(rows)
+
+
+def _insert(
+    transaction: "Transaction", layout: Layout, condition: str, parameters: Sequence[Any]
+) -> None:
+    names = ", ".join(map(quoted, layout.staged.values()))
+    values = ", ".join(f"{STAGED}.{name}" for name in layout.staged)
+    transaction.ask(
+        f"INSERT INTO {layout.target.sql} ({names}, {quoted(COMMIT)}) "
+        f"SELECT {values}, CAST($1 AS BIGINT) FROM {STAGED} WHERE {condition}",
+        parameters,
+    )

@@ -1,0 +1,285 @@
+"""The destination, whatever its database: tables and their state, each step one transaction."""
+
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import TypeVar
+from uuid import uuid4
+
+import pyarrow as pa
+
+from connector.core.cursors import Batch, Quarantined
+from connector.core.names import COMMIT
+from connector.core.needs import Need, Wanted
+from connector.core.spec import TableSpec
+from connector.core.state import Committed, Load, Plan, Ran, TableState
+from connector.destinations.commits.commit import Commit
+from connector.destinations.commits.step import moved, unknown
+from connector.destinations.database import Database, Found, Transaction
+from connector.destinations.sql import Target, quoted
+from connector.destinations.state.store import State
+from connector.destinations.state.tables import SCHEMA
+from connector.destinations.table import columns as table_columns
+from connector.destinations.table.in_the_way import NotWidened, explained, forgetting
+from connector.destinations.table.reshape import Reshape
+from connector.destinations.table.rows import count_rows, read_rows
+from connector.destinations.trial import Trial
+from connector.errors import ConnectorError, DestinationRefused
+from connector.failpoints import failpoint
+from connector.stop import MACHINE
+
+Result = TypeVar("Result")
+
+
+class DatabaseDestination:
+    """Tables in one schema of a database, and their state."""
+
+    def __init__(
+        self, database: Database, schema: str, run_id: str = "", command: str = ""
+    ) -> None:
+        self._database = database
+        self._schema = schema
+        self._run = (run_id or uuid4().hex, command)
+        self._new_columns: Counter[str] = Counter()
+        self._widened_columns: Counter[str] = Counter()
+
+    def read(self, table: str) -> TableState | None:
+        """The state of a table, or None where it was never planned."""
+        with self._looking() as state:
+            return state.read(table) if state else None
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Lets the reads of this thread share what they open, which may take longer than they do.
+
+        Other processes may wait meanwhile, and this thread cannot write.
+        """
+        return self._database.held_open()
+
+    def tables(self) -> list[str]:
+        """Source tables that have a state here."""
+        with self._looking() as state:
+            return state.tables() if state else []
+
+    def ran(self, table: str) -> Ran:
+        """What was committed of a table through this object."""
+        with self._looking() as state:
+            done = state.journal.ran(self._run[0], table) if state else Ran()
+        new, widened = self._new_columns[table], self._widened_columns[table]
+        return replace(done, new_columns=new, widened_columns=widened)
+
+    def _grew(self, table: str, committed: Committed) -> None:
+        self._new_columns[table] += committed.new_columns
+        self._widened_columns[table] += committed.widened_columns
+
+    @contextmanager
+    def _looking(self) -> Iterator[State | None]:
+        """The state as it is, if there is any; nothing is made."""
+        if not self._database.exists():
+            yield None
+            return
+        with self._database.read_only() as transaction:
+            state = State(transaction.schema)
+            yield state if state.exists() else None
+
+    @contextmanager
+    def _transaction(
+        self, step: str, *locks: str, more: bool = False
+    ) -> Iterator[tuple[Transaction, State]]:
+        """One transaction on a state that this program can read; nothing is kept on an error.
+
+        Steps with a lock in common take turns; which of them may go on, their cursors decide.
+        """
+        with self._database.begin(more) as transaction:
+            state = _begun(transaction, locks)
+
+            def explain(cause: Exception, widening: NotWidened | None) -> ConnectorError | None:
+                return _explained(transaction, step, locks[-1], cause, widening)
+
+            with explained(explain):
+                yield transaction, state
+                failpoint(f"{step}.before_commit")
+                transaction.commit()
+            failpoint(f"{step}.after_commit")
+
+    def _attempt(self, work: Callable[[], Result]) -> Result:
+        return self._database.attempt(lambda: forgetting(work))
+
+    def plan(self, plan: Plan) -> TableState:
+        """Starts a generation and seeds all its cursors in one transaction."""
+        return self._attempt(lambda: self._plan(plan))
+
+    def _plan(self, plan: Plan) -> TableState:
+        self._refuse_state_schema()
+        with self._transaction("plan", SCHEMA, plan.table) as (transaction, state):
+            target = self._target(transaction, plan.target)
+            state.create()
+            before = state.header(plan.table)
+            if plan.replaces != (before.plan_id if before else None):
+                raise moved(plan.table)
+            Reshape(transaction, state).begin(plan, target, before)
+            sql = f"SELECT max({quoted(COMMIT)}) AS newest FROM {target.sql}"
+            newest = transaction.ask(sql)[0]["newest"] or 0
+            commit = max(newest, before.commit if before else 0) + 1
+            generation = (before.generation if before else 0) + 1
+            state.start(plan, target, generation, commit)
+            state.journal.count(self._run, plan.table, MACHINE.now(), (0, 0, 0))
+            planned = state.read(plan.table)
+        if planned is None:
+            raise moved(plan.table)
+        return planned
+
+    def reconfigure(self, table: str, target: str, spec: TableSpec) -> TableState:
+        """Applies a changed configuration in one transaction, where the rows allow it."""
+        return self._attempt(lambda: self._reconfigure(table, target, spec))
+
+    def _reconfigure(self, table: str, target: str, spec: TableSpec) -> TableState:
+        self._refuse_state_schema()
+        if not self._database.exists():
+            raise unknown(table)
+        with self._transaction("reconfigure", SCHEMA, table) as (transaction, state):
+            wanted = self._target(transaction, target)
+            Reshape(transaction, state).reconfigure(table, wanted, spec)
+            changed = state.read(table)
+        if changed is None:
+            raise moved(table)
+        return changed
+
+    def _refuse_state_schema(self) -> None:
+        if self._database.dialect.table_fold(self._schema) == SCHEMA:
+            raise DestinationRefused(f"The schema {SCHEMA} is for the connector's own state.")
+
+    def _target(self, transaction: Transaction, name: str) -> Target:
+        return Target(self._schema, name, transaction.schema.database)
+
+    def commit(self, batch: Batch) -> Committed:
+        """Merges rows and moves cursors in one transaction."""
+        return self._attempt(lambda: self._commit(batch))
+
+    def _commit(self, batch: Batch) -> Committed:
+        if not self._database.exists():
+            raise moved(batch.table)
+        with self._transaction("commit", batch.table, more=batch.more) as (transaction, state):
+            committed = Commit(transaction, state, batch, self._run).batch(batch)
+        self._grew(batch.table, committed)
+        return committed
+
+    def release(self) -> None:
+        """Closes what a commit has left open for one that was to follow."""
+        self._database.release()
+
+    def load(
+        self, load: Load, rows: Iterable[pa.Table], quarantined: Sequence[Quarantined]
+    ) -> Committed:
+        """Puts every spooled row in the table in one transaction and ends the loading phase."""
+        return forgetting(lambda: self._load(load, rows, quarantined))
+
+    def _load(
+        self, load: Load, rows: Iterable[pa.Table], quarantined: Sequence[Quarantined]
+    ) -> Committed:
+        if not self._database.exists():
+            raise moved(load.table)
+        with self._transaction("load", load.table) as (transaction, state):
+            commit = Commit(transaction, state, load, self._run)
+            committed = commit.load(load, rows, quarantined)
+        self._grew(load.table, committed)
+        return committed
+
+    def rows(self, table: str) -> Generator[pa.RecordBatch, None, None]:
+        """The table's rows, with columns `item.<attribute>` and `rest` as in `core.rows`.
+
+        Rows that are marked as deleted are left out.
+        """
+        with self._reading(table) as (transaction, state, target, found):
+            columns, retired = state.all_columns(table)
+            yield from read_rows(transaction, target, columns, retired, found.columns)
+
+    def count(self, table: str) -> int:
+        """How many rows the table has, without those marked as deleted."""
+        with self._reading(table) as (transaction, state, target, found):
+            columns, retired = state.all_columns(table)
+            return count_rows(transaction, target, retired | columns, found.columns)
+
+    @contextmanager
+    def _reading(self, table: str) -> Iterator[tuple[Transaction, State, Target, Found]]:
+        """A planned table as it is at one moment."""
+        if not self._database.exists():
+            raise unknown(table)
+        with self._database.read_only() as transaction:
+            state = State(transaction.schema)
+            header = state.header(table) if state.exists() else None
+            if header is None:
+                raise unknown(table)
+            target, found = header.target, transaction.describe(header.target)
+            columns, keys = state.columns(table), header.identity.keys
+            table_columns.verify(transaction.dialect, target, found, columns, keys)
+            yield transaction, state, target, found
+
+    def query(self, sql: str) -> pa.Table:
+        """The answer to a read-only query; names without a schema are those of the tables."""
+        return self._database.query(sql, self._schema)
+
+    def note(self, table: str, problem: str | None) -> None:
+        """Remembers why a table needs a person, or that it no longer does."""
+        if not self._database.exists():
+            return
+        with self._transaction("note", table) as (_, state):
+            if state.exists():
+                state.update(table, problem=problem)
+
+    def reset(self, table: str, drop: bool) -> None:
+        """Forgets the state of a table, and with `drop` the table itself."""
+        if not self._database.exists():
+            return
+        with self._transaction("reset", table) as (transaction, state):
+            header = state.header(table) if state.exists() else None
+            if header is None:
+                return
+            state.forget(table)
+            if drop:
+                transaction.ask(f"DROP TABLE IF EXISTS {header.target.sql}")
+
+    def check(self, tables: Sequence[Wanted] = ()) -> Iterator[Need]:
+        """Tries what every step does, for each of `tables` too; changes nothing."""
+        return Trial(self._database, self._schema).needs(tables)
+
+
+def _begun(transaction: Transaction, locks: Sequence[str]) -> State:
+    """The state, under some locks; one of an earlier version is migrated before."""
+    transaction.lock(locks)
+    state = State(transaction.schema)
+    if not state.outdated:
+        return state
+    # A transaction of its own, which waits for no table's lock while it has the state's.
+    transaction.commit()
+    transaction.begin()
+    transaction.lock([SCHEMA])
+    state = State(transaction.schema)
+    if state.outdated:
+        state.migrate()
+    failpoint("migrate.before_commit")
+    transaction.commit()
+    failpoint("migrate.after_commit")
+    transaction.begin()
+    return _begun(transaction, locks)
+
+
+def _explained(
+    transaction: Transaction,
+    step: str,
+    table: str,
+    cause: Exception,
+    widening: NotWidened | None,
+) -> ConnectorError | None:
+    """The error with what is in the way of a table; None where nobody can say."""
+
+    def target() -> Target | None:
+        state = State(transaction.schema)
+        header = state.header(table) if state.exists() else None
+        return header.target if header else None
+
+    try:
+        return transaction.explain(cause, widening, target, dropping=step == "reset")
+    except ConnectorError:
+        # The cause itself is what counts: without the catalog it has fewer names.
+        return None

@@ -1,1 +1,0 @@
-"""What is read of a DuckDB file: rows, and the answers to queries."""

@@ -1,1 +1,0 @@
-"""What is read of a Postgres database: rows, and the answers to queries."""

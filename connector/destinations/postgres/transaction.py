@@ -1,0 +1,155 @@
+"""One transaction of a Postgres database."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+
+from connector.core.state import Column
+from connector.destinations import trial
+from connector.destinations.commits.load import Loading
+from connector.destinations.database import Found, Merge, Transaction
+from connector.destinations.postgres import check
+from connector.destinations.postgres import schema as postgres_schema
+from connector.destinations.postgres.layout import PostgresLayout
+from connector.destinations.postgres.load import load
+from connector.destinations.postgres.merge import delete_sql, mark_sql, upsert_sql
+from connector.destinations.postgres.refusals import in_the_way, swallowed
+from connector.destinations.postgres.session.connection import Connection, PostgresServer
+from connector.destinations.postgres.state import state_schema
+from connector.destinations.postgres.types import POSTGRES
+from connector.destinations.sql import Target, quoted
+from connector.destinations.table.in_the_way import NotWidened
+from connector.errors import Busy, ConnectorError, DestinationRefused
+
+
+class PostgresTransaction(Transaction):
+    """A connection, which has a transaction as soon as it runs a statement."""
+
+    dialect = POSTGRES
+    layout = PostgresLayout
+
+    def __init__(self, connection: Connection, server: PostgresServer) -> None:
+        self._connection = connection
+        self._server = server
+        self.schema = state_schema(connection)
+
+    def begin(self) -> None:
+        """The next statement begins it."""
+
+    def commit(self) -> None:
+        """Ends the transaction, and keeps what it did."""
+        self._server.commit(self._connection)
+
+    def lock(self, names: Sequence[str]) -> None:
+        """Takes turns with whoever has a name in common, until the transaction ends."""
+        for name in names:
+            sql = "SELECT pg_advisory_xact_lock($1::bigint)::text AS held"
+            self._connection.run(sql, [_lock_number(name)])
+
+    def ask(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Runs one statement and returns its rows."""
+        return self._connection.run(sql, parameters)
+
+    def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
+        """The answer as it comes."""
+        return self._connection.batches(sql)
+
+    def describe(self, target: Target) -> Found:
+        """A table as it is now. Raises DestinationRefused if it is none of this role's."""
+        return postgres_schema.describe(self._connection, target)
+
+    def create(self, target: Target, columns: Mapping[str, Column]) -> None:
+        """Makes a table with its key columns."""
+        postgres_schema.create(self._connection, target, columns)
+
+    def unused(self, target: Target) -> bool:
+        """Whether a table is empty, and nothing of anybody else depends on its columns."""
+        return super().unused(target) and not postgres_schema.used(self._connection, target)
+
+    def explain(
+        self,
+        cause: Exception,
+        widening: NotWidened | None,
+        target: Callable[[], Target | None],
+        dropping: bool,
+    ) -> ConnectorError | None:
+        """A better error for what Postgres refuses because of an object of others."""
+        said = self._connection.said
+        if said is None or not isinstance(cause, DestinationRefused):
+            return None
+        self._connection.rollback()
+        found = target()
+        if found is None:
+            return None
+        return in_the_way(self._connection, found, said, cause, widening, dropping)
+
+    def has_default(self, target: Target, column: str) -> bool:
+        """Whether a column has a default."""
+        return postgres_schema.has_default(self._connection, target, column)
+
+    def taken(self, target: Target) -> bool:
+        """Whether a table, or anything else that may not share its name, has this name."""
+        return postgres_schema.taken(self._connection, target)
+
+    @contextmanager
+    def staged(self, rows: pa.Table, name: str) -> Iterator[None]:
+        """Copies rows into a temporary table, which lasts as long as the connection."""
+        self._connection.stage(rows, name)
+        yield
+
+    def merge(self, merge: Merge) -> int:
+        """Merges the staged rows."""
+        layout, number = merge.layout, [merge.commit]
+        gone = self._connection.changed(delete_sql(layout)) if merge.deleted else 0
+        if merge.written:
+            # A trigger or a rule of somebody else may drop a row without an error.
+            arrived = self._connection.changed(upsert_sql(layout), number)
+            if arrived != merge.written:
+                raise swallowed(self._connection, layout.target, merge.written - arrived)
+        if merge.kept:
+            self._connection.run(mark_sql(layout), number)
+        return gone
+
+    def load(self, loading: Loading, tables: Iterable[pa.Table]) -> tuple[int, int]:
+        """Brings in the rows of a scan."""
+        return load(self._connection, loading, tables)
+
+    def try_new(self, target: Target, key: Mapping[str, Column]) -> None:
+        """Drops its key, copies a row, makes the key and columns, and deletes."""
+        check.load(self._connection, target)
+        trial.try_columns(self, target)
+        self._connection.changed(f"DELETE FROM {target.sql}")
+
+    def try_rows(self, target: Target, key: Sequence[Column]) -> str:
+        """Takes a row in and out, and adds a column unless somebody holds a lock."""
+        check.use(self._connection, target, key)
+        self._connection.run(check.SHORTLY)
+        try:
+            trial.try_column(self, target)
+        except Busy:
+            # Postgres asks for the right to do it before it waits for the lock.
+            return "no column was tried, since another session holds a lock"
+        return ""
+
+    def move(self, have: Target, want: Target) -> None:
+        """Renames a table; its key, its indexes and the views on it stay."""
+        moving = have
+        if have.schema != want.schema:
+            postgres_schema.create_schema(self._connection, want.schema)
+            # Its old name may be taken in the new schema, and its new name in the old one.
+            moving = Target(have.schema, f"_connector_moving_{uuid4().hex[:8]}")
+            super().move(have, moving)
+            self.ask(f"ALTER TABLE {moving.sql} SET SCHEMA {quoted(want.schema)}")
+            moving = Target(want.schema, moving.name)
+        if moving.name != want.name:
+            super().move(moving, want)
+
+
+def _lock_number(name: str) -> int:
+    """The advisory lock of a table, or of the state: one of 2⁶⁴."""
+    digest = sha256(f"connector {name}".encode()).digest()
+    return int.from_bytes(digest[:8], signed=True)

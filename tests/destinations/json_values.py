@@ -1,0 +1,31 @@
+"""Values as JSON, for a database that has no exact types of its own."""
+
+import json
+import sqlite3
+from base64 import b64decode
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from connector.core.rows import convert
+from connector.core.schema import JSON, parse
+
+# The state's own columns have types.
+sqlite3.register_converter("TIMESTAMP", lambda text: datetime.fromisoformat(text.decode()))
+sqlite3.register_converter("BOOLEAN", lambda text: text == b"1")
+
+
+def kept(field: pa.Field, column: pa.ChunkedArray) -> list[Any]:
+    """Values as they are kept: JSON as bytes, which SQLite takes for no number."""
+    if b"type" in (field.metadata or {}):
+        column = convert(column, parse(field.metadata[b"type"].decode()), JSON).cast(pa.string())
+        return [text and text.encode() for text in column.to_pylist()]
+    return column.cast(pa.int64() if field.name == "changed_at" else column.type).to_pylist()
+
+
+def plain(value: bytes | str | None, kind: str) -> object:
+    """A value that was kept, as Arrow reads it."""
+    text = value.decode() if isinstance(value, bytes) else value
+    read = json.loads(text) if text and kind in ("string", "binary") else text
+    return b64decode(read) if read and kind == "binary" else read
