@@ -1,7 +1,7 @@
 """The section `destination`: the keys of every destination, and those of each kind."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import (
     Field,
@@ -15,13 +15,13 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from connector.config.fields import Name, Seconds, Section, checked, folder_of, refuse
+from connector.core.words import joined
 from connector.destinations.backend import Backend, DestinationUrl
 from connector.destinations.registry import BACKENDS, backend_of, parse_url
 
 _STATE_SCHEMA = "_connector"
-*_MORE_URLS, _LAST_URL = (url for each in BACKENDS for url in each.urls)
-_URLS = f"{', '.join(_MORE_URLS)} or {_LAST_URL}"
-_SCHEMAS = " and ".join(f"{each.schema} in {each.name}" for each in BACKENDS)
+_URLS = joined([url for each in BACKENDS for url in each.urls or (each.example,)])
+_SCHEMAS = joined([f"{each.schema} in {each.name}" for each in BACKENDS], last="and")
 
 
 def _url(value: object, info: ValidationInfo) -> DestinationUrl:
@@ -61,7 +61,7 @@ class AnyDestination(Section):
         return name
 
     @property
-    def backend(self) -> Backend[Any]:
+    def backend(self) -> Backend:
         """The kind of database that the url names."""
         return backend_of(self.url)
 
@@ -88,7 +88,7 @@ else:
     # A single section combines those of all kinds; each kind validates its own keys.
     DestinationConfig = create_model(
         "DestinationConfig",
-        __base__=(*(each.keys for each in BACKENDS), AnyDestination),
+        __base__=(*(each.keys for each in BACKENDS if each.keys is not Section), AnyDestination),
         __module__=__name__,
         __doc__="Where the tables go.",
     )

@@ -8,6 +8,12 @@ def counted(number: int, thing: str, things: str = "") -> str:
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
+def joined(texts: Sequence[str], last: str = "or") -> str:
+    """A list in a sentence: `a`, `a or b`, `a, b or c`."""
+    *others, final = texts
+    return f"{', '.join(others)} {last} {final}" if others else final
+
+
 def first_few(texts: Sequence[str], most: int, more: str = "more") -> list[str]:
     """The first texts, and the number of any others: `["a", "b", "3 more"]`."""
     left = len(texts) - most

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
@@ -14,8 +14,6 @@ from connector.waits import Waits
 
 if TYPE_CHECKING:
     from connector.ports import Destination
-
-Keys = TypeVar("Keys", bound=Section)
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,7 +92,7 @@ class Hosted:
 
 
 @dataclass(frozen=True)
-class Backend(Generic[Keys]):
+class Backend:
     """One kind of database. What is slow to import is imported by `open` alone."""
 
     kind: str
@@ -103,18 +101,18 @@ class Backend(Generic[Keys]):
     begins: str
     """How its urls begin."""
     example: str
-    urls: tuple[str, ...]
-    """Every way to write one, for the documentation."""
     is_one: Callable[[str], bool]
     """Whether a text is meant to be such a url."""
     parse: Callable[[str, Path], DestinationUrl]
     """Reads a url; a relative path starts from the folder. Raises ConfigError."""
-    keys: type[Keys]
-    """The section of the configuration's keys that this kind alone has."""
     schema: str
     """Where tables go if nobody says."""
-    open: Callable[[Opening, Keys], "Destination"]
-    """The destination. Raises ConfigError if a package is missing."""
+    open: Callable[[Opening, Any], "Destination"]
+    """The destination, with the section of its keys. Raises ConfigError if a package is missing."""
+    keys: type[Section] = Section
+    """The section of the configuration's keys that this kind alone has."""
+    urls: tuple[str, ...] = ()
+    """Every way to write one, for the documentation, if there are more than the example."""
     name_bytes: int | None = None
     """How long the name of a schema or a table may be; a longer one could be cut silently."""
     one_writer: bool = False

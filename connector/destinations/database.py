@@ -158,8 +158,6 @@ class Transaction(Protocol):
 class Database(Protocol):
     """One database, opened for one transaction at a time."""
 
-    dialect: Dialect
-
     def exists(self) -> bool:
         """Whether there is anything in it yet; what only reads makes nothing."""
         return True

@@ -146,7 +146,7 @@ class DatabaseDestination:
         return changed
 
     def _refuse_state_schema(self) -> None:
-        if self._database.dialect.table_fold(self._schema) == SCHEMA:
+        if self._schema.casefold() == SCHEMA:
             raise DestinationRefused(f"The schema {SCHEMA} is for the connector's own state.")
 
     def _target(self, transaction: Transaction, name: str) -> Target:

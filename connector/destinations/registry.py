@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from connector.config.fields import Section
+from connector.core.words import joined
 from connector.destinations.backend import Backend, DestinationUrl, HostConnection, Hosted, Opening
 from connector.destinations.duckdb.backend import DUCKDB
 from connector.destinations.postgres.backend import POSTGRES
@@ -15,10 +16,10 @@ from connector.waits import Waits
 if TYPE_CHECKING:
     from connector.ports import Destination
 
-BACKENDS: tuple[Backend[Any], ...] = (DUCKDB, POSTGRES)
+BACKENDS: tuple[Backend, ...] = (DUCKDB, POSTGRES)
 
 
-def backend_of(url: DestinationUrl) -> Backend[Any]:
+def backend_of(url: DestinationUrl) -> Backend:
     """The kind of database that a url is for."""
     return next(each for each in BACKENDS if each.kind == url.kind)
 
@@ -29,7 +30,7 @@ def parse_url(text: str, folder: Path | None = None) -> DestinationUrl:
         if each.is_one(text):
             with _hinted():
                 return each.parse(text, folder or Path())
-    begins = " or ".join(each.begins for each in BACKENDS)
+    begins = joined([each.begins for each in BACKENDS])
     raise ConfigError(f"The url must begin with {begins}.", _hint())
 
 
@@ -58,7 +59,7 @@ def stand_in_url(name: str) -> str:
 
 
 def _hint() -> str:
-    return f"Use {' or '.join(each.example for each in BACKENDS)}."
+    return f"Use {joined([each.example for each in BACKENDS])}."
 
 
 def open_destination(

@@ -9,7 +9,7 @@ from enum import StrEnum
 from threading import Lock
 from typing import Generic, TypeVar
 
-from connector.core.words import first_few
+from connector.core.words import first_few, joined
 from connector.errors import ConnectorError, Interrupted, Transient, uncaught
 from connector.stop import Stop
 
@@ -121,8 +121,7 @@ def gravest(codes: Iterable[int]) -> int:
 
 def listed(tables: Sequence[str]) -> str:
     """The names of tables in one line, shortened if there are many."""
-    names = first_few(tables, _NAMED)
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return joined(first_few(tables, _NAMED), last="and")
 
 
 def side_by_side(

@@ -1,8 +1,8 @@
-"""Counts and durations as people read them."""
+"""Counts, lists and durations as people read them."""
 
 import pytest
 
-from connector.core.words import counted, lasting
+from connector.core.words import counted, joined, lasting
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,15 @@ def test_one_is_singular_and_everything_else_plural(number: int, said: str) -> N
 
 def test_an_irregular_plural() -> None:
     assert [counted(n, "entry", "entries") for n in (1, 2)] == ["1 entry", "2 entries"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [(["a"], "a"), (["a", "b"], "a or b"), (["a", "b", "c"], "a, b or c")],
+)
+def test_a_list_in_a_sentence(texts: list[str], said: str) -> None:
+    assert joined(texts) == said
+    assert joined(texts, last="and") == said.replace("or", "and")
 
 
 @pytest.mark.parametrize(

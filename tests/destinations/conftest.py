@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from connector.config.fields import Section
+from connector.destinations import registry
 from connector.destinations.duckdb.file import DuckDBDestination
 from connector.destinations.postgres import server as destination_module
 from connector.destinations.postgres.server import PostgresDestination
@@ -11,7 +13,6 @@ from connector.ports import Destination
 from tests.rigs.postgres import Database, Server, database
 from tests.rigs.relay import Relay
 
-from .fake import FakeDestination
 from .story import Story
 
 Make = Callable[..., Destination]
@@ -33,7 +34,11 @@ def make_of(kind: str, request: pytest.FixtureRequest) -> Make:
         made.append(database)
         return PostgresDestination(database.parsed, lock_timeout=5, **options)
 
-    return {"fake": FakeDestination, "duckdb": duckdb, "postgres": postgres}[kind]
+    def fake() -> Destination:
+        url = registry.parse_url(request.getfixturevalue("memory"))
+        return registry.open_destination(url, Section(), schema="main", lock_timeout=5)
+
+    return {"fake": fake, "duckdb": duckdb, "postgres": postgres}[kind]
 
 
 @pytest.fixture(params=["fake", "duckdb", "postgres"])

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from base64 import b64decode
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -12,11 +13,23 @@ from connector.core.rows import convert
 from connector.core.schema import JSON, parse
 
 # The state's own columns have types.
+sqlite3.register_adapter(datetime, datetime.isoformat)
 sqlite3.register_converter("TIMESTAMP", lambda text: datetime.fromisoformat(text.decode()))
 sqlite3.register_converter("BOOLEAN", lambda text: text == b"1")
 
 
-def kept(field: pa.Field, column: pa.ChunkedArray) -> list[Any]:
+def batches(rows: Iterable[tuple[Any, ...]]) -> Iterator[pa.RecordBatch]:
+    """Rows as Arrow."""
+    if columns := list(map(pa.array, zip(*rows, strict=True))):
+        yield pa.record_batch(columns, list(map(str, range(len(columns)))))
+
+
+def tuples(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
+    """Rows of Arrow as they are kept."""
+    return zip(*map(_kept, rows.schema, rows.columns), strict=True)
+
+
+def _kept(field: pa.Field, column: pa.ChunkedArray) -> list[Any]:
     """Values as they are kept: JSON as bytes, which SQLite takes for no number."""
     if b"type" in (field.metadata or {}):
         column = convert(column, parse(field.metadata[b"type"].decode()), JSON).cast(pa.string())

@@ -12,7 +12,8 @@ from connector.core.cursors import Quarantined
 from connector.core.keys import KeyAttribute
 from connector.core.state import STATE_VERSION
 from connector.destinations.duckdb.file import DuckDBDestination
-from connector.destinations.sql import duckdb_fold, quoted
+from connector.destinations.duckdb.types import duckdb_fold
+from connector.destinations.sql import quoted
 from connector.errors import (
     ConfigError,
     ConnectorError,

@@ -2,14 +2,26 @@
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
+
+from connector.destinations import registry
 
 from . import dynamodb_local as local
 from .scripted import ScriptedDynamoDB
 
 if TYPE_CHECKING:
     from .postgres import Database
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The url of an empty database of a third kind, which the registry has for this test."""
+    from tests.destinations.fake import MEMORY
+
+    monkeypatch.setattr(registry, "BACKENDS", (*registry.BACKENDS, MEMORY))
+    return f"{MEMORY.begins}{uuid4()}"
 
 
 @pytest.fixture

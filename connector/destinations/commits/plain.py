@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from connector.destinations.commits.load import Loading
     from connector.destinations.database import Merge, Transaction
 
+# A row can have 400 KB, and each batch is staged by itself.
+_ROWS_AT_ONCE = 1_000
+
 _GONE, _KEPT = f"{STAGED}.{DELETED.name}", f"{STAGED}.{KEPT.name}"
 
 
@@ -46,7 +49,7 @@ def load(
 ) -> tuple[int, int]:
     """Inserts what the stream has not overtaken, and deletes the rows of earlier generations."""
     earlier = loading.count(loading.earlier)
-    loading.feed(tables, lambda reader: _add(transaction, loading, reader.read_all()))
+    loading.feed(tables, lambda reader: _added(transaction, loading, reader), _ROWS_AT_ONCE)
     table, layout, commit = loading.target, loading.layout, quoted(COMMIT)
     again = (
         f"EXISTS (SELECT 1 FROM {table} AS n WHERE n.{commit} = CAST($2 AS BIGINT) "
@@ -62,7 +65,16 @@ def load(
     return loading.count(f"{OUTER}.{commit} = {loading.commit}"), vanishing
 
 
-def _add(transaction: "Transaction", loading: "Loading", rows: pa.Table) -> int:
+def _added(transaction: "Transaction", loading: "Loading", reader: pa.RecordBatchReader) -> int:
+    """Adds rows as they come; returns how many were read."""
+    read = 0
+    for batch in reader:
+        _add(transaction, loading, pa.Table.from_batches([batch]))
+        read += len(batch)
+    return read
+
+
+def _add(transaction: "Transaction", loading: "Loading", rows: pa.Table) -> None:
     """Adds the newest of some rows, unless a newer one, or a tombstone, is there already."""
     layout, table = loading.layout, loading.target
     rows = rows.append_column("key", key_texts(layout, rows)).sort_by(CHANGED_AT_FIELD.name)
@@ -85,7 +97,6 @@ def _add(transaction: "Transaction", loading: "Loading", rows: pa.Table) -> int:
         )
         fresh = f"NOT EXISTS ({there}) AND NOT EXISTS ({buried})"
         _insert(transaction, layout, fresh, [loading.commit, loading.start, loading.table])
-    return len(rows)
 
 
 def _insert(

@@ -14,12 +14,12 @@ from connector.core.names import COMMIT
 from connector.core.schema import Kind
 from connector.core.state import Column
 from connector.destinations import trial
-from connector.destinations.duckdb.schema import DUCKDB
 from connector.destinations.duckdb.session.connection import (
     Connection,
     DuckDBFile,
     run,
 )
+from connector.destinations.duckdb.types import DUCKDB
 from connector.destinations.sql import Target, quoted
 from connector.errors import ConnectorError, DestinationRefused, DiskFull
 

@@ -10,7 +10,6 @@ from connector.destinations.database import Database, Transaction
 from connector.destinations.destination import DatabaseDestination
 from connector.destinations.duckdb.check import about, tried_file
 from connector.destinations.duckdb.query import answered
-from connector.destinations.duckdb.schema import DUCKDB
 from connector.destinations.duckdb.session.connection import DuckDBFile
 from connector.destinations.duckdb.session.errors import query_errors
 from connector.destinations.duckdb.transaction import DuckDBTransaction
@@ -59,8 +58,6 @@ class DuckDBDestination(DatabaseDestination):
 
 class _DuckDBDatabase(Database):
     """A file that is opened for each transaction."""
-
-    dialect = DUCKDB
 
     def __init__(self, file: DuckDBFile) -> None:
         self._file = file

@@ -6,9 +6,13 @@ import pyarrow as pa
 
 from connector.core.names import CHANGED_AT, COMMIT, DELETED
 from connector.destinations.commits.load import Loading
-from connector.destinations.duckdb.merge import insert_sql, not_streamed
+from connector.destinations.duckdb.merge import insert_sql, not_streamed, temporary
 from connector.destinations.duckdb.session.connection import Connection, changed, run
-from connector.destinations.sql import NEWEST, OUTER, STAGED, SURPLUS, TWICE, quoted, temporary
+from connector.destinations.duckdb.types import SURPLUS
+from connector.destinations.sql import OUTER, STAGED, quoted
+
+_TWICE = "_connector_twice"
+_NEWEST = "_connector_newest"
 
 
 def load(connection: Connection, loading: Loading, tables: Iterable[pa.Table]) -> tuple[int, int]:
@@ -77,15 +81,17 @@ class _Load:
         """
         target, commit = self._loading.target, quoted(COMMIT)
         self._connection.execute(
-            f"CREATE TEMP TABLE {TWICE} AS SELECT {self._keys}, count(*) - 1 AS {SURPLUS} "
+            f"CREATE TEMP TABLE {_TWICE} AS SELECT {self._keys}, count(*) - 1 AS {SURPLUS} "
             f"FROM {target} WHERE {commit} = $1 GROUP BY {self._keys} HAVING count(*) > 1",
             [self._commit],
         )
-        found = run(self._connection, f"SELECT sum({SURPLUS})::BIGINT AS n FROM {temporary(TWICE)}")
+        found = run(
+            self._connection, f"SELECT sum({SURPLUS})::BIGINT AS n FROM {temporary(_TWICE)}"
+        )
         surplus = int(found[0]["n"] or 0)
         if surplus:
             self._keep_newest()
-        self._connection.execute(f"DROP TABLE {temporary(TWICE)}")
+        self._connection.execute(f"DROP TABLE {temporary(_TWICE)}")
         return surplus
 
     @property
@@ -95,15 +101,15 @@ class _Load:
     def _keep_newest(self) -> None:
         target, commit = self._loading.target, quoted(COMMIT)
         twice = (
-            f"{OUTER}.{commit} = $1 AND EXISTS (SELECT 1 FROM {temporary(TWICE)} AS d "
+            f"{OUTER}.{commit} = $1 AND EXISTS (SELECT 1 FROM {temporary(_TWICE)} AS d "
             f"WHERE {self._loading.layout.same_key(OUTER, 'd')})"
         )
         self._connection.execute(
-            f"CREATE TEMP TABLE {NEWEST} AS SELECT {OUTER}.* FROM {target} AS {OUTER} "
+            f"CREATE TEMP TABLE {_NEWEST} AS SELECT {OUTER}.* FROM {target} AS {OUTER} "
             f"WHERE {twice} QUALIFY row_number() OVER "
             f"(PARTITION BY {self._keys} ORDER BY {quoted(CHANGED_AT)} DESC) = 1",
             [self._commit],
         )
         self._connection.execute(f"DELETE FROM {target} AS {OUTER} WHERE {twice}", [self._commit])
-        self._connection.execute(f"INSERT INTO {target} SELECT * FROM {temporary(NEWEST)}")
-        self._connection.execute(f"DROP TABLE {temporary(NEWEST)}")
+        self._connection.execute(f"INSERT INTO {target} SELECT * FROM {temporary(_NEWEST)}")
+        self._connection.execute(f"DROP TABLE {temporary(_NEWEST)}")

@@ -8,12 +8,18 @@ from connector.core.schema import Kind, Type
 from connector.destinations.commits.staging import Layout
 from connector.destinations.database import Merge
 from connector.destinations.duckdb.session.connection import Connection, changed
-from connector.destinations.sql import STAGED, canonical_digits, quoted, temporary
+from connector.destinations.duckdb.types import canonical_digits
+from connector.destinations.sql import STAGED, quoted
 from connector.destinations.state.tables import tombstones as TOMBSTONES
 
 # Reserved, so that no column of the table is taken for the row.
 _ROW = "_connector_row"
 _MARKED = "_connector_marked"
+
+
+def temporary(name: str) -> str:
+    """A temporary table, which no schema of the file can be taken for."""
+    return quoted("temp", "main", name)
 
 
 def merge(connection: Connection, merge: Merge) -> int:
@@ -111,7 +117,7 @@ def not_streamed(layout: Layout) -> str:
 
 
 def _key_part(expression: str, type_: Type) -> str:
-    """A part of a staged key as `core.keys.part_text` spells it."""
+    """A part of a staged key as `core.keys.stored_part` spells it."""
     if type_.kind is Kind.STRING:
         return expression
     if type_.kind is Kind.BINARY:

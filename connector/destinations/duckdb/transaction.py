@@ -16,9 +16,10 @@ from connector.destinations.duckdb import schema as duckdb_schema
 from connector.destinations.duckdb.load import load
 from connector.destinations.duckdb.merge import merge
 from connector.destinations.duckdb.refusals import in_the_way, is_of_a_table
-from connector.destinations.duckdb.schema import DUCKDB
 from connector.destinations.duckdb.session.connection import Connection, roll_back, run
-from connector.destinations.sql import DELETED_TYPE, Target, duckdb_fold, quoted
+from connector.destinations.duckdb.state import state_schema
+from connector.destinations.duckdb.types import DELETED_TYPE, DUCKDB, duckdb_fold
+from connector.destinations.sql import Target, quoted
 from connector.destinations.table.in_the_way import NotWidened
 from connector.errors import ConfigError, ConnectorError
 
@@ -33,7 +34,7 @@ class DuckDBTransaction(Transaction):
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.schema = duckdb_schema.state_schema(connection)
+        self.schema = state_schema(connection)
 
     def ask(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Runs one statement and returns its rows, none of which may hold a time with a zone."""

@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 KIND = "postgresql"
 
 
-class PostgresKeys(Section):
-    """What can be said of Postgres alone: nothing, since its url has options."""
-
-
 def _url(url: PostgresUrl) -> DestinationUrl:
     return DestinationUrl(KIND, None, SecretStr(url.text), url.shown)
 
@@ -30,7 +26,7 @@ def _parse(text: str, folder: Path) -> DestinationUrl:
     return _url(PostgresUrl.parse(text))
 
 
-def _open(opening: Opening, keys: PostgresKeys) -> "Destination":
+def _open(opening: Opening, keys: Section) -> "Destination":
     try:
         from connector.destinations.postgres.server import PostgresDestination
     except ModuleNotFoundError as error:
@@ -72,7 +68,6 @@ POSTGRES = Backend(
     urls=("postgresql://user:password@host:5432/database",),
     is_one=PostgresUrl.is_one,
     parse=_parse,
-    keys=PostgresKeys,
     schema="public",
     open=_open,
     name_bytes=NAME_BYTES,

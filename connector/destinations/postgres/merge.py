@@ -133,7 +133,7 @@ def buried(layout: Layout, key_of: Mapping[str, str], table: str) -> str:
 
 
 def _of_tombstone(part: str, type_: Type) -> str:
-    """A part of a tombstone's key, spelled by `core.keys.part_text`, in its column's type."""
+    """A part of a tombstone's key, spelled by `core.keys.stored_part`, in its column's type."""
     if type_.kind is Kind.STRING:
         return f'{part} COLLATE "C"'
     if type_.kind is Kind.BINARY:

@@ -15,7 +15,6 @@ from connector.destinations.postgres.query import answered
 from connector.destinations.postgres.session.connection import PostgresServer
 from connector.destinations.postgres.session.errors import Conflict
 from connector.destinations.postgres.transaction import PostgresTransaction
-from connector.destinations.postgres.types import POSTGRES
 from connector.destinations.sql import quoted
 from connector.errors import Unreachable
 from connector.waits import Waits
@@ -48,8 +47,6 @@ class PostgresDestination(DatabaseDestination):
 
 class _PostgresDatabase(Database):
     """A server that is connected to for each transaction."""
-
-    dialect = POSTGRES
 
     def __init__(self, server: PostgresServer, waits: Waits) -> None:
         self._server = server

@@ -29,13 +29,8 @@ def state_schema(connection: Connection) -> t.Schema:
         execute=connection.run_on_state,
         listed=lambda: state_names(connection),
         create=lambda: create_schema(connection, t.SCHEMA),
-        create_table=lambda table: _create(connection, table),
+        creation=_creation,
     )
-
-
-def _create(connection: Connection, table: sa.Table) -> None:
-    for statement in _creation(table):
-        connection.execute(t.definition(statement))
 
 
 def state_names(connection: Connection) -> set[str]:

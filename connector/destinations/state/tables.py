@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateColumn
+from sqlalchemy.schema import CreateColumn, CreateTable
 from sqlalchemy.sql.ddl import ExecutableDDLElement
 from sqlalchemy.sql.expression import ClauseElement
 
@@ -24,11 +24,19 @@ class Schema:
     execute: Execute
     listed: Callable[[], set[str]]
     """Which tables it has: each database has a way that is quick in it."""
-    create: Callable[[], None]
+    create: Callable[[], object] = lambda: None
     """Makes the schema where it is absent."""
-    create_table: Callable[[sa.Table], None]
+    creation: Callable[[sa.Table], Sequence[ExecutableDDLElement]] = lambda table: [
+        CreateTable(table)
+    ]
+    """The statements that make a table."""
     database: str = ""
     """What a target must be qualified with."""
+
+    def create_table(self, table: sa.Table) -> None:
+        """Makes a table of the state."""
+        for statement in self.creation(table):
+            self.execute(definition(statement), ())
 
 
 _metadata = sa.MetaData(schema=SCHEMA)

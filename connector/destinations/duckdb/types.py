@@ -1,0 +1,69 @@
+"""Names and types of columns in DuckDB."""
+
+import sys
+from collections.abc import Mapping
+
+from connector.core.names import CHANGED_AT, COMMIT, DELETED, REST, Rules
+from connector.core.schema import DECIMAL_DIGITS, Kind, Type
+from connector.destinations.sql import OUTER, STAGED
+from connector.destinations.table.dialect import Dialect
+
+SURPLUS = "_connector_surplus"
+"""A column of a temporary table, beside those of a key."""
+
+# With a default, so that a statement that knows nothing of it leaves no doubt.
+DELETED_TYPE = "BOOLEAN DEFAULT false"
+
+_UPPER_TO_LOWER = {ord(upper): ord(upper) + 32 for upper in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+
+_TYPES: Mapping[Kind, str] = {
+    Kind.INTEGER: "BIGINT",
+    Kind.NUMBER: "JSON",
+    Kind.STRING: "VARCHAR",
+    Kind.BOOLEAN: "BOOLEAN",
+    Kind.BINARY: "BLOB",
+    Kind.JSON: "JSON",
+}
+
+
+def duckdb_fold(name: str) -> str:
+    """Names with the same fold are the same column to DuckDB: it ignores case in ASCII only."""
+    return name.translate(_UPPER_TO_LOWER)
+
+
+def duckdb_type(type_: Type) -> str:
+    """The SQL type that holds every value of `type_` exactly, spelled as DuckDB itself does."""
+    if type_.kind is Kind.DECIMAL:
+        return f"DECIMAL({DECIMAL_DIGITS},{type_.scale})"
+    return _TYPES[type_.kind]
+
+
+def canonical_digits(expression: str, type_: Type) -> str:
+    """The canonical text of a number column: as `core.texts.canonical_decimal` spells it."""
+    text = f"CAST({expression} AS VARCHAR)"
+    if type_.kind is not Kind.DECIMAL:
+        return text
+    return f"CASE WHEN contains({text}, '.') THEN rtrim(rtrim({text}, '0'), '.') ELSE {text} END"
+
+
+def widened(expression: str, have: Type, want: Type) -> str:
+    """The same value in a type that is above its own in the lattice."""
+    if want.kind is Kind.DECIMAL:
+        return f"CAST({expression} AS {duckdb_type(want)})"
+    if have.kind in (Kind.INTEGER, Kind.DECIMAL):
+        return f"CAST({canonical_digits(expression, have)} AS JSON)"
+    if have.kind is Kind.BINARY:
+        return f"to_json(to_base64({expression}))"
+    return f"to_json({expression})"
+
+
+DUCKDB = Dialect(
+    # DynamoDB's own limit on attribute names is 65,535 bytes, and DuckDB holds all of them.
+    rules=Rules(fold=duckdb_fold, max_bytes=65_535, reserved=frozenset((STAGED, OUTER, SURPLUS))),
+    type_of=duckdb_type,
+    widened=widened,
+    service={CHANGED_AT: "TIMESTAMP WITH TIME ZONE", COMMIT: "BIGINT"},
+    optional={REST: "JSON", DELETED: DELETED_TYPE},
+    max_columns=sys.maxsize,
+    table_fold=duckdb_fold,
+)
