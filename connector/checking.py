@@ -9,6 +9,7 @@ from connector.core.needs import Need, Wanted, tried, untried
 from connector.errors import ConnectorError, SourceRefused
 from connector.job import open_destination
 from connector.sources.dynamodb.answers import shown_difference
+from connector.sources.dynamodb.client import SharedClients
 from connector.sources.dynamodb.needs import Trial, identity
 from connector.spool import chains as spool
 from connector.stop import Stop
@@ -38,7 +39,8 @@ def check(
     credentials: Any = None,
 ) -> list[Need]:
     """The needs of runs of `tables`: first those they share, then each table's own."""
-    sources = [_source(config, table, stop or Stop.never(), credentials) for table in tables]
+    shared = SharedClients(config.source, credentials=credentials)
+    sources = [_source(config, table, stop or Stop.never(), shared) for table in tables]
     wanted = [
         Wanted(each.table, config.target(each.table), each.trial.keys, each.trial.arn)
         for each in sources
@@ -46,7 +48,7 @@ def check(
     destination = list(_destination(config, wanted))
     needs = [
         Need("configuration", f"read; tables: {len(tables)}"),
-        _identity(config, credentials, sources),
+        _identity(config, shared, credentials, sources),
         _clock(sources),
         *(need for need in destination if need.table is None),
         spool.check(config.spool_location()),
@@ -57,13 +59,15 @@ def check(
     return needs
 
 
-def _source(config: Config, table: str, stop: Stop, credentials: Any) -> _Tried:
-    trial = Trial(config.source, table, stop.sleep, credentials)
+def _source(config: Config, table: str, stop: Stop, shared: SharedClients) -> _Tried:
+    trial = Trial(config.source, table, stop.sleep, shared)
     return _Tried(table, trial, list(trial.needs()))
 
 
-def _identity(config: Config, credentials: Any, sources: Sequence[_Tried]) -> Need:
-    found = identity(config.source, credentials)
+def _identity(
+    config: Config, shared: SharedClients, credentials: Any, sources: Sequence[_Tried]
+) -> Need:
+    found = identity(config.source, shared, credentials)
     if found.error is not None and any(source.answered for source in sources):
         # Credentials that DynamoDB accepts are good, whatever STS answers.
         return Need("identity", f"could not be determined: {found.error.message}")

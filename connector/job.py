@@ -21,6 +21,7 @@ from connector.scanning.segments import segment_scan
 from connector.scanning.threads import ThreadScan
 from connector.scanning.turns import ScanTurns, TurnedScan
 from connector.sources.dynamodb.calls import Spending
+from connector.sources.dynamodb.client import SharedClients
 from connector.sources.dynamodb.host_session import of_a_session
 from connector.sources.dynamodb.source import DynamoDBSource
 from connector.sources.dynamodb.streams import RETENTION
@@ -36,16 +37,29 @@ SMALL_TABLE_BYTES = 64 * 1024**2
 class Shared:
     """What the runs of several tables in one program share."""
 
+    clients: SharedClients
     processes: WorkerProcesses = field(default_factory=WorkerProcesses)
     """Processes that already wait for a scan."""
     turns: ScanTurns = field(default_factory=ScanTurns)
     spending: Spending = field(default_factory=Spending)
 
     @classmethod
-    def by(cls, config: Config, tables: int, processes: WorkerProcesses | None = None) -> "Shared":
-        """For runs of `tables` tables at once."""
-        turns = ScanTurns.of(tables, capped=config.source.max_read_units is not None)
-        return cls(processes or WorkerProcesses(), turns)
+    def by(
+        cls,
+        config: Config,
+        tables: int = 1,
+        scans: int = 1,
+        processes: WorkerProcesses | None = None,
+        credentials: Any = None,
+    ) -> "Shared":
+        """For runs of `tables` tables, of which at most `scans` are scanned by threads at once."""
+        # The scan that goes on beside the readers of a stream has a connection of its own.
+        connections = tables * (config.tail.readers + 1)
+        return cls(
+            clients=SharedClients(config.source, connections, credentials),
+            processes=processes or WorkerProcesses(),
+            turns=ScanTurns.of(scans, capped=config.source.max_read_units is not None),
+        )
 
 
 def open_destination(config: Config, table: str | None = None, command: str = "") -> Destination:
@@ -71,18 +85,19 @@ def open_source(
     table: str,
     stop: Stop | None = None,
     credentials: Any = None,
-    spending: Spending | None = None,
+    shared: Shared | None = None,
     waits: Waits | None = None,
 ) -> DynamoDBSource:
     """The source table; its waits end early once `stop` is requested."""
+    common = shared or Shared.by(config, credentials=credentials)
     return DynamoDBSource(
         config.source,
         table,
         readers=config.tail.readers,
         max_read_units=config.source.max_read_units,
         sleep=(stop or Stop.never()).sleep,
-        credentials=credentials,
-        spending=spending,
+        clients=common.clients.get(),
+        spending=common.spending,
         waits=waits,
     )
 
@@ -129,8 +144,10 @@ class _Scans:
         )
 
     def _thread(self, state: TableState) -> Scanning:
+        # Its turn may have come long after the table was first asked for.
+        clients = self.shared.clients.get()
         return ThreadScan(
-            self.config, state, self.listener, self.shared.spending, self.credentials, self.waits
+            self.config, state, self.listener, self.shared.spending, clients, self.waits
         )
 
     def _processes(self, state: TableState, count: int) -> Scanning:
@@ -157,9 +174,9 @@ def open_run(
     """
     workers = config.scan.workers or usual_workers()
     ends = stop or Stop.never()
-    common = shared or Shared()
+    common = shared or Shared.by(config, credentials=credentials)
     waits = Waits(table, listener=listener)
-    source = open_source(config, table, ends, credentials, common.spending, waits)
+    source = open_source(config, table, ends, shared=common, waits=waits)
     scans = _Scans(config, source, workers, listener, common, credentials, waits)
     return Run(
         table=table,
@@ -194,7 +211,8 @@ def open_segment_scan(
 
     The load checks that the table is still the planned one.
     """
-    description = open_source(config, table, stop, credentials).describe()
+    shared = Shared.by(config, credentials=credentials)
+    description = open_source(config, table, stop, shared=shared).describe()
     listener(ScanBegun(description.item_count, segments))
     return segment_scan(
         config,
@@ -204,7 +222,7 @@ def open_segment_scan(
         listener,
         stop,
         workers=segments,
-        credentials=credentials,
+        clients=shared.clients.get(),
     )
 
 

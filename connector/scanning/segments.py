@@ -1,13 +1,12 @@
 """A scan of single segments, in a thread, a process or a task."""
 
-from typing import Any
-
 from connector.config.model import Config
 from connector.core.state import Scannable
 from connector.events import Listener
 from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import make_encoder
 from connector.sources.dynamodb.calls import Spending
+from connector.sources.dynamodb.client import Clients
 from connector.sources.dynamodb.source import DynamoDBSource
 from connector.spool.chains import ArrowSpool
 from connector.stop import Stop
@@ -23,7 +22,7 @@ def segment_scan(
     listener: Listener,
     stop: Stop,
     workers: int = 1,
-    credentials: Any = None,
+    clients: Clients | None = None,
     spending: Spending | None = None,
     waits: Waits | None = None,
 ) -> SegmentScan:
@@ -39,7 +38,7 @@ def segment_scan(
             state.table,
             max_read_units=units / workers if units else None,
             sleep=stop.sleep,
-            credentials=credentials,
+            clients=clients,
             spending=spending,
             waits=waits,
         ),

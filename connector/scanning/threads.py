@@ -1,7 +1,6 @@
 """A scan in a thread, beside the tail."""
 
 import threading
-from typing import Any
 
 from connector.config.model import Config
 from connector.core.state import TableState
@@ -9,6 +8,7 @@ from connector.events import Listener
 from connector.pipeline.scan import SegmentScan
 from connector.scanning.segments import STOP_SECONDS, segment_scan
 from connector.sources.dynamodb.calls import Spending
+from connector.sources.dynamodb.client import Clients
 from connector.stop import Stop
 from connector.waits import Waits
 
@@ -22,7 +22,7 @@ class ThreadScan:
         state: TableState,
         listener: Listener,
         spending: Spending,
-        credentials: Any = None,
+        clients: Clients | None = None,
         waits: Waits | None = None,
     ) -> None:
         self._stopping = threading.Event()
@@ -32,7 +32,7 @@ class ThreadScan:
             state,
             listener,
             Stop.of(self._stopping),
-            credentials=credentials,
+            clients=clients,
             spending=spending,
             waits=waits,
         )

@@ -102,7 +102,7 @@ class Work:
         from connector import job
         from connector.cli.screen.live import shown_progress
 
-        shared = job.Shared.by(self.config, 1, self.processes)
+        shared = job.Shared.by(self.config, processes=self.processes)
         last = shared.processes.closed_before(self.until.begin())
         followed: set[str] = set()
 
@@ -124,7 +124,7 @@ class Work:
 
         if unusable := self._unusable():
             return [Outcome(table, Result.NOT_TRIED, error=unusable) for table in self.tables]
-        shared = job.Shared.by(self.config, self.jobs, self.processes)
+        shared = job.Shared.by(self.config, len(self.tables), self.jobs, self.processes)
         failures = Failures(self.tables)
         followed: set[str] = set()
         ending = self.until.begin()
@@ -176,6 +176,10 @@ class Work:
 
         if table not in self.tried:
             self.tried[table] = Tried(job.open_destination(self.config, table, self.name))
+        tried = self.tried[table]
+        if tried.ended is not None:
+            # What kept it from going on may be mended, such as keys in a file.
+            shared.clients.forget(before=tried.ended)
         return job.open_run(
             self.config,
             table,
@@ -183,7 +187,7 @@ class Work:
             stop=self.stop,
             command=self.name,
             shared=shared,
-            destination=self.tried[table].destination,
+            destination=tried.destination,
         )
 
 

@@ -1,6 +1,9 @@
 """Read-only boto3 clients that return large answers as bytes."""
 
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
+from threading import Lock
 from typing import Any
 
 import boto3
@@ -15,6 +18,7 @@ from connector.sources.dynamodb.login.surroundings import (
     check_endpoints,
     known_region,
 )
+from connector.stop import MACHINE, Clock
 
 READ_ONLY = frozenset(
     (
@@ -27,6 +31,9 @@ READ_ONLY = frozenset(
     )
 )
 """Every operation that these clients may call. None of them changes anything."""
+
+FRESH_SECONDS = 60.0
+"""How long clients are given to further tables: a file may hold other credentials by then."""
 
 _RAW_ANSWERS = frozenset(("ScanOutput", "GetRecordsOutput", "BatchGetItemOutput"))
 
@@ -78,6 +85,57 @@ def open_clients(source: SourceConfig, readers: int = 16, credentials: Any = Non
         return _clients(source, login.session, login.region, readers)
     except Exception as error:
         raise login.refusal(error) from None
+
+
+class SharedClients:
+    """The clients of all tables of a run: to log in and to make them takes longer than most calls.
+
+    Safe to use from several threads. They hold connections, which a fork must not use.
+    """
+
+    def __init__(
+        self,
+        source: SourceConfig,
+        readers: int = 16,
+        credentials: Any = None,
+        clock: Clock = MACHINE,
+    ) -> None:
+        self._open = partial(open_clients, source, readers, credentials)
+        self._clock = clock
+        self._lock = Lock()
+        self._made: Future[Clients] | None = None
+        self._made_at = 0.0
+
+    def get(self) -> Clients:
+        """Clients that were opened not long ago.
+
+        Raises what `open_clients` raises, to all who wait for the same.
+        """
+        now = self._clock.monotonic()
+        with self._lock:
+            mine = self._made is None or self._made_at < now - FRESH_SECONDS
+            if mine:
+                self._made, self._made_at = Future(), now
+            made = self._made
+        assert made is not None
+        if mine:
+            self._make(made)
+        return made.result()
+
+    def forget(self, before: float) -> None:
+        """Lets nobody else have what was opened before a moment: it may be why a table failed."""
+        with self._lock:
+            if self._made_at < before:
+                self._made = None
+
+    def _make(self, made: "Future[Clients]") -> None:
+        try:
+            made.set_result(self._open())
+        except BaseException as error:
+            with self._lock:
+                if self._made is made:
+                    self._made = None
+            made.set_exception(error)
 
 
 def _clients(source: SourceConfig, session: Any, region: str, readers: int) -> Clients:

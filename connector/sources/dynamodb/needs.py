@@ -13,7 +13,7 @@ from connector.core.words import counted
 from connector.errors import ConnectorError, SourceRefused, Unreachable, no_stream
 from connector.items.wire import scan_page
 from connector.sources.dynamodb.calls import Caller, SourceClock, body, error_code, member
-from connector.sources.dynamodb.client import Clients, open_clients
+from connector.sources.dynamodb.client import Clients, SharedClients
 from connector.sources.dynamodb.denied import DENIED
 from connector.sources.dynamodb.identity import caller
 from connector.sources.dynamodb.scan import got_body
@@ -42,11 +42,11 @@ class Trial:
         config: SourceConfig,
         table: str,
         sleep: Callable[[float], None],
-        credentials: Any = None,
+        shared: SharedClients | None = None,
     ) -> None:
         self._config = config
         self._table = table
-        self._credentials = credentials
+        self._shared = shared or SharedClients(config)
         self._clock = SourceClock()
         patience = min(config.retry_seconds, PATIENCE)
         self._call = Caller(patience, self._clock, sleep, table=table)
@@ -104,7 +104,7 @@ class Trial:
     @property
     def _open(self) -> Clients:
         if self._clients is None:
-            self._clients = open_clients(self._config, credentials=self._credentials)
+            self._clients = self._shared.get()
         return self._clients
 
     @property
@@ -214,13 +214,12 @@ def _for_verify(need: Need) -> Need:
     return Need(need.check, f"{_FOR_VERIFY}: {need.detail}", need.table, error)
 
 
-def identity(config: SourceConfig, credentials: Any = None) -> Need:
+def identity(config: SourceConfig, shared: SharedClients, credentials: Any = None) -> Need:
     """The identity that AWS sees, which needs no permission; it is asked of AWS only."""
-    return tried("identity", lambda: _identity(config, credentials))
+    return tried("identity", lambda: _identity(config, shared.get(), credentials))
 
 
-def _identity(config: SourceConfig, credentials: Any) -> str:
-    clients = open_clients(config, credentials=credentials)
+def _identity(config: SourceConfig, clients: Clients, credentials: Any) -> str:
     region, endpoint = clients.dynamodb.meta.region_name, clients.dynamodb.meta.endpoint_url
     host = urlsplit(endpoint).hostname or ""
     given = any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"))

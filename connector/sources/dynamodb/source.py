@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 from connector.config.model import SourceConfig
 from connector.core.changes.change import ChangePage
@@ -12,7 +11,7 @@ from connector.core.cursors import Cursor
 from connector.core.state import Identity
 from connector.ports import Decoded, Description
 from connector.sources.dynamodb.calls import Caller, ReadUnitLimiter, SourceClock, Spending
-from connector.sources.dynamodb.client import open_clients
+from connector.sources.dynamodb.client import Clients, open_clients
 from connector.sources.dynamodb.scan import Scanner
 from connector.sources.dynamodb.streams import RETENTION, Stream
 from connector.sources.dynamodb.table import check_identity, describe
@@ -22,7 +21,8 @@ from connector.waits import Waits
 class DynamoDBSource:
     """Reads one table. Safe to use from several threads, each with shards of its own.
 
-    Sources that share a `spending` stay below `max_read_units` together.
+    Sources that share a `spending` stay below `max_read_units` together. Without `clients`, it logs
+    in for itself.
     """
 
     def __init__(
@@ -33,13 +33,13 @@ class DynamoDBSource:
         readers: int = 16,
         max_read_units: float | None = None,
         sleep: Callable[[float], None] = time.sleep,
-        credentials: Any = None,
+        clients: Clients | None = None,
         spending: Spending | None = None,
         waits: Waits | None = None,
     ) -> None:
         self.table = table
         self._clock = SourceClock()
-        self._clients = open_clients(config, readers, credentials)
+        self._clients = clients or open_clients(config, readers)
         waits = waits or Waits(table)
         self._call = Caller(config.retry_seconds, self._clock, sleep, table=table, waits=waits)
         limiter = ReadUnitLimiter(max_read_units, sleep, spending=spending, waits=waits)
