@@ -294,4 +294,7 @@ def test_columns_that_a_killed_commit_made_json_are_there(path, writes, version)
         "json",
     }
     told.shows(NARROW, MIXED)
+    # Whoever writes brings the log into the file, and so does a query: it opens the file alone.
+    assert log.exists() is not writes
+    assert told.destination.query("SELECT count(*) AS n FROM orders").to_pylist() == [{"n": 2}]
     assert not log.exists()

@@ -16,6 +16,7 @@ from connector.core.schema import join_all
 from connector.core.state import Load
 from connector.destinations.duckdb.file import DuckDBDestination
 from connector.destinations.duckdb.session import connection as duckdb_connection
+from connector.destinations.duckdb.session.instance import Instance, Opened
 from connector.errors import Busy, ConnectorError
 
 from .items import A, B
@@ -180,14 +181,13 @@ def test_one_that_is_interrupted_while_it_waits_keeps_nobody_waiting(path):
 def test_reads_in_a_row_share_one_opening(path, monkeypatch):
     orders, others = story(path, "orders"), story(path, "others")
     orders.tail(put(A))
-    # What another reader has set up already is the same opening of the file.
-    was_set_up = duckdb_connection._is_locked
-    shared = []
-    monkeypatch.setattr(
-        duckdb_connection,
-        "_is_locked",
-        lambda connection: shared.append(was_set_up(connection)) or shared[-1],
-    )
+    opened, shared = Instance.open, []
+
+    def noted(instance: Instance, read_only: bool) -> Opened:
+        shared.append(not instance.idle)
+        return opened(instance, read_only)
+
+    monkeypatch.setattr(Instance, "open", noted)
     with orders.destination.reading():
         assert others.destination.tables() == ["orders", "others"]
         assert others.destination.read("orders").table == "orders"

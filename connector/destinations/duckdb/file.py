@@ -102,7 +102,7 @@ class _DuckDBDatabase(Database):
                 f"There is no file {self._file.path} yet.", "Run `connector sync` first."
             )
         statement = one_statement(sql)[0]
-        with self._file.open(read_only=True) as connection, query_errors(sql):
+        with self._file.asked() as connection, query_errors(sql):
             count = len(connection.extract_statements(sql))
             if count == 0:
                 raise ConfigError(*NO_STATEMENT)

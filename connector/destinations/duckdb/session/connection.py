@@ -1,14 +1,15 @@
 """A DuckDB file, opened for one operation at a time so that other processes get in between."""
 
+import gc
 import os
 import random
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -18,10 +19,12 @@ from connector.destinations.duckdb.session.errors import (
     held,
     holder,
     is_locked,
+    is_of_this_process,
     is_unreplayed,
     state_errors,
 )
 from connector.destinations.duckdb.session.gate import GAP_SECONDS, KEPT_SECONDS, Gate
+from connector.destinations.duckdb.session.instance import Opened
 from connector.destinations.state.tables import names_times
 from connector.errors import DestinationRefused
 from connector.waits import Waits
@@ -30,6 +33,7 @@ from connector.waits import Waits
 _POLL_SECONDS = (0.02, 0.2)
 
 Connection = duckdb.DuckDBPyConnection
+Found = TypeVar("Found")
 
 
 _gates: dict[str, Gate] = {}
@@ -87,17 +91,30 @@ class DuckDBFile:
         asked = time.monotonic()
         with gate.passed(read_only, self), duckdb_errors(self.path):
             kept = self._kept(gate, read_only)
-            since, connection = kept or (time.monotonic(), self._connect(read_only, gate, asked))
+            since, opened = kept or (time.monotonic(), self._connect(read_only, gate, asked))
             try:
-                yield connection
+                yield opened.connection
             except BaseException:
-                connection.close()
+                gate.drop(opened)
                 raise
             if keep and time.monotonic() < since + KEPT_SECONDS:
-                gate.keep(self, connection, since)
+                gate.keep(self, opened, since)
             else:
-                connection.close()
+                gate.close(opened)
                 gate.closed_at = time.monotonic() if keep or kept else gate.closed_at
+
+    @contextmanager
+    def asked(self) -> Iterator[Connection]:
+        """A connection for a query of somebody else, in a DuckDB that can only read this file."""
+        gate = _gates.setdefault(os.path.realpath(self.path), Gate())
+        # Two of them cannot have one file open, so nobody else of this process may read.
+        with gate.passed(False, self), duckdb_errors(self.path):
+            self.release()
+            connection = self._waited(self._read_only, gate, time.monotonic())
+            try:
+                yield connection
+            finally:
+                connection.close()
 
     def release(self) -> None:
         """Closes what was left open for a commit that does not come."""
@@ -105,30 +122,36 @@ class DuckDBFile:
         if gate is not None:
             gate.let_go()
 
-    def _kept(self, gate: Gate, read_only: bool) -> tuple[float, Connection] | None:
+    def _kept(self, gate: Gate, read_only: bool) -> tuple[float, Opened] | None:
         """What the last writer left open, if it can be used; else it is closed."""
         kept = gate.take()
         if kept is None:
             return None
         if kept.file == self and not read_only:
-            return kept.since, kept.connection
-        kept.connection.close()
+            return kept.since, kept.opened
+        gate.close(kept.opened)
         return None
 
-    def _connect(self, read_only: bool, gate: Gate, asked: float) -> Connection:
+    def _connect(self, read_only: bool, gate: Gate, asked: float) -> Opened:
         if not read_only:
             # Others may have waited for long, and look only now and then.
             time.sleep(max(0.0, gate.closed_at + GAP_SECONDS - time.monotonic()))
+        return self._waited(lambda: self._connect_now(read_only, gate), gate, asked)
+
+    def _waited(self, open_: Callable[[], Found], gate: Gate, asked: float) -> Found:
+        """What `open_` returns as soon as no other process holds the file."""
         wait = self.waits.begin()
         while True:
             try:
-                with gate.setting_up:
-                    connection = self._connect_now(read_only)
+                found = open_()
                 gate.held_since = None
-                return connection
+                return found
             except duckdb.Error as error:
                 if not is_locked(error):
                     raise
+                if is_of_this_process(error):
+                    # An error that was raised in a circle of frames may have kept it open.
+                    gc.collect()
                 now = time.monotonic()
                 gate.held_since = gate.held_since or now
                 # Who has waited behind another table of this process has waited for the file, too.
@@ -139,29 +162,36 @@ class DuckDBFile:
                 wait.goes_on(what, self.lock_timeout - waited)
             time.sleep(random.uniform(*_POLL_SECONDS))
 
-    def _connect_now(self, read_only: bool) -> Connection:
+    def _connect_now(self, read_only: bool, gate: Gate) -> Opened:
         new = not self.exists()
-        connection = self._opened(read_only)
-        if new:
-            # The rows are somebody's data: others may read them once the owner says so.
-            self.path.chmod(0o600)
-        if not _is_locked(connection):
-            connection.execute("SET GLOBAL TimeZone = 'UTC'")
-            # It would go to standard output, among the answers.
-            connection.execute("SET enable_progress_bar = false")
-            connection.execute("SET lock_configuration = true")
-        if self.storage_version and not read_only:
-            duckdb_format.refuse_newer(connection, self.path, self.storage_version)
+        opened = gate.open(self.path, self._settings(), read_only)
+        try:
+            if new:
+                # The rows are somebody's data: others may read them once the owner says so.
+                self.path.chmod(0o600)
+            if self.storage_version and not read_only:
+                duckdb_format.refuse_newer(opened.connection, self.path, self.storage_version)
+        except BaseException:
+            gate.drop(opened)
+            raise
+        return opened
+
+    def _read_only(self) -> Connection:
+        connection = self._replayed()
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        # It would go to standard output, among the answers.
+        connection.execute("SET enable_progress_bar = false")
+        connection.execute("SET lock_configuration = true")
         return connection
 
-    def _opened(self, read_only: bool) -> Connection:
+    def _replayed(self) -> Connection:
         try:
-            return duckdb.connect(self.path, read_only=read_only, config=self._settings())
+            return duckdb.connect(self.path, read_only=True, config=self._settings())
         except duckdb.Error as error:
             if not is_unreplayed(error):
                 raise
         self._replay()
-        return duckdb.connect(self.path, read_only=read_only, config=self._settings())
+        return duckdb.connect(self.path, read_only=True, config=self._settings())
 
     def _replay(self) -> None:
         """Brings what a killed run has committed from the file's log into the file.
@@ -201,12 +231,6 @@ def _kind(mode: int) -> str:
     if stat.S_ISFIFO(mode):
         return "a pipe"
     return "a socket" if stat.S_ISSOCK(mode) else "a device"
-
-
-def _is_locked(connection: Connection) -> bool:
-    """Whether another reader of this process has set this open file up already."""
-    rows = run(connection, "SELECT current_setting('lock_configuration') AS locked")
-    return bool(rows[0]["locked"])
 
 
 def database_of(connection: Connection) -> str:

@@ -48,7 +48,13 @@ _ONLY_READ = (
 def is_locked(error: duckdb.Error) -> bool:
     """Whether another process, or another part of this one, has the file open."""
     text = str(error)
-    return "Could not set lock" in text or "different configuration" in text
+    return "Could not set lock" in text or is_of_this_process(error)
+
+
+def is_of_this_process(error: duckdb.Error) -> bool:
+    """Whether another connection of this process has the file open."""
+    text = str(error)
+    return "different configuration" in text or "Unique file handle conflict" in text
 
 
 def is_unreplayed(error: duckdb.Error) -> bool:

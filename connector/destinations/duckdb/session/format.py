@@ -20,7 +20,7 @@ def settings(version: str | None) -> dict[str, str]:
 
 
 def refuse_newer(connection: duckdb.DuckDBPyConnection, path: Path, version: str) -> None:
-    """Closes the connection and raises DestinationRefused if `version` cannot read the file.
+    """Raises DestinationRefused if `version` cannot read the file.
 
     DuckDB gives a file its format once, and later leaves the setting aside without a word.
     """
@@ -28,7 +28,6 @@ def refuse_newer(connection: duckdb.DuckDBPyConnection, path: Path, version: str
     found = connection.execute(sql + "WHERE database_name = current_database()").fetchone()
     oldest = _parts(found[0] or "") if found else ()
     if oldest > _parts(version):
-        connection.close()
         raise DestinationRefused(
             f"{path} is in the format of DuckDB {'.'.join(map(str, oldest))}, which DuckDB "
             f"{version} cannot read: a file keeps the format that it was made with.",

@@ -3,13 +3,19 @@
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Condition, Lock, Timer, get_ident
 from typing import TYPE_CHECKING
 
-import duckdb
-
+from connector.destinations.duckdb.session.instance import (
+    Instance,
+    Opened,
+    Settings,
+    rest,
+    started,
+)
 from connector.errors import Busy
 
 if TYPE_CHECKING:
@@ -28,7 +34,7 @@ class Kept:
     """A connection that is open since a moment of `time.monotonic`, and what will close it."""
 
     file: "DuckDBFile"
-    connection: duckdb.DuckDBPyConnection
+    opened: Opened
     since: float
     timer: Timer
 
@@ -47,8 +53,9 @@ class Gate:
     writing: bool = False
     waiting: list[object] = field(default_factory=list)
     changed: Condition = field(default_factory=Condition)
-    setting_up: Lock = field(default_factory=Lock)
-    """Readers share what they open: the first sets it up before another can see it."""
+    instance: Instance | None = None
+    """The DuckDB in which the file is open: readers share it."""
+    opening: Lock = field(default_factory=Lock)
     kept: Kept | None = None
     """What the last writer left open for the next one."""
     closed_at: float = -GAP_SECONDS
@@ -98,6 +105,39 @@ class Gate:
             self.waiting.remove(turn)
             self.changed.notify_all()
 
+    def open(self, path: Path, settings: Settings, read_only: bool) -> Opened:
+        """A connection to the file. Raises what DuckDB does."""
+        with self.opening:
+            instance = self.instance or started(path, settings)
+            try:
+                opened = instance.open(read_only)
+            except BaseException:
+                self.instance = None
+                if instance.idle:
+                    # Another process holds the file, most often, and it is tried again.
+                    rest(instance)
+                else:
+                    instance.end()
+                raise
+            self.instance = instance
+            return opened
+
+    def close(self, opened: Opened) -> None:
+        """Closes a connection, and the file if no other reader has it open."""
+        with self.opening:
+            opened.instance.close(opened.connection)
+            if self.instance is opened.instance and opened.instance.idle:
+                self.instance = None
+                rest(opened.instance)
+
+    def drop(self, opened: Opened) -> None:
+        """Closes a connection after an error, which its DuckDB may not get over."""
+        with self.opening:
+            opened.connection.close()
+            opened.instance.end()
+            if self.instance is opened.instance:
+                self.instance = None
+
     def take(self) -> Kept | None:
         """What was left open, which is the caller's now."""
         with self.changed:
@@ -106,11 +146,11 @@ class Gate:
             kept.timer.cancel()
         return kept
 
-    def keep(self, file: "DuckDBFile", connection: duckdb.DuckDBPyConnection, since: float) -> None:
+    def keep(self, file: "DuckDBFile", opened: Opened, since: float) -> None:
         """Leaves a connection open for the next writer of this process, if it is not open long."""
         timer = Timer(max(0.0, since + KEPT_SECONDS - time.monotonic()), self.let_go)
         with self.changed:
-            self.kept = Kept(file, connection, since, timer)
+            self.kept = Kept(file, opened, since, timer)
         timer.start()
 
     def let_go(self) -> None:
@@ -118,7 +158,5 @@ class Gate:
         with self.changed:
             kept = self.take()
             if kept is not None:
-                # What was committed is safe, and who opens the file next hears what is wrong.
-                with suppress(duckdb.Error):
-                    kept.connection.close()
+                self.close(kept.opened)
                 self.closed_at = time.monotonic()
