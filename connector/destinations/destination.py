@@ -38,7 +38,7 @@ class DatabaseDestination:
     def __init__(
         self, database: Database, schema: str, run_id: str = "", command: str = ""
     ) -> None:
-        self._database = database
+        self.database = database
         self._schema = schema
         self._run = (run_id or uuid4().hex, command)
         self._new_columns: Counter[str] = Counter()
@@ -54,7 +54,7 @@ class DatabaseDestination:
 
         Other processes may wait meanwhile, and this thread cannot write.
         """
-        return self._database.held_open()
+        return self.database.held_open()
 
     def tables(self) -> list[str]:
         """Source tables that have a state here."""
@@ -75,10 +75,10 @@ class DatabaseDestination:
     @contextmanager
     def _looking(self) -> Iterator[State | None]:
         """The state as it is, if there is any; nothing is made."""
-        if not self._database.exists():
+        if not self.database.exists():
             yield None
             return
-        with self._database.read_only() as transaction:
+        with self.database.read_only() as transaction:
             state = State(transaction.schema)
             yield state if state.exists() else None
 
@@ -90,7 +90,7 @@ class DatabaseDestination:
 
         Steps with a lock in common take turns; which of them may go on, their cursors decide.
         """
-        with self._database.begin(more) as transaction:
+        with self.database.begin(more) as transaction:
             state = _begun(transaction, locks)
 
             def explain(cause: Exception, widening: NotWidened | None) -> ConnectorError | None:
@@ -103,7 +103,7 @@ class DatabaseDestination:
             failpoint(f"{step}.after_commit")
 
     def _attempt(self, work: Callable[[], Result]) -> Result:
-        return self._database.attempt(lambda: forgetting(work))
+        return self.database.attempt(lambda: forgetting(work))
 
     def plan(self, plan: Plan) -> TableState:
         """Starts a generation and seeds all its cursors in one transaction."""
@@ -135,7 +135,7 @@ class DatabaseDestination:
 
     def _reconfigure(self, table: str, target: str, spec: TableSpec) -> TableState:
         self._refuse_state_schema()
-        if not self._database.exists():
+        if not self.database.exists():
             raise unknown(table)
         with self._transaction("reconfigure", SCHEMA, table) as (transaction, state):
             wanted = self._target(transaction, target)
@@ -157,7 +157,7 @@ class DatabaseDestination:
         return self._attempt(lambda: self._commit(batch))
 
     def _commit(self, batch: Batch) -> Committed:
-        if not self._database.exists():
+        if not self.database.exists():
             raise moved(batch.table)
         with self._transaction("commit", batch.table, more=batch.more) as (transaction, state):
             committed = Commit(transaction, state, batch, self._run).batch(batch)
@@ -166,7 +166,7 @@ class DatabaseDestination:
 
     def release(self) -> None:
         """Closes what a commit has left open for one that was to follow."""
-        self._database.release()
+        self.database.release()
 
     def load(
         self, load: Load, rows: Iterable[pa.Table], quarantined: Sequence[Quarantined]
@@ -177,7 +177,7 @@ class DatabaseDestination:
     def _load(
         self, load: Load, rows: Iterable[pa.Table], quarantined: Sequence[Quarantined]
     ) -> Committed:
-        if not self._database.exists():
+        if not self.database.exists():
             raise moved(load.table)
         with self._transaction("load", load.table) as (transaction, state):
             commit = Commit(transaction, state, load, self._run)
@@ -203,9 +203,9 @@ class DatabaseDestination:
     @contextmanager
     def _reading(self, table: str) -> Iterator[tuple[Transaction, State, Target, Found]]:
         """A planned table as it is at one moment."""
-        if not self._database.exists():
+        if not self.database.exists():
             raise unknown(table)
-        with self._database.read_only() as transaction:
+        with self.database.read_only() as transaction:
             state = State(transaction.schema)
             header = state.header(table) if state.exists() else None
             if header is None:
@@ -217,11 +217,11 @@ class DatabaseDestination:
 
     def query(self, sql: str) -> pa.Table:
         """The answer to a read-only query; names without a schema are those of the tables."""
-        return self._database.query(sql, self._schema)
+        return self.database.query(sql, self._schema)
 
     def note(self, table: str, problem: str | None) -> None:
         """Remembers why a table needs a person, or that it no longer does."""
-        if not self._database.exists():
+        if not self.database.exists():
             return
         with self._transaction("note", table) as (_, state):
             if state.exists():
@@ -229,7 +229,7 @@ class DatabaseDestination:
 
     def reset(self, table: str, drop: bool) -> None:
         """Forgets the state of a table, and with `drop` the table itself."""
-        if not self._database.exists():
+        if not self.database.exists():
             return
         with self._transaction("reset", table) as (transaction, state):
             header = state.header(table) if state.exists() else None
@@ -241,7 +241,7 @@ class DatabaseDestination:
 
     def check(self, tables: Sequence[Wanted] = ()) -> Iterator[Need]:
         """Tries what every step does, for each of `tables` too; changes nothing."""
-        return Trial(self._database, self._schema).needs(tables)
+        return Trial(self.database, self._schema).needs(tables)
 
 
 def _begun(transaction: Transaction, locks: Sequence[str]) -> State:

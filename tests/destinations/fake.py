@@ -81,8 +81,7 @@ class FakeDatabase(Database):
 
 class FakeDestination(DatabaseDestination):
     def __init__(self, database=None):
-        self.database = database or FakeDatabase()
-        super().__init__(self.database, "main")
+        super().__init__(database or FakeDatabase(), "main")
 
 
 _database = cache(lambda url: FakeDatabase())

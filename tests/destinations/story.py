@@ -20,10 +20,11 @@ from connector.core.cursors import (
 )
 from connector.core.keys import KeyAttribute, KeySchema, key_text
 from connector.core.rows import CHANGED_AT, ITEM, REST, convert, packed_in, schema_of, with_service
-from connector.core.schema import JSON, Type, join_all
+from connector.core.schema import JSON, STRING, Type, join_all
 from connector.core.spec import Deletes, TableSpec
 from connector.core.state import Committed, Identity, Load, Plan, TableState
 from connector.core.texts import json_text
+from connector.destinations.destination import DatabaseDestination
 from connector.destinations.postgres.server import PostgresDestination
 from connector.items import values
 from connector.items.encoder import Encoder
@@ -225,6 +226,13 @@ def packed_types(pages: Sequence[pa.Table], known: Collection[str]) -> dict[str,
     """The types of what pages keep in `rest`, of the known attributes."""
     types = join_all(packed_in(page.schema) or {} for page in pages)
     return {name: type_ for name, type_ in types.items() if name in known}
+
+
+def asked(destination: Destination, sql: str) -> list[dict[str, Any]]:
+    """The answer of the database itself; `{id}` in the statement is the key as it is read."""
+    assert isinstance(destination, DatabaseDestination)
+    with destination.database.read_only() as transaction:
+        return transaction.ask(sql.format(id=transaction.dialect.sent('"id"', STRING)))
 
 
 def text_of(destination: Destination) -> Callable[[str], str]:

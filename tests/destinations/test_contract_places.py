@@ -46,15 +46,15 @@ def in_rest(story: Story) -> set[str]:
     return found
 
 
-def planned(make_real: Any, max_columns: int) -> Story:
+def planned(make: Any, max_columns: int) -> Story:
     """A table with room for some columns."""
-    story = Story(make_real(), spec=TableSpec(max_columns=max_columns))
+    story = Story(make(), spec=TableSpec(max_columns=max_columns))
     story.plan()
     return story
 
 
-def test_what_an_encoder_packed_is_put_in_the_column_it_has(make_real):
-    story = planned(make_real, 1 + len(VALUES))
+def test_what_an_encoder_packed_is_put_in_the_column_it_has(make):
+    story = planned(make, 1 + len(VALUES))
     first, second = item("1", **VALUES), item("2", **VALUES)
     story.tail(put(first))
     packing(story).tail(put(second))
@@ -65,8 +65,8 @@ def test_what_an_encoder_packed_is_put_in_the_column_it_has(make_real):
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_type_grows_with_what_was_packed(make_real, name):
-    story = planned(make_real, 2)
+def test_a_type_grows_with_what_was_packed(make, name):
+    story = planned(make, 2)
     for number, value in enumerate(VALUES.values()):
         story.encoder = Encoder(KEYS, 2)
         story.tail(put(item(f"{number} plain", v=value)))
@@ -81,8 +81,8 @@ def test_a_type_grows_with_what_was_packed(make_real, name):
     assert not in_rest(story)
 
 
-def test_segments_that_packed_others_are_loaded_into_the_same_columns(make_real):
-    story = planned(make_real, 3)
+def test_segments_that_packed_others_are_loaded_into_the_same_columns(make):
+    story = planned(make, 3)
     names = ["text", "binary", "beyond", "map"]
     pages, items = [], []
     for number in range(len(names)):
@@ -96,8 +96,8 @@ def test_segments_that_packed_others_are_loaded_into_the_same_columns(make_real)
     assert in_rest(story) == set(names) - story.state().columns.keys()
 
 
-def test_no_column_is_added_once_something_is_packed(make_real):
-    story = planned(make_real, 2)
+def test_no_column_is_added_once_something_is_packed(make):
+    story = planned(make, 2)
     story.tail(put(item("1", a={"N": "1"}, b={"N": "2"})))
     placed = story.state().columns.keys()
     # Another limit, as after a change by hand, adds none either.
@@ -114,8 +114,8 @@ def test_no_column_is_added_once_something_is_packed(make_real):
     )
 
 
-def test_what_0_1_0_spooled_is_loaded_where_it_can_be(make_real):
-    story = planned(make_real, 2)
+def test_what_0_1_0_spooled_is_loaded_where_it_can_be(make):
+    story = planned(make, 2)
     story.tail(put(item("1", a={"N": "1"})))
     page = packing(story, 2).page(item("2", a={"N": "2"}, b={"B": "/w=="}))
     story.load(untold(page))
@@ -123,8 +123,8 @@ def test_what_0_1_0_spooled_is_loaded_where_it_can_be(make_real):
     assert in_rest(story) == {"b"}
 
 
-def test_what_0_1_0_spooled_in_two_places_is_read_again(make_real):
-    story = planned(make_real, 3)
+def test_what_0_1_0_spooled_in_two_places_is_read_again(make):
+    story = planned(make, 3)
     story.tail(put(item("1", b={"B": "/w=="})))
     page = packing(story, 2).page(item("2", a={"N": "2"}, b={"B": "/w=="}))
     with pytest.raises(StateRefused, match="two places") as caught:

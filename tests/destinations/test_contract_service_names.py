@@ -6,11 +6,11 @@ import pytest
 
 from connector.core.keys import KeyAttribute
 from connector.core.spec import Deletes, TableSpec
-from connector.destinations.duckdb.file import DuckDBDestination
+from connector.destinations.postgres.server import PostgresDestination
 from connector.errors import ConfigError
 
 from .items import A, B, C
-from .story import Story, delete, put
+from .story import Story, asked, delete, put
 
 AMPLIFY: dict[str, Any] = {
     "id": {"S": "todo"},
@@ -33,15 +33,15 @@ def names(story: Story) -> dict[str, str]:
     return {attribute: column.name for attribute, column in story.state().columns.items()}
 
 
-def planned(make_real: Any, deletes: Deletes = Deletes.APPLY) -> Story:
+def planned(make: Any, deletes: Deletes = Deletes.APPLY) -> Story:
     """A table of any kind of items."""
-    story = Story(make_real(), deletes=deletes)
+    story = Story(make(), deletes=deletes)
     story.plan()
     return story
 
 
-def test_an_attribute_keeps_its_name_unless_the_table_has_a_column_of_ours(make_real):
-    story = planned(make_real)
+def test_an_attribute_keeps_its_name_unless_the_table_has_a_column_of_ours(make):
+    story = planned(make)
     committed = story.tail(put(AMPLIFY), put(OURS))
     found = names(story)
     assert {name: found[name] for name in AMPLIFY} == {name: name for name in AMPLIFY}
@@ -58,31 +58,32 @@ def test_an_attribute_keeps_its_name_unless_the_table_has_a_column_of_ours(make_
 
 
 @pytest.mark.parametrize("deletes", [Deletes.SOFT, Deletes.IGNORE_TTL])
-def test_where_rows_are_marked_the_mark_has_the_name(make_real, deletes):
-    story = planned(make_real, deletes)
+def test_where_rows_are_marked_the_mark_has_the_name(make, deletes):
+    story = planned(make, deletes)
     story.deletes = Deletes.SOFT
     assert story.tail(put(AMPLIFY), put(B)).renamed.keys() == {"_deleted"}
     story.tail(delete(B))
     story.shows(AMPLIFY)
     story.load(story.page(C))
     story.shows(AMPLIFY, C)
-    text = 'SELECT id FROM orders WHERE "_deleted" IS TRUE'
-    assert story.destination.query(text).to_pylist() == [{"id": "b"}]
+    text = 'SELECT {id} AS id FROM orders WHERE "_deleted" IS TRUE'
+    assert asked(story.destination, text) == [{"id": "b"}]
 
 
 @pytest.mark.parametrize("name", ["_DELETED", "_Deleted", "_REST", "_Commit", "_CHANGED_AT"])
-def test_case_makes_no_other_name_in_duckdb(make_real, name):
-    story = planned(make_real)
+def test_case_makes_no_other_name_but_in_postgres(make, name):
+    story = planned(make)
     item = {**A, name: {"S": "x"}}
     renamed = story.tail(put(item)).renamed
-    other_case = isinstance(story.destination, DuckDBDestination) and name.lower() != "_deleted"
+    postgres = isinstance(story.destination, PostgresDestination)
+    other_case = not postgres and name.lower() != "_deleted"
     assert renamed.keys() == ({name} if other_case else set())
     story.load(story.page(B))
     story.shows(item, B)
 
 
-def test_deletes_are_not_marked_where_an_attribute_has_the_name(make_real):
-    story = planned(make_real)
+def test_deletes_are_not_marked_where_an_attribute_has_the_name(make):
+    story = planned(make)
     story.tail(put(AMPLIFY))
     story.load(story.page(B))
     with pytest.raises(ConfigError, match="an attribute has the column _deleted"):
@@ -97,15 +98,15 @@ def test_deletes_are_not_marked_where_an_attribute_has_the_name(make_real):
     story.tail(delete(B))
     story.shows(AMPLIFY)
     assert story.destination.count("orders") == 1
-    text = 'SELECT id, "_deleted" AS gone FROM orders ORDER BY id'
-    assert story.destination.query(text).to_pylist() == [
+    text = 'SELECT {id} AS id, "_deleted" AS gone FROM orders ORDER BY id'
+    assert asked(story.destination, text) == [
         {"id": "b", "gone": True},
         {"id": "todo", "gone": False},
     ]
 
 
-def test_a_forgotten_table_gives_the_column_to_whom_it_belongs(make_real):
-    story = planned(make_real)
+def test_a_forgotten_table_gives_the_column_to_whom_it_belongs(make):
+    story = planned(make)
     story.load(story.page(AMPLIFY, B))
     story.destination.reset("orders", drop=False)
     story.plan("plan-again")
@@ -114,20 +115,20 @@ def test_a_forgotten_table_gives_the_column_to_whom_it_belongs(make_real):
     story.shows(AMPLIFY)
 
 
-def test_a_forgotten_table_keeps_its_marks(make_real):
-    story = planned(make_real, Deletes.SOFT)
+def test_a_forgotten_table_keeps_its_marks(make):
+    story = planned(make, Deletes.SOFT)
     story.load(story.page(A, B))
     story.tail(delete(B))
     story.destination.reset("orders", drop=False)
     story.plan("plan-again")
     story.load(story.page(A, AMPLIFY))
     story.shows(A, AMPLIFY)
-    text = 'SELECT id FROM orders WHERE "_deleted"'
-    assert story.destination.query(text).to_pylist() == [{"id": "b"}]
+    text = 'SELECT {id} AS id FROM orders WHERE "_deleted"'
+    assert asked(story.destination, text) == [{"id": "b"}]
 
 
-def test_a_column_that_marked_rows_once_is_no_attributes(make_real):
-    story = planned(make_real, Deletes.SOFT)
+def test_a_column_that_marked_rows_once_is_no_attributes(make):
+    story = planned(make, Deletes.SOFT)
     story.load(story.page(A, B))
     story.tail(delete(B))
     story.destination.reconfigure("orders", "orders", TableSpec())
@@ -137,9 +138,9 @@ def test_a_column_that_marked_rows_once_is_no_attributes(make_real):
     assert story.destination.count("orders") == 2
 
 
-def test_the_parts_of_a_key_may_have_these_names(make_real):
+def test_the_parts_of_a_key_may_have_these_names(make):
     keys = (KeyAttribute("_deleted", "S"), KeyAttribute("_commit", "N"))
-    story = Story(make_real(), keys)
+    story = Story(make(), keys)
     story.plan()
     assert names(story)["_deleted"] == "_deleted"
     one = {"_deleted": {"S": "x"}, "_commit": {"N": "1"}, "n": {"N": "2"}}
