@@ -31,6 +31,16 @@ def main() -> None:
     os._exit(0)
 
 
+def imports() -> None:
+    """Runs a command line, and says which modules it imported that were not there before."""
+    before = set(sys.modules)
+    _at_home()
+    code, _, stderr = _ended(sys.argv[1:])
+    json.dump({"code": code, "stderr": stderr, "new": sorted({*sys.modules} - before)}, sys.stdout)
+    sys.stdout.flush()
+    os._exit(0)
+
+
 def _at_home() -> None:
     # Botocore looks for a home once, when it is imported, and that was in another process.
     cache = str(Path("~/.aws/sso/cache").expanduser())
