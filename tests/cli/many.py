@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import duckdb
-
 from tests.pipeline.replica import SCHEMA, key, order
+from tests.rigs import duckdb_file
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB, faults
 
 from .program import Done, Program
@@ -36,8 +35,7 @@ def results(done: Done) -> dict[str, dict[str, Any]]:
 
 def rows_of(program: Program, table: str) -> int:
     """How many rows a table has, counted by DuckDB itself."""
-    with duckdb.connect(str(program.file), read_only=True) as connection:
-        ((count,),) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+    ((count,),) = duckdb_file.read(program.file, f"SELECT count(*) FROM {table}")
     return int(count)
 
 
@@ -96,7 +94,7 @@ def quarantined(program: Program, rig: ScriptedDynamoDB) -> None:
 def changed(program: Program, rig: ScriptedDynamoDB) -> None:
     """Somebody has dropped a column of the bad table, and has changed its source."""
     assert program("sync", *NAMES, *program.to).code == 0
-    with duckdb.connect(str(program.file)) as connection:
+    with duckdb_file.opened(program.file) as connection:
         connection.execute(f"ALTER TABLE {BAD} DROP COLUMN n")
     rig.model(BAD).put(order(1, 99))
 

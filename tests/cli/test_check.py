@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from connector.sources.dynamodb.client import READ_ONLY
 from tests.pipeline.replica import ORDERS, SCHEMA, order
+from tests.rigs import duckdb_file
 from tests.rigs.logins import ACCOUNT, Logins
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB, faults
 
@@ -499,7 +499,7 @@ SPOILT = {
 def test_what_somebody_changed_in_the_destination_is_told(
     synced: Program, sql: str, says: str
 ) -> None:
-    with duckdb.connect(str(synced.file)) as connection:
+    with duckdb_file.opened(synced.file) as connection:
         connection.execute(sql)
     found = checked(synced, ORDERS)
     assert found.done.code == 2
@@ -508,7 +508,7 @@ def test_what_somebody_changed_in_the_destination_is_told(
 
 
 def test_a_table_that_is_not_ours_is_told_before_the_first_sync(program: Program) -> None:
-    with duckdb.connect(str(program.file)) as connection:
+    with duckdb_file.opened(program.file) as connection:
         connection.execute("CREATE TABLE orders AS SELECT 'mine' AS id")
     found = checked(program, ORDERS)
     assert found.bad == ["destination table"]

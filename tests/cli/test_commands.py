@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from tests.pipeline.replica import ORDERS, key, order
+from tests.rigs import duckdb_file
 from tests.rigs.scripted import ScriptedDynamoDB
 
 from .program import (
@@ -80,8 +81,7 @@ def parsed(done: Done) -> Any:
 
 def rows_of(program: Program, query: str = "SELECT count(*) FROM orders") -> list[tuple[Any, ...]]:
     """The rows of a query, read by DuckDB itself."""
-    with duckdb.connect(str(program.file), read_only=True) as connection:
-        return connection.execute(query).fetchall()
+    return duckdb_file.read(program.file, query)
 
 
 def test_help_and_version_import_nothing_heavy(program: Program) -> None:
@@ -167,7 +167,7 @@ def test_verify_finds_no_difference(synced: Program) -> None:
 
 
 def test_verify_names_each_kind_of_difference_and_leaves_with_3(synced: Program) -> None:
-    with duckdb.connect(str(synced.file)) as connection:
+    with duckdb_file.opened(synced.file) as connection:
         connection.execute("DELETE FROM orders WHERE id = '1'")
         connection.execute("UPDATE orders SET n = 99 WHERE id = '2'")
         connection.execute("UPDATE orders SET id = 'made up' WHERE id = '3'")
@@ -298,5 +298,5 @@ def test_a_configuration_file_serves_instead_of_flags(program: Program) -> None:
         "destination: {url: duckdb:///here.duckdb}\nspool: spool\ntables: {orders: {into: sales}}\n"
     )
     assert program("sync").code == 0
-    with duckdb.connect(str(program.folder / "here.duckdb"), read_only=True) as connection:
+    with duckdb_file.opened(program.folder / "here.duckdb", read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM sales").fetchall() == [(40,)]

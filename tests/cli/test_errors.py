@@ -1,9 +1,9 @@
 """Every mistake is one clear sentence, a hint and an exit code; what is stored stays as it is."""
 
-import duckdb
 import pytest
 
 from tests.pipeline.replica import ORDERS
+from tests.rigs import duckdb_file
 from tests.rigs.scripted import ScriptedDynamoDB
 
 from .mistakes import LINES, MISTAKES, SOON, Mistake, Preparation, held, newer_state, no_duckdb
@@ -114,5 +114,5 @@ def test_a_full_disk_under_the_spool_is_to_be_tried_again_later(program: Program
     assert_one_sentence(done, 4, "no room left in the spool")
     again = program.folder / "again.stderr"
     assert (program.folder / "again.code").read_text() == "0\n", again.read_text()
-    with duckdb.connect(str(program.file), read_only=True) as connection:
+    with duckdb_file.opened(program.file, read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM orders").fetchone() == (40,)

@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-import duckdb
 import pytest
 
 from tests.pipeline.replica import ORDERS
+from tests.rigs import duckdb_file
 from tests.rigs.scripted import ScriptedDynamoDB
 
 from .program import Program, fingerprints
@@ -74,7 +74,7 @@ def test_reset_takes_what_the_file_lists_no_longer(synced: Program, drop: list[s
     assert done.code == 0, done.stderr
     assert json.loads(done.stdout) == [{"table": ORDERS, "reset": True, "dropped": bool(drop)}]
     assert list(status(synced)) == ["customers"]
-    with duckdb.connect(str(synced.file), read_only=True) as connection:
+    with duckdb_file.opened(synced.file, read_only=True) as connection:
         tables = connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
     assert ((ORDERS,) in tables) is (not drop)
 
@@ -138,7 +138,7 @@ def test_a_table_by_its_name_that_was_synced_by_its_arn_is_refused_clearly(
 
 
 def test_status_shows_the_others_although_one_cannot_be_counted(synced: Program) -> None:
-    with duckdb.connect(str(synced.file)) as connection:
+    with duckdb_file.opened(synced.file) as connection:
         connection.execute("DROP TABLE orders")
     listing(synced, "customers", ORDERS)
     done = synced("status", "-o", "json")

@@ -6,10 +6,10 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from tests.pipeline.replica import key, order
+from tests.rigs import duckdb_file
 from tests.rigs.postgres import Database
 from tests.rigs.scripted import ScriptedDynamoDB, faults
 
@@ -203,7 +203,7 @@ def test_verify_of_several_is_a_list_of_what_one_is(
     program: Program, rig: ScriptedDynamoDB
 ) -> None:
     assert program("sync", *NAMES, *program.to).code == 0
-    with duckdb.connect(str(program.file)) as connection:
+    with duckdb_file.opened(program.file) as connection:
         connection.execute(f"DELETE FROM {BAD} WHERE id = '1'")
     done = program("verify", *NAMES, "-o", "json", *program.to)
     assert done.code == 3

@@ -6,6 +6,7 @@ import duckdb
 import pytest
 
 from tests.pipeline.replica import ORDERS
+from tests.rigs import duckdb_file
 from tests.rigs.ready import Done
 
 from .mistakes import SOON
@@ -21,7 +22,7 @@ PROBLEM = "HistoryLost: Shard shard-1 is lost: its records are gone."
 
 def by_hand(program: Program, *statements: str) -> None:
     """Changes the state as no run would."""
-    with duckdb.connect(str(program.file)) as connection:
+    with duckdb_file.opened(program.file) as connection:
         for statement in statements:
             connection.execute(statement)
 

@@ -6,10 +6,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-import duckdb
 import pytest
 
 from tests.pipeline.replica import ORDERS
+from tests.rigs import duckdb_file
 
 from .program import COMMAND, PATIENCE, Program
 
@@ -69,7 +69,7 @@ def behind(
 
 def count(program: Program) -> int:
     """How many orders there are."""
-    with duckdb.connect(str(program.file), read_only=True) as connection:
+    with duckdb_file.opened(program.file, read_only=True) as connection:
         (rows,) = connection.execute("SELECT count(*) FROM orders").fetchone() or (0,)
     return int(rows)
 
@@ -109,7 +109,7 @@ def test_a_result_that_cannot_be_written_is_said_and_what_was_done_stays(program
 
 
 def test_a_mismatch_is_a_mismatch_also_where_its_report_cannot_be_written(synced: Program) -> None:
-    with duckdb.connect(str(synced.file)) as connection:
+    with duckdb_file.opened(synced.file) as connection:
         connection.execute("DELETE FROM orders WHERE id = '1'")
     for full in (">/dev/full", ">&-", "| true"):
         shell = f'"$@" {full}; exit ${{PIPESTATUS[0]}}'

@@ -8,12 +8,12 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import duckdb
 import pytest
 import typer
 
 from connector.cli.runs.leaving import leave_with
 from tests.pipeline.replica import ORDERS
+from tests.rigs import duckdb_file
 
 from .program import Done, Program, fingerprints
 from .test_streams import Left, behind
@@ -104,7 +104,7 @@ def test_a_spool_that_cannot_be_written_loses_nothing(
     refused = spoiled("sync", ORDERS, *more, *program.to)
     assert_refused(refused, f"The spool {program.folder / path} cannot be")
     assert program("sync", ORDERS, *program.to).code == 0
-    with duckdb.connect(str(program.file), read_only=True) as connection:
+    with duckdb_file.opened(program.file, read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM orders").fetchall() == [(40,)]
 
 

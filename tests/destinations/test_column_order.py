@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from connector.core.spec import TableSpec
 from connector.destinations.duckdb.file import DuckDBDestination
+from tests.rigs import duckdb_file
 from tests.rigs.postgres import Database
 
 from .postgres_story import told
@@ -69,7 +69,7 @@ def test_what_is_only_sometimes_there_stands_behind_the_others(make_real):
 
 
 def in_duckdb(path: Path, *statements: str) -> None:
-    with duckdb.connect(path) as connection:
+    with duckdb_file.opened(path) as connection:
         for statement in statements:
             connection.execute(statement)
 

@@ -21,6 +21,7 @@ from connector.errors import (
     DestinationRefused,
     StateRefused,
 )
+from tests.rigs import duckdb_file
 
 from .items import SECRET, A, B
 from .needs import checked
@@ -45,7 +46,7 @@ def _has_utf8(text: str) -> bool:
 
 def by_hand(path: Path, *statements: str) -> list[tuple]:
     """Runs statements as another user of the file would; returns the last answer."""
-    with duckdb.connect(path) as connection:
+    with duckdb_file.opened(path) as connection:
         for statement in statements[:-1]:
             connection.execute(statement)
         answer = connection.sql(statements[-1])

@@ -2,11 +2,11 @@
 
 import re
 
-import duckdb
 import pytest
 
 from connector.destinations.duckdb.file import DuckDBDestination
 from connector.errors import ConnectorError, DestinationRefused
+from tests.rigs import duckdb_file
 from tests.rigs.postgres import Database
 
 from .items import SECRET, A, B
@@ -257,7 +257,7 @@ def test_what_is_in_the_way_in_duckdb_is_named(tmp_path, changes, item, names):
     story = Story(DuckDBDestination(path))
     story.plan()
     story.tail(put(FIRST))
-    with duckdb.connect(str(path)) as connection:
+    with duckdb_file.opened(path) as connection:
         for change in changes:
             connection.execute(change)
     refused(story, item, names)
@@ -298,7 +298,7 @@ def test_a_table_that_others_depend_on_is_not_dropped_from_a_file(tmp_path):
     story = Story(DuckDBDestination(path))
     story.plan()
     story.tail(put(FIRST))
-    with duckdb.connect(str(path)) as connection:
+    with duckdb_file.opened(path) as connection:
         for change in again(key=" PRIMARY KEY"):
             connection.execute(change)
         connection.execute("CREATE TABLE lines (o VARCHAR REFERENCES orders (id))")

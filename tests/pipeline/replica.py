@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from connector import job
 from connector.config import loading as configuration
 from connector.config.model import Config
@@ -17,7 +15,8 @@ from connector.pipeline.following.tail import Tail
 from connector.pipeline.sync import Run
 from connector.pipeline.verify import Verdict, verify
 from connector.stop import Stop
-from tests.rigs.postgres import Database
+from tests.rigs import duckdb_file
+from tests.rigs.postgres import known
 from tests.rigs.scripted import Key, KeySchema, ScriptedDynamoDB, Table
 
 ORDERS = "orders"
@@ -100,16 +99,15 @@ class Replica:
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of a query, read by the database itself."""
         if self.database:
-            return Database(self.database).by_hand(query)
-        with duckdb.connect(str(self.file), read_only=True) as connection:
-            return connection.execute(query).fetchall()
+            return known(self.database).by_hand(query)
+        return duckdb_file.read(self.file, query)
 
     def by_hand(self, statement: str) -> None:
         """Changes the destination as another user of it would."""
         if self.database:
-            Database(self.database).by_hand(statement)
+            known(self.database).by_hand(statement)
             return
-        with duckdb.connect(str(self.file)) as connection:
+        with duckdb_file.opened(self.file) as connection:
             connection.execute(statement)
 
     def numbers(self) -> dict[str, int | None]:

@@ -63,11 +63,11 @@ def columns(replica: Replica, table: str = "orders") -> set[str]:
     return {name for (name,) in replica.sql(sql)} - {"_changed_at", "_commit"}
 
 
-def everything(replica: Replica) -> list[object]:
+def everything(replica: Replica) -> list[tuple[str, str]]:
     """All that a refused change must leave as it was."""
     state = [f"_connector.{name}" for name in ("tables", "cursors", "columns", "tombstones")]
-    text = "SELECT CAST(t AS TEXT) FROM {} AS t"
-    return [sorted(replica.sql(text.format(name))) for name in (*state, "orders")]
+    text = "SELECT '{0}', CAST(t AS TEXT) FROM {0} AS t"
+    return sorted(replica.sql(" UNION ALL ".join(map(text.format, (*state, "orders")))))
 
 
 def refused(replica: Replica, about: str) -> str:

@@ -11,8 +11,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from adbc_driver_postgresql import dbapi
+
+from tests.rigs import duckdb_file
 
 Canonical = dict[str, Any]
 
@@ -59,7 +60,7 @@ def _number(value: Decimal) -> Any:
 
 def canonical_rows(file: Path, table: str, keys: Iterable[str]) -> dict[tuple[Any, ...], Canonical]:
     """The rows of a table by their key, read through SQL and the state's own list of columns."""
-    with duckdb.connect(str(file), read_only=True) as connection:
+    with duckdb_file.opened(file, read_only=True) as connection:
         columns = connection.execute(
             "SELECT attribute, column_name FROM _connector.columns WHERE table_name = $1", [table]
         ).fetchall()

@@ -1,5 +1,6 @@
 """A real PostgreSQL for tests: from a wheel, or the server that TEST_POSTGRES_URL names."""
 
+import functools
 import os
 import signal
 import tempfile
@@ -92,6 +93,12 @@ class Database:
         # A test may have taken from everybody what a new database gives.
         public = f"GRANT CONNECT, TEMPORARY ON DATABASE {self.name} TO PUBLIC"
         self.by_hand(*drops, public, "CREATE SCHEMA public")
+
+
+@functools.cache
+def known(url: str) -> Database:
+    """The database of a url, whose types are asked for only once."""
+    return Database(url)
 
 
 class _Kept:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from connector import failpoints
@@ -27,6 +26,7 @@ from connector.sources.dynamodb.calls import ReadUnitLimiter
 from connector.sources.dynamodb.source import DynamoDBSource
 from connector.stop import Stop
 from tests.destinations.fake import FakeDestination
+from tests.rigs import duckdb_file
 from tests.rigs.scripted.scenario import Before, Put, Stage, Step
 
 from .checker import Checker
@@ -246,7 +246,7 @@ class Replica(Stage):
                 of_json(item["id"]): {name: of_json(text) for name, text in item.items()}
                 for item in kept_items(self.destination, self.table, marked=False)
             }
-        with duckdb.connect(str(self.file), read_only=True) as connection:
+        with duckdb_file.opened(self.file, read_only=True) as connection:
             listed = connection.execute(f'DESCRIBE "{self.table}"').fetchall()
             # Not the service columns: Python cannot hold DuckDB's timestamps without a library.
             columns = {name: kind for name, kind, *_ in listed if not name.startswith("_")}

@@ -9,7 +9,6 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import duckdb
 import msgspec
 import pytest
 
@@ -18,6 +17,7 @@ from connector.core.changes.shards import Shard
 from connector.core.cursors import Batch, Cursor
 from connector.errors import Interrupted, StateRefused, Unreachable
 from connector.sources.dynamodb import calls, streams
+from tests.rigs import duckdb_file
 from tests.rigs.scripted import ScriptedDynamoDB
 from tests.rigs.scripted.scenario import (
     Before,
@@ -150,7 +150,7 @@ def test_80_this_machines_clock_jumps_while_it_waits(replica: Replica) -> None:
 def test_81_a_state_of_a_newer_version(stored: Replica) -> None:
     """X, and nothing is written. For each destination, with other damage: tests/destinations."""
     planned(stored)
-    with duckdb.connect(str(stored.file)) as connection:
+    with duckdb_file.opened(stored.file) as connection:
         connection.execute("UPDATE _connector.tables SET state_version = 99")
     before = stored.file.read_bytes()
     with pytest.raises(StateRefused):
