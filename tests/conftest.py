@@ -1,5 +1,7 @@
 """Makes the rigs known to every test."""
 
+import gc
+
 import pytest
 
 pytest_plugins = ["tests.rigs.fixtures", "tests.rigs.skips"]
@@ -12,3 +14,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         names = getattr(item, "fixturenames", ())
         if "dynamodb_local" in names or "[local" in item.name:
             item.add_marker(pytest.mark.xdist_group("dynamodb_local"))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: it is not looked through for garbage again and again.
+
+    What a test makes is young, and is still found.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
+
+
+def pytest_unconfigure() -> None:
+    """Lets everything be taken apart in the end, as without tests."""
+    gc.unfreeze()
