@@ -281,7 +281,7 @@ def test_workers_in_processes_of_their_own_are_heard_once(tmp_path: Path) -> Non
         rig.create_table(ORDERS, SCHEMA).load(order(n) for n in range(9))
         program = Program(tmp_path, rig.url)
         rig.faults.add(faults.throttle(), on="Scan", times=10_000)
-        process = program.start(
+        process = program.start_from_nothing(
             "sync", ORDERS, "--workers", "2", "--segments", "2", "--quiet", *program.to
         )
         assert process.stderr is not None

@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.rigs.ready import Done, ready
+from tests.rigs.ready import Done, Run, ready
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "connector.cli")
+MODULE = "tests.cli.one_process"
+ALONE = f"{MODULE}.alone()"
 PACE = {
     "CONNECTOR_TAIL__QUIET_SECONDS": "0.06",
     "CONNECTOR_TAIL__POLL_SECONDS": "0.02",
@@ -23,6 +25,8 @@ PACE = {
 }
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 PATIENCE = 120.0
+
+Process = Run | subprocess.Popen[str]
 
 
 @dataclass
@@ -61,8 +65,14 @@ class Program:
         }
         return {name: value for name, value in variables.items() if value}
 
-    def start(self, *arguments: str, command: tuple[str, ...] = COMMAND) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> Run:
         """A run that goes on; its own session, so that it can be ended with all its workers."""
+        return ready(MODULE).start(ALONE, arguments, self.folder, self.variables())
+
+    def start_from_nothing(
+        self, *arguments: str, command: tuple[str, ...] = COMMAND
+    ) -> subprocess.Popen[str]:
+        """The same, from the very beginning of a process."""
         return subprocess.Popen(
             [*command, *arguments],
             cwd=self.folder,
@@ -77,26 +87,25 @@ class Program:
     def __call__(self, *arguments: str, command: tuple[str, ...] = ()) -> Done:
         """A run to its end; one that starts from nothing where a command is given."""
         if command:
-            return ended(self.start(*arguments, command=command))
-        return self._run("tests.cli.one_process.alone()", arguments)
+            return ended(self.start_from_nothing(*arguments, command=command))
+        return self._run(ALONE, arguments)
 
     def each(self, *lines: Sequence[str]) -> list[Done]:
         """Runs of one process, one after the other: for what ends before it has begun."""
         text = json.dumps([list(line) for line in lines])
-        ran = self._run("tests.cli.one_process.main()", [text], PATIENCE * 2)
+        ran = self._run(f"{MODULE}.main()", [text], PATIENCE * 2)
         assert ran.code == 0, ran.stderr
         return [Done(*ended) for ended in json.loads(ran.stdout)]
 
     def _run(self, call: str, arguments: Sequence[str], patience: float = PATIENCE) -> Done:
-        waiting = ready("tests.cli.one_process")
-        return waiting.run(call, arguments, self.folder, self.variables(), patience)
+        return ready(MODULE).run(call, arguments, self.folder, self.variables(), patience)
 
     def with_(self, **variables: str) -> "Program":
         """The same program with other variables; an empty value takes one away."""
         return replace(self, environment={**self.environment, **variables})
 
 
-def ended(process: subprocess.Popen[str], asked: signal.Signals | None = None) -> Done:
+def ended(process: Process, asked: signal.Signals | None = None) -> Done:
     """Waits for a run's end, after a signal if one is given."""
     if asked is not None:
         process.send_signal(asked)
@@ -120,7 +129,7 @@ def assert_one_sentence(done: Done, code: int, says: str) -> None:
     assert done.stdout == ""
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+def wait_until(condition: Callable[[], bool], process: Process | None = None) -> None:
     """Waits for a condition, as long as the process lives, if it is one that must bring it."""
     deadline = time.monotonic() + PATIENCE
     while not condition():

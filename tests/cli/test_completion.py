@@ -17,7 +17,7 @@ import pytest
 from connector.cli.completion import rejoin
 from tests.rigs.ready import ready
 
-from .program import PATIENCE, REPOSITORY
+from .program import MODULE, PATIENCE, REPOSITORY
 
 ARN = "arn:aws:dynamodb:us-west-2:123456789012:table"
 TABLES = ["orders", "order-items", "customers", f"{ARN}/remote", f"{ARN}/rest"]
@@ -41,7 +41,7 @@ def variables(folder: Path, **more: str) -> dict[str, str]:
 
 def asked(folder: Path, **environment: str) -> str:
     """What the program answers to a shell; an error if it says anything besides."""
-    done = ready("tests.cli.one_process").run(COMMAND, (), folder, variables(folder, **environment))
+    done = ready(MODULE).run(COMMAND, (), folder, variables(folder, **environment))
     assert done.stderr == ""
     return done.stdout.strip()
 

@@ -1,6 +1,7 @@
 """A destination that refuses one table: the others go on, `status` says it, and it is mended."""
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import duckdb
 import pytest
 
 from tests.pipeline.replica import key, order
+from tests.rigs import duckdb_file
 from tests.rigs.postgres import Database
 from tests.rigs.scripted import ScriptedDynamoDB
 
@@ -45,7 +47,7 @@ class Warehouse:
         """What somebody else does."""
         if self.database:
             return self.database.by_hand(*statements)
-        with duckdb.connect(str(self.program.file)) as connection:
+        with duckdb_file.opened(self.program.file) as connection:
             for statement in statements[:-1]:
                 connection.execute(statement)
             return connection.execute(statements[-1]).fetchall()
@@ -146,8 +148,7 @@ def test_a_run_that_follows_goes_on_once_it_is_mended(
         warehouse.free()
         wait_until(lambda: warehouse.problem() is None, process)
     finally:
-        process.terminate()
-        done = ended(process)
+        done = ended(process, signal.SIGTERM)
     assert done.code == 130, done.stderr
     assert warehouse.names in done.stderr
     assert warehouse.widened()

@@ -9,15 +9,15 @@ import unicodedata
 from contextlib import suppress
 from threading import Thread
 
-import duckdb
 import pytest
 
 from connector.cli.runs.leaving import leave_with
 from connector.cli.screen.visible import visible
 from tests.pipeline.replica import ORDERS
+from tests.rigs import duckdb_file
 from tests.rigs.ready import ready
 
-from .program import Program
+from .program import ALONE, MODULE, Program
 
 ERASE = b"\x1b[2K"
 
@@ -30,9 +30,9 @@ def on_a_terminal(program: Program, *arguments: str, code: int = 0, **variables:
     reading.start()
     try:
         given = {"TERM": "xterm", "COLUMNS": "100"} | program.variables() | variables
-        ended = ready("tests.cli.one_process").run_on(
+        ended = ready(MODULE).run_on(
             [os.ttyname(theirs)] * 3,
-            "tests.cli.one_process.alone()",
+            ALONE,
             [*arguments, *program.to],
             program.folder,
             given,
@@ -83,7 +83,7 @@ def test_values_stay_apart_from_their_escapes_where_there_is_no_terminal(synced:
 
 
 def test_no_key_that_differs_moves_or_colours_a_terminal(synced: Program) -> None:
-    with duckdb.connect(str(synced.file)) as connection:
+    with duckdb_file.opened(synced.file) as connection:
         connection.execute("UPDATE orders SET id = ? WHERE id = '1'", [ODD])
     for output in ("table", "json"):
         done = synced("verify", ORDERS, "-o", output, *synced.to)

@@ -3,15 +3,12 @@
 import gzip
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from connector import failpoints
@@ -24,7 +21,10 @@ from connector.destinations.state.migrations import STEPS
 from connector.destinations.state.tables import names_of
 from connector.errors import StateRefused
 from connector.ports import Destination
+from tests.cli.program import ALONE, MODULE
+from tests.rigs import duckdb_file
 from tests.rigs.postgres import Database
+from tests.rigs.ready import ready
 
 from .items import A2, A, B, C
 from .story import Story, delete, put
@@ -67,7 +67,7 @@ def old_duckdb(folder: Path) -> Old:
     path.write_bytes(gzip.decompress((FIXTURES / "state-0.1.0.duckdb.gz").read_bytes()))
 
     def sql(text: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(path) as connection:
+        with duckdb_file.opened(path) as connection:
             return connection.execute(text).fetchall()
 
     return Old(lambda: DuckDBDestination(path, lock_timeout=5), sql, f"duckdb:///{path}")
@@ -213,24 +213,19 @@ def test_a_newer_state_is_refused_also_where_no_table_says_so(old: Old) -> None:
 
 @pytest.mark.parametrize("point", failpoints.MIGRATION_NAMES)
 def test_a_crash_leaves_the_older_state_or_the_newer(old: Old, point: str) -> None:
-    ended = reset(old, point)
-    assert ended.returncode == -signal.SIGKILL
+    assert reset(old, point) == -signal.SIGKILL
     migrated = point.endswith("after_commit")
     assert old.versions() == ([STATE_VERSION] * 2 if migrated else [1, 1])
-    assert reset(old).returncode == 0
+    assert reset(old) == 0
     assert old.versions() == [STATE_VERSION]
     assert old.open().count("orders") == 2
 
 
-def reset(old: Old, failpoint: str = "") -> subprocess.CompletedProcess[str]:
-    """`connector reset users`, killed at a place."""
-    return subprocess.run(
-        [sys.executable, "-m", "connector", "reset", "users", "--yes", "--to", old.url],
-        env=os.environ | {failpoints.VARIABLE: failpoint},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+def reset(old: Old, failpoint: str = "") -> int:
+    """The exit code of `connector reset users`, killed at a place."""
+    arguments = ["reset", "users", "--yes", "--to", old.url]
+    environment = os.environ | {failpoints.VARIABLE: failpoint}
+    return ready(MODULE).run(ALONE, arguments, Path(), environment).code
 
 
 def test_an_older_state_that_lacks_a_table_is_refused(old: Old) -> None:

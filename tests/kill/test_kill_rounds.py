@@ -18,7 +18,8 @@ import duckdb
 import pytest
 
 from tests.cli.program import COMMAND, Program, ended
-from tests.rigs.postgres import Database
+from tests.rigs import duckdb_file
+from tests.rigs.postgres import known
 from tests.rigs.scripted import connect
 
 from .writer import Writer, fill
@@ -90,10 +91,10 @@ def moment(program: Program, died: bool) -> str:
         return "had ended"
     phases: list[Any] = []
     if program.database:
-        (known,) = Database(program.database).by_hand(
+        (there,) = known(program.database).by_hand(
             "SELECT to_regclass('_connector.tables') IS NOT NULL"
         )
-        phases = rows_of(program, "SELECT phase FROM _connector.tables") if known[0] else []
+        phases = rows_of(program, "SELECT phase FROM _connector.tables") if there[0] else []
     elif program.file.exists():
         with contextlib.suppress(duckdb.CatalogException):
             phases = rows_of(program, "SELECT phase FROM _connector.tables")
@@ -105,8 +106,8 @@ def moment(program: Program, died: bool) -> str:
 def rows_of(program: Program, sql: str) -> list[Any]:
     """The rows of a query, read by the database itself."""
     if program.database:
-        return Database(program.database).by_hand(sql)
-    with duckdb.connect(str(program.file)) as connection:
+        return known(program.database).by_hand(sql)
+    with duckdb_file.opened(program.file) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         return connection.execute(sql).fetchall()
 
@@ -126,7 +127,7 @@ def test_runs_killed_at_random_moments_leave_no_difference(
     slower = slowness(program)
     with Writer(source, TABLE, ITEMS, WRITES_PER_SECOND, seed=1) as writer:
         for _ in range(ROUNDS):
-            process = program.start(*arguments(dice), *program.to)
+            process = program.start_from_nothing(*arguments(dice), *program.to)
             died = killed(process, dice.uniform(0.5, LONGEST_LIFE) * slower)
             moments[moment(program, died)] += 1
             time.sleep(0.05)

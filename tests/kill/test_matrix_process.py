@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from tests.cli.program import Program, ended, wait_until
 from tests.pipeline.replica import ORDERS, SCHEMA, Replica, change, order
+from tests.rigs import duckdb_file
 from tests.rigs.scripted import PrerenderedTable, RunningClock, ScriptedDynamoDB, faults
 
 ITEMS = 19_200
@@ -115,7 +115,7 @@ def test_84_64_segments_of_a_table_larger_than_the_memory(
     rig.add_prerendered(table)
     program = Program(tmp_path, rig.url, {"CONNECTOR_DESTINATION__MEMORY_LIMIT": "64MB"})
     one = ("--segments", "64", "--workers", "1")
-    process = program.start("sync", "big", *one, "--quiet", *program.to)
+    process = program.start_from_nothing("sync", "big", *one, "--quiet", *program.to)
     used = 0
     while process.poll() is None:
         used = max(used, peak(process.pid))
@@ -124,7 +124,7 @@ def test_84_64_segments_of_a_table_larger_than_the_memory(
     process.communicate()
     assert rig.calls.per_segment().keys() == set(range(64))
     assert ITEMS * len(item(0)["text"]["S"]) > MEMORY > used > 0
-    with duckdb.connect(str(program.file), read_only=True) as connection:
+    with duckdb_file.opened(program.file, read_only=True) as connection:
         query = "SELECT count(*), count(DISTINCT id), sum(n), min(length(text)) FROM big"
         found = connection.execute(query).fetchone()
     assert found == (ITEMS, ITEMS, table.total("n"), 20_000)

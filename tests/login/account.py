@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from connector.sources.dynamodb.source import DynamoDBSource
 from tests.cli.program import Program
 from tests.pipeline.replica import ORDERS
 from tests.rigs.logins import Logins
-from tests.rigs.ready import Done
+from tests.rigs.ready import Done, Run
 from tests.rigs.scripted import ScriptedDynamoDB
 from tests.rigs.scripted.errors import ServiceError
 
@@ -96,7 +95,7 @@ class Account:
         program = self._program(variables)
         return program(*arguments, *program.to)
 
-    def start(self, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
+    def start(self, *arguments: str, **variables: str) -> Run:
         """A run of the program that goes on."""
         program = self._program(variables)
         return program.start(*arguments, *program.to)
