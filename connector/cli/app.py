@@ -19,6 +19,7 @@ from connector.cli.sync import sync
 from connector.cli.tail import tail
 from connector.cli.verify import verify
 from connector.errors import Interrupted
+from connector.pipeline.interpreter import collect_seldom
 
 app = typer.Typer(
     name="connector",
@@ -70,6 +71,7 @@ def main() -> None:
     """Runs the command line and ends the process."""
     # Before any file is opened: it could take the place of a standard stream that is closed.
     streams.secure()
+    collect_seldom()
     rejoin(os.environ)
     code = run()
     # Everything is committed and closed by now. An orderly shutdown of the interpreter would only

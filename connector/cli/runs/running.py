@@ -100,7 +100,7 @@ class Work:
 
     def _alone(self, table: str, action: Action[Found]) -> Outcome[Found]:
         from connector import job
-        from connector.cli.screen.live import shown_progress
+        from connector.cli.screen.progress import shown_progress
 
         shared = job.Shared.by(self.config, processes=self.processes)
         last = shared.processes.closed_before(self.until.begin())
@@ -120,7 +120,7 @@ class Work:
 
     def _side_by_side(self, action: Action[Found]) -> list[Outcome[Found]]:
         from connector import job
-        from connector.cli.screen.live import shown_progress
+        from connector.cli.screen.progress import shown_progress
 
         if unusable := self._unusable():
             return [Outcome(table, Result.NOT_TRIED, error=unusable) for table in self.tables]

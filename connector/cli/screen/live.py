@@ -1,7 +1,5 @@
-"""Progress on stderr during a run: rows, bytes, and lag; never a value."""
+"""Moving lines on a terminal during a run: rows, bytes, and lag; never a value."""
 
-import os
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,13 +21,9 @@ from connector.cli.screen.visible import visible
 from connector.core.words import counted
 from connector.events import Event, Listener, ScanBegun, Scanned, Tailed
 from connector.pipeline.side_by_side import Failures
-from connector.progress import Logged, Tally
+from connector.progress import Tally
 
 FAILED = "failed"
-_DUMB = ("dumb", "unknown")
-
-Shown = Callable[[str], Listener]
-"""Shows one try of a table; the next try replaces it."""
 
 
 class _Name(ProgressColumn):
@@ -139,18 +133,9 @@ class _Live:
         return self._lines[table]
 
 
-def _watched(quiet: bool) -> bool:
-    """Whether stderr is a terminal that can show moving lines."""
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") in _DUMB
-    return sys.stderr.isatty() and not quiet and not plain
-
-
 @contextmanager
-def shown_progress(failures: Failures, several: bool, quiet: bool) -> Iterator[Shown]:
-    """Live progress on a terminal, one display for all tables; log lines elsewhere."""
-    if not _watched(quiet):
-        yield lambda table: Logged(Tally(table), failures.text)
-        return
+def live(failures: Failures, several: bool) -> Iterator[Callable[[str], Listener]]:
+    """A display on a terminal for all tables: called for a try of one, it shows that try."""
     columns = (
         SpinnerColumn(),
         _Name(lambda table: failures.of(table) is not None),

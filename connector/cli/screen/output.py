@@ -8,20 +8,10 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from connector.cli.runs.flags import Output
 from connector.cli.screen.plain import ENCODER, plain_values
 from connector.cli.screen.visible import json_visible, visible
-
-_WIDEST = 10_000
-"""Characters; a wider table is printed with one value per line, even if stdout is no terminal."""
-
-_NARROWEST = 20
-"""A narrower terminal, or one that claims to be, wraps the lines itself, so nothing is left out."""
 
 
 class Printer:
@@ -60,38 +50,10 @@ class Printer:
     def _table(
         self, names: Sequence[str], rows: Sequence[Sequence[str]], folds: bool = False
     ) -> None:
-        # If stdout is not a terminal, a table is as wide as it needs to be.
-        width = max(Console().width, _NARROWEST) if sys.stdout.isatty() else _WIDEST
-        console = Console(width=width, highlight=False, emoji=False)
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in names:
-            stays = folds and name != names[-1]
-            table.add_column(Text(visible(name)), overflow="fold", no_wrap=stays)
-        for row in rows:
-            table.add_row(*map(Text, row))
-        unlimited = console.options.update(max_width=_WIDEST + 1)
-        least = console.measure(table, options=unlimited).maximum
-        if folds:
-            # The other columns keep their width and must leave the last one room for some words.
-            least += 2 * _NARROWEST - max(cell_len(row[-1]) for row in rows)
-        if len(names) == 1 or least <= console.width:
-            console.print(table)
-        else:
-            self._one_below_the_other(console, names, rows)
+        # JSON needs nothing of what draws tables.
+        from connector.cli.screen.tables import print_table
 
-    def _one_below_the_other(
-        self, console: Console, names: Sequence[str], rows: Sequence[Sequence[str]]
-    ) -> None:
-        """Prints rows that are wider than the terminal, one line per value."""
-        for number, row in enumerate(rows or [[""] * len(names)]):
-            if number:
-                console.print()
-            lines = Table(box=None, pad_edge=False, show_header=False)
-            lines.add_column(style="bold", overflow="fold")
-            lines.add_column(overflow="fold")
-            for name, value in zip(names, row, strict=True):
-                lines.add_row(Text(visible(name)), Text(value))
-            console.print(lines)
+        print_table(names, rows, folds)
 
 
 def _text(value: Any) -> str:
