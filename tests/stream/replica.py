@@ -146,7 +146,7 @@ class Replica(Stage):
             table=self.table,
             target=config.target(self.table),
             config=config,
-            settings=settings,
+            table_config=settings,
             lookup=opened,
             pages=opened,
             changes=opened,
