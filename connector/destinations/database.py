@@ -46,6 +46,17 @@ class Merge:
     """How many of the rows do each."""
 
 
+@dataclass(frozen=True)
+class Failure:
+    """What a transaction failed at."""
+
+    cause: Exception
+    widening: NotWidened | None
+    """The column that it was about to widen."""
+    dropping: bool
+    """Whether the table was to be dropped."""
+
+
 class Transaction(Protocol):
     """One transaction of a database. It is rolled back at its end, unless it was committed.
 
@@ -111,15 +122,11 @@ class Transaction(Protocol):
         return
 
     def explain(
-        self,
-        cause: Exception,
-        widening: NotWidened | None,
-        target: Callable[[], Target | None],
-        dropping: bool,
+        self, failure: Failure, target: Callable[[], Target | None]
     ) -> ConnectorError | None:
         """A better error for what this transaction failed at, if an object of others is the cause.
 
-        It may roll back, and `target` looks up the table then; `dropping` says that it was to go.
+        It may roll back, and `target` looks up the table then.
         """
         return None
 

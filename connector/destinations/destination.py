@@ -16,7 +16,7 @@ from connector.core.spec import TableSpec
 from connector.core.state import Committed, Load, Plan, Ran, TableState
 from connector.destinations.commits.commit import Commit
 from connector.destinations.commits.step import moved, unknown
-from connector.destinations.database import Database, Found, Transaction
+from connector.destinations.database import Database, Failure, Found, Transaction
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state.store import State
 from connector.destinations.state.tables import SCHEMA
@@ -279,7 +279,7 @@ def _explained(
         return header.target if header else None
 
     try:
-        return transaction.explain(cause, widening, target, dropping=step == "reset")
+        return transaction.explain(Failure(cause, widening, dropping=step == "reset"), target)
     except ConnectorError:
         # The cause itself is what counts: without the catalog it has fewer names.
         return None

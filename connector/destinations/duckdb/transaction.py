@@ -10,7 +10,7 @@ from connector.core.names import DELETED
 from connector.core.state import Column
 from connector.destinations import trial
 from connector.destinations.commits.load import Loading
-from connector.destinations.database import Found, Merge, Transaction
+from connector.destinations.database import Failure, Found, Merge, Transaction
 from connector.destinations.duckdb import check
 from connector.destinations.duckdb import schema as duckdb_schema
 from connector.destinations.duckdb.load import load
@@ -20,7 +20,6 @@ from connector.destinations.duckdb.session.connection import Connection, roll_ba
 from connector.destinations.duckdb.state import state_schema
 from connector.destinations.duckdb.types import DELETED_TYPE, DUCKDB, duckdb_fold
 from connector.destinations.sql import Target, quoted
-from connector.destinations.table.in_the_way import NotWidened
 from connector.errors import ConfigError, ConnectorError
 
 # A row can have 400 KB, so this bounds a batch at 200 MB.
@@ -58,20 +57,18 @@ class DuckDBTransaction(Transaction):
         return super().unused(target) and not duckdb_schema.used(self._connection, target)
 
     def explain(
-        self,
-        cause: Exception,
-        widening: NotWidened | None,
-        target: Callable[[], Target | None],
-        dropping: bool,
+        self, failure: Failure, target: Callable[[], Target | None]
     ) -> ConnectorError | None:
         """A better error for what DuckDB refuses because of an object of others."""
-        if not is_of_a_table(cause):
+        if not is_of_a_table(failure.cause):
             return None
         roll_back(self._connection)
         found = target()
         if found is None:
             return None
-        return in_the_way(self._connection, found, cause, widening, dropping)
+        return in_the_way(
+            self._connection, found, failure.cause, failure.widening, failure.dropping
+        )
 
     def has_default(self, target: Target, column: str) -> bool:
         """Whether a column has a default."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 from connector.core.state import Column
 from connector.destinations import trial
 from connector.destinations.commits.load import Loading
-from connector.destinations.database import Found, Merge, Transaction
+from connector.destinations.database import Failure, Found, Merge, Transaction
 from connector.destinations.postgres import check
 from connector.destinations.postgres import schema as postgres_schema
 from connector.destinations.postgres.layout import PostgresLayout
@@ -22,7 +22,6 @@ from connector.destinations.postgres.session.connection import Connection, Postg
 from connector.destinations.postgres.state import state_schema
 from connector.destinations.postgres.types import POSTGRES
 from connector.destinations.sql import Target, quoted
-from connector.destinations.table.in_the_way import NotWidened
 from connector.errors import Busy, ConnectorError, DestinationRefused
 
 
@@ -71,21 +70,19 @@ class PostgresTransaction(Transaction):
         return super().unused(target) and not postgres_schema.used(self._connection, target)
 
     def explain(
-        self,
-        cause: Exception,
-        widening: NotWidened | None,
-        target: Callable[[], Target | None],
-        dropping: bool,
+        self, failure: Failure, target: Callable[[], Target | None]
     ) -> ConnectorError | None:
         """A better error for what Postgres refuses because of an object of others."""
         said = self._connection.said
-        if said is None or not isinstance(cause, DestinationRefused):
+        if said is None or not isinstance(failure.cause, DestinationRefused):
             return None
         self._connection.rollback()
         found = target()
         if found is None:
             return None
-        return in_the_way(self._connection, found, said, cause, widening, dropping)
+        return in_the_way(
+            self._connection, found, said, failure.cause, failure.widening, failure.dropping
+        )
 
     def has_default(self, target: Target, column: str) -> bool:
         """Whether a column has a default."""
