@@ -67,6 +67,8 @@ def environment(home: Path, source: str) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+        # By default a task fails if it waits five seconds for an answer, as on a busy machine.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
         # Nobody changes a DAG file here, and to look at one again costs seconds.
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
