@@ -125,6 +125,11 @@ def test_80_this_machines_clock_is_a_day_off(
         def now(cls, tz: Any = None) -> datetime:
             return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=days)
 
+        @classmethod
+        def fromtimestamp(cls, timestamp: float, tz: Any = None) -> datetime:
+            # SQLite stores what is a datetime itself.
+            return datetime.fromtimestamp(timestamp, tz)
+
     planned(replica)
     monkeypatch.setattr(calls, "datetime", Wrong)
     for _ in range(3):
