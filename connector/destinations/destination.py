@@ -45,7 +45,7 @@ class DatabaseDestination:
         self._widened_columns: Counter[str] = Counter()
 
     def read(self, table: str) -> TableState | None:
-        """The state of a table, or None where it was never planned."""
+        """The state of a table, or None if it was never planned."""
         with self._looking() as state:
             return state.read(table) if state else None
 
@@ -130,7 +130,7 @@ class DatabaseDestination:
         return planned
 
     def reconfigure(self, table: str, target: str, spec: TableSpec) -> TableState:
-        """Applies a changed configuration in one transaction, where the rows allow it."""
+        """Applies a changed configuration in one transaction, if the rows allow it."""
         return self._attempt(lambda: self._reconfigure(table, target, spec))
 
     def _reconfigure(self, table: str, target: str, spec: TableSpec) -> TableState:
@@ -271,7 +271,7 @@ def _explained(
     cause: Exception,
     widening: NotWidened | None,
 ) -> ConnectorError | None:
-    """The error with what is in the way of a table; None where nobody can say."""
+    """The error that names what is in the way of a table; None if the database cannot say."""
 
     def target() -> Target | None:
         state = State(transaction.schema)

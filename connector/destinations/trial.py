@@ -1,4 +1,4 @@
-"""What the destinations have in common in trying what a run does, inside a rolled-back transaction.
+"""Tries on any database what a run does there, in transactions that are rolled back.
 
 Every name and every key of a trial is made for it alone.
 """
@@ -97,9 +97,9 @@ class Trial:
             if columns is None:
                 marked = transaction.has_default(at.target, DELETED)
                 columns = table_columns.adopt(dialect, at.target, found, at.keys, marked)
-            untold = transaction.try_rows(at.target, [columns[key.name] for key in at.keys])
+            not_tried = transaction.try_rows(at.target, [columns[key.name] for key in at.keys])
         rows = f"{at.target} takes rows and columns ({len(found.columns)} so far)"
-        return f"{rows}; {untold}" if untold else rows
+        return f"{rows}; {not_tried}" if not_tried else rows
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from connector.failpoints import failpoint
 
 
 class Commit:
-    """The next commit of one table. Raises CursorMoved where another generation is current."""
+    """The next commit of one table. Raises CursorMoved if another generation is current."""
 
     def __init__(
         self, transaction: Transaction, state: State, of: Batch | Load, run: tuple[str, str]

@@ -24,7 +24,7 @@ def moved(table: str) -> CursorMoved:
 
 
 def refuse_shared(dialect: Dialect, state: State, table: str, arn: str, target: Target) -> None:
-    """Raises DestinationRefused where another source table goes to the same target."""
+    """Raises DestinationRefused if another source table goes to the same target."""
     for other, theirs in state.targets().items():
         if other == table or not table_columns.same(dialect, theirs, target):
             continue
@@ -70,7 +70,7 @@ def refuse_too_many(
 
 
 class Step:
-    """One batch or load in its transaction. Raises CursorMoved where another plan is current."""
+    """One batch or load in its transaction. Raises CursorMoved if another plan is current."""
 
     def __init__(
         self, state: State, of: Batch | Load, run: tuple[str, str], clock: Clock = MACHINE

@@ -48,7 +48,7 @@ class DuckDBTransaction(Transaction):
         return Found(duckdb_schema.describe(self._connection, target))
 
     def create(self, target: Target, columns: Mapping[str, Column]) -> None:
-        """Makes a table with its key columns, and its schema where absent."""
+        """Makes a table with its key columns, and its schema if there is none."""
         self.ask(f"CREATE SCHEMA IF NOT EXISTS {target.schema_sql}")
         super().create(target, columns)
 

@@ -97,7 +97,7 @@ def used(connection: Connection, target: Target) -> bool:
 
 
 def create(connection: Connection, target: Target, columns: Mapping[str, Column]) -> None:
-    """Makes the table with its key columns, and its schema where absent."""
+    """Makes the table with its key columns, and its schema if there is none."""
     for name in (target.schema, target.name):
         if len(name.encode()) > NAME_BYTES:
             raise DestinationRefused(
@@ -149,7 +149,7 @@ def _key_type(column: Column) -> str:
 
 
 def create_schema(connection: Connection, schema: str) -> None:
-    """Makes a schema where absent; only then does the role need the privilege for it."""
+    """Makes a schema if there is none; only then does the role need the privilege for it."""
     found = connection.run("SELECT 1 AS found FROM pg_namespace WHERE nspname = $1", [schema])
     if not found:
         connection.execute(f"CREATE SCHEMA {quoted(schema)}")

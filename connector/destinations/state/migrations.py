@@ -1,7 +1,7 @@
 """How a state that an earlier version wrote becomes one of this version, a step at a time.
 
-What a step adds is marked so in `state_tables`, so that an older state can be read as it is. A step
-runs in the transaction that records it.
+What a step adds is marked so in `state/tables.py`, so that an older state can be read as it is. A
+step runs in the transaction that records it.
 """
 
 from collections.abc import Callable, Mapping
