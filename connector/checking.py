@@ -8,9 +8,10 @@ from connector.config.model import Config
 from connector.core.needs import Need, Wanted, tried, untried
 from connector.errors import ConnectorError, SourceRefused
 from connector.job import open_destination
-from connector.sources.dynamodb.answers import shown_difference
 from connector.sources.dynamodb.client import SharedClients
 from connector.sources.dynamodb.needs import Trial, identity
+from connector.sources.dynamodb.refused.answers import shown_difference
+from connector.sources.registry import follower_of
 from connector.spool import chains as spool
 from connector.stop import Stop
 
@@ -60,7 +61,8 @@ def check(
 
 
 def _source(config: Config, table: str, stop: Stop, shared: SharedClients) -> _Tried:
-    trial = Trial(config.source, table, stop.sleep, shared)
+    streamed = follower_of(config.tables[table].spec()).streamed
+    trial = Trial(config.source, table, stop.sleep, shared, streamed)
     return _Tried(table, trial, list(trial.needs()))
 
 

@@ -151,6 +151,28 @@ def no_stream(table: str) -> SourceRefused:
     )
 
 
+def reset_meanwhile(table: str, doing: str) -> Transient:
+    """The error for a table whose state is gone."""
+    return Transient(f"{table} was reset while it was {doing}.", "Start the command again.")
+
+
+def unfollowed(table: str) -> ConfigError:
+    """The error for changes that nobody follows."""
+    return ConfigError(
+        f"The changes of {table} are not followed: tables.{table}.follow is none.",
+        f"Run `connector sync {table}`, which reads the whole table again, or set it to stream.",
+    )
+
+
+def unfollowed_for_long(table: str) -> ConfigError:
+    """The error for a run that would read a whole table without end."""
+    return ConfigError(
+        f"{table} cannot be kept up to date by one run: tables.{table}.follow is none, so each "
+        "sync reads the whole table again.",
+        f"Run `connector sync {table}` as often as you need it, without --follow and --for.",
+    )
+
+
 def extra_missing(who: str, extra: str, package: str) -> ConfigError:
     """The error for an optional package that is not installed; `extra` would install it."""
     return ConfigError(

@@ -10,21 +10,21 @@ from connector.config.model import Config
 from connector.core.spec import TableSpec
 from connector.core.state import ScanPlan, TableState
 from connector.core.status import Status
-from connector.destinations import registry
+from connector.destinations import registry as destinations
 from connector.events import Listener, ScanBegun, quiet
 from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import Run, Scanning
-from connector.ports import Destination
+from connector.ports import Destination, Lookup
 from connector.scanning.pool import WorkerProcesses, usual_workers
 from connector.scanning.processes import ProcessScan
 from connector.scanning.segments import segment_scan
 from connector.scanning.threads import ThreadScan
 from connector.scanning.turns import ScanTurns, TurnedScan
+from connector.sources import registry as sources
 from connector.sources.dynamodb.calls import Spending
 from connector.sources.dynamodb.client import SharedClients
 from connector.sources.dynamodb.host_session import of_a_session
-from connector.sources.dynamodb.source import DynamoDBSource
-from connector.sources.dynamodb.streams import RETENTION
+from connector.sources.way import Opening, WayIn
 from connector.spool.chains import ArrowSpool
 from connector.stop import Stop
 from connector.waits import Waits
@@ -65,7 +65,7 @@ class Shared:
 def open_destination(config: Config, table: str | None = None, command: str = "") -> Destination:
     """The configured destination, for one table or, without one, for all."""
     destination = config.destination
-    return registry.open_destination(
+    return destinations.open_destination(
         destination.url,
         destination,
         schema=destination.schema_name,
@@ -77,28 +77,29 @@ def open_destination(config: Config, table: str | None = None, command: str = ""
 
 def status(state: TableState | None, now: datetime) -> Status:
     """A table's status from its state alone; the source is not asked."""
-    return Status.of(state, now, RETENTION)
+    spec = (state and state.spec) or TableSpec()
+    return Status.of(state, now, sources.follower_of(spec).retention)
 
 
-def open_source(
+def open_way(
     config: Config,
     table: str,
     stop: Stop | None = None,
     credentials: Any = None,
     shared: Shared | None = None,
     waits: Waits | None = None,
-) -> DynamoDBSource:
-    """The source table; its waits end early once `stop` is requested."""
+) -> WayIn:
+    """The way in that the table's settings choose; its waits end early once `stop` is requested."""
     common = shared or Shared.by(config, credentials=credentials)
-    return DynamoDBSource(
-        config.source,
-        table,
-        readers=config.tail.readers,
-        max_read_units=config.source.max_read_units,
-        sleep=(stop or Stop.never()).sleep,
-        clients=common.clients.get(),
-        spending=common.spending,
-        waits=waits,
+    return sources.open_way(
+        Opening(
+            config,
+            table,
+            sleep=(stop or Stop.never()).sleep,
+            clients=common.clients.get(),
+            spending=common.spending,
+            waits=waits,
+        )
     )
 
 
@@ -123,7 +124,7 @@ class _Scans:
     """Starts the scan of one run's table: in a thread if that is quicker, else in processes."""
 
     config: Config
-    source: DynamoDBSource
+    lookup: Lookup
     workers: int
     listener: Listener
     shared: Shared
@@ -131,7 +132,7 @@ class _Scans:
     waits: Waits
 
     def start(self, state: TableState) -> Scanning:
-        description = self.source.describe()
+        description = self.lookup.describe()
         self.listener(ScanBegun(description.item_count, state.segments))
         count = min(self.workers, state.segments)
         small = description.size_bytes < SMALL_TABLE_BYTES and not self.config.scan.workers
@@ -176,16 +177,16 @@ def open_run(
     ends = stop or Stop.never()
     common = shared or Shared.by(config, credentials=credentials)
     waits = Waits(table, listener=listener)
-    source = open_source(config, table, ends, shared=common, waits=waits)
-    scans = _Scans(config, source, workers, listener, common, credentials, waits)
+    way = open_way(config, table, ends, shared=common, waits=waits)
+    scans = _Scans(config, way.lookup, workers, listener, common, credentials, waits)
     return Run(
         table=table,
         target=config.target(table),
         config=config,
         table_config=config.tables[table],
-        lookup=source,
-        pages=source,
-        changes=source,
+        lookup=way.lookup,
+        pages=way.snapshot,
+        changes=way.changes,
         destination=destination or open_destination(config, table, command),
         spool_of=lambda state: ArrowSpool(config.spool_location(), table, state.plan_id),
         start_scan=scans.start,
@@ -212,7 +213,7 @@ def open_segment_scan(
     The load checks that the table is still the planned one.
     """
     shared = Shared.by(config, credentials=credentials)
-    description = open_source(config, table, stop, shared=shared).describe()
+    description = open_way(config, table, stop, shared=shared).lookup.describe()
     listener(ScanBegun(description.item_count, segments))
     return segment_scan(
         config,

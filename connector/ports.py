@@ -42,6 +42,10 @@ class Lookup(Protocol):
         """Raises HistoryLost if the table, or its stream, is no longer the planned one."""
         ...
 
+    def now(self) -> datetime:
+        """The source's own time, so that a wrong clock here is no loss there."""
+        ...
+
     def items(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Items by key, read consistently, in wire form; None for a missing item."""
         ...

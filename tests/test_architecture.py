@@ -4,7 +4,7 @@ import ast
 import re
 import sys
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cached_property
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from connector.destinations.registry import BACKENDS
+from connector.sources.registry import FOLLOWERS, SNAPSHOTS
 
 PACKAGE = Path(__file__).parent.parent / "connector"
 
@@ -238,6 +239,37 @@ def asked_kinds(modules: list[Module]) -> list[str]:
     ]
 
 
+def asked_sources(modules: list[Module]) -> list[str]:
+    """Places that ask which kind of source it is: they compare it, or look it up."""
+    kinds = {each.kind for each in (*SNAPSHOTS, *FOLLOWERS)}
+    return [
+        f"{module.path}:{node.lineno}: which kind of source it is, is for sources/ to know"
+        for module in modules
+        if module.part not in ("sources", "job", "demo") and module.path != "config/model.py"
+        for node in ast.walk(module.tree)
+        if any(
+            isinstance(each, ast.Constant) and each.value in kinds
+            for asked in _asked(node)
+            for each in ast.walk(asked)
+        )
+    ]
+
+
+def _asked(node: ast.AST) -> Sequence[ast.AST]:
+    """What a place in the code compares something with, or looks it up among."""
+    match node:
+        case ast.Compare():
+            return [node.left, *node.comparators]
+        case ast.MatchValue():
+            return [node.value]
+        case (
+            ast.Subscript(value=ast.Dict(keys=keys))
+            | ast.Call(func=ast.Attribute(value=ast.Dict(keys=keys), attr="get"))
+        ):
+            return [key for key in keys if key is not None]
+    return []
+
+
 def slow_starts(modules: list[Module]) -> list[str]:
     """Chains of module-level imports that lead from the command line to a heavy library."""
     by_name = {module.name: module for module in modules}
@@ -338,6 +370,7 @@ RULES = [
     foreign_libraries,
     misplaced_libraries,
     asked_kinds,
+    asked_sources,
     slow_starts,
     circles,
     empty_names,
@@ -425,6 +458,13 @@ BREAKS = {
     asked_kinds: [
         ("job.py", 'if url.kind == "duckdb":\n    pass', "job.py:1: 'duckdb' is for"),
         ("airflow/connections.py", "KINDS = ('postgres',)", "airflow/connections.py:1"),
+    ],
+    asked_sources: [
+        ("pipeline/plan.py", 'if follow == "stream":\n    pass', "pipeline/plan.py:1: which"),
+        ("cli/tail.py", 'f = table.follow in ("none", "")', "cli/tail.py:1: which"),
+        ("airflow/dag.py", "match a:\n    case 'stream':\n        pass", "airflow/dag.py:2"),
+        ("core/status.py", "x = {'none': None}[follow]", "core/status.py:1: which"),
+        ("core/status.py", "x = {'none': None}.get(follow)", "core/status.py:1: which"),
     ],
     slow_starts: [
         ("cli/app.py", "import pyarrow as pa", "connector.cli.app -> pyarrow"),

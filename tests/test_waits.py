@@ -17,7 +17,7 @@ from connector.events import Waited
 from connector.pipeline.following.discovery import Discovery
 from connector.scanning.turns import Lane, TurnedScan
 from connector.sources.dynamodb.calls import ReadUnitLimiter
-from connector.sources.dynamodb.streams import RETENTION
+from connector.sources.dynamodb.retention import RETENTION
 from connector.stop import Stop
 from connector.waits import Waits
 from tests.cli.many import holding

@@ -1,4 +1,7 @@
-"""Two DAGs for each table of a connector.yaml: one reads the whole table, the other its stream."""
+"""Two DAGs for each table of a connector.yaml: one reads the whole table, the other its stream.
+
+A table whose stream nobody follows has only the first.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -39,6 +42,7 @@ def connector_dags(
     destination_conn_id: str | None = None,
     every: timedelta = timedelta(minutes=5),
     tail_for: timedelta | None = None,
+    snapshot_every: timedelta | None = None,
     scans_at_once: int = 8,
     pool: str | None = None,
     retries: int = 5,
@@ -47,6 +51,7 @@ def connector_dags(
     """The DAGs of every configured table. This reads only the file.
 
     A tail ends when it has caught up, or after `every`; with `tail_for` it runs for that long.
+    A table that is not followed has no tail, and is read again every `snapshot_every`, or by hand.
     `pool` is that of the steps that write; by default the pool of the DuckDB file, if there is one.
     """
     loaded = _loaded(Path(config_file), destination_conn_id)
@@ -54,24 +59,29 @@ def connector_dags(
         # Airflow shows the last lines of the traceback: the DAG file's and this one are enough.
         raise loaded.with_traceback(None)
     (config, wrong), wanted = loaded, get_parsing_context().dag_id
-    connections = {
-        "config_file": str(Path(config_file).absolute()),
-        "aws_conn_id": aws_conn_id,
-        "destination_conn_id": destination_conn_id,
-    }
+    connections = _connections(config_file, aws_conn_id, destination_conn_id)
     retrying = _retrying(retries, retry_delay)
     write_pool = pool or _pool(config, destination_conn_id)
     dags: list[DAG] = []
     for table in sorted(config.tables):
         asset = table_asset(config, table, destination_conn_id)
         made = _TableDags(table, asset, write_pool, connections, retrying)
+        followed = config.tables[table].followed
         if wanted in (None, made.snapshot_id):
-            dags.append(made.snapshot(scans_at_once))
-        if wanted in (None, made.tail_id):
+            dags.append(made.snapshot(scans_at_once, None if followed else snapshot_every))
+        if followed and wanted in (None, made.tail_id):
             dags.append(made.tail(every, tail_for))
     if wrong and wanted is None:
         dags.append(_Mistakes.of(Path(config_file), wrong.values()))
     return dags
+
+
+def _connections(file: str | Path, aws: str | None, destination: str | None) -> dict[str, Any]:
+    return {
+        "config_file": str(Path(file).absolute()),
+        "aws_conn_id": aws,
+        "destination_conn_id": destination,
+    }
 
 
 def _retrying(retries: int, delay: timedelta) -> dict[str, Any]:
@@ -143,12 +153,12 @@ class _TableDags:
     def _writes(self) -> dict[str, Any]:
         return self._step | ({"pool": self.pool} if self.pool else {})
 
-    def snapshot(self, scans_at_once: int) -> DAG:
+    def snapshot(self, scans_at_once: int, every: timedelta | None = None) -> DAG:
         """Reads the whole table: plan, a scan for each segment, load."""
         with DAG(
             self.snapshot_id,
             description=f"Reads the whole table {self.table} and loads it",
-            schedule=None,
+            schedule=every,
             start_date=_START,
             catchup=False,
             max_active_runs=1,

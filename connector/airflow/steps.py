@@ -55,7 +55,7 @@ class PlanStep(ConnectorOperator):
         refresh = bool(context["params"].get("full_refresh"))
         plan_id = uuid5(NAMESPACE_URL, f"{self.dag_id}/{context['run_id']}").hex
         state = run.resynced(
-            lambda: run.begin(refresh, plan_id if refresh else None),
+            lambda: run.begin(refresh, plan_id if refresh or not run.followed else None),
             lambda: run.begin(full_refresh=True),
         )
         log.info("%s: %s, generation %d", self.table, state.phase.value, state.generation)
@@ -185,14 +185,12 @@ class StartSnapshot(TriggerDagRunOperator):
 
 def emit(context: Context, asset: Asset, run: "Run", changed: int) -> dict[str, Any]:
     """Sets the counters of the asset's event, and returns them as the step's result."""
-    from connector.core.status import Status
-
     state = run.destination.read(run.table)
     since = state.consistent_since if state else None
-    status = Status.of(state, run.changes.now(), run.changes.retention)
+    status = run.status(state)
     ran = run.destination.ran(run.table)
     counters = {
-        "phase": state.phase.value if state else None,
+        "phase": status.phase if state else None,
         "rows": run.destination.count(run.table),
         "changed": changed,
         "commit": state.commit if state else None,

@@ -80,7 +80,7 @@ def _comparison(segments: int) -> "Callable[[Run, Callable[[Tail], bool]], Verdi
             run.destination,
             state,
             segments=segments,
-            tail=lambda: _discard(run.tail(ended)),
+            tail=lambda: _discard(run.up_to_date(ended)),
             listener=run.listener,
         )
 

@@ -142,6 +142,14 @@ class TableConfig(Section):
     into: Name | None = Field(
         default=None, description="The table's name in the destination; by default its own name."
     )
+    snapshot: Literal["scan"] = Field(
+        default="scan", description="How all items are read: scan reads the table itself."
+    )
+    follow: Literal["stream", "none"] = Field(
+        default="stream",
+        description="How changes are read: stream reads DynamoDB Streams; with none, each sync "
+        "reads the whole table again.",
+    )
     segments: Segments | None = Field(
         default=None,
         description="Parts to divide this table's scan into; by default scan.segments.",
@@ -171,7 +179,14 @@ class TableConfig(Section):
 
     def spec(self) -> TableSpec:
         """The spec to make the table's rows with."""
-        return TableSpec(self.layout, self.max_columns, Deletes(self.deletes))
+        return TableSpec(
+            self.layout, self.max_columns, Deletes(self.deletes), self.snapshot, self.follow
+        )
+
+    @property
+    def followed(self) -> bool:
+        """Whether its changes are read, so that it need not be read whole each time."""
+        return self.follow != "none"
 
 
 class Config(Section):

@@ -34,6 +34,7 @@ def _key(key: dict[str, Any]) -> dict[str, Any]:
     about = {name: key[name] for name in ("description", "default") if key.get(name) is not None}
     value = {name: part for name, part in key.items() if name not in (*about, "default", "title")}
     choices = [choice for choice in value.pop("anyOf", [value]) if choice != _NULL]
+    choices = [_chosen(choice) for choice in choices]
     if any(choice.get("type") in _NO_TEXT or "enum" in choice for choice in choices):
         choices.append(_VARIABLE)
     if any("$ref" in choice or "enum" in choice for choice in choices):
@@ -41,6 +42,13 @@ def _key(key: dict[str, Any]) -> dict[str, Any]:
     # Every other keyword applies to one type only, so all choices fit into one schema.
     types = [choice["type"] for choice in choices]
     return about | {"type": [*types, "null"]} | _keywords(choices)
+
+
+def _chosen(choice: dict[str, Any]) -> dict[str, Any]:
+    """A choice among one value as one among several."""
+    if "const" not in choice:
+        return choice
+    return {"enum": [choice["const"]], "type": choice["type"]}
 
 
 def _keywords(choices: list[dict[str, Any]]) -> dict[str, Any]:

@@ -43,6 +43,10 @@ class TableSpec:
     layout: Literal["columns", "packed"] = "columns"
     max_columns: int = DEFAULT_MAX_COLUMNS
     deletes: Deletes = Deletes.APPLY
+    snapshot: str = "scan"
+    """The kind of source that all rows are read from; what did not remember it knew this one."""
+    follow: str = "stream"
+    """The kind of source that its changes are read from."""
 
     @property
     def packed(self) -> bool:
@@ -97,15 +101,35 @@ def check_change(table: str, have: TableSpec, want: TableSpec, facts: Facts) -> 
 
     A full refresh always can.
     """
-    why = _layout(have, want, facts) or _deletes(have, want, facts)
+    why = _layout(have, want, facts) or _deletes(have, want, facts) or _sources(have, want, facts)
     if why:
-        key, reason = why
-        raise ConfigError(
-            f"{table}: {key} is now {_shown(want, key)} and was {_shown(have, key)}: {reason}.",
-            f"Nothing was changed. Run `connector snapshot {table} --full-refresh` to read the "
-            f"table again with the new value, or set tables.{table}.{key} back to "
-            f"{_shown(have, key)}.",
-        )
+        raise _refused(table, have, want, *why)
+
+
+def check_follow(table: str, have: TableSpec, want: TableSpec) -> None:
+    """Raises ConfigError where rows that were followed one way are to be followed another way."""
+    if have.follow != want.follow:
+        raise _refused(table, have, want, "follow", _UNSEEN)
+
+
+_UNSEEN = "what has changed before the one begins and after the other ended is in neither"
+
+
+def _refused(table: str, have: TableSpec, want: TableSpec, key: str, reason: str) -> ConfigError:
+    return ConfigError(
+        f"{table}: {key} is now {_shown(want, key)} and was {_shown(have, key)}: {reason}.",
+        f"Nothing was changed. Run `connector snapshot {table} --full-refresh` to read the "
+        f"table again with the new value, or set tables.{table}.{key} back to "
+        f"{_shown(have, key)}.",
+    )
+
+
+def _sources(have: TableSpec, want: TableSpec, facts: Facts) -> tuple[str, str] | None:
+    if have.follow != want.follow:
+        return "follow", _UNSEEN
+    if have.snapshot != want.snapshot and facts.loading:
+        return "snapshot", "the reading of it is under way, and was begun with the other value"
+    return None
 
 
 def _layout(have: TableSpec, want: TableSpec, facts: Facts) -> tuple[str, str] | None:

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from connector.core.changes.shards import Retention, read_through
-from connector.core.state import TableState
+from connector.core.state import Phase, TableState
 from connector.core.words import lasting
 from connector.errors import NeedsPerson
 
 NEVER_SYNCED = "never synced"
+LOADED = "loaded"
+"""The phase of a table that was read whole, and whose changes nobody follows."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +36,29 @@ class Status:
 
     state: TableState | None = None
     lag: Lag | None = None
+    age: float | None = None
+    """Seconds since the last read of a table began whose changes nobody follows."""
 
     @classmethod
-    def of(cls, state: TableState | None, now: datetime, retention: Retention) -> "Status":
-        """The status of a table with this state, given how long its source keeps changes."""
-        return cls(state, Lag.of(state, now, retention) if state else None)
+    def of(cls, state: TableState | None, now: datetime, retention: Retention | None) -> "Status":
+        """The status of a table with this state, given how long its source keeps changes.
+
+        Without a retention, nobody follows its changes.
+        """
+        if state is None:
+            return cls()
+        if retention is None:
+            return cls(state, age=max((now - state.planned_at).total_seconds(), 0.0))
+        return cls(state, Lag.of(state, now, retention))
 
     @property
     def phase(self) -> str:
         """The table's phase, or that it was never synced."""
-        return self.state.phase.value if self.state else NEVER_SYNCED
+        if self.state is None:
+            return NEVER_SYNCED
+        if self.age is not None and self.state.phase is Phase.TAILING:
+            return LOADED
+        return self.state.phase.value
 
     @property
     def problem(self) -> str | None:
@@ -61,14 +76,18 @@ class Status:
         return self.lag.to_data_loss if self.lag else None
 
     @property
-    def open_shards(self) -> int:
-        """The number of known shards that have not ended."""
+    def open_shards(self) -> int | None:
+        """The number of known shards that have not ended; None without a stream."""
+        if self.age is not None:
+            return None
         return sum(not cursor.done for cursor in self.state.shards.values()) if self.state else 0
 
     @property
-    def finished_shards(self) -> int:
-        """The number of shards that were read to their end and are still remembered."""
-        return len(self.state.shards) - self.open_shards if self.state else 0
+    def finished_shards(self) -> int | None:
+        """The number of remembered shards that were read to their end; None without a stream."""
+        if self.age is not None:
+            return None
+        return sum(cursor.done for cursor in self.state.shards.values()) if self.state else 0
 
     def wrong(self, allowed: float | None) -> NeedsPerson | None:
         """The error for a monitor: the table needs a person, or lags more than `allowed` seconds.
@@ -83,6 +102,10 @@ class Status:
             return None
         if self.state is None:
             how = "was never synced"
+        elif self.age is not None:
+            if self.age <= allowed:
+                return None
+            how = f"was last read {lasting(self.age)} ago"
         elif self.lag is None:
             how = "has no known lag"
         elif self.lag.seconds > allowed:

@@ -23,7 +23,7 @@ SEGMENT_BYTES = 2 * 1024**3
 
 def plan(
     lookup: Lookup,
-    changes: Changes,
+    changes: Changes | None,
     destination: Destination,
     table: str,
     target: str,
@@ -40,9 +40,7 @@ def plan(
     Every shard is seeded at its beginning, so the stream covers the scan however long that takes.
     """
     description = lookup.describe()
-    if not description.streaming:
-        raise no_stream(table)
-    listing, now = settled_listing(changes, stop), changes.now()
+    listing, now = _listing(table, changes, description, stop), lookup.now()
     total = segments or _segments_for(description, workers)
     failpoint("plan.before_commit")
     state = destination.plan(
@@ -59,12 +57,22 @@ def plan(
         )
     )
     failpoint("plan.after_commit")
-    _report(state, total, len(listing.shards))
+    _report(state, len(listing.shards) if changes else None)
     return state
 
 
-def _report(state: TableState, segments: int, shards: int) -> None:
-    parts = f"{counted(segments, 'segment')} and {counted(shards, 'shard')}"
+def _listing(table: str, changes: Changes | None, description: Description, stop: Stop) -> Listing:
+    if changes is None:
+        return Listing({})
+    if not description.streaming:
+        raise no_stream(table)
+    return settled_listing(changes, stop)
+
+
+def _report(state: TableState, shards: int | None) -> None:
+    parts = counted(state.segments, "segment")
+    if shards is not None:
+        parts += f" and {counted(shards, 'shard')}"
     log.info("%s: generation %d planned, %s", state.table, state.generation, parts)
 
 

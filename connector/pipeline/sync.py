@@ -7,21 +7,28 @@ from typing import Protocol
 
 from connector.config.model import Config, TableConfig
 from connector.core.spec import EVERYTHING, Limits, TableSpec
-from connector.core.state import Phase, Scannable, TableState, renamed
-from connector.core.words import counted
-from connector.errors import HistoryLost, Interrupted, Transient
+from connector.core.state import Phase, Scannable, TableState
+from connector.core.status import Status
+from connector.errors import (
+    HistoryLost,
+    Interrupted,
+    reset_meanwhile,
+    unfollowed,
+    unfollowed_for_long,
+)
 from connector.events import Listener
 from connector.items.encoder import Encoder
-from connector.pipeline.columns import report_renamed
+from connector.pipeline.beginning import Beginning
 from connector.pipeline.following.tail import Tail
 from connector.pipeline.load import load
-from connector.pipeline.plan import plan
 from connector.pipeline.problems import Problems
 from connector.ports import Changes, Destination, Lookup, Snapshot, Spool
 from connector.stop import Stop
 from connector.waits import Waits
 
 log = logging.getLogger("connector.sync")
+
+REST_SECONDS = 0.1
 
 
 class Scanning(Protocol):
@@ -47,7 +54,8 @@ class Run:
     lookup: Lookup
     pages: Snapshot
     """All items, to compare them; a scan opens a source of its own."""
-    changes: Changes
+    changes: Changes | None
+    """What happened to it since; None if nobody follows that."""
     destination: Destination
     spool_of: Callable[[TableState], Spool]
     start_scan: Callable[[TableState], Scanning]
@@ -56,9 +64,19 @@ class Run:
     workers: int
     waits: Waits = field(default_factory=Waits)
 
+    @property
+    def followed(self) -> bool:
+        """Whether its changes are read, so that it need not be read whole each time."""
+        return self.changes is not None
+
+    def status(self, state: TableState | None) -> Status:
+        """Where the table stands by its state, at the source's own time."""
+        retention = self.changes.retention if self.changes else None
+        return Status.of(state, self.lookup.now(), retention)
+
     def planned(self) -> TableState:
         """The table's state, planned first if it never was."""
-        return self._begun(False, None)
+        return self._begun()
 
     def begin(self, full_refresh: bool = False, plan_id: str | None = None) -> TableState:
         """The state to continue from: planned if it never was, and again for a full refresh.
@@ -68,65 +86,27 @@ class Run:
         with self._problems.noting():
             return self._begun(full_refresh, plan_id)
 
-    def _begun(self, full_refresh: bool, plan_id: str | None) -> TableState:
-        state = self.destination.read(self.table)
-        if state is None:
-            return self.plan(None, plan_id)
-        if full_refresh and state.plan_id != plan_id:
-            self.spool_of(state).drop()
-            return self.plan(state, plan_id)
-        self.lookup.confirm(state.identity)
-        state = self._configured(state)
-        wanted = self._segments()
-        if state.phase is Phase.LOADING and wanted and wanted != state.segments:
-            log.warning(
-                "%s: the scan continues in %s, as it began; the next one will be in %d",
-                self.table,
-                counted(state.segments, "segment"),
-                wanted,
-            )
-        return state
+    def _begun(self, full_refresh: bool = False, plan_id: str | None = None) -> TableState:
+        return self._beginning.state(full_refresh, plan_id)
 
-    def _configured(self, state: TableState) -> TableState:
-        """The state, adapted to the present configuration.
-
-        Raises ConfigError if only a full refresh can convert the rows to it.
-        """
-        spec = self.table_config.spec()
-        place = (self.config.destination.schema_name, self.target)
-        if (state.spec, state.target_schema, state.target) == (spec, *place):
-            return state
-        changed = self.destination.reconfigure(self.table, self.target, spec)
-        if (state.target_schema, state.target) != place:
-            moved = (self.table, state.target_schema, state.target, *place)
-            log.info("%s: its table %s.%s is now %s.%s", *moved)
-        for key, value in vars(spec).items():
-            if state.spec and value != getattr(state.spec, key):
-                before = getattr(state.spec, key)
-                log.info("%s: %s is %s from now on; it was %s", self.table, key, value, before)
-        return changed
-
-    def _segments(self) -> int | None:
-        return self.table_config.segments or self.config.scan.segments
-
-    def plan(self, replaces: TableState | None, plan_id: str | None = None) -> TableState:
-        """Plans a new generation: the first, or one that replaces another."""
-        planned = plan(
+    @property
+    def _beginning(self) -> Beginning:
+        return Beginning(
+            self.table,
+            self.target,
+            self.config,
+            self.table_config,
             self.lookup,
             self.changes,
             self.destination,
-            self.table,
-            self.target,
-            self.table_config.spec(),
-            segments=self._segments(),
-            workers=self.workers,
-            stop=self.stop,
-            replaces=replaces.plan_id if replaces else None,
-            plan_id=plan_id,
+            self.spool_of,
+            self.stop,
+            self.workers,
         )
-        before = replaces.columns if replaces else {}
-        report_renamed(self.table, renamed(planned.columns, before))
-        return planned
+
+    def plan(self, replaces: TableState | None, plan_id: str | None = None) -> TableState:
+        """Plans a new generation: the first, or one that replaces another."""
+        return self._beginning.plan(replaces, plan_id)
 
     def snapshot(self, full_refresh: bool = False, yes: bool = False) -> TableState:
         """Plans, scans and loads, and reads the stream meanwhile, since a scan may outlast it.
@@ -137,10 +117,13 @@ class Run:
             return self._snapshot(full_refresh, yes)
 
     def _snapshot(self, full_refresh: bool, yes: bool) -> TableState:
-        state = self._begun(full_refresh, None)
+        state = self._begun(full_refresh)
+        max_deleted = None if yes else self.table_config.max_deleted
+        if self.changes is None:
+            return self._whole(state, max_deleted)
         if state.phase is Phase.LOADING:
             with self._tail(state) as tail:
-                tail.loaded(self._load(state, tail, None if yes else self.table_config.max_deleted))
+                tail.loaded(self._load(state, tail.until, max_deleted))
                 # Rows that the stream overtook are older than the scan until all of it is read.
                 tail.until(tail.caught_up)
                 self._check_stopped()
@@ -158,24 +141,37 @@ class Run:
     def _loaded(self, yes: bool) -> TableState:
         state = self.destination.read(self.table)
         if state is None:
-            raise Transient(
-                f"{self.table} was reset while it was scanned.", "Start the snapshot again."
-            )
+            raise reset_meanwhile(self.table, "scanned")
         if state.spec is None:
-            state = self._configured(state)
+            state = self._beginning.configured(state)
         if state.phase is Phase.LOADING:
             return self._put(state, None if yes else self.table_config.max_deleted)
         self.spool_of(state).drop()
         return state
 
-    def sync(self, until: Callable[[Tail], bool]) -> TableState:
+    def _whole(self, state: TableState, max_deleted: float | None) -> TableState:
+        """Scans and loads a table whose changes nobody follows."""
+        loaded = self._load(state, self._wait_until, max_deleted)
+        return self._problems.cleared(loaded)
+
+    def _wait_until(self, finished: Callable[[], bool]) -> None:
+        while not finished() and not self.stop.wait(REST_SECONDS):
+            continue
+
+    def sync(self, until: Callable[[Tail], bool], lasts: bool = False) -> TableState:
         """Brings the table up to date, from whatever state it is in.
 
-        If history was lost and `on_gap` is resync, the whole table is read again.
+        If history was lost and `on_gap` is resync, the whole table is read again; so is one whose
+        changes nobody follows. Raises ConfigError if such a table should be followed for as long as
+        the run `lasts`.
         """
+        if lasts and self.changes is None:
+            raise unfollowed_for_long(self.table)
 
         def again() -> TableState:
-            self.snapshot(full_refresh=True)
+            state = self.snapshot(full_refresh=True)
+            if self.changes is None:
+                return state
             return self._problems.noted(lambda: self._sync(until))
 
         return self.resynced(lambda: self._problems.noted(lambda: self._sync(until)), again)
@@ -198,9 +194,11 @@ class Run:
 
     def _sync(self, until: Callable[[Tail], bool]) -> TableState:
         state = self.planned()
+        if self.changes is None:
+            return self._whole(state, self.table_config.max_deleted)
         with self._tail(state) as tail:
             if state.phase is Phase.LOADING:
-                state = self._load(state, tail, self.table_config.max_deleted)
+                state = self._load(state, tail.until, self.table_config.max_deleted)
                 tail.loaded(state)
             else:
                 # A run that was killed right after its load has left its spool behind.
@@ -210,8 +208,23 @@ class Run:
             return tail.state
 
     def tail(self, until: Callable[[Tail], bool]) -> TableState:
-        """Only follows the stream, in whatever phase the table is."""
+        """Only follows the stream, in whatever phase the table is.
+
+        Raises ConfigError if nobody follows it.
+        """
+        if self.changes is None:
+            raise unfollowed(self.table)
         return self._problems.noted(lambda: self._follow(until))
+
+    def up_to_date(self, until: Callable[[Tail], bool]) -> TableState:
+        """Follows a table that is followed; of any other, checks that it is the planned one."""
+        if self.changes is not None:
+            return self.tail(until)
+        state = self.destination.read(self.table)
+        if state is None:
+            raise reset_meanwhile(self.table, "compared")
+        self.lookup.confirm(state.identity)
+        return state
 
     def _follow(self, until: Callable[[Tail], bool]) -> TableState:
         state = self.planned()
@@ -233,6 +246,7 @@ class Run:
         return ended
 
     def _tail(self, state: TableState) -> Tail:
+        assert self.changes is not None
         return Tail(
             changes=self.changes,
             destination=self.destination,
@@ -249,10 +263,15 @@ class Run:
         """An encoder for this table's items."""
         return make_encoder(state, self.config.destination.backend.limits)
 
-    def _load(self, state: TableState, tail: Tail, max_deleted: float | None) -> TableState:
+    def _load(
+        self,
+        state: TableState,
+        wait_until: Callable[[Callable[[], bool]], None],
+        max_deleted: float | None,
+    ) -> TableState:
         scanning = self.start_scan(state)
         try:
-            tail.until(scanning.finished)
+            wait_until(scanning.finished)
         finally:
             scanning.stop()
         self._check_stopped()
@@ -267,7 +286,7 @@ class Run:
             self.destination,
             spool,
             state,
-            now=self.changes.now(),
+            now=self.lookup.now(),
             limit=limit,
             max_deleted=max_deleted,
         )

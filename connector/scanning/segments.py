@@ -1,13 +1,15 @@
 """A scan of single segments, in a thread, a process or a task."""
 
 from connector.config.model import Config
+from connector.core.spec import TableSpec
 from connector.core.state import Scannable
 from connector.events import Listener
 from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import make_encoder
+from connector.sources import registry
 from connector.sources.dynamodb.calls import Spending
 from connector.sources.dynamodb.client import Clients
-from connector.sources.dynamodb.source import DynamoDBSource
+from connector.sources.way import Opening
 from connector.spool.chains import ArrowSpool
 from connector.stop import Stop
 from connector.waits import Waits
@@ -31,17 +33,18 @@ def segment_scan(
     The configured read units are divided between `workers`, and shared with whatever else reads on
     the same `spending`.
     """
-    units = config.source.max_read_units
+    opening = Opening(
+        config,
+        state.table,
+        sleep=stop.sleep,
+        clients=clients,
+        spending=spending,
+        waits=waits,
+        workers=workers,
+    )
     return SegmentScan(
-        snapshot=DynamoDBSource(
-            config.source,
-            state.table,
-            max_read_units=units / workers if units else None,
-            sleep=stop.sleep,
-            clients=clients,
-            spending=spending,
-            waits=waits,
-        ),
+        # Of the plan, which the configuration may have overtaken.
+        snapshot=registry.open_snapshot(opening, state.spec or TableSpec()),
         spool=ArrowSpool(config.spool_location(), state.table, state.plan_id),
         state=state,
         encoder=make_encoder(state, config.destination.backend.limits),

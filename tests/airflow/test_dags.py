@@ -143,6 +143,33 @@ def test_a_full_refresh_reads_the_whole_table_again(home, rig, courses):
 
 
 @pytest.fixture
+def unfollowed(home: Home) -> Iterator[None]:
+    """The courses are not followed, by the file."""
+    file = home.dags / "connector.yaml"
+    before = file.read_text()
+    file.write_text(before.replace("into: courses", "into: courses, follow: none"))
+    yield
+    file.write_text(before)
+
+
+@pytest.mark.usefixtures("unfollowed")
+def test_a_table_that_is_not_followed_is_read_whole_by_each_run(home, rig, courses):
+    for course in demo_source.FIRST:
+        courses.put(course)
+    courses.disable_stream()
+    assert run(home, f"{COURSES}__snapshot").state == "success"
+    for course in demo_source.SECOND:
+        courses.put(course)
+    again = run(home, f"{COURSES}__snapshot")
+    assert states(again)["scan"] == ["success", "success"]
+    assert rows(home, "SELECT count(*) AS n FROM courses") == [{"n": len(courses)}]
+    assert rows(home, "SELECT generation FROM _connector.tables") == [{"generation": 2}]
+    told = events("/main/courses")[-1]
+    assert (told["phase"], told["lag_seconds"], told["consistent_since"]) == ("loaded", None, None)
+    assert rig.calls.count("DescribeStream") == 0
+
+
+@pytest.fixture
 def pack(home: Home) -> Iterator[Callable[[], None]]:
     """Changes the layout of the courses in the file."""
     file = home.dags / "connector.yaml"

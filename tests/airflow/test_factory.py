@@ -65,6 +65,17 @@ def test_the_tail_is_bounded_and_never_runs_twice(tmp_path):
     assert (followed.task_dict["tail"].seconds, followed.task_dict["tail"].follow) == (240, True)
 
 
+def test_a_table_that_is_not_followed_has_a_snapshot_alone(tmp_path):
+    file = write(tmp_path, "  orders: {follow: none}\n  users: {}\n")
+    assert sorted(made(file)) == ["orders__snapshot", "users__snapshot", "users__tail"]
+    assert made(file)["orders__snapshot"].schedule is None
+    daily = made(file, snapshot_every=timedelta(days=1))
+    assert daily["orders__snapshot"].schedule == timedelta(days=1)
+    assert daily["users__snapshot"].schedule is None
+    for dag in daily.values():
+        dag.validate()
+
+
 @pytest.mark.parametrize(
     ("url", "more", "pool"),
     [

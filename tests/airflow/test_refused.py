@@ -384,7 +384,7 @@ def test_credentials_that_cannot_be_renewed_name_the_connection(
     given["extra"]["endpoint_url"] = rig.url
     connect(monkeypatch, "source", **given)
     opened = access(file, aws_conn_id="source")
-    source = job.open_source(opened.config, "orders", credentials=opened.credentials)
+    source = job.open_way(opened.config, "orders", credentials=opened.credentials).lookup
     assert source.describe().identity
     inner = opened.credentials._credentials
     inner._expiry_time = inner._time_fetcher() + timedelta(seconds=1)

@@ -23,7 +23,7 @@ from connector.core.changes.shards import (
     window,
 )
 from connector.core.cursors import Cursor
-from connector.sources.dynamodb.streams import RETENTION
+from connector.sources.dynamodb.retention import RETENTION
 
 PLANNED = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from connector.core.changes.shards import Retention
 from connector.core.cursors import SHARD, Cursor
 from connector.core.state import TableState
 from connector.core.status import NEVER_SYNCED, Status
-from connector.sources.dynamodb.streams import RETENTION
+from connector.sources.dynamodb.retention import RETENTION
 from tests.destinations.fake import FakeDestination
 from tests.destinations.story import Story
 

@@ -17,7 +17,7 @@ from botocore.tokens import SSOTokenProvider
 
 from connector import job
 from connector.config import loading as configuration
-from connector.sources.dynamodb.source import DynamoDBSource
+from connector.ports import Lookup
 from tests.cli.program import Program
 from tests.pipeline.replica import ORDERS
 from tests.rigs.logins import Logins
@@ -116,7 +116,7 @@ class Account:
         to: Path | None = None,
         keep: str = "",
         **variables: str,
-    ) -> DynamoDBSource:
+    ) -> Lookup:
         """The source of the orders, in this process, as the program would open it.
 
         It stands in the home folder or in `to`; of this environment it keeps one variable.
@@ -132,7 +132,7 @@ class Account:
         patch.setattr(SSOProvider, "_SSO_TOKEN_CACHE_DIR", cache)
         patch.setattr(SSOTokenProvider, "_SSO_TOKEN_CACHE_DIR", cache)
         config = configuration.load(to=self.program.to[1], tables=[ORDERS])
-        return job.open_source(config, ORDERS)
+        return job.open_way(config, ORDERS).lookup
 
     def keys_used(self) -> set[str]:
         """The access keys that reached the table."""

@@ -104,13 +104,17 @@ def became(outcome: Outcome[Any], state: TableState | None) -> str:
     if state is None:
         return "nothing is known to be committed"
     done = f"committed up to {state.commit}"
+    status = job.status(state, MACHINE.now())
     if outcome.error and not isinstance(outcome.error, Interrupted):
         return f"had failed; {done}"
     if state.phase is Phase.LOADING:
-        return f"asked to end while scanning: the same command resumes; {done} by the stream"
+        by = " by the stream" if status.age is None else ""
+        return f"asked to end while scanning: the same command resumes; {done}{by}"
+    if status.age is not None:
+        return f"{done}, read {lasting(status.age)} ago"
     since = state.consistent_since
     consistent = f"consistent since {since:%Y-%m-%d %H:%M:%S %Z}" if since else "not consistent yet"
-    lag = job.status(state, MACHINE.now()).lag_seconds
+    lag = status.lag_seconds
     return f"{done}, {consistent}" + ("" if lag is None else f", lag {lasting(lag)}")
 
 
@@ -138,11 +142,13 @@ def _standing(work: "Work", config: "Config", outcome: Outcome[TableState]) -> S
 
 def state_row(outcome: Outcome[Any], work: "Work", standing: Standing) -> dict[str, Any]:
     """The result row of a table: where it stands, and what the run itself did."""
+    from connector import job
+
     state, ran, tried = standing.state, standing.ran, work.tried.get(outcome.table)
     return {
         "table": outcome.table,
         "into": state.target if state else work.config.target(outcome.table),
-        "phase": state.phase.value if state else None,
+        "phase": job.status(state, MACHINE.now()).phase if state else None,
         "rows": standing.rows,
         "quarantined": state.quarantined if state else None,
         "consistent_since": state.consistent_since if state else None,

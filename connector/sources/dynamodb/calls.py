@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from connector.errors import BadAnswer, ConnectorError, Throttled, Unreachable
-from connector.sources.dynamodb.answers import CREDENTIAL_TRIES, Asked, of_answer
-from connector.sources.dynamodb.refusals import of_botocore
+from connector.sources.dynamodb.refused.answers import CREDENTIAL_TRIES, Asked, of_answer
+from connector.sources.dynamodb.refused.refusals import of_botocore
 from connector.waits import Waits
 
 log = logging.getLogger("connector.sources.dynamodb")

@@ -3,8 +3,8 @@
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
 from connector.errors import SourceRefused
-from connector.sources.dynamodb.answers import CREDENTIAL_TRIES
 from connector.sources.dynamodb.calls import translate
+from connector.sources.dynamodb.refused.answers import CREDENTIAL_TRIES
 
 
 def of_a_session(error: Exception) -> Exception:

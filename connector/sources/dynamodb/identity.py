@@ -11,7 +11,7 @@ from connector.config.model import SourceConfig
 from connector.errors import BadAnswer
 from connector.sources.dynamodb.login.answers import Exchange, of_answer
 from connector.sources.dynamodb.login.session import log_in
-from connector.sources.dynamodb.refusals import of_botocore
+from connector.sources.dynamodb.refused.refusals import of_botocore
 
 
 @dataclass(frozen=True)

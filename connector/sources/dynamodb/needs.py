@@ -14,8 +14,8 @@ from connector.errors import ConnectorError, SourceRefused, Unreachable, no_stre
 from connector.items.wire import scan_page
 from connector.sources.dynamodb.calls import Caller, SourceClock, body, error_code, member
 from connector.sources.dynamodb.client import Clients, SharedClients
-from connector.sources.dynamodb.denied import DENIED
 from connector.sources.dynamodb.identity import caller
+from connector.sources.dynamodb.refused.denied import DENIED
 from connector.sources.dynamodb.scan import got_body
 from connector.sources.dynamodb.streams import records_body
 from connector.sources.dynamodb.table import fetch, key_schema, refuse_status, refuse_stream
@@ -35,7 +35,10 @@ _FOR_VERIFY = "needed for verify"
 
 
 class Trial:
-    """Tries the needs of one table; `keys` and `ahead` are known once the needs were tried."""
+    """Tries the needs of one table, and of its stream if that is read.
+
+    `keys` and `ahead` are known once the needs were tried.
+    """
 
     def __init__(
         self,
@@ -43,8 +46,10 @@ class Trial:
         table: str,
         sleep: Callable[[float], None],
         shared: SharedClients | None = None,
+        streamed: bool = True,
     ) -> None:
         self._config = config
+        self._streamed = streamed
         self._table = table
         self._shared = shared or SharedClients(config)
         self._clock = SourceClock()
@@ -76,6 +81,13 @@ class Trial:
         yield described
         status = self._after(described, "table status", self._status)
         yield status
+        if not self._streamed:
+            yield self._scan_need(described, status)
+        else:
+            yield from self._stream_needs(described, status)
+        yield _for_verify(self._after(status, "BatchGetItem", self._batch_get_item))
+
+    def _stream_needs(self, described: Need, status: Need) -> Iterator[Need]:
         stream = self._after(described, "stream", self._stream)
         yield stream
         yield self._scan_need(described, status)
@@ -86,7 +98,6 @@ class Trial:
         opened = self._after(listed, "GetShardIterator", self._get_shard_iterator)
         yield opened
         yield self._after(opened, "GetRecords", self._get_records)
-        yield _for_verify(self._after(status, "BatchGetItem", self._batch_get_item))
 
     def _try(self, check: str, work: Callable[[], str]) -> Need:
         return tried(check, work, self._table)

@@ -12,8 +12,9 @@ from connector.core.state import Identity
 from connector.ports import Decoded, Description
 from connector.sources.dynamodb.calls import Caller, ReadUnitLimiter, SourceClock, Spending
 from connector.sources.dynamodb.client import Clients, open_clients
+from connector.sources.dynamodb.retention import RETENTION
 from connector.sources.dynamodb.scan import Scanner
-from connector.sources.dynamodb.streams import RETENTION, Stream
+from connector.sources.dynamodb.streams import Stream
 from connector.sources.dynamodb.table import check_identity, describe
 from connector.waits import Waits
 
@@ -22,7 +23,7 @@ class DynamoDBSource:
     """Reads one table. Safe to use from several threads, each with shards of its own.
 
     Sources that share a `spending` stay below `max_read_units` together. Without `clients`, it logs
-    in for itself.
+    in for itself. One that is not `streamed` asks for no stream, and its table's identity has none.
     """
 
     def __init__(
@@ -36,8 +37,10 @@ class DynamoDBSource:
         clients: Clients | None = None,
         spending: Spending | None = None,
         waits: Waits | None = None,
+        streamed: bool = True,
     ) -> None:
         self.table = table
+        self._streamed = streamed
         self._clock = SourceClock()
         self._clients = clients or open_clients(config, readers)
         waits = waits or Waits(table)
@@ -51,7 +54,7 @@ class DynamoDBSource:
 
     def describe(self) -> Description:
         """Identity and size of the table as it is now."""
-        description = describe(self._call, self._clients.dynamodb, self.table)
+        description = describe(self._call, self._clients.dynamodb, self.table, self._streamed)
         if self._identity is None or self._identity.stream_arn != description.identity.stream_arn:
             self._stream = Stream(
                 self._call, self._clients.streams, description.identity.stream_arn

@@ -1,29 +1,22 @@
 """Reads a table's stream: lists shards, and reads each from its cursor in the destination."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from connector.core.changes.change import ChangePage
-from connector.core.changes.shards import Listing, Retention, Shard, window
+from connector.core.changes.shards import Listing, Shard, window
 from connector.core.cursors import Cursor
 from connector.errors import WAYS_OUT, BadAnswer, HistoryLost, ShardGone, Unreachable
 from connector.items.records import RecordsPage
 from connector.items.wire import records_page
 from connector.sources.dynamodb.calls import Caller, body, error_code, member
+from connector.sources.dynamodb.retention import RETENTION
 
 MAX_RECORDS = 1000
 MAX_LISTING_PAGES = 10_000
 ENABLING_TRIES = 60
 ITERATOR_TRIES = 5
-
-RETENTION = Retention(
-    lasts=timedelta(hours=24),
-    overlap=timedelta(minutes=15),
-    margin=timedelta(minutes=20),
-    remembered=timedelta(hours=48),
-)
-"""Stream records live for 24 hours, then may be trimmed at any moment (DynamoDB Streams guide)."""
 
 _SWITCHED_OFF = ("DISABLING", "DISABLED")
 

@@ -21,10 +21,15 @@ from connector.sources.dynamodb.calls import Caller, error_code, member
 VIEW_TYPES = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
 
 
-def describe(call: Caller, dynamodb: Any, name: str) -> Description:
-    """Identity and size of a table. Raises SourceRefused if its stream has no new images."""
+def describe(call: Caller, dynamodb: Any, name: str, streamed: bool = True) -> Description:
+    """Identity and size of a table, and of its stream if that is to be read.
+
+    Raises SourceRefused if it then has none, or one without new images.
+    """
     table = fetch(call, dynamodb, name)
     refuse_status(name, table)
+    if not streamed:
+        return description({**table, "StreamSpecification": None, "LatestStreamArn": ""})
     refuse_stream(name, table)
     return description(table)
 
@@ -126,7 +131,7 @@ def _streaming(table: dict[str, Any]) -> bool:
 
 
 def description(table: dict[str, Any]) -> Description:
-    """The description of a table that has or had a stream, from DescribeTable's answer."""
+    """The description of a table from DescribeTable's answer."""
     view = (table.get("StreamSpecification") or {}).get("StreamViewType", "")
     return Description(
         identity=_identity(table, view),
@@ -159,7 +164,10 @@ def check_identity(planned: Identity, description: Description) -> None:
     A stream that was switched off is still the planned one: it can be read to its end.
     """
     now = description.identity
-    if not description.streaming:
+    if not now.stream_arn:
+        # No stream is read: with one or without, it is the same table.
+        now = replace(now, stream_arn=planned.stream_arn, view_type=planned.view_type)
+    elif not description.streaming:
         now = replace(now, view_type=planned.view_type)
     if planned.table_arn != now.table_arn:
         raise HistoryLost(

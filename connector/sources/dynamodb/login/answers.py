@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from connector.errors import ConnectorError, SourceRefused, Throttled, Unreachable
-from connector.sources.dynamodb.answers import THROTTLES
+from connector.sources.dynamodb.refused.answers import THROTTLES
 
 _PASSING = THROTTLES | {"TooManyRequestsException", "IDPCommunicationError"}
 _BAD_KEYS = frozenset(

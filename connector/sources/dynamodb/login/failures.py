@@ -11,7 +11,7 @@ from botocore import exceptions as aws
 from connector.errors import BadAnswer, ConnectorError, SourceRefused, Unreachable
 from connector.sources.dynamodb.login.answers import passing
 from connector.sources.dynamodb.login.ways import Way
-from connector.sources.dynamodb.refusals import sentence
+from connector.sources.dynamodb.refused.refusals import sentence
 
 _SOURCES = "Environment, EcsContainer or Ec2InstanceMetadata"
 _UNREADABLE = (KeyError, ValueError, TypeError, AttributeError)

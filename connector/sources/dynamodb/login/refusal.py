@@ -11,7 +11,7 @@ from connector.sources.dynamodb.login.answers import of_answer
 from connector.sources.dynamodb.login.failures import OF_METHOD
 from connector.sources.dynamodb.login.surroundings import LOGIN_SERVICES, check_endpoints
 from connector.sources.dynamodb.login.ways import Way
-from connector.sources.dynamodb.refusals import NETWORK, PREFIX, causes, of_botocore
+from connector.sources.dynamodb.refused.refusals import NETWORK, PREFIX, causes, of_botocore
 
 _NO_URL = ("Invalid endpoint", "Invalid IPv6 URL")
 """How the messages of botocore and Python's URL parser about an invalid endpoint begin."""

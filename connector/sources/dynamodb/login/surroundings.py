@@ -13,7 +13,7 @@ from connector.config.model import SourceConfig
 from connector.config.urls import check_endpoint
 from connector.errors import ConfigError, SourceRefused
 from connector.sources.dynamodb.login.files import AwsFiles
-from connector.sources.dynamodb.refusals import no_region
+from connector.sources.dynamodb.refused.refusals import no_region
 
 _NUMBERS = {
     "metadata_service_timeout": "AWS_METADATA_SERVICE_TIMEOUT",

@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from connector.errors import ConnectorError, SourceRefused, Throttled, Unreachable
-from connector.sources.dynamodb.denied import of_denial, of_key
+from connector.sources.dynamodb.refused.denied import of_denial, of_key
 
 THROTTLES = frozenset(
     (

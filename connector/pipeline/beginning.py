@@ -1,0 +1,105 @@
+"""The beginning of a run: the state to continue from, or a new generation if that is needed."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from connector.config.model import Config, TableConfig
+from connector.core.spec import TableSpec, check_follow
+from connector.core.state import Phase, TableState, renamed
+from connector.core.words import counted
+from connector.pipeline.columns import report_renamed
+from connector.pipeline.plan import plan
+from connector.ports import Changes, Destination, Lookup, Spool
+from connector.stop import Stop
+
+log = logging.getLogger("connector.sync")
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """Where the runs of one table begin."""
+
+    table: str
+    target: str
+    config: Config
+    table_config: TableConfig
+    lookup: Lookup
+    changes: Changes | None
+    destination: Destination
+    spool_of: Callable[[TableState], Spool]
+    stop: Stop
+    workers: int
+
+    def state(self, full_refresh: bool = False, plan_id: str | None = None) -> TableState:
+        """The state to continue from: planned if it never was, and again for a full refresh.
+
+        So is one whose changes nobody follows. A `plan_id` is planned only once, however often it
+        is requested.
+        """
+        state = self.destination.read(self.table)
+        if state is None:
+            return self.plan(None, plan_id)
+        if state.plan_id != plan_id and (full_refresh or self._stale(state)):
+            self.spool_of(state).drop()
+            return self.plan(state, plan_id)
+        check_follow(self.table, state.spec or TableSpec(), self.table_config.spec())
+        self.lookup.confirm(state.identity)
+        state = self.configured(state)
+        wanted = self._segments()
+        if state.phase is Phase.LOADING and wanted and wanted != state.segments:
+            log.warning(
+                "%s: the scan continues in %s, as it began; the next one will be in %d",
+                self.table,
+                counted(state.segments, "segment"),
+                wanted,
+            )
+        return state
+
+    def _stale(self, state: TableState) -> bool:
+        """Whether only reading the whole table again shows what it is like now."""
+        if self.changes is not None:
+            return False
+        had = state.spec or TableSpec()
+        return state.phase is Phase.TAILING or had.follow != self.table_config.follow
+
+    def configured(self, state: TableState) -> TableState:
+        """The state, adapted to the present configuration.
+
+        Raises ConfigError if only a full refresh can convert the rows to it.
+        """
+        spec = self.table_config.spec()
+        place = (self.config.destination.schema_name, self.target)
+        if (state.spec, state.target_schema, state.target) == (spec, *place):
+            return state
+        changed = self.destination.reconfigure(self.table, self.target, spec)
+        if (state.target_schema, state.target) != place:
+            moved = (self.table, state.target_schema, state.target, *place)
+            log.info("%s: its table %s.%s is now %s.%s", *moved)
+        for key, value in vars(spec).items():
+            if state.spec and value != getattr(state.spec, key):
+                before = getattr(state.spec, key)
+                log.info("%s: %s is %s from now on; it was %s", self.table, key, value, before)
+        return changed
+
+    def _segments(self) -> int | None:
+        return self.table_config.segments or self.config.scan.segments
+
+    def plan(self, replaces: TableState | None, plan_id: str | None = None) -> TableState:
+        """Plans a new generation: the first, or one that replaces another."""
+        planned = plan(
+            self.lookup,
+            self.changes,
+            self.destination,
+            self.table,
+            self.target,
+            self.table_config.spec(),
+            segments=self._segments(),
+            workers=self.workers,
+            stop=self.stop,
+            replaces=replaces.plan_id if replaces else None,
+            plan_id=plan_id,
+        )
+        before = replaces.columns if replaces else {}
+        report_renamed(self.table, renamed(planned.columns, before))
+        return planned

@@ -1,0 +1,1 @@
+"""What AWS and its library refuse, in sentences of our own."""
