@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.rigs.scripted import ScriptedDynamoDB
 from tests.rigs.scripted.scenario import Create
 from tests.stream.claims import Tally
-from tests.stream.drawn import play_random
+from tests.stream.drawn import VIEWS, play_random
 from tests.stream.replica import Replica
 from tests.stream.schedule import Schedule
 from tests.stream.world import pages, world
@@ -66,8 +66,9 @@ def play(server: ScriptedDynamoDB, seed: int, counts: Counts) -> None:
     random.seed(seed)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder, world(server) as rig:
         where = Path(folder) if seed % IN_A_FILE == 0 else None
-        Create(shards=dice.choice((1, 1, 2, 4))).play(replica := Replica(rig, folder=where))
-        schedule = Schedule(replica)
+        shards, view = dice.choice((1, 1, 2, 4)), dice.choice(VIEWS)
+        Create(shards=shards, view=view).play(replica := Replica(rig, folder=where))
+        schedule = Schedule(replica, view)
         try:
             with pages(dice.choice(SIZES), dice.choice(SIZES)):
                 play_random(schedule, dice, ACTIONS, readers=dice.choice((1, 1, 4)))

@@ -25,6 +25,9 @@ NAMES = (
 # Reached once in the life of a state, and never by a state that this version has created.
 MIGRATION_NAMES = ("migrate.before_commit", "migrate.after_commit")
 
+# Reached only by a stream without images.
+LOOK_UP_NAMES = ("tail.after_look_up",)
+
 _reached: Counter[str] = Counter()
 
 

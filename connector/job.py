@@ -136,8 +136,10 @@ class _Scans:
         self.listener(ScanBegun(description.item_count, state.segments))
         count = min(self.workers, state.segments)
         small = description.size_bytes < SMALL_TABLE_BYTES and not self.config.scan.workers
+        # Look-ups beside the scan spend the same read units, of which only this process knows.
+        shared = not description.images and self.config.source.max_read_units is not None
         turns = self.shared.turns
-        if count == 1 or small or self.credentials is not None:
+        if count == 1 or small or shared or self.credentials is not None:
             self.shared.processes.close()
             return TurnedScan(state.table, turns.threads, lambda: self._thread(state), self.waits)
         return TurnedScan(

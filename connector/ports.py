@@ -24,6 +24,8 @@ class Description:
     identity: Identity
     item_count: int
     size_bytes: int
+    images: bool = True
+    """Whether its changes have the items as they are after them; if not, they are looked up."""
     streaming: bool = True
     """Whether the stream is enabled; a disabled one can be read for another day."""
 
@@ -74,6 +76,11 @@ class Changes(Protocol):
 
     def now(self) -> datetime:
         """The source's own time, so that a wrong clock here does not matter."""
+        ...
+
+    @property
+    def images(self) -> bool:
+        """Whether changes have the items as they are after them; if not, they are looked up."""
         ...
 
     def listing(self) -> Listing:

@@ -1,12 +1,13 @@
 """Changes → one row per key: the newest. Older changes never reach the database."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec import Raw
 
 from connector.core.changes.change import Change, ChangePage
 from connector.core.cursors import Quarantined
@@ -23,6 +24,15 @@ _item = msgspec.json.Decoder(dict[str, Any])
 
 ROWS_AT_ONCE = 5000
 """Decoded items take ten times the memory of their rows, so they are decoded in portions."""
+
+KEYS_AT_ONCE = 400
+"""So many items, of 400 KB each at the most, are in memory before they are rows."""
+
+LOOKED_UP_BYTES = 32 * 1024**2
+"""Items that were looked up are committed once there are so many bytes of them."""
+
+LookUp = Callable[[Sequence[bytes]], Sequence[bytes | None]]
+"""Items by key, in wire form, each as it is now; None if there is none."""
 
 _Newest = tuple[tuple[str, ...], tuple[str, Change]]
 """A key, and its newest change with its partition."""
@@ -118,12 +128,43 @@ class Fold:
         tables: list[pa.Table] = []
         while newest or not tables:
             # From the end, so that records are freed as their rows are made.
-            tables.append(self._rows(newest[-ROWS_AT_ONCE:]))
+            part = newest[-ROWS_AT_ONCE:]
+            tables.append(self._rows(part, [change.image for _, (_, change) in part]))
             del newest[-ROWS_AT_ONCE:]
         return combine(tables) if len(tables) > 1 else tables[0]
 
-    def _rows(self, newest: Sequence[_Newest]) -> pa.Table:
+    def looked_up(self, look_up: LookUp) -> Iterator[pa.Table]:
+        """Removes and returns rows as `rows` does, with each item as it is now at the source.
+
+        They come in portions, each made of items of about LOOKED_UP_BYTES, and at least one. A put
+        whose item is gone by now is a delete.
+        """
+        newest = list(self._newest.items())
+        self._newest = {}
+        tables: list[pa.Table] = []
+        size = 0
+        while newest:
+            part = newest[-KEYS_AT_ONCE:]
+            del newest[-KEYS_AT_ONCE:]
+            found = self._found(part, look_up)
+            size += sum(len(item) for item in found if item is not None)
+            tables.append(self._rows(part, found))
+            if size >= LOOKED_UP_BYTES:
+                yield combine(tables)
+                tables, size = [], 0
+        yield combine(tables) if tables else pa.table({})
+
+    def _found(self, newest: Sequence[_Newest], look_up: LookUp) -> list[Raw | None]:
+        """The items of these keys; of a change that is flawed, what it has."""
+        asked = [i for i, (_, (_, change)) in enumerate(newest) if not change.flaw]
         found = [change.image for _, (_, change) in newest]
+        items = look_up([item_of_key(self.keys, newest[index][0]) for index in asked])
+        for index, item in zip(asked, items, strict=True):
+            found[index] = None if item is None else Raw(item)
+        return found
+
+    def _rows(self, newest: Sequence[_Newest], found: Sequence[Raw | None]) -> pa.Table:
+        """One row per key, of the item that was found; None if there is none any more."""
         images = [
             # A delete has only its key.
             bytes(change.key if image is None else image)
@@ -140,11 +181,14 @@ class Fold:
             encoded = self.encoder.encode(images)
         for index, reason in list(reasons.items()):
             key, (partition, change) = newest[index]
-            if found[index] is None:
+            image = found[index]
+            if image is None:
                 # The contents of a deleted item do not matter.
                 del reasons[index]
             else:
-                self._refuse(_quarantined(partition, change, key, reason))
+                apart = image is not change.image
+                raw = bytes(image).decode(errors="backslashreplace") if apart else None
+                self._refuse(_quarantined(partition, change, key, reason, raw))
         self.counts.applied += len(newest) - len(reasons)
         # If the destination cannot hold a key, it has no row of that key to delete.
         good = _good(encoded, len(newest))
@@ -179,9 +223,10 @@ class Fold:
 
     def _only_marks(self, change: Change) -> bool:
         """Whether a delete leaves the row, marked as deleted."""
-        return self.deletes is Deletes.SOFT or (
-            self.deletes is Deletes.IGNORE_TTL and change.expired
-        )
+        if self.deletes is not Deletes.IGNORE_TTL:
+            return self.deletes is Deletes.SOFT
+        # If an item is gone after a put, only the record of its delete says whether it expired.
+        return change.expired or change.image is not None
 
     def _of_other_keys(
         self, encoded: Encoded, images: Sequence[bytes], newest: Sequence[_Newest]
@@ -220,12 +265,13 @@ def _times(changes: Sequence[Change]) -> pa.Array:
 
 
 def _quarantined(
-    partition: str, change: Change, key: tuple[str, ...] | None, reason: str
+    partition: str, change: Change, key: tuple[str, ...] | None, reason: str, raw: str | None = None
 ) -> Quarantined:
+    """A change for the quarantine; `raw` is the item where the change does not have it."""
     return Quarantined(
         partition=partition,
         reason=change.flaw or reason,
-        raw=change.raw,
+        raw=change.raw if raw is None else raw,
         key=key_text(key) if key else None,
         sequence=change.token,
     )

@@ -75,18 +75,27 @@ def token(last_evaluated_key: bytes | Raw) -> str | None:
         raise BadAnswer("A Scan answer ends at a key that is not Unicode.", "Run again.") from error
 
 
-def records_page(body: bytes) -> RecordsPage:
-    """The records of a GetRecords page. Raises BadAnswer if the body is not such a page."""
+def records_page(body: bytes, images: bool = True) -> RecordsPage:
+    """The records of a GetRecords page; `images` says whether puts must have new images.
+
+    Raises BadAnswer if the body is not such a page.
+    """
     try:
         page = _records.decode(body)
-        if all(map(_sound, page.Records)):
+        if all(map(_sound if images else _placed, page.Records)):
             return RecordsPage(page.Records, (), page.NextShardIterator, _REPLICATION in body)
     except UNDECODABLE:
-        return _split(body)
-    return _split(body)
+        return _split(body, images)
+    return _split(body, images)
 
 
 def _sound(record: Record) -> bool:
+    removed = record.eventName == "REMOVE"
+    return _placed(record) and (removed or record.dynamodb.NewImage is not UNSET)
+
+
+def _placed(record: Record) -> bool:
+    """Whether a record says what happened when, if not what the item was after it."""
     change = record.dynamodb
     number = change.SequenceNumber
     return (
@@ -94,18 +103,17 @@ def _sound(record: Record) -> bool:
         and number.isdecimal()
         and len(number) <= _MOST_DIGITS
         and 0 <= change.ApproximateCreationDateTime <= _LATEST
-        and (record.eventName == "REMOVE" or change.NewImage is not UNSET)
     )
 
 
-def _split(body: bytes) -> RecordsPage:
+def _split(body: bytes, images: bool) -> RecordsPage:
     try:
         head = _records_head.decode(body)
         raws, following = [bytes(raw) for raw in head.Records], head.NextShardIterator
     except UNDECODABLE as error:
         page = _parts(body, "GetRecords", ("Records",), error)
         raws, following = _elements(page, "Records", "GetRecords"), _iterator(page)
-    found = [_one(raw) for raw in raws]
+    found = [_one(raw, images) for raw in raws]
     records = [record for record in found if isinstance(record, Record)]
     bad = [record for record in found if isinstance(record, Misplaced)]
     return RecordsPage(records, bad, following)
@@ -121,17 +129,17 @@ def _iterator(page: dict[str, bytes]) -> str | None:
         raise BadAnswer("The answer to GetRecords has no valid NextShardIterator.") from error
 
 
-def _one(raw: bytes) -> Record | Misplaced:
+def _one(raw: bytes, images: bool) -> Record | Misplaced:
     try:
         record = _record.decode(raw)
-        if _sound(record):
+        if _sound(record) if images else _placed(record):
             return record
     except UNDECODABLE:
-        return _of_parts(raw)
-    return _of_parts(raw)
+        return _of_parts(raw, images)
+    return _of_parts(raw, images)
 
 
-def _of_parts(raw: bytes) -> Record | Misplaced:
+def _of_parts(raw: bytes, images: bool) -> Record | Misplaced:
     """A record with an invalid part; only the needed parts are checked."""
     text = raw.decode(errors="backslashreplace")
     record = _members(raw)
@@ -141,7 +149,7 @@ def _of_parts(raw: bytes) -> Record | Misplaced:
     at = _moment(change.get("ApproximateCreationDateTime"))
     if not number.isdecimal() or len(number) > _MOST_DIGITS:
         return Misplaced(text, "a record without a valid sequence number", keys)
-    reason = _flaw(event, at, image)
+    reason = _flaw(event, at, image is not None or not images)
     if reason:
         about = Images(Raw(keys), number, inf if at is None else at)
         return FlawedRecord("", about, reason=reason, text=text)
@@ -154,13 +162,13 @@ def _of_parts(raw: bytes) -> Record | Misplaced:
     )
 
 
-def _flaw(event: str, at: float | None, image: bytes | None) -> str:
+def _flaw(event: str, at: float | None, complete: bool) -> str:
     """Why a record cannot be applied, or an empty string."""
     if event not in _EVENTS:
         return "a record of an unknown event"
     if at is None:
         return "a record without a valid time"
-    if event != "REMOVE" and image is None:
+    if event != "REMOVE" and not complete:
         return "a record of a put without its new image"
     return ""
 

@@ -249,6 +249,7 @@ class Run:
         assert self.changes is not None
         return Tail(
             changes=self.changes,
+            lookup=self.lookup,
             destination=self.destination,
             since=state,
             encoder=self.encoder(state),

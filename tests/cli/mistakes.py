@@ -140,8 +140,9 @@ SAME_NAME = "tables: {orders: {}, others: {into: orders}}\n"
 MISTAKES = {
     "no such table": Mistake(2, "There is no table others", OTHERS),
     "stream off": Mistake(2, "stream", OTHERS, prepare=table(None)),
-    "stream KEYS_ONLY": Mistake(2, "KEYS_ONLY", OTHERS, prepare=table("KEYS_ONLY")),
-    "stream OLD_IMAGE": Mistake(2, "OLD_IMAGE", OTHERS, prepare=table("OLD_IMAGE")),
+    "stream of an unknown view type": Mistake(
+        2, "does not know", OTHERS, prepare=table("LAST_IMAGE")
+    ),
     "no credentials": Mistake(2, "credentials", variables=ANONYMOUS),
     "no such profile": Mistake(2, "profile", variables={"AWS_PROFILE": "nobody"}),
     "access denied": Mistake(

@@ -217,8 +217,7 @@ def others(rig: ScriptedDynamoDB) -> Iterator[Callable[[str | None], None]]:
     ("view", "bad", "waiting"),
     [
         (None, ["stream"], ["DescribeStream", "GetShardIterator", "GetRecords"]),
-        ("KEYS_ONLY", ["stream"], []),
-        ("OLD_IMAGE", ["stream"], []),
+        ("LAST_IMAGE", ["stream"], []),
     ],
 )
 @pytest.mark.parametrize("first", [True, False], ids=["first", "last"])

@@ -37,6 +37,7 @@ FAULTS: dict[str, faults.Effect] = {
     "expired": faults.expired_iterator(),
     "repeat": faults.repeat(),
 }
+VIEWS = ("NEW_AND_OLD_IMAGES", "KEYS_ONLY", "OLD_IMAGE")
 ids = st.integers(0, ITEMS + 4)
 
 
@@ -71,9 +72,9 @@ class World(RuleBasedStateMachine):
         """The url of an empty Postgres database; without it, a DuckDB file."""
         return ""
 
-    @initialize(shards=st.integers(1, 2))
-    def a_table_with_a_past(self, shards: int) -> None:
-        table = self.rig.create_table(ORDERS, SCHEMA, shards=shards)
+    @initialize(shards=st.integers(1, 2), view=st.sampled_from(VIEWS))
+    def a_table_with_a_past(self, shards: int, view: str) -> None:
+        table = self.rig.create_table(ORDERS, SCHEMA, shards=shards, view=view)
         table.load(order(n, -1) for n in range(ITEMS))
 
     def teardown(self) -> None:
@@ -146,6 +147,7 @@ class World(RuleBasedStateMachine):
     def tail_of(self, run: Run, state: TableState) -> Tail:
         return Tail(
             changes=run.changes,
+            lookup=run.lookup,
             destination=run.destination,
             since=state,
             encoder=run.encoder(state),
@@ -203,7 +205,7 @@ class World(RuleBasedStateMachine):
         self.be_replaced()
 
     @rule(
-        point=st.sampled_from(failpoints.NAMES),
+        point=st.sampled_from(failpoints.NAMES + failpoints.LOOK_UP_NAMES),
         step=st.sampled_from((read_the_stream, scan_to_the_end_and_load, read_everything_again)),
     )
     def crash(self, point: str, step: Callable[["World"], None]) -> None:

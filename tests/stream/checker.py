@@ -176,13 +176,27 @@ class Checker:
         )
         for key, fact in newest.items():
             require(fact.number > now.last.get(key, -1), "I3", f"{fact} was applied late")
-            require(rows[key].item == fact.item, "I1", f"{rows[key]} is not {fact}")
+            item = rows[key].item
+            require(item in self._right(fact), "I1", f"{rows[key]} is not {fact}")
             now.last[key] = fact.number
             now.touched.add(key)
-            if fact.item is None:
+            if item is None:
                 self.rows.pop(key, None)
             else:
-                self.rows[key] = fact.item
+                self.rows[key] = item
+
+    def _right(self, fact: Fact) -> list[Item | None]:
+        """What a row may be after a record: what it says, or, if it was looked up, what came later.
+
+        After a stream was switched off, what came later is in no stream.
+        """
+        arn = self.now_is.stream_arn
+        if not self.ledger.looked_up(arn):
+            return [fact.item]
+        right = self.ledger.since(fact, arn)
+        if self.ledger.stream(arn).disabled_at is not None and fact.key is not None:
+            right.append(self.ledger.items(self.now_is.table).get(fact.key))
+        return right
 
     def _check_consistent(self, since: datetime) -> None:
         now = self.now_is

@@ -6,6 +6,9 @@ from typing import Any
 
 from .schedule import Schedule
 
+CALLS = ("GetRecords", "Scan", "DescribeStream", "BatchGetItem")
+VIEWS = ("NEW_AND_OLD_IMAGES", "KEYS_ONLY", "OLD_IMAGE", "NEW_IMAGE")
+
 
 def play_random(schedule: Schedule, dice: random.Random, length: int, readers: int = 1) -> None:
     """A random schedule: so many actions, each by its weight."""
@@ -21,7 +24,7 @@ def play_random(schedule: Schedule, dice: random.Random, length: int, readers: i
         (5, "wait", lambda: (dice.choice((1, 30, 300, 1000, 3600, 4 * 3600, 9 * 3600)),)),
         (1, "wait", lambda: (3600 * (20 + some(10)),)),
         (6, "fault", lambda: (some(99), 1 + some(3), some(4))),
-        (5, "during", lambda: (dice.choice(("GetRecords", "Scan", "DescribeStream")), some(6), 0)),
+        (5, "during", lambda: (dice.choice(CALLS), some(6), 0)),
         (1, "disable", tuple),
         (1, "recreate", tuple),
         (2, "tune", lambda: (dice.choice((1, 3, 1000, 50_000)), 1 + some(3), readers)),

@@ -11,6 +11,7 @@ FAILPOINTS = (
     "load.before_drop",
     "tail.after_read",
     "tail.after_fold",
+    "tail.after_look_up",
     "witness.planned",
     "witness.committed",
     "witness.loaded",
@@ -39,4 +40,9 @@ FAULTS: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
     ("html", "DescribeStream", ()),
     ("limit_exceeded", "DescribeStream", ()),
     ("unavailable", "DescribeTable", ()),
+    ("throttle", "BatchGetItem", ()),
+    ("unprocessed", "BatchGetItem", (0.6,)),
+    ("html", "BatchGetItem", ()),
+    ("cut_body", "BatchGetItem", ()),
+    ("wrong_checksum", "BatchGetItem", ()),
 )

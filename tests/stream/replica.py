@@ -165,9 +165,8 @@ class Replica(Stage):
         source = DynamoDBSource(config.source, self.table, sleep=sleep)
         # Deadlines and read units are counted in virtual time, too.
         source._call.monotonic = self.rig.clock.now
-        source._scanner._limiter = ReadUnitLimiter(
-            config.source.max_read_units, sleep, self.rig.clock.now
-        )
+        limiter = ReadUnitLimiter(config.source.max_read_units, sleep, self.rig.clock.now)
+        source._scanner._limiter = source._lookups.limiter = limiter
         return source
 
     def sync(self, until: Callable[[Tail], bool] | None = None) -> TableState:

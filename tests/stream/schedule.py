@@ -62,6 +62,8 @@ class Schedule:
     """One replica, what may happen to it, and how each run may end."""
 
     replica: Replica
+    view: str = "NEW_AND_OLD_IMAGES"
+    """The view type of each stream of the table."""
     succeeded_at: float = 0.0
     broken: bool = False
     """The stream is another one or none: only a full refresh helps."""
@@ -155,7 +157,7 @@ class Schedule:
 
     def recreate(self) -> None:
         """The table is deleted and made again."""
-        self.replica.play(Drop(), Create(), Before(3))
+        self.replica.play(Drop(), Create(view=self.view), Before(3))
         self.broken = True
 
     def _open(self, pick: int) -> Shard | None:
@@ -243,7 +245,7 @@ class Schedule:
         """What a person does about a gap, or about a stream that is switched off."""
         self._heal()
         if not self.replica.model.streaming:
-            self.replica.play(Enable())
+            self.replica.play(Enable(self.view))
         self.broken = False
         self.replica.refresh()
         self.succeeded_at = self.replica.rig.clock.now()

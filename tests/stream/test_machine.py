@@ -35,7 +35,10 @@ SMALL = settings(
     suppress_health_check=list(HealthCheck),
 )
 PICK = st.integers(0, 50)
-CALLS = st.sampled_from(["GetRecords", "Scan", "DescribeStream", "GetShardIterator"])
+CALLS = st.sampled_from(
+    ["GetRecords", "Scan", "DescribeStream", "GetShardIterator", "BatchGetItem"]
+)
+VIEWS = st.sampled_from(["NEW_AND_OLD_IMAGES", "KEYS_ONLY", "OLD_IMAGE", "NEW_IMAGE"])
 SIZES = st.sampled_from([1, 400, 2**20])
 
 
@@ -49,11 +52,11 @@ class StreamMachine(RuleBasedStateMachine):
         self.stack = ExitStack()
         self.rig = self.stack.enter_context(world(self.server))
 
-    @initialize(shards=st.sampled_from([1, 1, 2, 4]), records=SIZES, items=SIZES)
-    def begin(self, shards: int, records: int, items: int) -> None:
+    @initialize(shards=st.sampled_from([1, 1, 2, 4]), records=SIZES, items=SIZES, view=VIEWS)
+    def begin(self, shards: int, records: int, items: int, view: str) -> None:
         """An empty table, its stream, and how much fits into an answer."""
-        Create(shards=shards).play(replica := Replica(self.rig))
-        self.schedule = Schedule(replica)
+        Create(shards=shards, view=view).play(replica := Replica(self.rig))
+        self.schedule = Schedule(replica, view)
         self.stack.enter_context(pages(records, items))
 
     @rule(count=st.integers(1, 8), seed=st.integers(0, 10**6))

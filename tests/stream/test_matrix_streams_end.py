@@ -67,14 +67,24 @@ def test_30_disabled_and_enabled_again_with_resync(replica: Replica) -> None:
 
 
 def test_31_a_view_type_without_images(replica: Replica) -> None:
-    """X at the start, and also where it becomes so later."""
+    """Items are looked up; another view type is another stream, and G."""
     replica.play(Put("a", 1), Disable(), Enable(view="KEYS_ONLY"))
-    with pytest.raises(SourceRefused, match="KEYS_ONLY"):
-        replica.run().sync(lambda tail: tail.caught_up())
-    replica.play(Disable(), Enable())
     replica.sync()
+    replica.play(Put("a", 2), Disable(), Enable())
+    replica.fails(HistoryLost, match="in between are in neither")
+    replica.refresh()
     replica.play(Disable(), Enable(view="OLD_IMAGE"))
-    replica.fails(SourceRefused, match="OLD_IMAGE")
+    replica.refresh()
+    replica.play(Put("a", 3))
+    replica.sync()
+    assert replica.contents()["a"]["n"] == 3
+
+
+def test_31_a_view_type_that_nobody_knows(replica: Replica) -> None:
+    """X at the start."""
+    replica.play(Put("a", 1), Disable(), Enable(view="LAST_IMAGE"))
+    with pytest.raises(SourceRefused, match="does not know"):
+        replica.run().sync(lambda tail: tail.caught_up())
 
 
 def test_32_a_stream_that_is_still_being_enabled(replica: Replica) -> None:

@@ -63,19 +63,27 @@ class Traffic:
         self._check_units(max_read_units)
 
     def _check_units(self, max_read_units: float | None) -> None:
-        scans = [call for call in self._rig.calls.log if call.operation == "Scan"]
-        if max_read_units is None or not scans:
+        reads = [call for call in self._rig.calls.log if call.operation in ("Scan", "BatchGetItem")]
+        if max_read_units is None or not reads:
             return
         spent = [
-            json.loads(call.answer.body).get("ConsumedCapacity", {}).get("CapacityUnits", 0.0)
-            for call in scans
+            _units(json.loads(call.answer.body).get("ConsumedCapacity", {}))
+            for call in reads
             if call.answer is not None and call.answer.status == 200
         ]
-        allowed = max_read_units * (scans[-1].at - scans[0].at)
-        segments = len({call.segment for call in scans})
+        allowed = max_read_units * (reads[-1].at - reads[0].at)
+        side_by_side = len({(call.operation, call.segment) for call in reads})
         require(
-            sum(spent) <= allowed + segments * max(spent), "I21", f"{sum(spent)} units, {allowed}"
+            sum(spent) <= allowed + side_by_side * max(spent),
+            "I21",
+            f"{sum(spent)} units, {allowed}",
         )
+
+
+def _units(consumed: Any) -> float:
+    """What one answer cost; that of BatchGetItem says so for each table."""
+    each = consumed if isinstance(consumed, list) else [consumed]
+    return sum(part.get("CapacityUnits", 0.0) for part in each)
 
 
 def _ends_segment(call: Call, number: int) -> bool:

@@ -18,6 +18,7 @@ import pyarrow as pa
 from tests.rigs.scripted import ScriptedDynamoDB, Shard, Stream
 
 EVENTS = ("INSERT", "MODIFY", "REMOVE")
+LOOKED_UP = ("KEYS_ONLY", "OLD_IMAGE")
 REPLICATION = "aws:rep:"
 TYPES = {"S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS"}
 OVERLAP = 15 * 60.0
@@ -116,6 +117,10 @@ class Fact:
     number: int
     at: float
     content: Mapping[str, Any]
+    looked_up: bool = False
+    """Whether the item is not in the record, and so is read from the table."""
+    after: Mapping[str, Any] | None = None
+    """The item as the change left it, whatever the record says."""
 
     @cached_property
     def key(self) -> Key | None:
@@ -139,7 +144,7 @@ class Fact:
         if event not in EVENTS or self.key is None or not self.numbered:
             return False
         image = change.get("NewImage")
-        if event == "REMOVE":
+        if event == "REMOVE" or self.looked_up:
             return True
         return image is not None and image.get("id") == {"S": self.key} and legal(image)
 
@@ -148,12 +153,14 @@ class Fact:
         """The item after the change; None where it is gone, or where nobody can say."""
         if self.content["eventName"] == "REMOVE" or not self.sound:
             return None
+        if self.looked_up:
+            return None if self.after is None else plain_item(self.after)
         return plain_item(self.content["dynamodb"]["NewImage"])
 
     @property
     def idle(self) -> bool:
         """Whether only what replication adds has changed."""
-        if not self.sound:
+        if not self.sound or self.looked_up:
             return False
         change = self.content["dynamodb"]
         images = change.get("OldImage"), change.get("NewImage")
@@ -182,13 +189,24 @@ class Ledger:
 
     def by_shard(self, arn: str) -> dict[str, list[Fact]]:
         """Every record of a stream, in its order."""
-        written = self.stream(arn).written
+        stream = self.stream(arn)
+        written, looked_up = stream.written, stream.view in LOOKED_UP
         found = self._facts.setdefault(arn, {})
         for shard, record in written[self._taken.get(arn, 0) :]:
-            fact = Fact(shard, record.number, record.at, record.content)
+            after = stream.items_after.get(record.number)
+            fact = Fact(shard, record.number, record.at, record.content, looked_up, after)
             found.setdefault(shard, []).append(fact)
         self._taken[arn] = len(written)
         return found
+
+    def looked_up(self, arn: str) -> bool:
+        """Whether a stream has no images of the items."""
+        return self.stream(arn).view in LOOKED_UP
+
+    def since(self, fact: Fact, arn: str) -> list[Item | None]:
+        """What an item was after a change, and after each later one."""
+        later = (each for facts in self.by_shard(arn).values() for each in facts)
+        return [each.item for each in later if each.key == fact.key and each.number >= fact.number]
 
     def after(self, arn: str, shard: str, number: int) -> list[Fact]:
         """The records of a shard that follow a number."""

@@ -1,6 +1,7 @@
 """How far the stream of a table was read: its shards, and the position in each."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -9,7 +10,7 @@ from connector.core.changes.shards import Shard, forgettable, read_through
 from connector.core.cursors import SHARD, Batch, Cursor, Span
 from connector.core.state import Committed, Phase, TableState
 from connector.pipeline.following.discovery import Discovery
-from connector.pipeline.following.position import Position
+from connector.pipeline.following.position import Position, Visit
 from connector.ports import Changes
 from connector.stop import Stop
 from connector.waits import Waits
@@ -130,6 +131,11 @@ class Reach:
             for name, position in self.positions.items()
             if every or position.committed != position.cursor or position.seen_later()
         ]
+
+    def standing(self, visits: Sequence[Visit]) -> list[Span]:
+        """Where the visited shards stand in the state; a commit there moves none of them."""
+        stands = {visit.shard.id: self.positions[visit.shard.id] for visit in visits}
+        return [Span(SHARD + name, p.committed, p.cursor) for name, p in stands.items()]
 
     def forgettable(self, now: datetime) -> list[str]:
         """Partitions with cursors that are no longer needed."""

@@ -1,11 +1,13 @@
 """One round: read every shard that is due, fold what was read, and commit it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import pyarrow as pa
+
 from connector.config.model import TailConfig
-from connector.core.cursors import Batch, shard_partition
+from connector.core.cursors import Batch, Quarantined, Span, shard_partition
 from connector.core.spec import TableSpec
 from connector.events import Listener, Tailed
 from connector.failpoints import failpoint
@@ -18,9 +20,12 @@ from connector.pipeline.following.position import Visit
 from connector.pipeline.following.reach import Reach
 from connector.pipeline.following.reading import Reading
 from connector.pipeline.scan import quarantine_limit
-from connector.ports import Changes, Destination
+from connector.ports import Changes, Destination, Lookup
 
 HEARTBEAT = timedelta(seconds=60)
+
+_Portion = tuple[pa.Table, Sequence[Quarantined]]
+"""Rows of one commit, and what could not be stored of them."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Round:
     """Reads, folds and commits; owns the reading threads and the thread that commits."""
 
     changes: Changes
+    lookup: Lookup
     destination: Destination
     encoder: Encoder
     config: TailConfig
@@ -53,7 +59,7 @@ class Round:
     quarantine_limit: int
     commits: int = 0
     """The number of commits made."""
-    _unreported: Counts = field(default_factory=Counts)
+    _unreported: Counts | None = None
     _committed_at: datetime | None = None
 
     def __post_init__(self) -> None:
@@ -104,8 +110,14 @@ class Round:
     def _commit(self, reach: Reach, fold: Fold, read: Read, force: bool = False) -> None:
         """Starts the commit of a round, and waits for it unless there is more to read meanwhile."""
         # A record without a sequence number moves no cursor, but must be committed all the same.
-        found, rows = len(fold) > 0, fold.rows()
+        found, portions = len(fold) > 0, self._portions(reach, fold)
+        portion = next(portions)
         self.await_commit(reach)
+        for following in portions:
+            # Cursors move with the last portion; until then, they only must be where they were.
+            self._begin(reach, portion, reach.standing(read.visits))
+            self.await_commit(reach)
+            portion = following
         for visit in read.visits:
             visit.move(reach.positions[visit.shard.id])
         now = self.changes.now()
@@ -116,26 +128,57 @@ class Round:
         if not (spans or news) or (not news and not consistent and resting and not force):
             self._report(reach, fold.counts)
             return
-        bad = fold.quarantined
-        if bad and len(bad) + reach.state.quarantined > self.quarantine_limit:
-            raise quarantine_limit(self.quarantine_limit, bad)
         self._unreported = fold.counts
+        self._begin(reach, portion, spans, consistent, reach.forgettable(now), read.more)
+        if not read.more:
+            self.await_commit(reach)
+
+    def _portions(self, reach: Reach, fold: Fold) -> Iterator[_Portion]:
+        """The rows of a round, at least once, and what could not be stored of them.
+
+        Rows of changes without images come in portions: their items are looked up, and all of them
+        need not fit in memory.
+        """
+        if self.changes.images:
+            rows = fold.rows()
+            yield rows, fold.quarantined
+            return
+        for rows in fold.looked_up(self.lookup.items):
+            if len(rows):
+                # Items are read by the table's name. If it is the planned one now, it was so then:
+                # a table that is deleted does not come back.
+                self.lookup.confirm(reach.state.identity)
+                failpoint("tail.after_look_up")
+            bad, fold.quarantined = fold.quarantined, []
+            yield rows, bad
+
+    def _begin(
+        self,
+        reach: Reach,
+        portion: _Portion,
+        spans: Sequence[Span],
+        consistent: datetime | None = None,
+        forgotten: Sequence[str] = (),
+        more: bool = True,
+    ) -> None:
+        rows, bad = portion
+        state = reach.state
+        if bad and len(bad) + state.quarantined > self.quarantine_limit:
+            raise quarantine_limit(self.quarantine_limit, bad)
         self._committing.begin(
             Batch(
-                table=reach.state.table,
-                generation=reach.state.generation,
-                plan_id=reach.state.plan_id,
+                table=state.table,
+                generation=state.generation,
+                plan_id=state.plan_id,
                 spans=spans,
                 rows=rows,
                 quarantined=bad,
                 consistent_since=consistent,
-                forgotten=reach.forgettable(now),
-                more=read.more,
-                spec=reach.state.spec,
+                forgotten=forgotten,
+                more=more,
+                spec=state.spec,
             )
         )
-        if not read.more:
-            self.await_commit(reach)
 
     def await_commit(self, reach: Reach) -> None:
         """Waits for the commit under way, if there is one, and continues from it."""
@@ -145,7 +188,9 @@ class Round:
         report_columns(reach.state.table, committed)
         self.commits, self._committed_at = self.commits + 1, self.changes.now()
         reach.committed(batch, committed)
-        self._report(reach, self._unreported)
+        counts, self._unreported = self._unreported, None
+        if counts is not None:
+            self._report(reach, counts)
 
     def _report(self, reach: Reach, counts: Counts) -> None:
         """Reports a round once it is committed."""

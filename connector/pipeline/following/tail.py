@@ -14,7 +14,7 @@ from connector.pipeline.following.position import Visit
 from connector.pipeline.following.reach import Reach
 from connector.pipeline.following.round import Read, Round
 from connector.pipeline.interpreter import busy
-from connector.ports import Changes, Destination
+from connector.ports import Changes, Destination, Lookup
 from connector.stop import Stop
 from connector.waits import Waits
 
@@ -27,6 +27,8 @@ class Tail:
     """Follows the stream of one table. Use as a context manager: it owns the reading threads."""
 
     changes: Changes
+    lookup: Lookup
+    """The table itself, for changes without images."""
     destination: Destination
     since: InitVar[TableState]
     """The state to continue from."""
@@ -41,7 +43,13 @@ class Tail:
         self, since: TableState, encoder: Encoder, listener: Listener, quarantine_limit: int
     ) -> None:
         self._round = Round(
-            self.changes, self.destination, encoder, self.config, listener, quarantine_limit
+            self.changes,
+            self.lookup,
+            self.destination,
+            encoder,
+            self.config,
+            listener,
+            quarantine_limit,
         )
         self._pace = Pace(self.config)
         self._rivals = self._commits = 0

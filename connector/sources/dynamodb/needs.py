@@ -15,10 +15,16 @@ from connector.items.wire import scan_page
 from connector.sources.dynamodb.calls import Caller, SourceClock, body, error_code, member
 from connector.sources.dynamodb.client import Clients, SharedClients
 from connector.sources.dynamodb.identity import caller
+from connector.sources.dynamodb.lookups import got_body
 from connector.sources.dynamodb.refused.denied import DENIED
-from connector.sources.dynamodb.scan import got_body
 from connector.sources.dynamodb.streams import records_body
-from connector.sources.dynamodb.table import fetch, key_schema, refuse_status, refuse_stream
+from connector.sources.dynamodb.table import (
+    WITHOUT_IMAGES,
+    fetch,
+    key_schema,
+    refuse_status,
+    refuse_stream,
+)
 
 PATIENCE = 10.0
 """Seconds to retry each operation: a check should report, not wait."""
@@ -85,7 +91,13 @@ class Trial:
             yield self._scan_need(described, status)
         else:
             yield from self._stream_needs(described, status)
-        yield _for_verify(self._after(status, "BatchGetItem", self._batch_get_item))
+        by_key = self._after(status, "BatchGetItem", self._batch_get_item)
+        yield by_key if self._looks_up else _for_verify(by_key)
+
+    @property
+    def _looks_up(self) -> bool:
+        view = (self._described.get("StreamSpecification") or {}).get("StreamViewType")
+        return self._streamed and view in WITHOUT_IMAGES
 
     def _stream_needs(self, described: Need, status: Need) -> Iterator[Need]:
         stream = self._after(described, "stream", self._stream)
@@ -137,7 +149,10 @@ class Trial:
         stream = self._described.get("StreamSpecification") or {}
         if not stream.get("StreamEnabled"):
             raise no_stream(self._table)
-        return f"enabled, {stream.get('StreamViewType')}"
+        view = stream.get("StreamViewType")
+        if view in WITHOUT_IMAGES:
+            return f"enabled, {view}: items that change are looked up"
+        return f"enabled, {view}"
 
     def _scan(self) -> str:
         # At most one item, of one of a million segments: this costs next to nothing.

@@ -1,23 +1,17 @@
-"""Reads Scan pages, one at a time, and items by key."""
+"""Reads Scan pages, one at a time."""
 
 import json
 from base64 import b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
-from connector.core.keys import KeySchema
-from connector.errors import BadAnswer, SourceRefused
-from connector.items import parts
-from connector.items.keys import key_text_in
-from connector.items.records import UNDECODABLE
+from connector.errors import SourceRefused
 from connector.ports import Decoded
 from connector.sources.dynamodb.calls import Caller, ReadUnitLimiter, body, error_code
-
-BATCH_GET_LIMIT = 100
 
 
 class _Capacity(Struct):
@@ -28,13 +22,7 @@ class _Consumed(Struct):
     ConsumedCapacity: _Capacity | None = None
 
 
-class _Got(Struct):
-    Responses: dict[str, list[Raw]]
-    UnprocessedKeys: dict[str, Any]
-
-
 _consumed = msgspec.json.Decoder(_Consumed)
-_got = msgspec.json.Decoder(_Got)
 
 
 class Scanner:
@@ -89,53 +77,10 @@ class Scanner:
         self._limiter.spend(units)
         return decoded, asked_at
 
-    def items(self, keys: Sequence[bytes], schema: KeySchema) -> list[bytes | None]:
-        """Items by key, read consistently, in the order of `keys`."""
-        found: dict[str | None, bytes] = {}
-        asked = [key_text_in(schema, key) for key in keys]
-        for start in range(0, len(keys), BATCH_GET_LIMIT):
-            pending = [wire_to_python(json.loads(key)) for key in keys[start:][:BATCH_GET_LIMIT]]
-            while pending:
-                got, pending = self._get(pending)
-                found.update((key_text_in(schema, item), item) for item in got)
-        return [found.get(key) for key in asked]
-
-    def _get(self, keys: list[dict[str, Any]]) -> tuple[list[bytes], list[dict[str, Any]]]:
-        request = {self._table: {"Keys": keys, "ConsistentRead": True}}
-        try:
-            got = self._call(self._dynamodb.batch_get_item, got_body, RequestItems=request)
-        except Exception as error:
-            if error_code(error) == "ResourceNotFoundException":
-                raise SourceRefused(f"The table {self._table} was deleted.") from error
-            raise
-        left = got.UnprocessedKeys.get(self._table, {}).get("Keys", [])
-        items = [bytes(item) for item in got.Responses.get(self._table, [])]
-        return items, [wire_to_python(key) for key in left]
-
 
 def _units(content: bytes) -> float:
     capacity = _consumed.decode(content).ConsumedCapacity
     return capacity.CapacityUnits if capacity else 0.0
-
-
-def got_body(answer: dict[str, Any]) -> _Got:
-    """The checked answer to BatchGetItem."""
-    content = body(answer)
-    try:
-        return _got.decode(content)
-    except UNDECODABLE:
-        return _got_in_parts(content)
-
-
-def _got_in_parts(content: bytes) -> _Got:
-    """Splits an answer with an item that cannot be decoded."""
-    try:
-        answer = parts.members(content)
-        tables = parts.members(answer["Responses"])
-        items = {name: [Raw(item) for item in parts.elements(raw)] for name, raw in tables.items()}
-        return _Got(items, msgspec.json.decode(answer["UnprocessedKeys"], type=dict[str, Any]))
-    except (KeyError, ValueError) as error:
-        raise BadAnswer("The answer to BatchGetItem is not the expected JSON.") from error
 
 
 def wire_to_python(item: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from connector.core.state import Identity
 from connector.ports import Decoded, Description
 from connector.sources.dynamodb.calls import Caller, ReadUnitLimiter, SourceClock, Spending
 from connector.sources.dynamodb.client import Clients, open_clients
+from connector.sources.dynamodb.lookups import Lookups
 from connector.sources.dynamodb.retention import RETENTION
 from connector.sources.dynamodb.scan import Scanner
 from connector.sources.dynamodb.streams import Stream
@@ -49,6 +50,7 @@ class DynamoDBSource:
         self._scanner = Scanner(
             self._call, self._clients.dynamodb, table, config.consistent_read, limiter
         )
+        self._lookups = Lookups(self._call, self._clients.dynamodb, table, limiter)
         self._identity: Identity | None = None
         self._stream: Stream | None = None
 
@@ -77,6 +79,11 @@ class DynamoDBSource:
         """How long the stream's records can be read."""
         return RETENTION
 
+    @property
+    def images(self) -> bool:
+        """Whether the stream's records have the items as they are after each change."""
+        return self._described_stream().images
+
     def listing(self) -> Listing:
         """Every shard that the stream lists now."""
         return self._described_stream().listing()
@@ -94,7 +101,7 @@ class DynamoDBSource:
         if self._identity is None:
             self.describe()
         assert self._identity is not None
-        return self._scanner.items(keys, self._identity.keys)
+        return self._lookups.items(keys, self._identity.keys)
 
     def now(self) -> datetime:
         """The source's own time."""

@@ -12,6 +12,7 @@ from connector.items.records import RecordsPage
 from connector.items.wire import records_page
 from connector.sources.dynamodb.calls import Caller, body, error_code, member
 from connector.sources.dynamodb.retention import RETENTION
+from connector.sources.dynamodb.table import WITHOUT_IMAGES
 
 MAX_RECORDS = 1000
 MAX_LISTING_PAGES = 10_000
@@ -37,6 +38,14 @@ class Stream:
         self._streams = streams
         self._arn = arn
         self._readers: dict[str, _Reader] = {}
+        self._view: str | None = None
+
+    @property
+    def images(self) -> bool:
+        """Whether its records have the items as they are after each change."""
+        if self._view is None:
+            self._described()
+        return self._view not in WITHOUT_IMAGES
 
     def listing(self) -> Listing:
         """Every shard listed now, from all pages of DescribeStream."""
@@ -84,6 +93,8 @@ class Stream:
             StreamArn=self._arn,
             **parameters,
         )
+        # It outlives a stream that is switched off, of whose view type DescribeTable says nothing.
+        self._view = description.get("StreamViewType", "")
         return description
 
     def _describe(self, **parameters: Any) -> dict[str, Any]:
@@ -181,9 +192,10 @@ class Stream:
         return _Reader(iterator, since.token)
 
     def _records(self, reader: _Reader) -> RecordsPage:
+        images = self.images
         return self._call(
             self._streams.get_records,
-            records_body,
+            lambda answer: records_body(answer, images),
             ShardIterator=reader.iterator,
             Limit=MAX_RECORDS,
         )
@@ -233,6 +245,6 @@ def change_page(
     )
 
 
-def records_body(answer: dict[str, Any]) -> RecordsPage:
-    """The checked answer to GetRecords."""
-    return records_page(body(answer))
+def records_body(answer: dict[str, Any], images: bool = True) -> RecordsPage:
+    """The checked answer to GetRecords; `images` says whether its puts must have new images."""
+    return records_page(body(answer), images)

@@ -18,13 +18,15 @@ from connector.errors import (
 from connector.ports import Description
 from connector.sources.dynamodb.calls import Caller, error_code, member
 
-VIEW_TYPES = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
+WITH_IMAGES = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
+WITHOUT_IMAGES = ("KEYS_ONLY", "OLD_IMAGE")
+"""Of records of these view types, the items are looked up by key."""
 
 
 def describe(call: Caller, dynamodb: Any, name: str, streamed: bool = True) -> Description:
     """Identity and size of a table, and of its stream if that is to be read.
 
-    Raises SourceRefused if it then has none, or one without new images.
+    Raises SourceRefused if it then has none, or one of an unknown view type.
     """
     table = fetch(call, dynamodb, name)
     refuse_status(name, table)
@@ -113,12 +115,12 @@ def refuse_status(name: str, table: dict[str, Any]) -> None:
 
 
 def refuse_stream(name: str, table: dict[str, Any]) -> None:
-    """Raises SourceRefused if the table has no stream, or one without new images."""
+    """Raises SourceRefused if the table has no stream, or one of an unknown view type."""
     stream = table.get("StreamSpecification") or {}
     view = stream.get("StreamViewType")
-    if _streaming(table) and view not in VIEW_TYPES:
+    if _streaming(table) and view not in (*WITH_IMAGES, *WITHOUT_IMAGES):
         raise SourceRefused(
-            f"The stream of {name} is {view}: it has no new images.",
+            f"The stream of {name} has a view type that this program does not know.",
             f"A stream's view type cannot be changed: disable it, then {enable_command(name)}",
         )
     if not _streaming(table) and not table.get("LatestStreamArn"):
@@ -137,6 +139,7 @@ def description(table: dict[str, Any]) -> Description:
         identity=_identity(table, view),
         item_count=int(table.get("ItemCount", 0)),
         size_bytes=int(table.get("TableSizeBytes", 0)),
+        images=view not in WITHOUT_IMAGES,
         streaming=_streaming(table),
     )
 

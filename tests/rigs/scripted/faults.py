@@ -6,6 +6,7 @@ scripted.faults.add(wrong_body(b"<html>"), on="Scan", segment=2, after=5)
 """
 
 import json
+import math
 import random
 import threading
 from collections.abc import Callable
@@ -161,6 +162,30 @@ def delay(seconds: float) -> Effect:
     def effect(attempt: Attempt) -> Response:
         attempt.wait(seconds)
         return attempt.proceed()
+
+    return effect
+
+
+def unprocessed(share: float) -> Effect:
+    """Lets BatchGetItem leave out the last of its keys, this share of them."""
+
+    def effect(attempt: Attempt) -> Response:
+        requests = attempt.call.parameters["RequestItems"]
+
+        def leave(content: Any) -> None:
+            for name, request in requests.items():
+                keys = request["Keys"]
+                left = keys[math.ceil(len(keys) * (1 - share)) :]
+                kept = [
+                    item
+                    for item in content["Responses"][name]
+                    if not any(key.items() <= item.items() for key in left)
+                ]
+                content["Responses"][name] = kept
+                if left:
+                    content["UnprocessedKeys"][name] = {**request, "Keys": left}
+
+        return edit(leave)(attempt)
 
     return effect
 

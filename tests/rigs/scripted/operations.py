@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import ServiceError, invalid
-from .items import Item, Key, KeySchema, Value, canonical, canonical_item
+from .items import Item, Key, KeySchema, Value, canonical, canonical_item, measured
 from .prerendered import PrerenderedTable
 from .reading import Iterator, describe_stream, get_records, get_shard_iterator
 from .responses import Response
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Parameters = Mapping[str, Any]
 Operation = Callable[["ScriptedDynamoDB", Parameters], Response]
 
+GOT_BYTES = 16 * 1024 * 1024
+GOT_KEYS = 100
 CLAUSE = re.compile(r"\s*(SET|REMOVE)\s+(.*?)\s*(?=\b(?:SET|REMOVE)\s|$)", re.DOTALL)
 ASSIGNMENT = re.compile(r"(#?[\w.]+)\s*=\s*(:\w+)")
 CONDITIONS = ("ConditionExpression", "Expected", "AttributeUpdates", "ReturnValues")
@@ -39,11 +41,37 @@ def scan_table(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
 def batch_get_item(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
     """BatchGetItem, without projections and always consistent."""
     found: dict[str, list[Item]] = {}
+    left: dict[str, dict[str, Any]] = {}
+    consumed: list[dict[str, Any]] = []
     for name, request in parameters["RequestItems"].items():
-        table = service.model(name)
-        items = (table.get(key) for key in request["Keys"])
-        found[name] = [item for item in items if item is not None]
-    return Response.of({"Responses": found, "UnprocessedKeys": {}})
+        table, keys = service.model(name), request["Keys"]
+        refuse_keys(table, keys)
+        size, units = 0, 0.0
+        found[name] = []
+        for answered, key in enumerate(keys):
+            item = table.get(key)
+            # Half a unit for 4 KB, a whole one for a consistent read; what is not there costs, too.
+            cost = max(1, -(-(measured(item) if item else 0) // 4096))
+            size += measured(item) if item else 0
+            if answered and size > GOT_BYTES:
+                left[name] = {**request, "Keys": keys[answered:]}
+                break
+            units += cost * (1.0 if request.get("ConsistentRead") else 0.5)
+            if item is not None:
+                found[name].append(item)
+        consumed.append({"TableName": table.name, "CapacityUnits": units})
+    content: dict[str, Any] = {"Responses": found, "UnprocessedKeys": left}
+    if parameters.get("ReturnConsumedCapacity", "NONE") != "NONE":
+        content["ConsumedCapacity"] = consumed
+    return Response.of(content)
+
+
+def refuse_keys(table: Table, keys: list[Item]) -> None:
+    """Raises what the service says of too many keys, of none, and of a key twice."""
+    if not 1 <= len(keys) <= GOT_KEYS:
+        raise invalid("Too many items requested for the BatchGetItem call")
+    if len({table.schema.position(key) for key in keys}) < len(keys):
+        raise invalid("Provided list of item keys contains duplicates")
 
 
 def create_table(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:

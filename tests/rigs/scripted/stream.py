@@ -58,6 +58,8 @@ class Stream:
     leaves: list[Shard] = field(default_factory=list)
     written: list[tuple[str, Record]] = field(default_factory=list, repr=False)
     """Every record there ever was, and its shard: what was trimmed is still here."""
+    items_after: dict[int, Item | None] = field(default_factory=dict, repr=False)
+    """The item after each change, by the number of its record: what its view type does not say."""
     _leaf_of: dict[int, Shard] = field(default_factory=dict, repr=False)
 
     def open_first(self, count: int) -> None:
@@ -135,6 +137,7 @@ class Stream:
             record = Record.of(number, at, self._content(change, number, int(at)))
             shard.records.append(record)
             self.written.append((shard.id, record))
+            self.items_after[number] = change.new
             return record
 
     def append(self, content: Mapping[str, Any], shard: Shard | None = None) -> Record:
