@@ -1,9 +1,13 @@
 """`connector verify`: compares every item of the source with its row."""
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from connector.cli.runs.flags import (
     JOBS,
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("connector.cli")
 
 _SEGMENTS = 4
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?) ?%")
 _KINDS = ("missing", "extra", "different", "unsettled")
 
 
@@ -40,6 +45,13 @@ def verify(
     config: ConfigFile = None,
     to: To = None,
     segments: Segments = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Write what the source has where a row differs.")
+    ] = False,
+    sample: Annotated[
+        str | None,
+        typer.Option("--sample", help="Compare only a share, such as 1%.", metavar="PERCENT"),
+    ] = None,
     jobs: Jobs = JOBS,
     output: Format = Output.table,
     quiet: Quietly = False,
@@ -47,14 +59,21 @@ def verify(
     """Compare every item of the source with its row; exit with code 3 if any differ."""
     flags = Flags(config, to, output, quiet)
     with command(flags) as (printer, stop):
+        share = None if sample is None else share_of(sample)
         settings = flags.load(tables or [])
         work = Work("verify", flags, settings, chosen(tables, settings, "verify"), stop, jobs)
-        print_verdicts(printer, work, segments or _SEGMENTS)
+        print_verdicts(printer, work, segments or _SEGMENTS, repair, share)
 
 
-def print_verdicts(printer: "Printer", work: Work, segments: int = _SEGMENTS) -> None:
+def print_verdicts(
+    printer: "Printer",
+    work: Work,
+    segments: int = _SEGMENTS,
+    repair: bool = False,
+    share: float | None = None,
+) -> None:
     """Compares the tables and prints the result. Raises Mismatch if a single table differs."""
-    outcomes = work.outcomes(_comparison(segments))
+    outcomes = work.outcomes(_comparison(segments, repair, share))
     if work.several:
         _report_all(printer, [_judged(outcome) for outcome in outcomes])
         return
@@ -65,7 +84,23 @@ def print_verdicts(printer: "Printer", work: Work, segments: int = _SEGMENTS) ->
     _report(printer, outcome.table, outcome.found)
 
 
-def _comparison(segments: int) -> "Callable[[Run, Callable[[Tail], bool]], Verdict]":
+def share_of(percent: str) -> float:
+    """The share that a text such as `1%` stands for. Raises ConfigError if it stands for none."""
+    match = _PERCENT.fullmatch(percent)
+    share = float(match[1]) / 100 if match else 0.0
+    if not 0 < share <= 1:
+        raise ConfigError(
+            f"{percent} is no share of a table.",
+            "Write it as --sample 1%: more than 0% and at most 100%.",
+        )
+    return share
+
+
+def _comparison(
+    segments: int, repair: bool, share: float | None
+) -> "Callable[[Run, Callable[[Tail], bool]], Verdict]":
+    from connector.pipeline.repair import Repair, refuse_loading
+    from connector.pipeline.sample import Sample
     from connector.pipeline.verify import verify as compare
 
     def compared(run: "Run", ended: "Callable[[Tail], bool]") -> "Verdict":
@@ -74,6 +109,10 @@ def _comparison(segments: int) -> "Callable[[Run, Callable[[Tail], bool]], Verdi
             raise ConfigError(
                 f"{run.table} was never synced here.", f"Run `connector sync {run.table}`."
             )
+        if repair:
+            refuse_loading(state)
+        limit = run.config.quarantine.limit
+        repairs = Repair(run.lookup, run.destination, run.encoder(state), limit)
         return compare(
             run.pages,
             run.lookup,
@@ -82,6 +121,8 @@ def _comparison(segments: int) -> "Callable[[Run, Callable[[Tail], bool]], Verdi
             segments=segments,
             tail=lambda: _discard(run.up_to_date(ended)),
             listener=run.listener,
+            sample=None if share is None else Sample(share),
+            repair=partial(repairs.run, state) if repair else None,
         )
 
     return compared
@@ -96,8 +137,8 @@ def _problem(table: str, verdict: "Verdict") -> ConnectorError | None:
     if not verdict.equal:
         return Mismatch(
             f"{table} differs from its source.",
-            "Run `connector verify` again; if the difference remains, run "
-            f"`connector snapshot {table} --full-refresh`.",
+            f"Run `connector verify {table}` again; if the difference remains, "
+            f"`connector verify {table} --repair` writes what the source has.",
         )
     if verdict.unsettled.count:
         return Transient(
@@ -139,10 +180,21 @@ def _row(outcome: "Outcome[Verdict]") -> dict[str, Any]:
         "table": outcome.table,
         "matching": found["matching"],
         **{kind: found[kind] and found[kind]["count"] for kind in _KINDS},
+        **_extra(found),
         "keys": "; ".join(f"{kind}: {' '.join(found[kind]['keys'])}" for kind in differing),
         "result": found["result"],
         "error": found["error"],
     }
+
+
+def _extra(found: dict[str, Any]) -> dict[str, Any]:
+    """What a comparison says only if it was asked for."""
+    extra: dict[str, Any] = {}
+    if "repaired" in found:
+        extra["repaired"] = found["repaired"]["count"]
+    if "sample" in found:
+        extra["compared"] = found["sample"]["keys"]
+    return extra
 
 
 def _report(printer: "Printer", table: str, verdict: "Verdict") -> None:
@@ -160,7 +212,12 @@ def _report(printer: "Printer", table: str, verdict: "Verdict") -> None:
                     "count": found[name]["count"],
                     "keys": " ".join(found[name]["keys"]),
                 }
-                for name in _KINDS
+                for name in (*_KINDS, *(name for name in ("repaired",) if name in found))
+            ]
+            + [
+                {"result": "compared", "count": sample["keys"], "keys": f"{sample['share']:.2%}"}
+                for sample in (found.get("sample"),)
+                if sample
             ]
         )
     if problem := _problem(table, verdict):

@@ -273,5 +273,5 @@ def _quarantined(
         reason=change.flaw or reason,
         raw=change.raw if raw is None else raw,
         key=key_text(key) if key else None,
-        sequence=change.token,
+        sequence=change.token or None,
     )

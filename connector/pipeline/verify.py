@@ -7,7 +7,7 @@ so that an error in the columnar path cannot hide on both sides.
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -20,9 +20,12 @@ from connector.core.texts import Malformed
 from connector.events import Listener, Scanned
 from connector.items import canonical, wire
 from connector.items.keys import key_item, key_text_in
+from connector.pipeline.sample import Sample
 from connector.ports import Destination, Lookup, Snapshot
 
 SHOWN = 10
+KEYS_AT_ONCE = 400
+"""So many items that were looked up are in memory at once."""
 SETTLE_TRIES = 5
 """How often a key that keeps changing is read again before it is reported as unsettled."""
 
@@ -44,11 +47,24 @@ class Verdict:
     extra: Difference = field(default_factory=Difference)
     different: Difference = field(default_factory=Difference)
     unsettled: Difference = field(default_factory=Difference)
+    repaired: Difference | None = None
+    """Keys whose rows were written anew and are equal now; None if nobody asked for it."""
+    sampled: "Sampled | None" = None
+    """What was read, if only a share was."""
 
     @property
     def equal(self) -> bool:
         """Whether the table holds exactly the source's items."""
         return not (self.missing.count or self.extra.count or self.different.count)
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """How much of a table was compared."""
+
+    share: float
+    """What was asked for."""
+    keys: int
 
 
 Digests = dict[str, bytes]
@@ -68,36 +84,116 @@ def verify(
     segments: int,
     tail: Callable[[], None],
     listener: Listener,
+    sample: Sample | None = None,
+    repair: Callable[[Sequence[str]], None] | None = None,
 ) -> Verdict:
-    """Compares the whole source with the whole table; keys that differ are read again."""
+    """Compares the source with the table; keys that differ are read again, or repaired first.
+
+    With a `sample`, only a share of both is read. `repair` gets the keys that differ.
+    """
     # Items may change between the two reads, so a tail comes before each comparison.
     tail()
     keys = state.identity.keys
-    there = _source_digests(snapshot, keys, segments, listener)
-    here = _table_digests(destination.rows(state.table), keys, None)
+    there = _source_digests(snapshot, keys, _drawn(sample, segments), listener)
+    comparison = _Comparison(lookup, destination, state, tail)
+    here = _rows(comparison, there, sample)
     suspects = _differing(there, here)
-    before = {key: there.get(key) for key in suspects}
     matching = len(there.keys() - suspects)
-    # An invalid item has no key by which to read it again.
-    settled: dict[str, _Pair] = {key: (there[key], None) for key in suspects if not _is_key(key)}
-    suspects -= settled.keys()
-    for _ in range(SETTLE_TRIES):
-        if not suspects:
-            break
-        tail()
-        here = _table_digests(destination.rows(state.table), keys, suspects)
-        there = _again(lookup, keys, sorted(suspects))
-        for key in list(suspects):
-            pair = there.get(key), here.get(key)
-            # Whether the source is the same as at the last read, after which a tail has run.
-            unchanged, before[key] = before[key] == pair[0], pair[0]
-            if pair[0] == pair[1]:
-                matching += pair[0] is not None
-            elif unchanged:
-                settled[key] = pair
-            if pair[0] == pair[1] or unchanged:
-                suspects.discard(key)
-    return _verdict(matching, settled, suspects)
+    found = comparison.settled(suspects, there)
+    repaired = None
+    if repair is not None:
+        found, repaired = _repaired(comparison, found, repair)
+    verdict = _verdict(matching + found.matching, found.pairs, found.unsettled)
+    sampled = Sampled(sample.share, len(there.keys() | here.keys())) if sample else None
+    return replace(verdict, repaired=repaired, sampled=sampled)
+
+
+def _repaired(
+    comparison: "_Comparison", found: "_Found", repair: Callable[[Sequence[str]], None]
+) -> tuple["_Found", Difference]:
+    """What differs once the keys that differed are repaired, and which of them are equal now."""
+    wrong = sorted(filter(_is_key, found.pairs))
+    if not wrong:
+        return found, Difference()
+    repair(wrong)
+    again = comparison.settled(set(wrong), {key: found.pairs[key][0] for key in wrong})
+    left = {key: pair for key, pair in found.pairs.items() if not _is_key(key)}
+    after = _Found(
+        found.matching + again.matching, left | again.pairs, found.unsettled | again.unsettled
+    )
+    return after, _difference(set(wrong) - again.pairs.keys() - again.unsettled)
+
+
+def _drawn(sample: Sample | None, segments: int) -> tuple[Sequence[int], int]:
+    """The segments to scan, and how many there are."""
+    return sample.segments(segments) if sample else (range(segments), segments)
+
+
+def _rows(comparison: "_Comparison", there: Digests, sample: Sample | None) -> Digests:
+    """The rows to compare with the items that were read; items of further rows are looked up."""
+    if sample is None:
+        return comparison.rows(lambda key: True)
+    here = comparison.rows(lambda key: key in there or sample.has(key))
+    there.update(comparison.items(sorted(here.keys() - there.keys())))
+    return here
+
+
+@dataclass
+class _Found:
+    """Keys that were read until they settled: those that differ, and those that kept changing."""
+
+    matching: int = 0
+    pairs: dict[str, _Pair] = field(default_factory=dict)
+    unsettled: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Reads single keys of both sides again."""
+
+    lookup: Lookup
+    destination: Destination
+    state: TableState
+    tail: Callable[[], None]
+
+    def rows(self, wanted: Callable[[str], bool]) -> Digests:
+        """The digests of the rows of wanted keys."""
+        batches = self.destination.rows(self.state.table)
+        return _table_digests(batches, self.state.identity.keys, wanted)
+
+    def items(self, texts: Sequence[str]) -> Digests:
+        """The digests of the items of some keys."""
+        keys = self.state.identity.keys
+        digests: Digests = {}
+        for at in range(0, len(texts), KEYS_AT_ONCE):
+            asked = [key_item(keys, text) for text in texts[at : at + KEYS_AT_ONCE]]
+            found = (item for item in self.lookup.items(asked) if item is not None)
+            digests.update(_item_digest(keys, item) for item in found)
+        return digests
+
+    def settled(self, suspects: set[str], last: Mapping[str, bytes | None]) -> _Found:
+        """Reads keys until they are equal, or their source is as it was at the `last` look."""
+        before = {key: last.get(key) for key in suspects}
+        # An invalid item has no key by which to read it again.
+        found = _Found(pairs={key: (last.get(key), None) for key in suspects if not _is_key(key)})
+        left = suspects - found.pairs.keys()
+        for _ in range(SETTLE_TRIES):
+            if not left:
+                break
+            self.tail()
+            here, there = self.rows(left.__contains__), self.items(sorted(left))
+            for key in list(left):
+                pair = there.get(key), here.get(key)
+                # Whether the source is the same as at the last read, after which a tail has run.
+                unchanged, before[key] = before[key] == pair[0], pair[0]
+                if pair[0] == pair[1]:
+                    found.matching += pair[0] is not None
+                elif unchanged:
+                    found.pairs[key] = pair
+                if pair[0] == pair[1] or unchanged:
+                    left.discard(key)
+        found.unsettled = left
+        return found
 
 
 def _differing(there: Mapping[str, bytes | None], here: Mapping[str, bytes | None]) -> set[str]:
@@ -123,14 +219,16 @@ def _difference(keys: Sequence[str] | set[str]) -> Difference:
 
 
 def _source_digests(
-    snapshot: Snapshot, keys: KeySchema, segments: int, listener: Listener
+    snapshot: Snapshot, keys: KeySchema, drawn: tuple[Sequence[int], int], listener: Listener
 ) -> Digests:
+    chosen, segments = drawn
+
     def one(segment: int) -> Digests:
         return dict(_segment_digests(snapshot, keys, segment, segments, listener))
 
     digests: Digests = {}
-    with ThreadPoolExecutor(segments, "verify") as threads:
-        for part in threads.map(one, range(segments)):
+    with ThreadPoolExecutor(len(chosen), "verify") as threads:
+        for part in threads.map(one, chosen):
             digests.update(part)
     return digests
 
@@ -159,22 +257,17 @@ def _item_digest(keys: KeySchema, item: bytes) -> tuple[str, bytes]:
 
 
 def _table_digests(
-    batches: Generator[pa.RecordBatch, None, None], keys: KeySchema, wanted: set[str] | None
+    batches: Generator[pa.RecordBatch, None, None], keys: KeySchema, wanted: Callable[[str], bool]
 ) -> Digests:
     digests: Digests = {}
     with closing(batches):
         for batch in batches:
             for key, value in canonical.of_rows(keys, batch):
                 text = key_text(key)
-                if wanted is None or text in wanted:
+                if wanted(text):
                     # Two rows of one key equal no item, even if they equal each other.
                     digests[text] = _TWICE if text in digests else _digest(value)
     return digests
-
-
-def _again(lookup: Lookup, keys: KeySchema, texts: Sequence[str]) -> Digests:
-    items = lookup.items([key_item(keys, text) for text in texts])
-    return dict(_item_digest(keys, item) for item in items if item is not None)
 
 
 def _is_key(text: str) -> bool:
@@ -189,12 +282,20 @@ def _digest(value: bytes) -> bytes:
 
 
 def as_dict(verdict: Verdict) -> dict[str, Any]:
-    """The verdict for JSON output."""
-    return {
+    """The verdict for JSON output; what was not asked for is not in it."""
+    found: dict[str, Any] = {
         "matching": verdict.matching,
         **{
-            name: {"count": found.count, "keys": list(found.keys)}
+            name: _as_dict(getattr(verdict, name))
             for name in ("missing", "extra", "different", "unsettled")
-            for found in (getattr(verdict, name),)
         },
     }
+    if verdict.repaired is not None:
+        found["repaired"] = _as_dict(verdict.repaired)
+    if verdict.sampled is not None:
+        found["sample"] = {"share": verdict.sampled.share, "keys": verdict.sampled.keys}
+    return found
+
+
+def _as_dict(found: Difference) -> dict[str, Any]:
+    return {"count": found.count, "keys": list(found.keys)}

@@ -1,0 +1,126 @@
+"""Repair: writes what the source holds for some keys, in commits like any other."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from msgspec import Raw
+
+from connector.core.changes.change import ChangePage
+from connector.core.cursors import SHARD, Batch, Span
+from connector.core.spec import TableSpec
+from connector.core.state import Phase, TableState
+from connector.errors import ConfigError, CursorMoved
+from connector.items.encoder import Encoder
+from connector.items.fold import Fold
+from connector.items.keys import key_item
+from connector.pipeline.scan import quarantine_limit
+from connector.ports import Destination, Lookup
+
+KEYS_AT_ONCE = 400
+TRIES = 50
+"""How often a commit is tried that another run is always ahead of."""
+PARTITION = "verify"
+"""What the quarantine says of items that a repair could not store."""
+
+_UNKNOWN = Raw(b"null")
+
+
+@dataclass(frozen=True)
+class _Touched:
+    """A key whose item must be looked up, as a change; its image is not known."""
+
+    key: Raw
+    at: float
+    image: Raw | None
+    version: int = 0
+    expired: bool = False
+    raw: str = ""
+    token: str = ""
+    unchanged: bool = False
+    flaw: str = ""
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Writes the rows of some keys of one table anew."""
+
+    lookup: Lookup
+    destination: Destination
+    encoder: Encoder
+    quarantine_limit: int
+
+    def run(self, state: TableState, keys: Sequence[str]) -> None:
+        """Lets the row of each key, as `core.keys.key_text` spells it, be what its item is.
+
+        Raises CursorMoved if other runs are faster time after time, and ConfigError if the table is
+        not loaded yet.
+        """
+        refuse_loading(state)
+        for at in range(0, len(keys), KEYS_AT_ONCE):
+            self._retried(state, keys[at : at + KEYS_AT_ONCE])
+
+    def _retried(self, state: TableState, keys: Sequence[str]) -> None:
+        for _ in range(TRIES):
+            try:
+                return self._written(state, keys)
+            except CursorMoved:
+                # A tail has committed since the state was read: what was looked up may be older.
+                continue
+        raise CursorMoved(
+            f"Another run of {state.table} commits too often for a repair.",
+            "Stop it, or run the same command again.",
+        )
+
+    def _written(self, planned: TableState, keys: Sequence[str]) -> None:
+        """Looks up and commits, if no shard has moved in between."""
+        state = self.destination.read(planned.table)
+        if state is None or state.plan_id != planned.plan_id:
+            raise CursorMoved(
+                f"Another run started {planned.table} anew.", "Run the same command again."
+            )
+        fold = self._fold(state, keys)
+        for rows in fold.looked_up(self.lookup.items):
+            # As in a tail: items are read by the table's name.
+            self.lookup.confirm(state.identity)
+            bad, fold.quarantined = fold.quarantined, []
+            if bad and len(bad) + state.quarantined > self.quarantine_limit:
+                raise quarantine_limit(self.quarantine_limit, bad)
+            self.destination.commit(
+                Batch(
+                    table=state.table,
+                    generation=state.generation,
+                    plan_id=state.plan_id,
+                    spans=list(_standing(state)),
+                    rows=rows,
+                    quarantined=bad,
+                    spec=state.spec,
+                )
+            )
+
+    def _fold(self, state: TableState, keys: Sequence[str]) -> Fold:
+        now = self.lookup.now()
+        spec = state.spec or TableSpec()
+        fold = Fold(state.identity.keys, self.encoder, spec.deletes)
+        touched = [
+            _Touched(Raw(key_item(state.identity.keys, key)), now.timestamp(), _UNKNOWN, raw=key)
+            for key in keys
+        ]
+        fold.add(PARTITION, ChangePage(touched, token=None, asked_at=now, ordinary=True))
+        return fold
+
+
+def _standing(state: TableState) -> Iterator[Span]:
+    """Where each shard stands that may still move; a commit there moves none of them."""
+    for name, cursor in state.shards.items():
+        if not cursor.done:
+            # When it was last seen stays as it is stored by then.
+            yield Span(SHARD + name, cursor, replace(cursor, seen_at=None))
+
+
+def refuse_loading(state: TableState) -> None:
+    """Raises ConfigError if a table has no snapshot yet."""
+    if state.phase is Phase.LOADING:
+        raise ConfigError(
+            f"{state.table} is not loaded yet, so there is nothing to repair.",
+            f"Run `connector sync {state.table}` first.",
+        )
