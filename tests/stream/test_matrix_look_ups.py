@@ -21,6 +21,7 @@ from tests.rigs.scripted.scenario import (
     Write,
 )
 
+from .memory import items
 from .replica import Replica, planned
 
 LOOK_UP = "BatchGetItem"
@@ -173,8 +174,7 @@ def test_46b_deletes_by_time_to_live_and_by_somebody(
     replica.play(During(LOOK_UP, Both(Expire("a"), Delete("b"))))
     replica.sync()
     replica.sync()
-    table = replica.destination.by_name[replica.table]  # type: ignore[attr-defined]
-    marked = {row.item["id"].strip('"') for row in table.rows.values() if row.marked}
+    marked = {item["id"].strip('"') for item in items(replica.destination, "orders", marked=True)}
     assert marked == left
 
 
