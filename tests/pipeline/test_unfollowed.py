@@ -185,7 +185,7 @@ def test_a_tail_beside_that_cannot_commit_any_more(replica: Replica) -> None:
     replica.sync()
     replica.settings = STREAM
     replica.model.put(order(1, 99))
-    with run._tail(old) as tail, pytest.raises(Exception, match="anew"):
+    with run._tail(old) as tail, pytest.raises(Exception, match="planned orders again"):
         tail.until(tail.caught_up)
 
 
