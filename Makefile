@@ -91,7 +91,7 @@ $(DEMO): $(VENV) pyproject.toml constraints.txt
 	$(call install,--extra demo)
 
 $(DEV): $(VENV) pyproject.toml constraints.txt
-	$(call install,--extra demo --extra postgres --group dev)
+	$(call install,--extra demo --extra postgres --extra ion --group dev)
 
 # A separate environment: Airflow more than doubles what a developer has to install.
 $(AIRFLOW): $(VENV) pyproject.toml constraints.txt

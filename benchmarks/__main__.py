@@ -16,6 +16,7 @@ from rich.table import Table
 
 from benchmarks import report
 from benchmarks.decoding import decoding
+from benchmarks.exports import exported
 from benchmarks.follow import followed
 from benchmarks.growth import by_size, by_workers, rounds_by_rows
 from benchmarks.idle import idle
@@ -57,6 +58,10 @@ def _large(options: argparse.Namespace) -> list[Any]:
     ]
 
 
+def _exports(options: argparse.Namespace) -> list[Any]:
+    return [exported(kind, options.items, options.rounds) for kind in options.destinations]
+
+
 def _tails(options: argparse.Namespace) -> list[Any]:
     return [
         drained(kind, options.items, options.items)
@@ -73,6 +78,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], list[Any]]] = {
     "decoding": _decoding,
     "snapshots": _snapshots,
     "large": _large,
+    "exports": _exports,
     "tails": _tails,
     "follow": _follow,
     "idle": lambda options: [idle(500, settle=40, seconds=30)],

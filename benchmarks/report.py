@@ -5,6 +5,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.decoding import Decoding
+from benchmarks.exports import Exported
 from benchmarks.follow import Followed
 from benchmarks.growth import Grown
 from benchmarks.idle import Idle
@@ -15,6 +16,7 @@ TITLES = {
     "decoding": "Decoding pages, one core",
     "snapshots": "Snapshot, --workers 2",
     "large": "Snapshot of 5 million items, --workers 2",
+    "exports": "Snapshot from an export in 4 files, against a scan",
     "tails": "Backlog in 16 shards, one connector tail",
     "follow": "connector tail --follow at 500 changes a second",
     "idle": "Idle shards, followed",
@@ -69,6 +71,17 @@ def _snapshot(each: Snapshot) -> dict[str, str]:
 def both(each: Snapshot, other: float, form: str) -> str:
     """Ratios to another rate: until the rows are there, and of the whole command."""
     return f"{each.loaded / other:{form}} / {each.rate / other:{form}}"
+
+
+def _exported(each: Exported) -> dict[str, str]:
+    return {
+        "destination": each.destination,
+        "items": f"{each.items:,}",
+        "spooled/s": f"{each.spooled:,.0f}",
+        "× scan": f"{each.ratio:.2f}",
+        "loaded/s": f"{each.loaded:,.0f}",
+        "× scan, loaded": f"{each.loaded / each.loaded_by_scan:.2f}",
+    }
 
 
 def _drained(each: Drained) -> dict[str, str]:
@@ -130,6 +143,7 @@ def _grown(each: Grown) -> dict[str, str]:
 _ROW: dict[type, Callable[[Any], dict[str, str]]] = {
     Decoding: _decoding,
     Snapshot: _snapshot,
+    Exported: _exported,
     Drained: _drained,
     Followed: _followed,
     Idle: _idle,

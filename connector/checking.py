@@ -11,7 +11,8 @@ from connector.job import open_destination
 from connector.sources.dynamodb.client import SharedClients
 from connector.sources.dynamodb.needs import Trial, identity
 from connector.sources.dynamodb.refused.answers import shown_difference
-from connector.sources.registry import follower_of
+from connector.sources.registry import follower_of, snapshot_of
+from connector.sources.way import Opening
 from connector.spool import chains as spool
 from connector.stop import Stop
 
@@ -61,9 +62,22 @@ def check(
 
 
 def _source(config: Config, table: str, stop: Stop, shared: SharedClients) -> _Tried:
-    streamed = follower_of(config.tables[table].spec()).streamed
-    trial = Trial(config.source, table, stop.sleep, shared, streamed)
-    return _Tried(table, trial, list(trial.needs()))
+    spec = config.tables[table].spec()
+    kind = snapshot_of(spec)
+    streamed = follower_of(spec).streamed
+    trial = Trial(config.source, table, stop.sleep, shared, streamed, kind.scans)
+    needs = list(trial.needs())
+    if (look := kind.trial) is not None:
+        described = needs[0]
+
+        def found() -> str:
+            opening = Opening(config, table, sleep=stop.sleep, clients=shared.get())
+            return look(opening, trial.identity)
+
+        needs.append(
+            untried(kind.kind, described) if described.error else tried(kind.kind, found, table)
+        )
+    return _Tried(table, trial, needs)
 
 
 def _identity(

@@ -127,6 +127,10 @@ class TooManyDeletes(NeedsPerson):
     """A full refresh would delete more rows than is allowed without confirmation."""
 
 
+class ExportRefused(NeedsPerson):
+    """An export that is damaged, incomplete, of another table, or older than the stream."""
+
+
 class QuarantineLimit(NeedsPerson):
     """More records than allowed could not be stored."""
 

@@ -88,6 +88,7 @@ def open_way(
     credentials: Any = None,
     shared: Shared | None = None,
     waits: Waits | None = None,
+    export: str | None = None,
 ) -> WayIn:
     """The way in that the table's settings choose; its waits end early once `stop` is requested."""
     common = shared or Shared.by(config, credentials=credentials)
@@ -99,6 +100,7 @@ def open_way(
             clients=common.clients.get(),
             spending=common.spending,
             waits=waits,
+            export=export,
         )
     )
 
@@ -168,18 +170,19 @@ def open_run(
     credentials: Any = None,
     shared: Shared | None = None,
     destination: Destination | None = None,
+    export: str | None = None,
 ) -> Run:
     """Everything one run of one table needs.
 
     `credentials` are botocore's, from a session that a host program has opened. They cannot be sent
-    to another process, so a scan with them runs in this one. `shared` is what concurrent runs have
-    in common. Tries of one run that share a `destination` are counted together.
+    to another process. `shared` is what concurrent runs have in common. Tries of one run that share
+    a `destination` are counted together. `export` is the url of what to read instead of the table.
     """
+    config = config.exported(table) if export else config
     workers = config.scan.workers or usual_workers()
-    ends = stop or Stop.never()
+    ends, waits = stop or Stop.never(), Waits(table, listener=listener)
     common = shared or Shared.by(config, credentials=credentials)
-    waits = Waits(table, listener=listener)
-    way = open_way(config, table, ends, shared=common, waits=waits)
+    way = open_way(config, table, ends, shared=common, waits=waits, export=export)
     scans = _Scans(config, way.lookup, workers, listener, common, credentials, waits)
     return Run(
         table=table,
@@ -187,7 +190,8 @@ def open_run(
         config=config,
         table_config=config.tables[table],
         lookup=way.lookup,
-        pages=way.snapshot,
+        whole=way.snapshot,
+        pages=way.pages,
         changes=way.changes,
         destination=destination or open_destination(config, table, command),
         spool_of=lambda state: ArrowSpool(config.spool_location(), table, state.plan_id),
@@ -206,6 +210,7 @@ def open_segment_scan(
     plan_id: str,
     segments: int,
     spec: TableSpec | None = None,
+    origin: str | None = None,
     listener: Listener,
     stop: Stop,
     credentials: Any = None,
@@ -220,7 +225,12 @@ def open_segment_scan(
     return segment_scan(
         config,
         ScanPlan(
-            table, description.identity, plan_id, segments, spec or config.tables[table].spec()
+            table,
+            description.identity,
+            plan_id,
+            segments,
+            spec or config.tables[table].spec(),
+            origin=origin,
         ),
         listener,
         stop,

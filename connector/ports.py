@@ -15,6 +15,7 @@ from connector.core.needs import Need, Wanted
 from connector.core.schema import Type
 from connector.core.spec import TableSpec
 from connector.core.state import Committed, Identity, Load, Plan, Ran, TableState
+from connector.errors import ConnectorError
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,32 @@ class Description:
     """Whether its changes have the items as they are after them; if not, they are looked up."""
     streaming: bool = True
     """Whether the stream is enabled; a disabled one can be read for another day."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """The time of a snapshot that was taken before it was planned."""
+
+    at: datetime
+    """What each of its rows counts as of."""
+    since: datetime
+    """It may lack changes from then on, and no older ones."""
+    uncovered: Callable[[datetime, datetime], ConnectorError]
+    """The error where changes can be read only since a later time; and what time it is now."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a snapshot is going to read."""
+
+    origin: str | None = None
+    """What names it for whoever reads a part of it; None where that is the table itself."""
+    parts: int | None = None
+    """Into how many segments it can be divided; None is any number."""
+    past: Past | None = None
+    """None where it reads what is there when it is asked."""
+    check: Callable[[], None] | None = None
+    """Reads all of it. Raises NeedsPerson where it is not what it should be."""
 
 
 Decoded = TypeVar("Decoded")
@@ -55,6 +82,14 @@ class Lookup(Protocol):
 
 class Snapshot(Protocol):
     """Every item of a table, in segments that can be read concurrently."""
+
+    def prepare(self, table: Identity) -> Prepared:
+        """What a plan of this table is to read. Raises NeedsPerson where that cannot be read."""
+        ...
+
+    def resume(self, origin: str | None) -> None:
+        """Raises ConfigError where a plan of this origin reads another one than was asked for."""
+        ...
 
     def page(
         self, segment: int, segments: int, since: str | None, decode: Callable[[bytes], Decoded]

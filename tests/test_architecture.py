@@ -57,7 +57,7 @@ NEEDS_NO_LIBRARY = {"errors"}
 ONLY_IN = {
     "boto3": ["sources/*"],
     "botocore": ["sources/*"],
-    "pyarrow.fs": ["spool/*"],
+    "pyarrow.fs": ["spool/*", "sources/exports/*"],
     "duckdb": ["destinations/*"],
     "adbc_driver_manager": ["destinations/*"],
     "adbc_driver_postgresql": ["destinations/*"],
@@ -445,7 +445,11 @@ BREAKS = {
     misplaced_libraries: [
         ("job.py", "import boto3.session", "boto3.session belongs in sources/*"),
         ("core/wire.py", "from botocore import parsers", "botocore.parsers belongs in sources/*"),
-        ("pipeline.py", "from pyarrow import fs", "pyarrow.fs belongs in spool/*"),
+        (
+            "pipeline.py",
+            "from pyarrow import fs",
+            "pyarrow.fs belongs in spool/*, sources/exports/*",
+        ),
         ("spool.py", "import duckdb", "duckdb belongs in destinations/*"),
         (
             "cli/app.py",

@@ -67,6 +67,7 @@ class PlanStep(ConnectorOperator):
                 "segments": state.segments,
                 "segment": number,
                 "spec": state.spec.plain() if state.spec else None,
+                **({"origin": state.origin} if state.origin else {}),
             }
             for number in range(state.segments)
         ]
@@ -85,10 +86,12 @@ class ScanStep(ConnectorOperator):
         segments: int,
         segment: int,
         spec: dict[str, Any] | None = None,
+        origin: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.spec = spec
+        self.origin = origin
         self.plan_id = plan_id
         self.segments = segments
         self.segment = segment
@@ -108,6 +111,7 @@ class ScanStep(ConnectorOperator):
             segments=self.segments,
             # That of the plan, since the configuration may have changed.
             spec=spec_of(self.spec) if self.spec else None,
+            origin=self.origin,
             listener=progress,
             stop=stop,
             credentials=access.credentials,

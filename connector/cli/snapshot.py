@@ -1,13 +1,14 @@
 """`connector snapshot`: reads whole tables once and loads them."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from connector.cli.runs.flags import (
-    CAUGHT_UP,
     JOBS,
     ConfigFile,
+    Export,
     Flags,
     Format,
     Jobs,
@@ -19,6 +20,7 @@ from connector.cli.runs.flags import (
     Workers,
 )
 from connector.cli.runs.running import Work, chosen, command
+from connector.errors import ConfigError
 
 
 def snapshot(
@@ -30,6 +32,7 @@ def snapshot(
     full_refresh: Annotated[
         bool, typer.Option("--full-refresh", help="Read the whole table again.")
     ] = False,
+    export: Export = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Allow a full refresh to delete any number of rows.")
     ] = False,
@@ -49,6 +52,25 @@ def snapshot(
 
         settings = flags.load(tables or [], scan)
         names = chosen(tables, settings, "snapshot")
-        work = Work("snapshot", flags, settings, names, stop, jobs, CAUGHT_UP, processes)
+        if export is not None:
+            refuse_export(export, names)
+        work = Work(
+            "snapshot", flags, settings, names, stop, jobs, processes=processes, export=export
+        )
         outcomes = work.outcomes(lambda run, ended: run.snapshot(full_refresh, yes))
         print_states(printer, work, outcomes)
+
+
+def refuse_export(url: str, tables: Sequence[str]) -> None:
+    """Raises ConfigError where an export is no place, or cannot be of all the tables."""
+    from connector.config.urls import check_exports
+
+    try:
+        check_exports(url)
+    except ConfigError as error:
+        raise ConfigError(f"--export: {error.message}", error.hint) from None
+    if len(tables) > 1:
+        raise ConfigError(
+            "An export is of one table, and --export was given for several.",
+            f"Name one: `connector snapshot {tables[0]} --export URL`.",
+        )

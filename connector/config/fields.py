@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from connector.config.urls import spool_location
+from connector.config.urls import check_exports, spool_location
 from connector.errors import ConfigError
 
 _ARN = re.compile(r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/(?P<name>.*)", re.DOTALL)
@@ -48,6 +48,11 @@ def folder_of(key: str, info: ValidationInfo) -> Path:
 
 def _spool(value: str, info: ValidationInfo) -> str:
     return checked(lambda: spool_location(value, folder_of("spool", info)))
+
+
+def _exports(value: str) -> str:
+    checked(lambda: check_exports(value))
+    return value
 
 
 def no_switch(value: object) -> object:
@@ -96,6 +101,7 @@ Columns = Annotated[int, Field(ge=1, le=1500), BeforeValidator(no_switch)]
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(no_switch)]
 Records = Annotated[int, Field(ge=0), BeforeValidator(no_switch)]
 SourceTable = Annotated[str, AfterValidator(_source_table)]
+ExportsUrl = Annotated[str, AfterValidator(_exports)]
 Spool = Annotated[str, AfterValidator(_spool)]
 
 

@@ -15,6 +15,7 @@ from connector.config.destination import DestinationConfig
 from connector.config.fields import (
     Columns,
     Count,
+    ExportsUrl,
     Name,
     Positive,
     Records,
@@ -136,14 +137,26 @@ class QuarantineConfig(Section):
     )
 
 
+class ExportsConfig(Section):
+    """Where exports of the tables to S3 are."""
+
+    url: ExportsUrl | None = Field(
+        default=None,
+        description="The folder that holds AWSDynamoDB/: s3://bucket/prefix, or file:///folder for "
+        "a copy.",
+    )
+
+
 class TableConfig(Section):
     """How one table is replicated."""
 
     into: Name | None = Field(
         default=None, description="The table's name in the destination; by default its own name."
     )
-    snapshot: Literal["scan"] = Field(
-        default="scan", description="How all items are read: scan reads the table itself."
+    snapshot: Literal["scan", "export"] = Field(
+        default="scan",
+        description="How all items are read: scan reads the table itself, export the newest full "
+        "export in exports.url.",
     )
     follow: Literal["stream", "none"] = Field(
         default="stream",
@@ -207,6 +220,9 @@ class Config(Section):
         default_factory=QuarantineConfig,
         description="What happens to records that cannot be stored.",
     )
+    exports: ExportsConfig = Field(
+        default_factory=ExportsConfig, description="Where exports of the tables to S3 are."
+    )
     tables: Mapping[SourceTable, TableConfig] = Field(
         default_factory=dict, description="The tables to replicate, by name or ARN in DynamoDB."
     )
@@ -228,6 +244,11 @@ class Config(Section):
     def target(self, table: str) -> str:
         """The name of a table in the destination."""
         return self.tables[table].into or table.rpartition("/")[2]
+
+    def exported(self, table: str) -> "Config":
+        """The same, but this table is read whole from an export."""
+        settings = self.tables[table].model_copy(update={"snapshot": "export"})
+        return self.model_copy(update={"tables": {**self.tables, table: settings}})
 
     def segments(self, table: str) -> int | None:
         """The number of segments to scan a table in; None if its size decides."""

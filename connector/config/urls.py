@@ -3,6 +3,7 @@
 import re
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
 from connector.config.text import absolute, is_a_path
 from connector.errors import ConfigError
@@ -31,6 +32,27 @@ def spool_location(text: str, folder: Path) -> str:
             "Credentials and options come from the environment, not from the URL.",
         )
     return text
+
+
+def check_exports(url: str) -> None:
+    """Refuses what is no url of a folder with exports."""
+    parts = _split(url)
+    if parts.scheme == "s3" and parts.netloc and "@" not in parts.netloc:
+        return
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
+        return
+    hint = "Write s3://bucket/prefix, or file:///folder for one of this machine."
+    if is_a_path(url) and not parts.scheme:
+        hint = f"Write s3://bucket/prefix, or {absolute(url, Path()).as_uri()} for that folder."
+    # It may have a password in it.
+    raise ConfigError("This is no url of a place where exports can be.", hint)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("?", "", "", "", "")
 
 
 def check_endpoint(url: str, *, allow_http: bool) -> None:

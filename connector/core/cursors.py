@@ -71,6 +71,8 @@ class Batch:
 
 SEGMENT = "segment/"
 SHARD = "shard/"
+ORIGIN = "origin/"
+"""What stands before the name of whatever the segments are parts of; it is none of them."""
 
 
 def segment_partition(number: int, total: int) -> str:
@@ -81,3 +83,8 @@ def segment_partition(number: int, total: int) -> str:
 def shard_partition(shard_id: str) -> str:
     """The partition of one stream shard."""
     return f"{SHARD}{shard_id}"
+
+
+def origin_partition(origin: str) -> str:
+    """The partition that remembers what the segments of a plan are parts of."""
+    return f"{ORIGIN}{origin}"

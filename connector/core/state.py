@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from connector.core.cursors import SEGMENT, SHARD, Cursor
+from connector.core.cursors import ORIGIN, SEGMENT, SHARD, Cursor
 from connector.core.keys import KeySchema
 from connector.core.schema import Type
 from connector.core.spec import TableSpec
@@ -106,6 +106,11 @@ class TableState:
         """Cursors of the scan's segments, by segment name."""
         return _of(SEGMENT, self.cursors)
 
+    @property
+    def origin(self) -> str | None:
+        """What all rows are read from, where that is not the table itself."""
+        return next(iter(_of(ORIGIN, self.cursors)), None)
+
 
 class Scannable(Protocol):
     """What a scan must know about a plan; both `TableState` and `ScanPlan` have it."""
@@ -128,6 +133,9 @@ class Scannable(Protocol):
     @property
     def columns(self) -> Mapping[str, Column]: ...
 
+    @property
+    def origin(self) -> str | None: ...
+
 
 @dataclass(frozen=True)
 class ScanPlan:
@@ -139,6 +147,7 @@ class ScanPlan:
     segments: int
     spec: TableSpec | None
     columns: Mapping[str, Column] = field(default_factory=dict)
+    origin: str | None = None
 
 
 def _of(prefix: str, cursors: Mapping[str, Cursor]) -> dict[str, Cursor]:

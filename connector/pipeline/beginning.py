@@ -10,7 +10,7 @@ from connector.core.state import Phase, TableState, renamed
 from connector.core.words import counted
 from connector.pipeline.columns import report_renamed
 from connector.pipeline.plan import plan
-from connector.ports import Changes, Destination, Lookup, Spool
+from connector.ports import Changes, Destination, Lookup, Snapshot, Spool
 from connector.stop import Stop
 
 log = logging.getLogger("connector.sync")
@@ -25,6 +25,7 @@ class Beginning:
     config: Config
     table_config: TableConfig
     lookup: Lookup
+    snapshot: Snapshot
     changes: Changes | None
     destination: Destination
     spool_of: Callable[[TableState], Spool]
@@ -46,7 +47,13 @@ class Beginning:
         check_follow(self.table, state.spec or TableSpec(), self.table_config.spec())
         self.lookup.confirm(state.identity)
         state = self.configured(state)
-        wanted = self._segments()
+        if state.phase is Phase.LOADING:
+            self.snapshot.resume(state.origin)
+        self._tell_segments(state)
+        return state
+
+    def _tell_segments(self, state: TableState) -> None:
+        wanted = None if state.origin else self._segments()
         if state.phase is Phase.LOADING and wanted and wanted != state.segments:
             log.warning(
                 "%s: the scan continues in %s, as it began; the next one will be in %d",
@@ -54,7 +61,6 @@ class Beginning:
                 counted(state.segments, "segment"),
                 wanted,
             )
-        return state
 
     def _stale(self, state: TableState) -> bool:
         """Whether only reading the whole table again shows what it is like now."""
@@ -89,6 +95,7 @@ class Beginning:
         """Plans a new generation: the first, or one that replaces another."""
         planned = plan(
             self.lookup,
+            self.snapshot,
             self.changes,
             self.destination,
             self.table,

@@ -5,14 +5,19 @@ from datetime import datetime
 from uuid import uuid4
 
 from connector.core.changes.shards import Listing
-from connector.core.cursors import Cursor, segment_partition, shard_partition
+from connector.core.cursors import (
+    Cursor,
+    origin_partition,
+    segment_partition,
+    shard_partition,
+)
 from connector.core.spec import TableSpec
 from connector.core.state import Plan, TableState
 from connector.core.words import counted
 from connector.errors import no_stream
 from connector.failpoints import failpoint
 from connector.pipeline.following.discovery import settled_listing
-from connector.ports import Changes, Description, Destination, Lookup
+from connector.ports import Changes, Description, Destination, Lookup, Past, Prepared, Snapshot
 from connector.stop import Stop
 
 log = logging.getLogger("connector.plan")
@@ -23,6 +28,7 @@ SEGMENT_BYTES = 2 * 1024**3
 
 def plan(
     lookup: Lookup,
+    snapshot: Snapshot,
     changes: Changes | None,
     destination: Destination,
     table: str,
@@ -35,13 +41,14 @@ def plan(
     replaces: str | None = None,
     plan_id: str | None = None,
 ) -> TableState:
-    """Starts a generation: identity, all shards and all segments in one transaction.
+    """Starts a generation: identity, every shard at its beginning and all segments, at once.
 
-    Every shard is seeded at its beginning, so the stream covers the scan however long that takes.
+    Raises NeedsPerson, and writes nothing, if the snapshot lacks what is in no stream either.
     """
     description = lookup.describe()
-    listing, now = _listing(table, changes, description, stop), lookup.now()
-    total = segments or _segments_for(description, workers)
+    prepared = snapshot.prepare(description.identity)
+    listing, began = _settled(table, prepared, changes, description, stop, lookup)
+    total = _segments_for(description, workers, segments, prepared.parts)
     failpoint("plan.before_commit")
     state = destination.plan(
         Plan(
@@ -50,8 +57,8 @@ def plan(
             identity=description.identity,
             plan_id=plan_id or uuid4().hex,
             segments=total,
-            planned_at=now,
-            cursors=_beginnings(listing, now, total),
+            planned_at=began,
+            cursors=_beginnings(listing, began, total, prepared.origin),
             replaces=replaces,
             spec=spec,
         )
@@ -59,6 +66,25 @@ def plan(
     failpoint("plan.after_commit")
     _report(state, len(listing.shards) if changes else None)
     return state
+
+
+def _settled(
+    table: str,
+    prepared: Prepared,
+    changes: Changes | None,
+    description: Description,
+    stop: Stop,
+    lookup: Lookup,
+) -> tuple[Listing, datetime]:
+    """The shards there are, and the moment of the plan, once the snapshot is known to be whole."""
+    listing = _listing(table, changes, description, stop)
+    began = _began(prepared.past, changes, listing, lookup.now())
+    if prepared.check is None:
+        return listing, began
+    prepared.check()
+    # That may have taken hours, and what the stream reaches back to has moved on.
+    listing = _listing(table, changes, description, stop)
+    return listing, _began(prepared.past, changes, listing, lookup.now())
 
 
 def _listing(table: str, changes: Changes | None, description: Description, stop: Stop) -> Listing:
@@ -76,14 +102,39 @@ def _report(state: TableState, shards: int | None) -> None:
     log.info("%s: generation %d planned, %s", state.table, state.generation, parts)
 
 
-def _beginnings(listing: Listing, now: datetime, segments: int) -> dict[str, Cursor]:
-    # Records that are trimmed before they are read were written before now: the scan sees them.
-    shards = {
-        shard_partition(shard.id): Cursor(seen_at=now, parent=shard.parent)
+def _began(past: Past | None, changes: Changes | None, listing: Listing, now: datetime) -> datetime:
+    """What counts as the moment of the plan: by it, changes are the snapshot's or the stream's.
+
+    Those that are older by the overlap are the snapshot's. One that was taken in the past has none
+    after `since`, so these all must be in the stream yet.
+    """
+    if past is None:
+        return now
+    if changes is None:
+        return past.at
+    retention = changes.retention
+    readable = max(listing.since or now, now - retention.reach)
+    if past.since <= readable:
+        raise past.uncovered(readable, now)
+    return min(now, past.since + retention.overlap)
+
+
+def _beginnings(
+    listing: Listing, began: datetime, segments: int, origin: str | None
+) -> dict[str, Cursor]:
+    # Records that are trimmed before they are read were written before then: the snapshot has them.
+    cursors = {
+        shard_partition(shard.id): Cursor(seen_at=began, parent=shard.parent)
         for shard in listing.shards.values()
     }
-    return shards | {segment_partition(number, segments): Cursor() for number in range(segments)}
+    if origin is not None:
+        cursors[origin_partition(origin)] = Cursor(done=True)
+    return cursors | {segment_partition(number, segments): Cursor() for number in range(segments)}
 
 
-def _segments_for(description: Description, workers: int) -> int:
-    return max(workers, -(-description.size_bytes // SEGMENT_BYTES))
+def _segments_for(
+    description: Description, workers: int, wanted: int | None, parts: int | None
+) -> int:
+    if parts is not None:
+        return max(1, min(wanted or parts, parts))
+    return wanted or max(workers, -(-description.size_bytes // SEGMENT_BYTES))

@@ -52,8 +52,10 @@ class Run:
     config: Config
     table_config: TableConfig
     lookup: Lookup
+    whole: Snapshot
+    """What is read whole, as far as a plan asks it; a scan opens a source of its own."""
     pages: Snapshot
-    """All items, to compare them; a scan opens a source of its own."""
+    """All items of the table as it is now, to compare them."""
     changes: Changes | None
     """What happened to it since; None if nobody follows that."""
     destination: Destination
@@ -97,6 +99,7 @@ class Run:
             self.config,
             self.table_config,
             self.lookup,
+            self.whole,
             self.changes,
             self.destination,
             self.spool_of,

@@ -41,6 +41,7 @@ def segment_scan(
         spending=spending,
         waits=waits,
         workers=workers,
+        plan=state,
     )
     return SegmentScan(
         # Of the plan, which the configuration may have overtaken.

@@ -6,9 +6,10 @@ from connector.core.spec import TableSpec
 from connector.errors import StateRefused
 from connector.ports import Snapshot
 from connector.sources.dynamodb.ways import NONE, SCAN, STREAM
+from connector.sources.exports.ways import EXPORT
 from connector.sources.way import FollowerKind, Opening, SnapshotKind, WayIn
 
-SNAPSHOTS: tuple[SnapshotKind, ...] = (SCAN,)
+SNAPSHOTS: tuple[SnapshotKind, ...] = (SCAN, EXPORT)
 FOLLOWERS: tuple[FollowerKind, ...] = (STREAM, NONE)
 
 
@@ -46,4 +47,4 @@ def open_way(opening: Opening) -> WayIn:
     follower = follower_of(spec)
     opening = replace(opening, streamed=follower.streamed)
     lookup, changes = follower.open(opening)
-    return WayIn(lookup, open_snapshot(opening, spec), changes)
+    return WayIn(lookup, open_snapshot(opening, spec), SCAN.open(opening), changes)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from connector.config.model import Config
 from connector.core.changes.shards import Retention
+from connector.core.state import Identity, Scannable
 from connector.ports import Changes, Lookup, Snapshot
 from connector.waits import Waits
 
@@ -32,6 +33,10 @@ class Opening:
     waits: Waits | None = None
     workers: int = 1
     """Among how many the configured read units are shared out."""
+    plan: Scannable | None = None
+    """What is read by a plan that was made before."""
+    export: str | None = None
+    """The url of the export to read, where a certain one was asked for."""
 
     @cached_property
     def dynamodb(self) -> "DynamoDBSource":
@@ -59,6 +64,10 @@ class SnapshotKind:
     kind: str
     """As the configuration says it."""
     open: Callable[[Opening], Snapshot]
+    scans: bool = True
+    """Whether it reads the table itself."""
+    trial: Callable[[Opening, Identity], str] | None = None
+    """Tries what it needs elsewhere, and says what is there; None if it needs nothing."""
 
 
 @dataclass(frozen=True)
@@ -81,4 +90,6 @@ class WayIn:
 
     lookup: Lookup
     snapshot: Snapshot
+    pages: Snapshot
+    """All items of the table itself, whatever the snapshot is of."""
     changes: Changes | None

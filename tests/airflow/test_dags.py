@@ -1,5 +1,6 @@
 """The DAGs as a user has them, run one after another in this process."""
 
+import json
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from connector.demo import source as demo_source
 from connector.demo.source import TABLE as COURSES
 from connector.events import quiet
 from connector.pipeline.verify import verify
+from tests.rigs import exports
 from tests.rigs.scripted import ScriptedDynamoDB, faults
 
 from .home import Home, events, states, xcoms
@@ -167,6 +169,34 @@ def test_a_table_that_is_not_followed_is_read_whole_by_each_run(home, rig, cours
     told = events("/main/courses")[-1]
     assert (told["phase"], told["lag_seconds"], told["consistent_since"]) == ("loaded", None, None)
     assert rig.calls.count("DescribeStream") == 0
+
+
+@pytest.fixture
+def exports_folder(home: Home, tmp_path: Path) -> Iterator[Path]:
+    """Where exports are; the courses begin with one, by the file."""
+    file = home.dags / "connector.yaml"
+    before = file.read_text()
+    changed = before.replace("into: courses", "into: courses, snapshot: export")
+    file.write_text(f"{changed}\nexports:\n  url: {tmp_path.as_uri()}\n")
+    yield tmp_path
+    file.write_text(before)
+
+
+def test_the_files_of_an_export_are_read_by_mapped_tasks(home, rig, courses, exports_folder):
+    for course in demo_source.FIRST:
+        courses.put(course)
+    rig.clock.advance(hours=2)
+    export = exports.write(exports_folder, courses, files=3)
+    for course in demo_source.SECOND:
+        courses.put(course)
+    done = run(home, f"{COURSES}__snapshot")
+    assert done.state == "success"
+    assert states(done)["scan"] == ["success"] * 3
+    plans = [plan for plan in map(json.loads, xcoms()) if isinstance(plan, list)]
+    assert {segment["origin"] for plan in plans for segment in plan} == {export.url}
+    assert run(home, f"{COURSES}__tail").state == "success"
+    assert rig.calls.count("Scan") == 0
+    assert is_equal(home, rig, COURSES, "connector.yaml")
 
 
 @pytest.fixture

@@ -76,6 +76,14 @@ Jobs = Annotated[
 ]
 JOBS = 4
 Workers = Annotated[int | None, typer.Option(min=1, max=64, help="Segments to scan at once.")]
+Export = Annotated[
+    str | None,
+    typer.Option(
+        "--export",
+        help="Read an export to S3 instead: the folder of its manifests, in s3:// or file://.",
+        metavar="URL",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")

@@ -80,6 +80,8 @@ class Work:
     processes: "WorkerProcesses | None" = None
     tried: dict[str, Tried] = field(default_factory=dict)
     """The tables that the run has started on."""
+    export: str | None = None
+    """The url of what the table is read whole from, instead of what its settings say."""
 
     @property
     def cut_short(self) -> bool:
@@ -188,6 +190,7 @@ class Work:
             command=self.name,
             shared=shared,
             destination=tried.destination,
+            export=self.export,
         )
 
 

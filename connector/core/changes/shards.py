@@ -20,6 +20,11 @@ class Retention:
     remembered: timedelta
     """How long a finished shard, or its children, may still be listed."""
 
+    @property
+    def reach(self) -> timedelta:
+        """How far back from now changes are certainly still there, and long enough to be read."""
+        return self.lasts - (self.margin - self.overlap)
+
     def nothing_trimmed(self, seen_at: datetime | None, now: datetime) -> bool:
         """Whether every change after a cursor that must be read is certainly still there.
 
@@ -60,6 +65,8 @@ class Listing:
 
     shards: Mapping[str, Shard]
     enabled: bool = True
+    since: datetime | None = None
+    """From when on there are changes, whether or not they can still be read; None is not known."""
 
     @classmethod
     def of(cls, shards: Iterable[Shard], enabled: bool = True) -> "Listing":

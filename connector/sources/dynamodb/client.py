@@ -1,7 +1,7 @@
 """Read-only boto3 clients that return large answers as bytes."""
 
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -73,6 +73,8 @@ class Clients:
 
     dynamodb: Any
     streams: Any
+    credentials: Any = None
+    """Those of a host program's session, if they were opened with any."""
 
 
 def open_clients(source: SourceConfig, readers: int = 16, credentials: Any = None) -> Clients:
@@ -82,7 +84,8 @@ def open_clients(source: SourceConfig, readers: int = 16, credentials: Any = Non
     """
     login = log_in(source, credentials)
     try:
-        return _clients(source, login.session, login.region, readers)
+        opened = _clients(source, login.session, login.region, readers)
+        return replace(opened, credentials=credentials)
     except Exception as error:
         raise login.refusal(error) from None
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 from connector.config.model import SourceConfig
 from connector.core.keys import KeySchema
 from connector.core.needs import Need, tried, untried
+from connector.core.state import Identity
 from connector.core.words import counted
 from connector.errors import ConnectorError, SourceRefused, Unreachable, no_stream
 from connector.items.wire import scan_page
@@ -53,8 +54,10 @@ class Trial:
         sleep: Callable[[float], None],
         shared: SharedClients | None = None,
         streamed: bool = True,
+        scanned: bool = True,
     ) -> None:
         self._config = config
+        self._scanned = scanned
         self._streamed = streamed
         self._table = table
         self._shared = shared or SharedClients(config)
@@ -75,6 +78,13 @@ class Trial:
     def arn(self) -> str:
         """The ARN of the table, once AWS has described it."""
         return str(self._described.get("TableArn") or "")
+
+    @property
+    def identity(self) -> Identity:
+        """The table, without its stream, once AWS has described it."""
+        return Identity(
+            self.arn, str(self._described.get("TableId") or ""), "", "", self.keys or ()
+        )
 
     @property
     def ahead(self) -> float | None:
@@ -118,6 +128,10 @@ class Trial:
         return untried(check, before) if before.error else self._try(check, work)
 
     def _scan_need(self, described: Need, status: Need) -> Need:
+        need = self._tried_scan(described, status)
+        return need if self._scanned else _for_verify(need)
+
+    def _tried_scan(self, described: Need, status: Need) -> Need:
         # Someone who may not describe the table may still be allowed to scan it.
         denied = described.error is not None and error_code(described.error) in DENIED
         if denied:

@@ -9,7 +9,7 @@ from connector.core.changes.change import ChangePage
 from connector.core.changes.shards import Listing, Retention, Shard
 from connector.core.cursors import Cursor
 from connector.core.state import Identity
-from connector.ports import Decoded, Description
+from connector.ports import Decoded, Description, Prepared
 from connector.sources.dynamodb.calls import Caller, ReadUnitLimiter, SourceClock, Spending
 from connector.sources.dynamodb.client import Clients, open_clients
 from connector.sources.dynamodb.lookups import Lookups
@@ -67,6 +67,13 @@ class DynamoDBSource:
     def confirm(self, planned: Identity) -> None:
         """Raises HistoryLost if the table or its stream is no longer the planned one."""
         check_identity(planned, self.describe())
+
+    def prepare(self, table: Identity) -> Prepared:
+        """A Scan reads what is there, in any number of segments."""
+        return Prepared()
+
+    def resume(self, origin: str | None) -> None:
+        """A Scan has no origin but the table."""
 
     def page(
         self, segment: int, segments: int, since: str | None, decode: Callable[[bytes], Decoded]

@@ -51,15 +51,15 @@ class Stream:
         """Every shard listed now, from all pages of DescribeStream."""
         wait = self._call.waits.begin()
         for tried in range(ENABLING_TRIES):
-            status, shards = self._pages()
+            status, since, shards = self._pages()
             if status != "ENABLING":
-                return Listing(shards, enabled=status not in _SWITCHED_OFF)
+                return Listing(shards, enabled=status not in _SWITCHED_OFF, since=since)
             # No shard is listed while a stream is being enabled.
             wait.goes_on("the stream, which is being enabled", ENABLING_TRIES - tried, 1.0)
             self._call.sleep(1.0)
         raise Unreachable("The stream is still being enabled.", "Run the same command again later.")
 
-    def _pages(self) -> tuple[str, dict[str, Shard]]:
+    def _pages(self) -> tuple[str, datetime | None, dict[str, Shard]]:
         shards: dict[str, Shard] = {}
         start: dict[str, Any] = {}
         for _ in range(MAX_LISTING_PAGES):
@@ -67,7 +67,8 @@ class Stream:
             shards.update((each["ShardId"], _shard(each)) for each in page.get("Shards", []))
             last = page.get("LastEvaluatedShardId")
             if last is None:
-                return page.get("StreamStatus", "ENABLED"), shards
+                since = page.get("CreationRequestDateTime")
+                return page.get("StreamStatus", "ENABLED"), since, shards
             if last == start.get("ExclusiveStartShardId"):
                 raise BadAnswer("DescribeStream keeps repeating the same page.", "Run again.")
             start = {"ExclusiveStartShardId": last}

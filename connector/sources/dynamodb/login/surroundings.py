@@ -64,6 +64,11 @@ def check_endpoints(session: Any, services: Iterable[str], allow_http: bool) -> 
                 raise ConfigError(f"{name}: {error.message}", error.hint) from None
 
 
+def endpoint(session: Any, service: str) -> str | None:
+    """The endpoint that is configured for a service; None for AWS's own."""
+    return next((url for _, url in _endpoints(session, service)), None)
+
+
 def _endpoints(session: Any, service: str) -> Iterator[tuple[str, str]]:
     """The setting that determines a service's endpoint, in botocore's own order, and its value."""
     if session.get_config_variable("ignore_configured_endpoint_urls"):

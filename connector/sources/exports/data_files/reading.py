@@ -1,0 +1,119 @@
+"""A data file as lines: decompressed in a bounded memory, and checked by the time it has ended."""
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from connector.core.words import counted
+from connector.errors import ExportRefused
+from connector.sources.exports.manifest import AGAIN, DataFile
+
+LINES_BYTES = 1024**2
+"""About as many as a page of Scan has."""
+LONGEST_LINE = 32 * 1024**2
+"""An item has 400 KB, and its text, with every character escaped, a few times as many."""
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+@dataclass
+class Unpacking:
+    """The content of a gzip file, whose compressed blocks are hashed as they come."""
+
+    blocks: Iterable[bytes]
+    where: str
+    md5: "hashlib._Hash" = field(default_factory=lambda: hashlib.md5(usedforsecurity=False))
+
+    def __iter__(self) -> Iterator[bytes]:
+        member = zlib.decompressobj(_GZIP)
+        begun = False
+        for block in self.blocks:
+            self.md5.update(block)
+            while block:
+                begun = True
+                if member.eof:
+                    # One gzip file may follow another in the same file.
+                    member = zlib.decompressobj(_GZIP)
+                try:
+                    content = member.decompress(block, LINES_BYTES)
+                except zlib.error:
+                    raise ExportRefused(
+                        f"{self.where} is damaged: it cannot be decompressed.", AGAIN
+                    ) from None
+                block = member.unused_data if member.eof else member.unconsumed_tail
+                if content:
+                    yield content
+        # That of a partition without items has no byte at all.
+        if begun and not member.eof:
+            raise ExportRefused(f"{self.where} was cut off.", AGAIN)
+
+
+class Miscounted(ExportRefused):
+    """A file has another number of items than is listed."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Whole lines of a data file, and where in its content they end."""
+
+    text: bytes
+    before: int
+    """How many items of the file stand before them."""
+    end: int
+
+
+@dataclass
+class Reading:
+    """Reads one data file from its beginning to its end, and then knows whether it is whole."""
+
+    file: DataFile
+    where: str
+    """The file's url."""
+    blocks: Iterable[bytes]
+    count: Callable[[bytes], int]
+    items: int = 0
+    """How many were met; whoever takes lines adds those in them."""
+
+    def lines(self, since: int = 0) -> Iterator[Lines]:
+        """Whole lines after the first `since` bytes, about a megabyte at a time.
+
+        Raises ExportRefused where the file is not the listed one. Lines that were given may have to
+        be thrown away then, so nobody keeps them before the end.
+        """
+        content = Unpacking(self.blocks, self.where)
+        rest, end = b"", 0
+        for text in content:
+            rest += text
+            if len(rest) < LINES_BYTES:
+                continue
+            at = rest.rfind(b"\n") + 1
+            if not at:
+                self._check_length(rest)
+                continue
+            whole, rest = rest[:at], rest[at:]
+            end += at
+            yield from self._after(since, whole, end)
+        if rest:
+            yield from self._after(since, rest, end + len(rest))
+        self._check(content.md5.digest())
+
+    def _after(self, since: int, whole: bytes, end: int) -> Iterator[Lines]:
+        text = whole[max(0, len(whole) - max(0, end - since)) :]
+        if len(text) < len(whole):
+            self.items += self.count(whole[: len(whole) - len(text)])
+        if text:
+            yield Lines(text, self.items, end)
+
+    def _check_length(self, rest: bytes) -> None:
+        if len(rest) > LONGEST_LINE:
+            raise ExportRefused(
+                f"{self.where} has a line of more than {LONGEST_LINE >> 20} MB, which no item has.",
+                AGAIN,
+            )
+
+    def _check(self, md5: bytes) -> None:
+        if self.file.md5 is not None and self.file.md5 != md5:
+            raise ExportRefused(f"{self.where} is damaged: its MD5 is another one.", AGAIN)
+        if self.items != self.file.items:
+            found, listed = counted(self.items, "item"), f"{self.file.items:,} are listed"
+            raise Miscounted(f"{self.where} has {found}, and {listed}.", AGAIN)

@@ -1,0 +1,52 @@
+"""The AWS commands that export what an export lacks; only a table's owner runs them."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from connector.core.state import Identity
+from connector.sources.exports.export import Export
+from connector.sources.exports.manifest import FOLDER, JSON
+
+SHORTEST = timedelta(minutes=15)
+LONGEST = timedelta(hours=24)
+SLACK = timedelta(hours=1)
+"""The stream's horizon moves on while the commands run."""
+_CALL = "aws dynamodb export-table-to-point-in-time"
+
+
+def commands(export: Export, table: Identity, since: datetime, now: datetime) -> str:
+    """A full export anew; or incremental ones, from the time of the export to that of the stream.
+
+    The incremental windows begin where the export ends, and overlap with the stream by an hour.
+    """
+    where = _where(export, table)
+    incremental = "; ".join(
+        f"{_CALL} {where} --export-type INCREMENTAL_EXPORT "
+        f"--incremental-export-specification ExportFromTime={_shown(begin)},"
+        f"ExportToTime={_shown(end)},ExportViewType=NEW_AND_OLD_IMAGES"
+        for begin, end in windows(export.at, min(since + SLACK, now))
+    )
+    return f"{_CALL} {where}. What is missing since then is in: {incremental}."
+
+
+def windows(begin: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """Windows of 15 minutes to 24 hours, without a hole between them, until `end` at least."""
+    while begin < end:
+        following = min(begin + LONGEST, max(end, begin + SHORTEST))
+        yield begin, following
+        begin = following
+
+
+def _where(export: Export, table: Identity) -> str:
+    root = export.url.rpartition(f"/{FOLDER}")[0]
+    bucket, _, prefix = root.removeprefix("s3://").partition("/")
+    if not root.startswith("s3://"):
+        bucket, prefix = "BUCKET", "PREFIX"
+    told = f"--table-arn {table.table_arn} --s3-bucket {bucket}"
+    if prefix:
+        told += f" --s3-prefix {prefix}"
+    return f"{told} --export-format {JSON}"
+
+
+def _shown(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,130 @@
+"""A table's export: the newest, or a certain one, chosen for a plan and then read as planned."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from connector.core.state import Identity
+from connector.core.words import counted
+from connector.errors import ConfigError, ConnectorError, ExportRefused
+from connector.ports import Decoded, Past, Prepared
+from connector.sources.exports.data_files.checking import check_files
+from connector.sources.exports.data_files.formats import format_of
+from connector.sources.exports.export import Export, open_export
+from connector.sources.exports.filling import commands
+from connector.sources.exports.finding import newest
+from connector.sources.exports.snapshot import ExportSnapshot
+from connector.sources.exports.storage import Storage, place
+from connector.sources.way import Opening
+
+log = logging.getLogger("connector.sources.exports")
+
+EDGE = timedelta(minutes=5)
+"""An export may lack what was written shortly before its time, or have what came after it."""
+MOST_PARTS = 1000
+"""A table has a file for each of its partitions; as many tasks as these can be mapped."""
+
+
+class ExportSource:
+    """Reads one table's export. Nothing of it is opened before it is needed."""
+
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
+        self._snapshot: ExportSnapshot | None = None
+
+    def prepare(self, table: Identity) -> Prepared:
+        """The export that was asked for, or the newest.
+
+        Raises ExportRefused where there is none that can be loaded, and ConfigError where it is in
+        Ion and nothing is installed that reads it.
+        """
+        storage, export = self._chosen(table)
+        format = format_of(export.format)
+        counts = f"{counted(export.items, 'item')} in {counted(len(export.files), 'file')}"
+        log.info("%s: the export %s has %s", self._opening.table, export.url, counts)
+
+        def uncovered(since: datetime, now: datetime) -> ConnectorError:
+            return too_old(export, table, since, now)
+
+        parts = max(1, min(len(export.files), MOST_PARTS))
+        return Prepared(
+            export.url,
+            parts,
+            Past(export.at, export.at - EDGE, uncovered),
+            check=lambda: check_files(storage, export, table.keys, format, self._opening.sleep),
+        )
+
+    def found(self, table: Identity) -> str:
+        """The newest export and its time, by its manifests. Raises as `prepare` does."""
+        _, export = self._chosen(table)
+        format_of(export.format)
+        return f"{export.url}, {counted(export.items, 'item')} as of {_shown(export.at)}"
+
+    def resume(self, origin: str | None) -> None:
+        """Raises ConfigError where another export is being loaded than the one asked for."""
+        wanted = self._opening.export
+        if wanted is None or origin is None or place(wanted).path == place(origin).path:
+            return
+        raise ConfigError(
+            f"{self._opening.table} is being loaded from {origin} already, and another export was "
+            "asked for.",
+            "Name that one, or add --full-refresh to begin anew with the other.",
+        )
+
+    def page(
+        self, segment: int, segments: int, since: str | None, decode: Callable[[bytes], Decoded]
+    ) -> tuple[Decoded, datetime]:
+        """The page after the token `since`, decoded, and the time that the export is of."""
+        if self._snapshot is None:
+            self._snapshot = self._planned()
+        return self._snapshot.page(segment, segments, since, decode)
+
+    def _planned(self) -> ExportSnapshot:
+        plan = self._opening.plan
+        if plan is None or plan.origin is None:
+            raise ExportRefused(
+                f"No export was planned for {self._opening.table}.",
+                "Run `connector snapshot TABLE --full-refresh`.",
+            )
+        storage = self._storage(plan.origin)
+        return ExportSnapshot(storage, open_export(storage, storage.at.path, plan.identity))
+
+    def _chosen(self, table: Identity) -> tuple[Storage, Export]:
+        if self._opening.export is not None:
+            storage = self._storage(self._opening.export)
+            return storage, open_export(storage, storage.at.path, table)
+        url = self._opening.config.exports.url
+        if url is None:
+            raise ConfigError(
+                f"tables.{self._opening.table}.snapshot is export, and nothing says where exports "
+                "are.",
+                "Set exports.url to the folder that holds AWSDynamoDB/, or name one with --export.",
+            )
+        storage = self._storage(url)
+        return storage, newest(storage, table)
+
+    def _storage(self, url: str) -> Storage:
+        at = place(url)
+        if at.scheme != "s3":
+            return Storage(at)
+        from connector.sources.exports.s3 import S3Bucket
+
+        source, clients = self._opening.config.source, self._opening.clients
+        return Storage(at, S3Bucket(at.bucket, source, clients.credentials if clients else None))
+
+
+def too_old(export: Export, table: Identity, since: datetime, now: datetime) -> ExportRefused:
+    """The error for an export that the stream does not reach back to, with what would fill the gap.
+
+    `since` is from when on the stream has every change.
+    """
+    return ExportRefused(
+        f"The export {export.url} is of {_shown(export.at)}, and the stream reaches back to "
+        f"{_shown(since)} only: changes in between are in neither.",
+        "Take a newer export, and use it as soon as it is complete: "
+        f"{commands(export, table, since, now)}",
+    )
+
+
+def _shown(at: datetime) -> str:
+    return at.isoformat(timespec="seconds")
