@@ -52,10 +52,8 @@ class Run:
     config: Config
     table_config: TableConfig
     lookup: Lookup
-    whole: Snapshot
-    """What is read whole, as far as a plan asks it; a scan opens a source of its own."""
     pages: Snapshot
-    """All items of the table as it is now, to compare them."""
+    """All items of the table now, to compare them; a scan opens a source of its own."""
     changes: Changes | None
     """What happened to it since; None if nobody follows that."""
     destination: Destination
@@ -65,6 +63,7 @@ class Run:
     stop: Stop
     workers: int
     waits: Waits = field(default_factory=Waits)
+    whole: Snapshot | None = None  # What a plan is to read, if not the table itself.
 
     @property
     def followed(self) -> bool:
@@ -99,7 +98,7 @@ class Run:
             self.config,
             self.table_config,
             self.lookup,
-            self.whole,
+            self.whole or self.pages,
             self.changes,
             self.destination,
             self.spool_of,

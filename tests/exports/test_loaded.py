@@ -13,6 +13,7 @@ from connector.errors import ConfigError, ExportRefused, TooManyDeletes
 from connector.sources.exports.data_files import reading
 from connector.sources.exports.filling import windows
 from tests.pipeline.replica import ORDERS, SCHEMA, caught_up, change, key, order, polled
+from tests.rigs import exports
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
 
 from .replica import Exported
@@ -39,7 +40,7 @@ def replica(
         yield Exported(rig, tmp_path, settings=settings, database=database)
 
 
-@pytest.mark.parametrize("form", ["DYNAMODB_JSON", "ION"])
+@pytest.mark.parametrize("form", exports.FORMS)
 def test_what_changed_since_the_export_comes_from_the_stream(replica, form):
     replica.export(HOUR, form=form)
     change(replica)

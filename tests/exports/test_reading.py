@@ -15,10 +15,6 @@ from tests.rigs.scripted import Key, KeySchema, ScriptedDynamoDB, Table
 
 from .subject import encoded, moved, opened, read
 
-FORMS = [
-    "DYNAMODB_JSON",
-    "ION",
-]
 TEXTS = [
     "\u2028",
     "\u2029",
@@ -38,7 +34,7 @@ def fill(table: Table, number: int = 50) -> None:
     table.load({"id": {"S": f"{n}"}, "n": {"N": f"{n}.5"}} for n in range(number))
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", exports.FORMS)
 def test_every_type_of_value_is_read_exactly(table, tmp_path, form):
     table.load({"id": {"S": name}, name: value, "v": value} for name, value in VALUES.items())
     rows, bad, times = read(opened(exports.write(tmp_path, table, form=form), table), table)
@@ -46,7 +42,7 @@ def test_every_type_of_value_is_read_exactly(table, tmp_path, form):
     assert times == {table.clock.datetime()}
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", exports.FORMS)
 def test_any_name_and_any_text_stays_in_its_line(table, tmp_path, form):
     table.load({"id": {"S": f"{n}"}, name: {"S": name[:9]}} for n, name in enumerate(NAMES))
     table.load({"id": {"S": f"t{n}{text}"}, "text": {"S": text}} for n, text in enumerate(TEXTS))
@@ -54,7 +50,7 @@ def test_any_name_and_any_text_stays_in_its_line(table, tmp_path, form):
     assert (rows, bad) == (encoded(table), [])
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", exports.FORMS)
 @pytest.mark.parametrize(
     "value",
     [
@@ -72,7 +68,7 @@ def test_the_largest_items_are_read(table, tmp_path, form, value):
     assert (rows, bad) == (encoded(table), [])
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", exports.FORMS)
 @pytest.mark.parametrize(
     ("schema", "items"),
     [
@@ -92,7 +88,7 @@ def test_keys_of_every_type_are_read(tmp_path, form, schema, items):
     assert (rows, bad) == (encoded(table), [])
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", exports.FORMS)
 @pytest.mark.parametrize("again", [(), (1,), (1, 2, 3, 4, 5)])
 def test_a_reading_goes_on_at_any_page_with_any_number_of_segments(
     table, tmp_path, form, again, monkeypatch
@@ -125,7 +121,7 @@ def test_it_goes_on_in_pages_of_another_size(table, tmp_path, monkeypatch):
     assert sorted(items) == sorted(json.dumps(item).encode() for item in table.items())
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", exports.FORMS)
 @pytest.mark.parametrize("files", [0, 1, 5])
 def test_an_export_of_an_empty_table_has_no_rows(table, tmp_path, form, files):
     export = exports.write(tmp_path, table, form=form, files=files)
@@ -189,6 +185,7 @@ def test_lines_that_others_write_differently_are_the_same_items(table, tmp_path,
     assert read(opened(export, table), table)[0] == encoded(table)
 
 
+@exports.needs_ion
 def test_ion_of_other_writers_is_read(table, tmp_path):
     table.load([{"id": {"S": "1"}, "n": {"N": "5"}, "x": {"NULL": True}, "s": {"S": "é"}}])
     export = exports.write(tmp_path, table, form="ION", files=1)
@@ -221,6 +218,7 @@ def test_an_item_that_cannot_be_stored_is_told_by_its_key(table, tmp_path, value
     assert bad.key == '["bad"]'
 
 
+@exports.needs_ion
 @pytest.mark.parametrize(
     "value", ["1e0", "2020-01-01T", "$dynamodb_XX::[1.]", "$dynamodb_SS::[1.]"]
 )

@@ -112,9 +112,9 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "file cut off": (lambda e: cut(e.files[0], 20), "file://{file0} was cut off"),
     "file cut to nothing": (lambda e: e.files[0].write_bytes(b""), "file://{file0} is damaged"),
     "file cut off and listed": (cut_and_listed, "file://{file0} was cut off"),
-    "file of no gzip": (lambda e: e.replace(0, b"{}", 4), "cannot be decompressed"),
+    "file of no gzip": (lambda e: e.replace(0, b"{}" * 40, 4), "cannot be decompressed"),
     "file with something behind": (
-        lambda e: e.replace(0, e.files[0].read_bytes() + b"more", 4),
+        lambda e: e.replace(0, e.files[0].read_bytes() + b"more" * 9, 4),
         "cannot be decompressed",
     ),
     "one item less": (

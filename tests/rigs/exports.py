@@ -8,12 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.rigs.scripted import Table
 from tests.rigs.scripted.items import Item
 
+needs_ion = pytest.mark.skipif(
+    find_spec("amazon") is None, reason="the extra ion is missing: make test-core brings it"
+)
+FORMS = ["DYNAMODB_JSON", pytest.param("ION", marks=needs_ion)]
 ENDINGS = {"DYNAMODB_JSON": "json.gz", "ION": "ion.gz"}
 
 

@@ -92,6 +92,7 @@ class ExportSnapshot:
 def _page(items: Sequence[bytes | msgspec.Raw], token: _Token | None) -> bytes:
     """Items as Scan would answer with them."""
     count = str(len(items)).encode()
-    end = b"" if token is None else b',"LastEvaluatedKey":' + msgspec.json.encode(token)
-    body = b",".join(items)
-    return b'{"Items":[' + body + b'],"Count":' + count + b',"ScannedCount":' + count + end + b"}"
+    parts = [b'{"Items":[', b",".join(items), b'],"Count":', count, b',"ScannedCount":', count]
+    if token is not None:
+        parts += [b',"LastEvaluatedKey":', msgspec.json.encode(token)]
+    return b"".join([*parts, b"}"])

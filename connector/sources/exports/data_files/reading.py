@@ -1,13 +1,18 @@
 """A data file as lines: decompressed in a bounded memory, and checked by the time it has ended."""
 
 import hashlib
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from connector.core.words import counted
 from connector.errors import ExportRefused
 from connector.sources.exports.manifest import AGAIN, DataFile
+
+try:
+    # Twice as fast as Python's own, which does as well on machines that it is not made for.
+    from isal import isal_zlib as zlib
+except ImportError:
+    import zlib
 
 LINES_BYTES = 1024**2
 """About as many as a page of Scan has."""
@@ -25,7 +30,7 @@ class Unpacking:
     md5: "hashlib._Hash" = field(default_factory=lambda: hashlib.md5(usedforsecurity=False))
 
     def __iter__(self) -> Iterator[bytes]:
-        member = zlib.decompressobj(_GZIP)
+        member = zlib.decompressobj(wbits=_GZIP)
         begun = False
         for block in self.blocks:
             self.md5.update(block)
@@ -33,7 +38,7 @@ class Unpacking:
                 begun = True
                 if member.eof:
                     # One gzip file may follow another in the same file.
-                    member = zlib.decompressobj(_GZIP)
+                    member = zlib.decompressobj(wbits=_GZIP)
                 try:
                     content = member.decompress(block, LINES_BYTES)
                 except zlib.error:
@@ -83,25 +88,23 @@ class Reading:
         content = Unpacking(self.blocks, self.where)
         rest, end = b"", 0
         for text in content:
-            rest += text
-            if len(rest) < LINES_BYTES:
-                continue
-            at = rest.rfind(b"\n") + 1
-            if not at:
+            at = text.rfind(b"\n") + 1
+            if not at or len(rest) + len(text) < LINES_BYTES:
+                rest += text
                 self._check_length(rest)
                 continue
-            whole, rest = rest[:at], rest[at:]
-            end += at
+            whole, rest = b"".join((rest, memoryview(text)[:at])), text[at:]
+            end += len(whole)
             yield from self._after(since, whole, end)
         if rest:
             yield from self._after(since, rest, end + len(rest))
         self._check(content.md5.digest())
 
     def _after(self, since: int, whole: bytes, end: int) -> Iterator[Lines]:
-        text = whole[max(0, len(whole) - max(0, end - since)) :]
-        if len(text) < len(whole):
-            self.items += self.count(whole[: len(whole) - len(text)])
-        if text:
+        known = min(len(whole), max(0, since - (end - len(whole))))
+        if known:
+            self.items += self.count(whole[:known])
+        if text := whole[known:]:
             yield Lines(text, self.items, end)
 
     def _check_length(self, rest: bytes) -> None:
