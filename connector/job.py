@@ -174,13 +174,12 @@ def open_run(
 ) -> Run:
     """Everything one run of one table needs.
 
-    `credentials` are botocore's, from a session that a host program has opened. They cannot be sent
-    to another process. `shared` is what concurrent runs have in common. Tries of one run that share
-    a `destination` are counted together. `export` is the url of what to read instead of the table.
+    `credentials` are botocore's, from a host program's session. Concurrent runs have `shared` in
+    common. Tries that share a `destination` count as one run. The url `export` replaces the scan.
     """
     config = config.exported(table) if export else config
-    workers = config.scan.workers or usual_workers()
-    ends, waits = stop or Stop.never(), Waits(table, listener=listener)
+    workers, ends = config.scan.workers or usual_workers(), stop or Stop.never()
+    waits = Waits(table, listener=listener)
     common = shared or Shared.by(config, credentials=credentials)
     way = open_way(config, table, ends, shared=common, waits=waits, export=export)
     scans = _Scans(config, way.lookup, workers, listener, common, credentials, waits)
