@@ -72,7 +72,7 @@ def test_a_scan_meets_the_same_errors(store):
 def test_a_folder_that_is_not_there_is_tried_above_it(tmp_path: Path):
     need = spool.check(str(tmp_path / "a" / "b"))
     assert need.error is None
-    assert "will be made" in need.detail
+    assert "will be created" in need.detail
     assert list(tmp_path.iterdir()) == []
 
 

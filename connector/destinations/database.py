@@ -191,7 +191,7 @@ class Database(Protocol):
 
     def query(self, sql: str, schema: str) -> pa.Table:
         """The answer to a user's own query; names without a schema are of `schema`."""
-        raise DestinationRefused("This kind of destination answers no queries.")
+        raise DestinationRefused("This kind of destination cannot be queried.")
 
     def about(self) -> str:
         """What is found at the url, for `connector check`."""

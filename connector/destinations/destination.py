@@ -147,7 +147,9 @@ class DatabaseDestination:
 
     def _refuse_state_schema(self) -> None:
         if self._schema.casefold() == SCHEMA:
-            raise DestinationRefused(f"The schema {SCHEMA} is for the connector's own state.")
+            raise DestinationRefused(
+                f"The schema {SCHEMA} is reserved for the connector's own state."
+            )
 
     def _target(self, transaction: Transaction, name: str) -> Target:
         return Target(self._schema, name, transaction.schema.database)

@@ -82,7 +82,7 @@ class Trial:
             columns = table_columns.key_columns(transaction.dialect, KEY, TableSpec())
             transaction.create(target, columns)
             transaction.try_new(target, columns)
-        return f"a table, columns and rows can be made in the schema {self._schema}"
+        return f"a table, columns and rows can be created in the schema {self._schema}"
 
     def _table(self, wanted: Wanted) -> str:
         with self._database.trial() as transaction:
@@ -97,9 +97,9 @@ class Trial:
             if columns is None:
                 marked = transaction.has_default(at.target, DELETED)
                 columns = table_columns.adopt(dialect, at.target, found, at.keys, marked)
-            not_tried = transaction.try_rows(at.target, [columns[key.name] for key in at.keys])
-        rows = f"{at.target} takes rows and columns ({len(found.columns)} so far)"
-        return f"{rows}; {not_tried}" if not_tried else rows
+            untold = transaction.try_rows(at.target, [columns[key.name] for key in at.keys])
+        rows = f"{at.target} accepts rows and columns ({len(found.columns)} so far)"
+        return f"{rows}; {untold}" if untold else rows
 
 
 @dataclass(frozen=True)
@@ -126,13 +126,13 @@ def place(dialect: Dialect, state: State, wanted: Wanted, schema: str) -> Place:
 
 def not_ours_yet(place: Place, there: bool) -> str:
     """What is said of a table that was never planned here."""
-    return f"{place.target} is there already" if there else f"{place.target} will be made"
+    return f"{place.target} exists already" if there else f"{place.target} will be created"
 
 
 def of_the_state(tables: Sequence[str] | None) -> str:
     """What is said of a state that could be written; None if there is none yet."""
     if tables is None:
-        return "its tables will be made in the schema _connector"
+        return "its tables will be created in the schema _connector"
     return f"the schema _connector can be written; tables in it: {len(tables)}"
 
 

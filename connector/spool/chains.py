@@ -161,7 +161,7 @@ def _checked(location: str) -> str:
     there = _nearest(Path(location))
     _try_store(LocalStore(there / folder, location))
     free = shutil.disk_usage(there).free
-    new = "" if there == Path(location) else ", which will be made"
+    new = "" if there == Path(location) else ", which will be created"
     return f"{location}{new}; {free / 1e9:,.1f} GB free"
 
 

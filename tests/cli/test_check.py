@@ -511,7 +511,7 @@ def test_a_table_that_is_not_ours_is_told_before_the_first_sync(program: Program
         connection.execute("CREATE TABLE orders AS SELECT 'mine' AS id")
     found = checked(program, ORDERS)
     assert found.bad == ["destination table"]
-    assert "not made by the connector" in found.row("destination table", ORDERS)["detail"]
+    assert "not created by the connector" in found.row("destination table", ORDERS)["detail"]
 
 
 def test_two_tables_of_one_target_are_told(synced: Program, rig: ScriptedDynamoDB) -> None:

@@ -74,8 +74,8 @@ def test_no_command_touches_a_file_that_is_not_its_own(
         ("postgresql://loader:can@ary@db/x", "more than one @"),
         ("postgresql://loader:canary@db/x?sslmod=require", "unknown option, sslmod"),
         ("postgresql://loader:canary@db/x?schema=sales", "unknown option, schema"),
-        ("postgresql://loader:canary@db:port/x", "no port from 1 to 65535"),
-        ("postgresql://loader:canary@[::1/x", "no name and no address"),
+        ("postgresql://loader:canary@db:port/x", "not a port from 1 to 65535"),
+        ("postgresql://loader:canary@[::1/x", "neither a name nor an address"),
         ("mysql://loader:canary@db/x", "must begin with duckdb:/// or postgresql://"),
     ],
 )

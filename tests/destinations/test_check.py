@@ -35,14 +35,14 @@ def test_a_table_in_use_is_tried_and_stays_as_it_is(make_real, kinds):
     item = {key.name: {key.tag: values[key.tag]} for key in keys} | {"x": {"S": "y"}}
     destination = make_real()
     wanted = Wanted("orders", "orders", keys)
-    assert "will be made" in checked(destination, wanted)
+    assert "will be created" in checked(destination, wanted)
     assert destination.tables() == []
     story = Story(destination, keys)
     story.plan()
     story.tail(put(item))
     story.load()
     before = story.state()
-    assert "takes rows and columns" in checked(destination, wanted)
+    assert "accepts rows and columns" in checked(destination, wanted)
     assert story.state() == before
     story.shows(item)
     story.tail(put(item | {"later": {"N": "1.5"}}))
@@ -66,8 +66,8 @@ def test_a_table_that_was_left_behind_is_tried_as_what_it_will_be(make_real):
     story.plan()
     story.tail(put(A))
     destination.reset("orders", drop=False)
-    assert "takes rows and columns" in checked(destination, ORDERS)
-    assert "is there already" in checked(destination, Wanted("orders", "orders"))
+    assert "accepts rows and columns" in checked(destination, ORDERS)
+    assert "exists already" in checked(destination, Wanted("orders", "orders"))
     other = Wanted("orders", "orders", (KeyAttribute("other", "S"),))
     (found,) = bad(destination, other)
     assert found.check == "destination table"

@@ -147,7 +147,7 @@ def test_a_missing_file_is_not_made_by_reading(path):
 def test_a_file_that_was_cut_off_is_damaged(story, path):
     story.tail(put(A))
     path.write_bytes(path.read_bytes()[:4096])
-    with pytest.raises(DestinationRefused, match=r"is no DuckDB file, or a damaged one\."):
+    with pytest.raises(DestinationRefused, match=r"is not a DuckDB file, or is damaged\."):
         story.state()
 
 

@@ -138,7 +138,7 @@ def test_a_column_added_by_hand_is_left_alone(story, path):
 
 def test_a_table_of_somebody_else_is_refused_untouched(path):
     by_hand(path, "CREATE TABLE Orders AS SELECT 'mine' AS id")
-    with pytest.raises(DestinationRefused, match="not made by the connector") as caught:
+    with pytest.raises(DestinationRefused, match="not created by the connector") as caught:
         Story(DuckDBDestination(path)).plan()
     assert "into" in caught.value.hint
     assert by_hand(path, "FROM Orders") == [("mine",)]

@@ -141,7 +141,7 @@ POSTGRES = {
     "a view in its place": (
         ["ALTER TABLE orders RENAME TO o2", "CREATE VIEW orders AS TABLE o2"],
         NEW,
-        "public.orders exists and is no table",
+        "public.orders exists and is not a table",
     ),
     "a rename": (["ALTER TABLE orders RENAME TO o2"], NEW, "public.orders is gone"),
 }
@@ -215,7 +215,7 @@ DUCKDB = {
     "a view in its place": (
         ["ALTER TABLE orders RENAME TO o2", "CREATE VIEW orders AS FROM o2"],
         NEW,
-        "main.orders is a view now",
+        "main.orders is now a view",
     ),
     "a rename": (["ALTER TABLE orders RENAME TO o2"], NEW, "main.orders is gone"),
 }

@@ -109,7 +109,7 @@ def test_what_is_no_table_is_refused(postgres):
 
 def test_a_table_of_somebody_else_is_refused_untouched(postgres):
     postgres.by_hand("CREATE TABLE orders AS SELECT 'mine' AS id")
-    with pytest.raises(DestinationRefused, match="not made by the connector"):
+    with pytest.raises(DestinationRefused, match="not created by the connector"):
         told(postgres)
     assert postgres.by_hand("SELECT id FROM orders") == [("mine",)]
     assert PostgresDestination(postgres.parsed).tables() == []

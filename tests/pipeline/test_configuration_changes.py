@@ -340,7 +340,7 @@ def test_a_name_that_is_taken_is_refused(replica: Replica, kind: str) -> None:
     body = "AS SELECT 1 AS id" if kind == "VIEW" else "(id bigint)"
     replica.by_hand(f"CREATE {kind} sales {body}")
     keep(replica, into="sales")
-    hint = refused(replica, "should go to .*sales, but there is something")
+    hint = refused(replica, "should go to .*sales, but that name is taken")
     assert "into" in hint
     with pytest.raises(ConfigError):
         replica.run().snapshot(full_refresh=True)

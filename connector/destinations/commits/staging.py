@@ -121,8 +121,8 @@ def refuse_untold(rows: pa.Table, columns: Mapping[str, Column]) -> None:
     for text in rows.column(REST_FIELD).cast(pa.string()).to_pylist():
         if text and not columns.keys().isdisjoint(msgspec.json.decode(text, type=dict[str, Raw])):
             raise StateRefused(
-                "The scan in the spool was begun by version 0.1.0, which put an attribute in two "
-                "places.",
+                "The scan in the spool was started by version 0.1.0, which stored an attribute in "
+                "two places.",
                 "Run `connector snapshot TABLE --full-refresh`.",
             )
 

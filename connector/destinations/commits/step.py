@@ -19,7 +19,7 @@ from connector.stop import MACHINE, Clock
 def moved(table: str) -> CursorMoved:
     """The error for a batch whose beginning is no longer where the table stands."""
     return CursorMoved(
-        f"Another run has moved {table} on; nothing was written.", "Run the same command again."
+        f"Another run has advanced {table}; nothing was written.", "Run the same command again."
     )
 
 
@@ -37,7 +37,7 @@ def refuse_shared(dialect: Dialect, state: State, table: str, arn: str, target: 
             )
         raise DestinationRefused(
             f"The tables {other} and {table} would both go to {target}.",
-            f"Give one of them another name with `into`; if {other} is kept no longer, "
+            f"Give one of them another name with `into`; if {other} is no longer replicated, "
             f"`connector reset {other}` forgets it.",
         )
 
@@ -46,7 +46,7 @@ def check_key(before: Header, plan: Plan) -> None:
     """Raises DestinationRefused where a generation has another key than the one it replaces."""
     if before.identity.keys != plan.identity.keys:
         raise DestinationRefused(
-            f"The key of {plan.table} is another one than before.",
+            f"The key of {plan.table} has changed.",
             f"Run `connector reset {plan.table} --drop` and take a new snapshot.",
         )
 

@@ -59,7 +59,7 @@ def _hosted(connection: HostConnection) -> DestinationUrl:
     if not file or not isinstance(file, str):
         raise ConfigError(
             f"The connection {connection.name} names no DuckDB file.",
-            "Set its host to an absolute path: a table in memory is gone with its task.",
+            "Set its host to an absolute path: a table in memory is lost when its task ends.",
         )
     return url.file_url(file)
 

@@ -34,7 +34,7 @@ def about(file: DuckDBFile) -> str:
         folder = file.path.parent
         _try_folder(folder)
         free = shutil.disk_usage(folder).free
-    new = "" if file.exists() else ", which will be made"
+    new = "" if file.exists() else ", which will be created"
     return f"DuckDB {duckdb.__version__}, {file.path}{new}; {free / 1e9:,.1f} GB free"
 
 
@@ -84,5 +84,5 @@ def _of_the_folder(folder: Path, error: OSError) -> ConnectorError:
         )
     return DestinationRefused(
         f"The folder {folder} cannot be written: {error.strerror}.",
-        "DuckDB writes a second file beside its own: use a folder that this program may write.",
+        "DuckDB writes a second file next to its own: use a folder that this program may write to.",
     )

@@ -58,8 +58,8 @@ def in_the_way(
     where = [target.schema, target.name, target.database]
     if run(connection, _VIEWS, where):
         return DestinationRefused(
-            f"{target} is a view now, and no table can be written through it.",
-            "Drop the view and restore the table, or run `connector reset` and sync anew.",
+            f"{target} is now a view, and no table can be written through it.",
+            "Drop the view and restore the table, or run `connector reset` and sync again.",
         )
     found = _Found(connection, target)
     if isinstance(cause, _TEXT_IS_NAMES):

@@ -126,6 +126,6 @@ class DuckDBTransaction(Transaction):
         """Raises ConfigError where the table has what would stay behind."""
         if duckdb_schema.has(self._connection, target, where):
             raise ConfigError(
-                f"The table {target} has {what}, so it cannot get another name.",
+                f"The table {target} has {what}, so it cannot be renamed.",
                 "Nothing was changed. Drop it and run again, or keep the old name.",
             )

@@ -33,7 +33,7 @@ def parse(text: str, folder: Path) -> DestinationUrl:
     in_memory = not name or name.startswith(":memory:")
     if text in ("duckdb:", "duckdb:/", "duckdb://") or in_memory:
         raise ConfigError(
-            "The url names no file, and a database in memory cannot keep the table's state.",
+            "The url does not name a file, and a database in memory cannot keep the table's state.",
             "Name a file: duckdb:///warehouse.duckdb.",
         )
     if name == text:
@@ -44,7 +44,7 @@ def parse(text: str, folder: Path) -> DestinationUrl:
     if "?" in name:
         raise ConfigError("The url of a DuckDB file takes no options.")
     if not is_a_path(name):
-        raise ConfigError("The url of a DuckDB file holds what is not UTF-8 text.")
+        raise ConfigError("The url of a DuckDB file is not valid UTF-8.")
     _check_file(name)
     path = absolute(name, folder)
     url = f"duckdb:///{path}"
@@ -68,9 +68,9 @@ def _check_file(name: str) -> None:
         raise _motherduck()
     if _ELSEWHERE.match(name):
         raise ConfigError(
-            "The url of a DuckDB file must name a file on this machine, and has another scheme.",
-            "Write duckdb:///relative.duckdb or duckdb:////absolute.duckdb; a file that is really "
-            "called so is duckdb:///./ and its name.",
+            "The url of a DuckDB file must name a file on this machine, but has another scheme.",
+            "Write duckdb:///relative.duckdb or duckdb:////absolute.duckdb; if that really is the "
+            "file's name, write duckdb:///./ before it.",
         )
     if name.endswith(("/", "/.", "/..")) or name in (".", "..", "~"):
         raise ConfigError(

@@ -90,7 +90,7 @@ def in_the_way(
     if state == "2BP01" and widening is None:
         names = [name for _, name, blocks_drop in found if blocks_drop]
         what = not_done(target, None, dropping=True)
-        column = f"A column of {target} that is used no longer cannot be dropped"
+        column = f"A column of {target} that is no longer used cannot be dropped"
         return refusal(what if dropping else column, names, text)
     names = _blocking(state, found, widening is not None)
     return refusal(not_done(target, widening), names, text)

@@ -29,12 +29,12 @@ def describe(connection: Connection, target: Target) -> Found:
         return Found()
     if relation[0]["kind"] != "r":
         raise DestinationRefused(
-            f"{target} exists and is no table.", "Choose another name with `into`, or drop it."
+            f"{target} exists and is not a table.", "Choose another name with `into`, or drop it."
         )
     if not relation[0]["owned"]:
         raise DestinationRefused(
             f"The table {target} belongs to another role, and only its owner may add columns.",
-            "Use the role that made it, or ALTER TABLE … OWNER TO this role.",
+            "Use the role that created it, or ALTER TABLE … OWNER TO this role.",
         )
     return _described(connection, relation[0]["oid"])
 

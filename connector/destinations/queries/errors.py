@@ -11,23 +11,23 @@ HIDDEN = "…"
 EXCERPT_CHARACTERS = 100
 
 NO_PARAMETERS = (
-    "The query cannot be answered: it has parameters, and there are none.",
-    "Write the values themselves.",
+    "The query cannot be answered: it has parameters, which are not supported.",
+    "Write the values in their place.",
 )
-NO_STATEMENT = ("There is no statement in the query.", "Give one that reads.")
+NO_STATEMENT = ("There is no statement in the query.", "Write one that reads.")
 SEVERAL = ("One statement at a time.", "Run them one after the other.")
 WRITES = (
     "The query writes, and a query can only read.",
     "Change the items at the source; the table follows.",
 )
 NO_ROWS = (
-    "The query cannot be answered: it is no statement that gives rows.",
+    "The query cannot be answered: it is not a statement that returns rows.",
     "Write a SELECT, or another statement that reads.",
 )
-WHERE = "Correct it where the mark is."
+WHERE = "Correct it at the mark."
 UNFIT_VALUE = (
-    "A value does not fit what the query does with it, as a text that is to be a number. "
-    f"{HIDDEN} stands for one that is not shown, as it may be of an item."
+    "A value does not fit its use in the query, for example a text where a number is needed. "
+    f"{HIDDEN} stands for a value that is not shown, because it may be part of an item."
 )
 
 # The first of two equal quotes to the last that could end a value: one may hold quotes itself.

@@ -72,6 +72,6 @@ def spelled(spec: TableSpec) -> str:
 def unreadable(why: str) -> StateRefused:
     """The error for a state that is not as it was written."""
     return StateRefused(
-        f"The schema {SCHEMA} is no readable state: {why}.",
+        f"The schema {SCHEMA} holds no readable state: {why}.",
         "Restore it from a backup, or reset the table and take a new snapshot.",
     )

@@ -49,7 +49,7 @@ def found_version(schema: Schema, names: set[str]) -> int:
     query = sa.select(*(each.label(f"v{n}") for n, each in enumerate(newest)))
     versions = [each for each in schema.execute(*compiled(query))[0].values() if each is not None]
     if not all(isinstance(version, int) for version in versions):
-        raise unreadable("its version is no number")
+        raise unreadable("its version is not a number")
     return max([1, *map(int, versions)])
 
 

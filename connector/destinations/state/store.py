@@ -42,7 +42,7 @@ class State:
         version = found_version(self._schema, names)
         if version > STATE_VERSION:
             raise StateRefused(
-                f"The state here has version {version}; this program knows {STATE_VERSION}.",
+                f"The state here has version {version}; this program supports {STATE_VERSION}.",
                 "Use the newer connector that wrote it. Nothing was changed.",
             )
         needed = t.names_of(version)

@@ -35,7 +35,7 @@ def adopt(
     folded = {fold(name): sql for name, sql in found.columns.items()}
     if any(folded.get(name) != sql for name, sql in dialect.service.items()):
         raise DestinationRefused(
-            f"The table {target} exists and was not made by the connector.",
+            f"The table {target} exists and was not created by the connector.",
             "Choose another name with `into`, or drop it.",
         )
     spec = TableSpec(deletes=Deletes.SOFT if marked else Deletes.APPLY)
@@ -88,7 +88,7 @@ def verify(
     if differences:
         raise changed_by_hand(target, "; ".join(differences[:5]))
     if not _has_key(found, columns, keys):
-        raise changed_by_hand(target, "its primary key is gone, or another one")
+        raise changed_by_hand(target, "its primary key is missing or different")
 
 
 def same(dialect: Dialect, one: Target, other: Target) -> bool:
@@ -101,7 +101,7 @@ def gone(target: Target) -> DestinationRefused:
     """The error for a table that was there after the last commit."""
     return DestinationRefused(
         f"The table {target} is gone: it, or its schema, was dropped or renamed.",
-        "Give it back its name or restore it, or run `connector reset` and take a new snapshot.",
+        "Rename it back or restore it, or run `connector reset` and take a new snapshot.",
     )
 
 

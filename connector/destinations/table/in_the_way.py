@@ -63,7 +63,7 @@ def refusal(what: str, objects: Sequence[str], said: str) -> DestinationRefused:
     because = f", because of {names}" if names else ""
     it = "it" if len(each) == 1 else "them"
     hint = (
-        f"Drop {it}, run again, and make {it} anew if the rows allow it."
+        f"Drop {it}, run again, and recreate {it} if the rows allow it."
         if names
         else "Somebody else may have changed the table: change it back."
     )

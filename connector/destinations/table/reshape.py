@@ -132,13 +132,14 @@ class Reshape:
             if other != table and self._same(theirs, want):
                 raise ConfigError(
                     f"{table} is in {have} and should go to {want}, where {other} is.",
-                    f"Nothing was changed. If {other} is to move as well, run `connector sync "
+                    f"Nothing was changed. If {other} should move as well, run `connector sync "
                     f"{other}` first; to swap two names, give one of them a third name in between. "
-                    f"If {other} is kept no longer, `connector reset {other} --drop` makes room.",
+                    f"If {other} is no longer replicated, `connector reset {other} --drop` makes "
+                    "room.",
                 )
         if not self._same(have, want) and self.transaction.taken(want):
             raise ConfigError(
-                f"{table} is in {have} and should go to {want}, but there is something already.",
+                f"{table} is in {have} and should go to {want}, but that name is taken already.",
                 "Nothing was changed. Choose another name with `into`, or drop what is there.",
             )
         if self._actual(have):

@@ -63,8 +63,8 @@ class DuckDBFile:
             ) from None
         if not stat.S_ISREG(found.st_mode):
             raise DestinationRefused(
-                f"{self.path} is no file that can hold tables, but {_kind(found.st_mode)}.",
-                "Name a file of its own: --to duckdb:///warehouse.duckdb.",
+                f"{self.path} cannot hold tables: it is {_kind(found.st_mode)}.",
+                "Name a file: --to duckdb:///warehouse.duckdb.",
             )
         return True
 
@@ -222,7 +222,7 @@ class DuckDBFile:
 
 def _reason(error: Exception) -> str:
     """Why the system refused a path."""
-    return (isinstance(error, OSError) and error.strerror) or "it is no name of a file"
+    return (isinstance(error, OSError) and error.strerror) or "it is not a valid file name"
 
 
 def _kind(mode: int) -> str:

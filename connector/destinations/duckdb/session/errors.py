@@ -36,9 +36,9 @@ _UNREACHABLE = ("cannot open", "could not read", "is a directory", "permission d
 # What is wrong with the text of a query is found before any row is read, so it names no value.
 _OF_THE_TEXT = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
 _WHAT_IS_THERE = (
-    'What is there: `connector query "show all tables"`. What is JSON needs `->>` and a cast.'
+    'List the tables: `connector query "show all tables"`. JSON values need `->>` and a cast.'
 )
-_MEMORY = "Ask for less at once, or raise `destination.memory_limit`."
+_MEMORY = "Query less data at once, or raise `destination.memory_limit`."
 _ONLY_READ = (
     "A query can only read, and only what is in the destination: no other file, no extension, and "
     "no setting can be changed."
@@ -72,7 +72,7 @@ def held(path: Path, error: duckdb.Error, waited: float) -> FileHeld:
     """Names who holds the file."""
     return FileHeld(
         f"{path.name} is still held by {holder(error)} after {waited:.0f} s.",
-        "One process at a time can have a DuckDB file open for writing: "
+        "Only one process at a time can open a DuckDB file for writing: "
         "end the other one, or try again later.",
     )
 
@@ -123,7 +123,7 @@ def _of_the_query(error: duckdb.Error, sql: str) -> ConfigError:
     elif isinstance(error, duckdb.PermissionException) or "disabled" in text:
         hint = _ONLY_READ
     else:
-        hint = "Write it in another way; the rows are as they were."
+        hint = "Write the query differently; no row was changed."
     return failed(shown, hint, excerpt)
 
 
@@ -163,7 +163,7 @@ def state_errors() -> Iterator[None]:
         yield
     except (duckdb.BinderException, duckdb.CatalogException, duckdb.ConversionException) as error:
         raise StateRefused(
-            "The schema _connector is no readable state: its tables have another shape.",
+            "The schema _connector holds no readable state: its tables have another shape.",
             "Restore it from a backup, or drop the schema and take new snapshots.",
         ) from error
 
@@ -180,7 +180,8 @@ def _translated(path: Path, error: duckdb.Error) -> ConnectorError:
         )
     if isinstance(error, duckdb.OutOfMemoryException):
         return DestinationRefused(
-            "DuckDB needs more memory than its limit for this.", "Raise its memory limit."
+            "DuckDB needs more memory for this than its limit allows.",
+            "Raise `destination.memory_limit`.",
         )
     # A commit fails on its log, which lies beside the file.
     commit = isinstance(error, duckdb.TransactionException) and _is_unreachable(text)
@@ -200,7 +201,7 @@ def _is_unreachable(text: str) -> bool:
 def _of_the_file(path: Path, text: str) -> ConnectorError:
     if any(sign in text for sign in _BROKEN):
         return DestinationRefused(
-            f"{path} is no DuckDB file, or a damaged one.",
+            f"{path} is not a DuckDB file, or is damaged.",
             "Choose another path, or restore the file from a backup.",
         )
     if any(sign in text for sign in _NEWER):

@@ -30,7 +30,7 @@ def refuse_newer(connection: duckdb.DuckDBPyConnection, path: Path, version: str
     if oldest > _parts(version):
         raise DestinationRefused(
             f"{path} is in the format of DuckDB {'.'.join(map(str, oldest))}, which DuckDB "
-            f"{version} cannot read: a file keeps the format that it was made with.",
+            f"{version} cannot read: a file keeps the format that it was created with.",
             "Choose a new file, copy this one (docs/operations.md, Versions of DuckDB), or change "
             "destination.storage_version.",
         )

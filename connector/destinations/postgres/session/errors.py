@@ -38,13 +38,13 @@ class Conflict(Transient):
 _AGAIN = "The last commit before it is intact: run the same command again."
 _REFUSED_LOGIN = (
     ("pg_hba", "its pg_hba.conf has no entry for this login from this machine"),
-    ("password", "the password is wrong, or there is none"),
+    ("password", "the password is wrong or missing"),
     ("database  does not exist", "there is no such database"),
     ("role  does not exist", "there is no such role"),
     ("permission denied", "the role may not connect to this database"),
-    ("authentication", "it does not take this way to log in"),
+    ("authentication", "it does not accept this way to log in"),
     ("role ", "the role may not log in"),
-    ("database ", "the database takes no connections"),
+    ("database ", "the database does not accept connections"),
 )
 _NO_SERVICE = ("definition of service", "service file")
 _OPTION = re.compile(
@@ -68,7 +68,7 @@ _NOT_NOW = ("starting up", "shutting down", "recovery mode", "too many", "remain
 _OTHER_SHAPE = ("42P01", "42703", "42804", "42846", "42883", "22P02", "3F000")
 
 _PART = re.compile("^PG_DIAG_(MESSAGE_|STATEMENT_)?")
-_LONGER = "Ask for less at once, or raise statement_timeout for the role."
+_LONGER = "Query less data at once, or raise statement_timeout for the role."
 _PRIVILEGES = "Give the role the privileges that the documentation lists, or use another role."
 _SENTENCES: dict[str, tuple[type[ConnectorError], str, str]] = {
     "08": (Unreachable, "The connection to {server} was lost.", _AGAIN),
@@ -77,9 +77,9 @@ _SENTENCES: dict[str, tuple[type[ConnectorError], str, str]] = {
     "57014": (
         Transient,
         "A statement took longer on {server} than its statement_timeout allows.",
-        f"{_AGAIN} Where it happens again, raise statement_timeout for the role.",
+        f"{_AGAIN} If it happens again, raise statement_timeout for the role.",
     ),
-    "40": (Conflict, "Another transaction on {server} was in the way.", _AGAIN),
+    "40": (Conflict, "Another transaction on {server} conflicted with this one.", _AGAIN),
     "55P03": (
         Busy,
         "Another session on {server} held a lock for longer than destination.lock_timeout.",
@@ -90,10 +90,10 @@ _SENTENCES: dict[str, tuple[type[ConnectorError], str, str]] = {
         "The disk of {server} is full; the last commit before it is intact.",
         "Make room and run the same command again.",
     ),
-    "53": (Transient, "{server} has no memory or connection left.", _AGAIN),
+    "53": (Transient, "{server} has run out of memory or connections.", _AGAIN),
     "25006": (
         Transient,
-        "{server} only reads now.",
+        "{server} is read-only now.",
         "It may be a standby, or be set to default_transaction_read_only: run again once it "
         "writes, or name the server that does.",
     ),
@@ -106,23 +106,23 @@ _SENTENCES: dict[str, tuple[type[ConnectorError], str, str]] = {
     "22": (DestinationRefused, "{server} cannot hold a value of the batch.", ""),
     "23": (
         DestinationRefused,
-        "A constraint that somebody added to the table on {server} refuses a row.",
+        "A constraint that was added to the table on {server} rejects a row.",
         "Drop the constraint: the source has none.",
     ),
     "2BP01": (
         DestinationRefused,
-        "A view or another object on {server} depends on what must change.",
-        "Drop it, run again, and make it anew.",
+        "A view or another object on {server} depends on a part of the table that must change.",
+        "Drop it, run again, and recreate it.",
     ),
     "0A000": (
         DestinationRefused,
         "{server} cannot change the table as it is.",
         "A view, a rule or a generated column that uses one of its columns is in the way: drop "
-        "it, run again, and make it anew.",
+        "it, run again, and recreate it.",
     ),
     "42P10": (
         DestinationRefused,
-        "The primary key of the table on {server} is gone.",
+        "The primary key of the table on {server} is missing.",
         "Add it again, or run `connector reset --drop` and take a new snapshot.",
     ),
 }
@@ -187,7 +187,7 @@ def of_the_state(server: str, error: Error) -> ConnectorError:
     if error.sqlstate not in _OTHER_SHAPE:
         return translated(server, error)
     return StateRefused(
-        "The schema _connector is no readable state: its tables have another shape. "
+        "The schema _connector holds no readable state: its tables have another shape. "
         f"(SQLSTATE {error.sqlstate})",
         "Restore it from a backup, or drop the schema and take new snapshots.",
     )
@@ -222,7 +222,7 @@ def of_the_query(server: str, error: Error, sql: str, running: bool) -> Connecto
 
 def _hint_of(state: str, excerpt: tuple[str, ...]) -> str:
     if state in ("42P01", "42703", "3F000"):
-        return 'What is there: `connector query "select * from information_schema.columns"`.'
+        return 'List the columns: `connector query "select * from information_schema.columns"`.'
     if state.startswith("22"):
         return UNFIT_VALUE
     if excerpt:
@@ -242,16 +242,16 @@ def of_the_connection(server: str, error: Error) -> ConnectorError:
     if option := _wrong_option(str(error).lower()):
         return DestinationRefused(
             f"The option {option} is not allowed for {server}, or not with this value.",
-            "It stands in the url, in a PG variable (such as PGCONNECT_TIMEOUT for "
+            "It is set in the url, in a PG variable (such as PGCONNECT_TIMEOUT for "
             "connect_timeout, PGOPTIONS or PGTZ) or in the service file.",
         )
     # What is quoted is a name, of a host or a role, that may look like a reason.
     text = _QUOTED.sub("", str(error)).lower()
     if any(sign in text for sign in _NOT_NOW):
-        return Unreachable(f"{server} takes no connection now.", "Try again later.")
+        return Unreachable(f"{server} does not accept connections now.", "Try again later.")
     if any(sign in text for sign in _NO_SERVICE):
         return DestinationRefused(
-            f"The service that says where {server} is cannot be found, or not be read.",
+            f"The service definition for {server} is missing or cannot be read.",
             "Check the option `service` of the url, PGSERVICE, and the file that PGSERVICEFILE "
             "names (~/.pg_service.conf).",
         )
@@ -259,7 +259,7 @@ def of_the_connection(server: str, error: Error) -> ConnectorError:
         return DestinationRefused(
             f"There is no verified, encrypted connection to {server}.",
             "Add sslrootcert=/path/to/ca.pem to the url for a server with a certificate of its "
-            "own, or another sslmode where the network is trusted.",
+            "own, or another sslmode if the network is trusted.",
         )
     for sign, reason in _REFUSED_LOGIN:
         if sign in text:

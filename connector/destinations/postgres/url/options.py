@@ -107,13 +107,13 @@ def checked(name: str, value: str) -> tuple[str, str] | None:
     if name != "client_encoding":
         return name, value
     if re.sub("[^a-z0-9]", "", value.lower()) not in ("utf8", "unicode", "auto"):
-        raise _wrong(name, "UTF8, which the connector asks for by itself")
+        raise _wrong(name, "UTF8, which the connector sets by itself")
     return None
 
 
 def _wrong(name: str, allowed: str) -> ConfigError:
     return ConfigError(
-        f"The option {name} in the url of a Postgres database has another value than it may have.",
+        f"The option {name} in the url of a Postgres database has a value that is not allowed.",
         f"It must be {allowed}; or leave it out.",
     )
 
@@ -124,7 +124,7 @@ def _shown(name: str) -> str:
 
 def _hint_for(name: str) -> str:
     if name == "ssl":
-        return "Write sslmode=require, or sslmode=verify-full to look at the certificate as well."
+        return "Write sslmode=require, or sslmode=verify-full to verify the certificate as well."
     if name.lower() in _SCHEMAS:
         return "Name the schema of the tables with `destination.schema`."
     return f"{suggest(name, sorted(OPTIONS))} Its options are those of libpq."

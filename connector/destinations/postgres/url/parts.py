@@ -27,7 +27,7 @@ _ESCAPES = (
     ": / ? and #."
 )
 _NAME = re.compile(r"[^\s:/?#@\[\]]+")
-_BRACKETS = "An IPv6 address stands in brackets: [::1]."
+_BRACKETS = "An IPv6 address is written in brackets: [::1]."
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,12 +51,12 @@ class PostgresUrl:
         """Reads a url. Raises a ConfigError that shows nothing of it but the names of options."""
         _, slashes, rest = text.strip().partition("://")
         if not slashes:
-            raise _unreadable("two slashes belong after its first colon", f"{_WRITE}.")
+            raise _unreadable("its first colon must be followed by two slashes", f"{_WRITE}.")
         if _CONTROL.search(rest):
             raise _unreadable(
-                "it holds a line break or another control character",
-                "A variable that was read from a file often ends in a line break. One that belongs "
-                "to the password is written %0A.",
+                "it contains a line break or another control character",
+                "A variable that was read from a file often ends in a line break. If it belongs to "
+                "the password, write it as %0A.",
             )
         if rest.count("@") > 1:
             raise _unreadable("it has more than one @", _ESCAPES)
@@ -86,7 +86,7 @@ class PostgresUrl:
     ) -> "PostgresUrl":
         """The url of what a form has fields for. `host` may be a list or the folder of a socket."""
         if port is not None and not 1 <= port <= LAST_PORT:
-            raise ConfigError(f"The port is not one from 1 to {LAST_PORT}.", "Correct it.")
+            raise ConfigError(f"The port is not a number from 1 to {LAST_PORT}.", "Correct it.")
         number = "" if port is None else str(port)
         options = []
         names = host or ""
@@ -111,7 +111,7 @@ class PostgresUrl:
             if option[0] in taken:
                 raise ConfigError(
                     f"The url of a Postgres database has {option[0]} twice.",
-                    "Take one of them away.",
+                    "Remove one of them.",
                 )
             taken.add(option[0])
             found.append(option)
@@ -162,7 +162,7 @@ def _plain(text: str) -> str:
     # A % that begins no escape stands for itself, as it does for SQLAlchemy.
     plain = unquote(text, errors="surrogateescape")
     if "\0" in plain:
-        raise _unreadable("it holds %00, which Postgres cannot", "Take it away.")
+        raise _unreadable("it contains %00, which Postgres cannot store", "Remove it.")
     return plain
 
 
@@ -173,12 +173,12 @@ def _escaped(text: str, safe: str) -> str:
 def _host(text: str) -> tuple[str, str]:
     found = _HOST.fullmatch(text)
     if not found:
-        raise _unreadable("its host is no name and no address", f"{_ESCAPES} {_BRACKETS}")
+        raise _unreadable("its host is neither a name nor an address", f"{_ESCAPES} {_BRACKETS}")
     port = found["port"] or ""
     if port and not (_PORT.fullmatch(port) and 1 <= int(port) <= LAST_PORT):
         # It may be a password before a forgotten @, so it is not shown.
         raise _unreadable(
-            f"what follows the colon after its host is no port from 1 to {LAST_PORT}",
+            f"the text after its host's colon is not a port from 1 to {LAST_PORT}",
             f"{_ESCAPES} {_BRACKETS}",
         )
     if found["address"] is None:
@@ -188,7 +188,7 @@ def _host(text: str) -> tuple[str, str]:
 
 def _address(text: str) -> str:
     if not _is_address(text):
-        raise _unreadable("what stands in brackets is no IPv6 address", _BRACKETS)
+        raise _unreadable("the text in brackets is not an IPv6 address", _BRACKETS)
     return text
 
 
@@ -203,7 +203,7 @@ def _listed(text: str) -> str:
     name = text.strip().removeprefix("[").removesuffix("]")
     if not _NAME.fullmatch(name) and not _is_address(name):
         raise ConfigError(
-            "The host is no name and no address.",
+            "The host is neither a name nor an address.",
             "It is a name such as db.example.com, without a scheme, a user or a port.",
         )
     return name
@@ -223,7 +223,7 @@ def _options(query: str) -> Sequence[tuple[str, str]]:
         if not is_known(name) and any(is_secret(before) for before, _ in found):
             # It may be the rest of a secret, so it is not shown.
             raise _unreadable(
-                "after its password there is an option that is not known",
+                "its password is followed by an unknown option",
                 "Write %26 for an & in a password.",
             )
         if not equals:
