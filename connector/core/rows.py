@@ -2,7 +2,7 @@
 
 A table has one column `item.<attribute>` for each attribute, with the type in the field's
 metadata; then `changed_at`, perhaps `rest` (plain JSON of the attributes that get no column of
-their own) and, from a stream, `deleted` and perhaps `kept`.
+their own) and, from a stream, `deleted` and perhaps `marked`.
 """
 
 from base64 import b64decode
@@ -14,13 +14,13 @@ import msgspec
 import pyarrow as pa
 from msgspec import Raw
 
-from connector.core.schema import JSON, NULL, Kind, Type, join, join_all, parse
+from connector.core.schema import JSON, NULL, Kind, Type, join, join_all, parse_type
 from connector.core.texts import json_text, plain_decimal
 
 ITEM = "item."
 CHANGED_AT = pa.field("changed_at", pa.timestamp("us", "UTC"))
 DELETED = pa.field("deleted", pa.bool_())
-KEPT = pa.field("kept", pa.bool_())
+MARKED = pa.field("marked", pa.bool_())
 """Whether the item was deleted at the source, but its row stays and is marked."""
 REST = "rest"
 _PACKED = "packed"
@@ -55,7 +55,7 @@ def packed_in(schema: pa.Schema) -> dict[str, Type] | None:
     if metadata is None:
         return None
     types = msgspec.json.decode(metadata, type=dict[str, str])
-    return {name: parse(text) for name, text in types.items()}
+    return {name: parse_type(text) for name, text in types.items()}
 
 
 def without_packed(schema: pa.Schema) -> pa.Schema:
@@ -79,7 +79,7 @@ def _rest_metadata(schema: pa.Schema, name: str) -> bytes | None:
 def schema_of(schema: pa.Schema) -> dict[str, Type]:
     """Attribute → type, read from the fields' metadata."""
     return {
-        field.name.removeprefix(ITEM): parse(field.metadata[b"type"].decode())
+        field.name.removeprefix(ITEM): parse_type(field.metadata[b"type"].decode())
         for field in schema
         if field.name.startswith(ITEM)
     }
@@ -127,7 +127,7 @@ def combine(tables: Sequence[pa.Table]) -> pa.Table:
     rest = rest_field(_packed_in_all(tables))
     service = [
         field
-        for field in (CHANGED_AT, DELETED, KEPT, rest)
+        for field in (CHANGED_AT, DELETED, MARKED, rest)
         if any(field.name in table.column_names for table in tables)
     ]
     return pa.concat_tables([conform(table, schema, service) for table in tables])
@@ -140,7 +140,7 @@ def _packed_in_all(tables: Sequence[pa.Table]) -> dict[str, Type] | None:
 
 
 def _missing(field: pa.Field, length: int) -> pa.Array:
-    if field.equals(DELETED) or field.equals(KEPT):
+    if field.equals(DELETED) or field.equals(MARKED):
         return pa.array([False] * length, pa.bool_())
     return pa.nulls(length, field.type)
 

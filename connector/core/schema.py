@@ -43,7 +43,7 @@ class Type:
         return _ARROW[self.kind]
 
     def text(self) -> str:
-        """The type as text, for state tables and Arrow metadata; `parse` reads it back."""
+        """The type as text, for state tables and Arrow metadata; `parse_type` reads it back."""
         return f"decimal({self.whole},{self.scale})" if self.kind is Kind.DECIMAL else self.kind
 
 
@@ -81,7 +81,7 @@ def number_type(text: str) -> Type:
     return decimal_type(len(whole), len(fraction)) or NUMBER
 
 
-def parse(text: str) -> Type:
+def parse_type(text: str) -> Type:
     """Reads `Type.text`. Raises ValueError for an unknown kind."""
     if text.startswith("decimal("):
         whole, scale = text[8:-1].split(",")

@@ -42,7 +42,7 @@ class Merge:
     """The number of the commit, for the column `_commit`."""
     written: int
     deleted: int
-    kept: int
+    marked: int
     """How many of the rows do each."""
 
 

@@ -214,7 +214,7 @@ class DatabaseDestination:
                 raise unknown(table)
             target, found = header.target, transaction.describe(header.target)
             columns, keys = state.columns(table), header.identity.keys
-            table_columns.verify(transaction.dialect, target, found, columns, keys)
+            table_columns.refuse_changed(transaction.dialect, target, found, columns, keys)
             yield transaction, state, target, found
 
     def query(self, sql: str) -> pa.Table:

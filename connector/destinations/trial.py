@@ -13,7 +13,6 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from connector.core.keys import KeyAttribute, KeySchema
-from connector.core.names import DELETED
 from connector.core.needs import Need, Wanted, tried, untried
 from connector.core.schema import INTEGER, NUMBER
 from connector.core.spec import TableSpec
@@ -90,16 +89,15 @@ class Trial:
             at = place(dialect, State(transaction.schema), wanted, self._schema)
             found = transaction.describe(at.target)
             if at.columns is not None:
-                table_columns.verify(dialect, at.target, found, at.columns, at.keys)
+                table_columns.refuse_changed(dialect, at.target, found, at.columns, at.keys)
             elif not found.columns or not at.keys:
                 return not_ours_yet(at, bool(found.columns))
             columns = at.columns
             if columns is None:
-                marked = transaction.has_default(at.target, DELETED)
-                columns = table_columns.adopt(dialect, at.target, found, at.keys, marked)
-            untold = transaction.try_rows(at.target, [columns[key.name] for key in at.keys])
+                columns = table_columns.adopt(transaction, at.target, found, at.keys)
+            left_out = transaction.try_rows(at.target, [columns[key.name] for key in at.keys])
         rows = f"{at.target} accepts rows and columns ({len(found.columns)} so far)"
-        return f"{rows}; {untold}" if untold else rows
+        return f"{rows}; {left_out}" if left_out else rows
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from msgspec import Raw
 from connector.core.changes.change import Change, ChangePage
 from connector.core.cursors import Quarantined
 from connector.core.keys import KeySchema, key_text
-from connector.core.rows import CHANGED_AT, ITEM, KEPT, combine, with_service
+from connector.core.rows import CHANGED_AT, ITEM, MARKED, combine, with_service
 from connector.core.spec import Deletes
 from connector.core.texts import Malformed
 from connector.items import columns
@@ -208,17 +208,17 @@ class Fold:
     ) -> pa.Table:
         if not any(removed) and not any(replaced) and self.deletes is Deletes.APPLY:
             return with_service(rows if changes else pa.table({}), _times(changes), removed)
-        stays = [
+        marked = [
             gone and self._only_marks(change) and not lost
             for gone, change, lost in zip(removed, changes, replaced, strict=True)
         ]
         deleted = [
-            (gone and not stay) or lost
-            for gone, stay, lost in zip(removed, stays, replaced, strict=True)
+            (gone and not mark) or lost
+            for gone, mark, lost in zip(removed, marked, replaced, strict=True)
         ]
         rows = with_service(rows if changes else pa.table({}), _times(changes), deleted)
         if self.deletes is not Deletes.APPLY:
-            rows = rows.append_column(KEPT, pa.array(stays, pa.bool_()))
+            rows = rows.append_column(MARKED, pa.array(marked, pa.bool_()))
         return rows
 
     def _only_marks(self, change: Change) -> bool:

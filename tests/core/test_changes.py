@@ -98,7 +98,7 @@ def test_a_change_that_changes_nothing_is_counted_and_left_out() -> None:
 
 def test_an_expired_row_may_stay() -> None:
     fold = folded([gone("a", 1, expired=True), gone("b", 2)], deletes=Deletes.IGNORE_TTL)
-    kept = {row["item.id"]: (row["deleted"], row["kept"]) for row in fold.rows().to_pylist()}
+    kept = {row["item.id"]: (row["deleted"], row["marked"]) for row in fold.rows().to_pylist()}
     assert kept == {"a": (False, True), "b": (True, False)}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from connector.core.rows import convert
-from connector.core.schema import JSON, parse
+from connector.core.schema import JSON, parse_type
 
 # The state's own columns have types.
 sqlite3.register_adapter(datetime, datetime.isoformat)
@@ -32,7 +32,9 @@ def tuples(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
 def _kept(field: pa.Field, column: pa.ChunkedArray) -> list[Any]:
     """Values as they are kept: JSON as bytes, which SQLite takes for no number."""
     if b"type" in (field.metadata or {}):
-        column = convert(column, parse(field.metadata[b"type"].decode()), JSON).cast(pa.string())
+        column = convert(column, parse_type(field.metadata[b"type"].decode()), JSON).cast(
+            pa.string()
+        )
         return [text and text.encode() for text in column.to_pylist()]
     return column.cast(pa.int64() if field.name == "changed_at" else column.type).to_pylist()
 

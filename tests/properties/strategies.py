@@ -53,7 +53,7 @@ NASTY_NAMES = (
     "d",
     "key",
     "commit",
-    "kept",
+    "marked",
     "_connector_staged",
     "_connector_row",
     "t",

@@ -104,7 +104,7 @@ def rows_of(rows: pa.Table) -> Iterable[Written]:
             if name.startswith("item.") and value is not None
         }
         item |= of_json(row["rest"]) if row.get("rest") else {}
-        kept = bool(row.get("kept"))
+        kept = bool(row.get("marked"))
         gone = kept or bool(row.get("deleted"))
         yield Written(item["id"], None if gone else item, row["changed_at"], kept)
 

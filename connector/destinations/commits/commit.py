@@ -9,7 +9,7 @@ import pyarrow as pa
 from connector.core.cursors import Batch, Quarantined
 from connector.core.names import DELETED as MARK
 from connector.core.names import REST
-from connector.core.rows import DELETED, KEPT, packed_in, schema_of
+from connector.core.rows import DELETED, MARKED, packed_in, schema_of
 from connector.core.schema import Type, join_all
 from connector.core.state import Committed, Load, Phase
 from connector.destinations.commits.load import Loading
@@ -75,7 +75,7 @@ class Commit:
         if not layout.rest and layout.overflows(rows):
             self._add(layout, REST)
             layout = replace(layout, rest=True)
-        if not layout.marks and KEPT.name in rows.column_names:
+        if not layout.marks and MARKED.name in rows.column_names:
             self._add(layout, MARK)
             layout = replace(layout, marks=True)
         rows = rows if layout.rest else without_rest(rows)
@@ -83,15 +83,15 @@ class Commit:
         return self._put(layout, layout.stage(rows))
 
     def _put(self, layout: Layout, staged: pa.Table) -> tuple[int, int]:
-        deletes, kept = count(staged, DELETED), count(staged, KEPT)
-        written = len(staged) - deletes - kept
+        deletes, marked = count(staged, DELETED), count(staged, MARKED)
+        written = len(staged) - deletes - marked
         with self._transaction.staged(staged, STAGED):
-            merge = Merge(layout, self._step.number, written, deletes, kept)
+            merge = Merge(layout, self._step.number, written, deletes, marked)
             deleted = self._transaction.merge(merge)
         if deletes and self._header.phase is Phase.LOADING:
             with self._transaction.staged(deleted_keys(layout, staged), STAGED_KEYS):
                 self._state.bury(self._header.table_name, STAGED_KEYS, self._step.number)
-        return written, deleted + kept
+        return written, deleted + marked
 
     def _add(self, layout: Layout, service: str) -> None:
         table_columns.add(self._transaction, layout.target, service)
@@ -102,7 +102,7 @@ class Commit:
         transaction = self._transaction
         found = transaction.describe(target)
         growth = Growth(transaction, self._state, self._step, found.columns)
-        table_columns.verify(transaction.dialect, target, found, growth.columns, keys)
+        table_columns.refuse_changed(transaction.dialect, target, found, growth.columns, keys)
         return growth
 
     def _grow(self, wanted: Mapping[str, Type]) -> Layout:

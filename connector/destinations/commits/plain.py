@@ -8,7 +8,7 @@ import pyarrow as pa
 from connector.core.names import CHANGED_AT, COMMIT
 from connector.core.names import DELETED as MARK
 from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
-from connector.core.rows import DELETED, KEPT
+from connector.core.rows import DELETED, MARKED
 from connector.destinations.commits.staging import Layout, key_texts
 from connector.destinations.sql import OUTER, STAGED, quoted
 from connector.destinations.state import tables as t
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # A row can have 400 KB, and each batch is staged by itself.
 _ROWS_AT_ONCE = 1_000
 
-_GONE, _KEPT = f"{STAGED}.{DELETED.name}", f"{STAGED}.{KEPT.name}"
+_GONE, _MARKED = f"{STAGED}.{DELETED.name}", f"{STAGED}.{MARKED.name}"
 
 
 def merge(transaction: "Transaction", merge: "Merge") -> int:
@@ -30,15 +30,15 @@ def merge(transaction: "Transaction", merge: "Merge") -> int:
     staged = f"SELECT 1 FROM {STAGED} WHERE {same}"
     rows = f"{table} AS {OUTER} WHERE EXISTS"
     gone = transaction.ask(f"SELECT count(*) AS n FROM {rows} ({staged} AND {_GONE})")
-    transaction.ask(f"DELETE FROM {rows} ({staged} AND NOT {_KEPT})")
+    transaction.ask(f"DELETE FROM {rows} ({staged} AND NOT {_MARKED})")
     there = f"EXISTS (SELECT 1 FROM {table} AS {OUTER} WHERE {same})"
     _insert(transaction, layout, f"NOT {_GONE} AND NOT {there}", [merge.commit])
-    if merge.kept:
+    if merge.marked:
         changed = f"{STAGED}.{CHANGED_AT_FIELD.name}"
         transaction.ask(
             f"UPDATE {table} AS {OUTER} SET {quoted(CHANGED_AT)} = {changed}, "
             f"{quoted(COMMIT)} = CAST($1 AS BIGINT), {quoted(MARK)} = true "
-            f"FROM {STAGED} WHERE {same} AND {_KEPT}",
+            f"FROM {STAGED} WHERE {same} AND {_MARKED}",
             [merge.commit],
         )
     return int(gone[0]["n"])

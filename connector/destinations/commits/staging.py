@@ -12,7 +12,7 @@ from msgspec import Raw
 from connector.core.keys import KeySchema, key_text, stored_part
 from connector.core.names import CHANGED_AT, REST
 from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
-from connector.core.rows import DELETED, KEPT, conform, packed_in, rest_field, schema_of, unpack
+from connector.core.rows import DELETED, MARKED, conform, packed_in, rest_field, schema_of, unpack
 from connector.core.rows import REST as REST_FIELD
 from connector.core.schema import Kind, Type
 from connector.core.state import Column
@@ -74,7 +74,7 @@ class Layout:
 
     def stage(self, rows: pa.Table) -> pa.Table:
         """The rows in the table's own types, under their staged names."""
-        service = [CHANGED_AT_FIELD, DELETED, KEPT, *([rest_field()] if self.rest else [])]
+        service = [CHANGED_AT_FIELD, DELETED, MARKED, *([rest_field()] if self.rest else [])]
         types = {attribute: self.columns[attribute].type for attribute in self.attributes}
         conformed = conform(rows, types, service)
         names = [f"c{position}" for position in range(len(types))]
@@ -85,10 +85,10 @@ class Layout:
 
         Raises StateRefused where that cannot be told: version 0.1.0 has spooled them.
         """
-        told = packed_in(rows.schema)
-        if told is None:
-            refuse_untold(rows, self.columns)
-        mine = {name: type_ for name, type_ in (told or {}).items() if name in self.columns}
+        packed = packed_in(rows.schema)
+        if packed is None:
+            refuse_untyped(rows, self.columns)
+        mine = {name: type_ for name, type_ in (packed or {}).items() if name in self.columns}
         return unpack(rows, mine) if mine else rows
 
     def overflows(self, rows: pa.Table) -> bool:
@@ -116,7 +116,7 @@ class Layout:
         )
 
 
-def refuse_untold(rows: pa.Table, columns: Mapping[str, Column]) -> None:
+def refuse_untyped(rows: pa.Table, columns: Mapping[str, Column]) -> None:
     """Raises StateRefused where a `rest` without types holds attributes that have a column."""
     for text in rows.column(REST_FIELD).cast(pa.string()).to_pylist():
         if text and not columns.keys().isdisjoint(msgspec.json.decode(text, type=dict[str, Raw])):

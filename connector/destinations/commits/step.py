@@ -136,8 +136,8 @@ class Step:
         """Keeps what could not be stored, and counts."""
         table = self.header.table_name
         self._state.update(table, commit=self.number, committed_at=self._now)
-        kept = self._state.journal.quarantine(self.header, self.number, bad, self._now)
-        counts = (written, deleted, kept)
+        quarantined = self._state.journal.quarantine(self.header, self.number, bad, self._now)
+        counts = (written, deleted, quarantined)
         drift = self.watch.found()
         self._state.journal.drift(table, self.number, drift, self._now)
         self._state.journal.count(self._run, table, self._now, counts)

@@ -3,7 +3,7 @@
 from connector.core.names import CHANGED_AT, COMMIT
 from connector.core.names import DELETED as MARK
 from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
-from connector.core.rows import DELETED, KEPT
+from connector.core.rows import DELETED, MARKED
 from connector.core.schema import Kind, Type
 from connector.destinations.commits.staging import Layout
 from connector.destinations.database import Merge
@@ -14,7 +14,7 @@ from connector.destinations.state.tables import tombstones as TOMBSTONES
 
 # Reserved, so that no column of the table is taken for the row.
 _ROW = "_connector_row"
-_MARKED = "_connector_marked"
+_MARKED_ROWS = "_connector_marked"
 
 
 def temporary(name: str) -> str:
@@ -32,7 +32,7 @@ def merge(connection: Connection, merge: Merge) -> int:
     MERGE that hits rows of which many were updated before (docs/decisions/delete-and-insert.md).
     """
     layout, number = merge.layout, merge.commit
-    marking = layout.marks and merge.kept > 0
+    marking = layout.marks and merge.marked > 0
     if marking:
         connection.execute(_marked_sql(layout), [number])
     # A table may well have a column of that name, so the staged one is always qualified.
@@ -42,8 +42,8 @@ def merge(connection: Connection, merge: Merge) -> int:
     changed(connection, _replace_sql(layout, marking), [number])
     if marking:
         target = layout.target.sql
-        changed(connection, f"INSERT INTO {target} SELECT * FROM {temporary(_MARKED)}", [])
-        connection.execute(f"DROP TABLE {temporary(_MARKED)}")
+        changed(connection, f"INSERT INTO {target} SELECT * FROM {temporary(_MARKED_ROWS)}", [])
+        connection.execute(f"DROP TABLE {temporary(_MARKED_ROWS)}")
     return gone
 
 
@@ -52,9 +52,9 @@ def _marked_sql(layout: Layout) -> str:
     changes = {CHANGED_AT: f"{STAGED}.{CHANGED_AT_FIELD.name}", COMMIT: "$1", MARK: "true"}
     replaced = ", ".join(f"{value} AS {quoted(name)}" for name, value in changes.items())
     return (
-        f"CREATE TEMP TABLE {_MARKED} AS SELECT {_ROW}.* REPLACE ({replaced}) "
+        f"CREATE TEMP TABLE {_MARKED_ROWS} AS SELECT {_ROW}.* REPLACE ({replaced}) "
         f"FROM {layout.target.sql} AS {_ROW} JOIN {STAGED} "
-        f"ON {layout.key_of_staged(_ROW, STAGED)} WHERE {STAGED}.{KEPT.name}"
+        f"ON {layout.key_of_staged(_ROW, STAGED)} WHERE {STAGED}.{MARKED.name}"
     )
 
 
@@ -69,28 +69,28 @@ def _replace_sql(layout: Layout, marking: bool) -> str:
     values = {quoted(column): f"{STAGED}.{name}" for name, column in layout.staged.items()}
     values[quoted(COMMIT)] = "$1"
     if layout.marks:
-        values[quoted(MARK)] = f"{STAGED}.{KEPT.name}"
-    kept = ""
+        values[quoted(MARK)] = f"{STAGED}.{MARKED.name}"
+    unmarked = ""
     if marking:
-        kept = (
-            f" AND NOT EXISTS (SELECT 1 FROM {temporary(_MARKED)} AS {_ROW} "
+        unmarked = (
+            f" AND NOT EXISTS (SELECT 1 FROM {temporary(_MARKED_ROWS)} AS {_ROW} "
             f"WHERE {layout.key_of_staged(_ROW, STAGED)})"
         )
     return (
         f"INSERT INTO {layout.target.sql} ({', '.join(values)}) "
         f"SELECT {', '.join(values.values())} FROM {STAGED} "
-        f"WHERE NOT {STAGED}.{DELETED.name}{kept}"
+        f"WHERE NOT {STAGED}.{DELETED.name}{unmarked}"
     )
 
 
-def insert_sql(layout: Layout, kept: str = "") -> str:
-    """Adds the staged rows for which the condition `kept` holds; `$1` is the commit's number."""
+def insert_sql(layout: Layout, where: str = "") -> str:
+    """Adds the staged rows for which the condition `where` holds; `$1` is the commit's number."""
     staged = layout.staged
     names = ", ".join(quoted(column) for column in staged.values())
     chosen = ", ".join(f"{STAGED}.{name}" for name in staged)
     return (
         f"INSERT INTO {layout.target.sql} ({names}, {quoted(COMMIT)}) "
-        f"SELECT {chosen}, $1 FROM {STAGED} {kept}"
+        f"SELECT {chosen}, $1 FROM {STAGED} {where}"
     )
 
 

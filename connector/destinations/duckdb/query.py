@@ -21,7 +21,7 @@ _TIMES = frozenset(
         "timestamptz_ns",
     )
 )
-_KEPT = frozenset(
+_UNCHANGED = frozenset(
     (
         "boolean",
         "tinyint",
@@ -86,7 +86,7 @@ def _sent(type_: Type, times_too: bool) -> str:
             return f"STRUCT({', '.join(f'{name} {inner}' for name, inner in fields)})"
     if _is_json(type_):
         return "JSON"
-    if type_.id in _KEPT or (type_.id in _TIMES and not times_too):
+    if type_.id in _UNCHANGED or (type_.id in _TIMES and not times_too):
         return str(type_)
     return "VARCHAR"
 

@@ -6,7 +6,7 @@ import duckdb
 
 from connector.destinations.duckdb.session.connection import Connection, run
 from connector.destinations.sql import Target
-from connector.destinations.table.in_the_way import NotWidened, not_done, refusal
+from connector.destinations.table.in_the_way import NotWidened, blocked, not_done
 from connector.errors import ConnectorError, DestinationRefused
 
 _HERE = "database_name = $3 AND lower(schema_name) = lower($1) AND lower({table}) = lower($2)"
@@ -65,10 +65,10 @@ def in_the_way(
     if isinstance(cause, _TEXT_IS_NAMES):
         said = f"DuckDB: {text.partition(' LINE ')[0].rstrip('.!')}"
         what = not_done(target, widening, dropping)
-        return refusal(what, found.of_change(text, widening), said)
+        return blocked(what, found.of_change(text, widening), said)
     computes = isinstance(cause, duckdb.DataError | duckdb.InvalidInputException)
     objects = found.of_computed() if computes else found.of_constraint(text)
-    return refusal(not_done(target, widening), objects, f"DuckDB: {type(cause).__name__}")
+    return blocked(not_done(target, widening), objects, f"DuckDB: {type(cause).__name__}")
 
 
 class _Found:

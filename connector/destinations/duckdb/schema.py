@@ -46,8 +46,8 @@ def has(connection: Connection, target: Target, where: str) -> bool:
 def has_default(connection: Connection, target: Target, column: str) -> bool:
     """Whether a column has a default."""
     sql = (
-        "SELECT column_default AS spelled FROM duckdb_columns() "
+        "SELECT column_default AS value FROM duckdb_columns() "
         f"WHERE {_IS_TARGET} AND lower(column_name) = $4"
     )
     found = run(connection, sql, [target.schema, target.name, target.database, column])
-    return bool(found and found[0]["spelled"])
+    return bool(found and found[0]["value"])

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from connector.core.names import CHANGED_AT, COMMIT, REST
 from connector.core.names import DELETED as MARK
 from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
-from connector.core.rows import DELETED, KEPT
+from connector.core.rows import DELETED, MARKED
 from connector.core.schema import JSON, Kind, Type
 from connector.destinations.commits.staging import Layout
 from connector.destinations.postgres.types import staged_value
@@ -18,14 +18,14 @@ IN_STAGE = f"pg_temp.{quoted(STAGED)}"
 
 
 def upsert_sql(layout: Layout) -> str:
-    """Puts the staged rows that are neither deleted nor kept; `$1` is the commit's number.
+    """Puts the staged rows that are neither deleted nor marked; `$1` is the commit's number.
 
     The whole item is replaced: a column that the staged rows lack becomes NULL. A user's own
     columns are left alone. Rows are locked in the order of their keys, so that two commits never
     wait for each other.
     """
     return (
-        f"{_insert(layout, f's.{DELETED.name} OR s.{KEPT.name}')} "
+        f"{_insert(layout, f's.{DELETED.name} OR s.{MARKED.name}')} "
         f"ORDER BY {', '.join(_keys_staged(layout).values())} {_on_conflict(layout)}"
     )
 
@@ -105,7 +105,7 @@ def mark_sql(layout: Layout) -> str:
     conflict = _conflict(layout, {name: f"excluded.{name}" for name in service})
     return (
         f"INSERT INTO {layout.target.sql} AS t ({', '.join(values)}) "
-        f"SELECT {', '.join(values.values())} FROM {IN_STAGE} AS s WHERE s.{KEPT.name} "
+        f"SELECT {', '.join(values.values())} FROM {IN_STAGE} AS s WHERE s.{MARKED.name} "
         f"ORDER BY {', '.join(_keys_staged(layout).values())} {conflict}"
     )
 

@@ -12,7 +12,7 @@ from connector.destinations.queries.statement import one_statement
 from connector.errors import ConfigError
 
 _TYPE = b"POSTGRESQL:type"
-_KEPT = frozenset(
+_UNCHANGED = frozenset(
     (
         "bool",
         "int2",
@@ -45,7 +45,7 @@ def answered(connection: Connection, sql: str) -> pa.Table:
         raise ConfigError(*NO_STATEMENT)
     schema = connection.described(sql)
     types = _types(connection, schema)
-    if set(types) <= _KEPT or first not in _SELECTS:
+    if set(types) <= _UNCHANGED or first not in _SELECTS:
         # SHOW and EXPLAIN answer with texts; and what writes shall be refused as it stands.
         answer = connection.query(sql)
         return named(answer.column_names, answer.columns)
@@ -59,7 +59,7 @@ def answered(connection: Connection, sql: str) -> pa.Table:
 
 
 def _sent(column: str, type_: str) -> str:
-    if type_ in _KEPT:
+    if type_ in _UNCHANGED:
         return column
     if type_ == "oid":
         return f"{column}::pg_catalog.int8"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from connector.core.words import counted
 from connector.destinations.postgres.session.connection import Connection
 from connector.destinations.sql import Target, quoted
-from connector.destinations.table.in_the_way import NotWidened, not_done, refusal
+from connector.destinations.table.in_the_way import NotWidened, blocked, not_done
 from connector.errors import ConnectorError, DestinationRefused
 
 # Types and names as the server itself identifies them, in no language. A view is the rule that
@@ -82,7 +82,7 @@ def in_the_way(
     if state.startswith(_TEXT_IS_NAMES):
         text = f"{said.get('PRIMARY', '')}; {text}"
     if state.startswith("23"):
-        return refusal(not_done(target, widening), [_constraint(state, said)], text)
+        return blocked(not_done(target, widening), [_constraint(state, said)], text)
     if state.startswith("54") or (state == "42501" and "polic" not in text):
         message = cause.message.partition(" (SQLSTATE")[0].rstrip(".")
         return DestinationRefused(f"The table {target}: {message} ({text}).", cause.hint)
@@ -91,16 +91,16 @@ def in_the_way(
         names = [name for _, name, blocks_drop in found if blocks_drop]
         what = not_done(target, None, dropping=True)
         column = f"A column of {target} that is no longer used cannot be dropped"
-        return refusal(what if dropping else column, names, text)
+        return blocked(what if dropping else column, names, text)
     names = _blocking(state, found, widening is not None)
-    return refusal(not_done(target, widening), names, text)
+    return blocked(not_done(target, widening), names, text)
 
 
 def swallowed(connection: Connection, target: Target, missing: int) -> DestinationRefused:
     """The error for rows that a statement has brought and the table has not taken."""
     found = _dependents(connection, target, "")
     names = [name for type_, name, _ in found if type_ in ("trigger", "rule")]
-    return refusal(not_done(target, None), names, f"{counted(missing, 'row')} did not arrive in it")
+    return blocked(not_done(target, None), names, f"{counted(missing, 'row')} did not arrive in it")
 
 
 def _constraint(state: str, said: Mapping[str, str]) -> str:

@@ -107,7 +107,7 @@ class PostgresTransaction(Transaction):
             arrived = self._connection.changed(upsert_sql(layout), number)
             if arrived != merge.written:
                 raise swallowed(self._connection, layout.target, merge.written - arrived)
-        if merge.kept:
+        if merge.marked:
             self._connection.run(mark_sql(layout), number)
         return gone
 

@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from connector.core.cursors import Cursor
-from connector.core.schema import parse
+from connector.core.schema import parse_type
 from connector.core.state import STATE_VERSION, Column, Phase, Plan, TableState
 from connector.destinations.sql import Target
 from connector.destinations.state import tables as t
@@ -173,7 +173,7 @@ class State:
         found: tuple[dict[str, Column], dict[str, Column]] = ({}, {})
         try:
             for row in rows:
-                column = Column(row["column_name"], parse(row["type"]))
+                column = Column(row["column_name"], parse_type(row["type"]))
                 found[bool(row.get("retired"))][_read(row["attribute"])] = column
         except (ValueError, AttributeError) as error:
             raise unreadable("a column's type is damaged or unknown") from error

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from connector.core.keys import KeySchema
-from connector.core.names import assign
+from connector.core.names import DELETED, assign
 from connector.core.schema import BINARY, INTEGER, NULL, STRING, Type, join
 from connector.core.spec import Deletes, TableSpec
 from connector.core.state import Column
@@ -24,13 +24,15 @@ def key_columns(dialect: Dialect, keys: KeySchema, spec: TableSpec) -> dict[str,
 
 
 def adopt(
-    dialect: Dialect, target: Target, found: Found, keys: KeySchema, marked: bool
+    transaction: Transaction, target: Target, found: Found, keys: KeySchema
 ) -> dict[str, Column]:
-    """The columns of a table that the connector made but whose state was forgotten.
+    """The columns of a table that the connector created, but that has no state any more.
 
-    `marked` says whether a column `_deleted` marks rows, and is no attribute's.
-    Raises DestinationRefused where the connector did not make it, or for another key.
+    Raises DestinationRefused if the connector did not create it, or if its key is another one.
     """
+    dialect = transaction.dialect
+    # A column `_deleted` of ours has a default; an attribute's has none.
+    marked = transaction.has_default(target, DELETED)
     fold = dialect.rules.fold
     folded = {fold(name): sql for name, sql in found.columns.items()}
     if any(folded.get(name) != sql for name, sql in dialect.service.items()):
@@ -67,7 +69,7 @@ def _has_key(found: Found, columns: Mapping[str, Column], keys: KeySchema) -> bo
     return found.key is None or found.key == tuple(columns[key.name].name for key in keys)
 
 
-def verify(
+def refuse_changed(
     dialect: Dialect,
     target: Target,
     found: Found,

@@ -52,7 +52,7 @@ def forgetting(work: Callable[[], Result]) -> Result:
     raise refused
 
 
-def refusal(what: str, objects: Sequence[str], said: str) -> DestinationRefused:
+def blocked(what: str, objects: Sequence[str], said: str) -> DestinationRefused:
     """The error for `what` cannot be done because of objects of others.
 
     `said` is what the database says of it; no value may be in it.

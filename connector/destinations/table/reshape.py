@@ -68,14 +68,17 @@ class Reshape:
         """The columns of a table that is there: those in use from now on, and the retired ones."""
         retired: Columns = {}
         if before is None:
-            columns = self._adopt(target, plan)
+            found = self.transaction.describe(target)
+            columns = table_columns.adopt(self.transaction, target, found, plan.identity.keys)
         else:
             check_key(before, plan)
             columns, retired = self.state.all_columns(plan.table)
         there = {a: c for a, c in retired.items() if c.name in actual}
         columns = self._free_mark(plan, target, columns | there, actual)
         found = self.transaction.describe(target)
-        table_columns.verify(self.transaction.dialect, target, found, columns, plan.identity.keys)
+        table_columns.refuse_changed(
+            self.transaction.dialect, target, found, columns, plan.identity.keys
+        )
         self._forget_marks(plan, target, before, columns, actual)
         if not plan.spec.packed:
             return columns, {}
@@ -167,12 +170,6 @@ class Reshape:
 
     def _same(self, one: Target, other: Target) -> bool:
         return table_columns.same(self.transaction.dialect, one, other)
-
-    def _adopt(self, target: Target, plan: Plan) -> Columns:
-        found = self.transaction.describe(target)
-        marked = self.transaction.has_default(target, DELETED)
-        dialect = self.transaction.dialect
-        return table_columns.adopt(dialect, target, found, plan.identity.keys, marked)
 
     def _marked(self, target: Target, since: int) -> bool:
         """Whether a row is marked as deleted by a commit after `since`."""

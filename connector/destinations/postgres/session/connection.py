@@ -13,11 +13,11 @@ from adbc_driver_manager import AdbcConnection, AdbcDatabase, Error, dbapi
 from connector.destinations.backend import DestinationUrl
 from connector.destinations.postgres.session.errors import (
     Translate,
+    guarded,
     of_the_connection,
     of_the_query,
     of_the_state,
     said_by,
-    told,
     translated,
 )
 from connector.destinations.postgres.url.libpq import libpq_url
@@ -70,18 +70,18 @@ class Connection:
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Runs one statement and returns its rows."""
-        return self._told(translated, lambda: self._run(sql, parameters))
+        return self._guarded(translated, lambda: self._run(sql, parameters))
 
     def run_on_state(self, sql: str, parameters: Sequence[Any]) -> list[dict[str, Any]]:
         """As `run`, for statements on the state's own tables."""
-        return self._told(of_the_state, lambda: self._run(sql, parameters))
+        return self._guarded(of_the_state, lambda: self._run(sql, parameters))
 
-    def _told(self, translate: Translate, work: Callable[[], Asked]) -> Asked:
+    def _guarded(self, translate: Translate, work: Callable[[], Asked]) -> Asked:
         def remembering(server: str, error: Error) -> ConnectorError:
             self.said = said_by(error)
             return translate(server, error)
 
-        return told(self._server, remembering, work)
+        return guarded(self._server, remembering, work)
 
     def execute(self, sql: str) -> None:
         """Runs one statement that has no answer."""
@@ -101,9 +101,9 @@ class Connection:
     def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
         """The answer as it comes."""
         with self._connection.cursor() as cursor:
-            self._told(translated, lambda: cursor.execute(_whole(sql)))
+            self._guarded(translated, lambda: cursor.execute(_whole(sql)))
             reader = cursor.fetch_record_batch()
-            while batch := self._told(translated, lambda: next(reader, None)):
+            while batch := self._guarded(translated, lambda: next(reader, None)):
                 yield batch
 
     def described(self, sql: str) -> pa.Schema:
@@ -123,7 +123,7 @@ class Connection:
             return of_the_query(server, error, sql, running)
 
         try:
-            return told(self._server, translate, work)
+            return guarded(self._server, translate, work)
         except Unreachable:
             # Of a statement without an answer, such as COPY, the driver says no more either.
             if not self._is_alive():
@@ -147,11 +147,11 @@ class Connection:
 
     def ingest(self, rows: Rows, table: str, schema: str | None = None) -> int:
         """Adds rows by COPY: to a table, or, without a schema, to a temporary one."""
-        return self._told(translated, lambda: self._ingest(rows, table, "append", schema))
+        return self._guarded(translated, lambda: self._ingest(rows, table, "append", schema))
 
     def stage(self, rows: Rows, name: str) -> int:
         """Puts rows in a new temporary table, in the types that ADBC has for theirs."""
-        return self._told(translated, lambda: self._ingest(rows, name, "create", None))
+        return self._guarded(translated, lambda: self._ingest(rows, name, "create", None))
 
     def _ingest(
         self, rows: Rows, table: str, mode: Literal["append", "create"], schema: str | None
@@ -166,11 +166,11 @@ class Connection:
 
     def commit(self) -> None:
         """Ends the transaction."""
-        self._told(translated, self._connection.commit)
+        self._guarded(translated, self._connection.commit)
 
     def rollback(self) -> None:
         """Ends a transaction that failed, so that the catalog can be asked why."""
-        self._told(translated, self._connection.rollback)
+        self._guarded(translated, self._connection.rollback)
 
 
 def _whole(sql: str) -> str:
@@ -180,7 +180,7 @@ def _whole(sql: str) -> str:
     return sql
 
 
-class _Kept:
+class _Borrowed:
     """A database that outlives a connection to it: to open one anew costs another connection."""
 
     def __init__(self, database: AdbcDatabase) -> None:
@@ -220,7 +220,7 @@ class PostgresServer:
         One that is read only sees one state of the database all the time. `path` is where names
         without a schema are looked up.
         """
-        connection = told(self.shown, of_the_connection, self._connect)
+        connection = guarded(self.shown, of_the_connection, self._connect)
         try:
             opened = Connection(connection, self.shown)
             self._settle(opened, path)
@@ -248,8 +248,8 @@ class PostgresServer:
 
     def _connect(self) -> dbapi.Connection:
         database = self._opened()
-        kept: Any = _Kept(database)
-        return dbapi.Connection(kept, AdbcConnection(database))
+        borrowed: Any = _Borrowed(database)
+        return dbapi.Connection(borrowed, AdbcConnection(database))
 
     def _settle(self, connection: Connection, path: str) -> None:
         settings = _SETTINGS | {

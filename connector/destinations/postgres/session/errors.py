@@ -132,7 +132,7 @@ Result = TypeVar("Result")
 Translate = Callable[[str, Error], ConnectorError]
 
 
-def told(server: str, translate: Translate, work: Callable[[], Result]) -> Result:
+def guarded(server: str, translate: Translate, work: Callable[[], Result]) -> Result:
     """The result of `work`; what ADBC raises becomes an error of ours and is forgotten."""
     try:
         return _beside(work)

@@ -86,7 +86,7 @@ def is_secret(name: str) -> bool:
     return name in _SECRETS
 
 
-def checked(name: str, value: str) -> tuple[str, str] | None:
+def libpq_option(name: str, value: str) -> tuple[str, str] | None:
     """An option as libpq takes it; None for one that says what we ask for anyway."""
     if name == "ssl" and value.lower() == "true":
         return "sslmode", "require"

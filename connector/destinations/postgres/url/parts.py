@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from urllib.parse import quote, unquote
 
 from connector.config.urls import LAST_PORT
-from connector.destinations.postgres.url.options import checked, is_known, is_secret
+from connector.destinations.postgres.url.options import is_known, is_secret, libpq_option
 from connector.errors import ConfigError
 
 _SCHEME = re.compile(r"postgres(?:ql)?(?:\+\w+)?:", re.IGNORECASE)
@@ -105,7 +105,7 @@ class PostgresUrl:
         found = list(self.options)
         taken = self._named() | {name for name, _ in found}
         for name, value in options:
-            option = checked(name, value)
+            option = libpq_option(name, value)
             if option is None:
                 continue
             if option[0] in taken:
