@@ -1,4 +1,4 @@
-"""What a kind of database is, as far as anybody outside of its folder needs to know."""
+"""A kind of database, as far as code outside its folder needs to know it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class DestinationUrl:
-    """A destination's url. Printing it never shows a password; `reveal` gives it whole."""
+    """A destination's url. Printing it never shows a password; `reveal` returns all of it."""
 
     kind: str
     path: Path | None
-    """The file, absolute, if the destination is one."""
+    """The file's absolute path, if the destination is a file."""
     secret: SecretStr
     shown: str
 
@@ -32,19 +32,19 @@ class DestinationUrl:
 
     @property
     def place(self) -> str:
-        """What tells this destination from others of its kind, whoever logs in."""
+        """Identifies this destination among others of its kind, whoever logs in."""
         return str(self.path or self.shown.rpartition("://")[2].rpartition("@")[2])
 
     @property
     def name(self) -> str:
-        """The place in short: files of one name in two folders are told apart."""
+        """A short form of the place that distinguishes files of the same name in two folders."""
         if self.path is None:
             return self.place
         return f"{self.path.stem}-{sha256(self.place.encode()).hexdigest()[:4]}"
 
     @property
     def folder(self) -> Path:
-        """Where files of a run are kept if nobody says: beside the file, or the current folder."""
+        """The default folder for the files of a run: the file's own, or the current one."""
         return self.path.parent if self.path else Path()
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ class DestinationUrl:
 
 @dataclass(frozen=True)
 class Opening:
-    """What every destination is opened with. `lock_timeout` is in seconds."""
+    """The arguments that every destination is opened with. `lock_timeout` is in seconds."""
 
     url: DestinationUrl
     schema: str
@@ -67,7 +67,7 @@ class Opening:
 
 @dataclass(frozen=True)
 class HostConnection:
-    """A connection that a host program keeps, such as Airflow, by what its form has fields for."""
+    """A connection that a host program such as Airflow stores, by the fields of its form."""
 
     name: str
     host: str | None = None
@@ -76,45 +76,45 @@ class HostConnection:
     password: str | None = field(default=None, repr=False)
     database: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What its url says further."""
+    """The options of its url."""
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
 class Hosted:
-    """How Airflow keeps a connection to a kind of database."""
+    """How Airflow stores a connection to a kind of database."""
 
     type: str
     url: Callable[[HostConnection], DestinationUrl]
     """Raises ConfigError if the connection names no destination."""
     hook: str = ""
-    """The class that knows what Airflow makes of the form; without it, the form is read as is."""
+    """The hook class that interprets the form; without one, the form is read as it is."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """One kind of database. What is slow to import is imported by `open` alone."""
+    """One kind of database. Only `open` imports modules that are slow to import."""
 
     kind: str
     name: str
-    """As its makers write it."""
+    """The product's name, spelled as its vendor does."""
     begins: str
-    """How its urls begin."""
+    """The beginning of its urls."""
     example: str
     is_one: Callable[[str], bool]
-    """Whether a text is meant to be such a url."""
+    """Whether a text is meant as such a url."""
     parse: Callable[[str, Path], DestinationUrl]
     """Reads a url; a relative path starts from the folder. Raises ConfigError."""
     schema: str
-    """Where tables go if nobody says."""
+    """The default schema for tables."""
     open: Callable[[Opening, Any], "Destination"]
-    """The destination, with the section of its keys. Raises ConfigError if a package is missing."""
+    """Opens a destination with its own section. Raises ConfigError if a package is missing."""
     keys: type[Section] = Section
-    """The section of the configuration's keys that this kind alone has."""
+    """The section with the configuration keys that only this kind has."""
     urls: tuple[str, ...] = ()
-    """Every way to write one, for the documentation, if there are more than the example."""
+    """Every form of its urls, for the documentation, if there are more than the example."""
     name_bytes: int | None = None
-    """How long the name of a schema or a table may be; a longer one could be cut silently."""
+    """The longest name of a schema or a table; a longer one could be truncated silently."""
     one_writer: bool = False
     """Whether only one process at a time may write."""
     limits: Limits = EVERYTHING

@@ -1,4 +1,4 @@
-"""What a database must be able to do, so that everything else is written once over it."""
+"""The operations that a database must provide; everything else is written once over them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -35,7 +35,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Merge:
-    """Staged rows that are to replace, to delete or to mark the rows of their keys."""
+    """Staged rows that replace, delete or mark the rows with their keys."""
 
     layout: Layout
     commit: int
@@ -43,30 +43,30 @@ class Merge:
     written: int
     deleted: int
     marked: int
-    """How many of the rows do each."""
+    """The number of rows that do each."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What a transaction failed at."""
+    """Why and where a transaction failed."""
 
     cause: Exception
     widening: NotWidened | None
-    """The column that it was about to widen."""
+    """The column that was being widened."""
     dropping: bool
-    """Whether the table was to be dropped."""
+    """Whether the table was being dropped."""
 
 
 class Transaction(Protocol):
-    """One transaction of a database. It is rolled back at its end, unless it was committed.
+    """One transaction of a database, rolled back at its end unless it was committed.
 
-    Statements have `$1`, `$2`, … for parameters, and those that the databases share are SQL that
-    all of them read.
+    Statements have `$1`, `$2`, … as parameters. Those that the databases share are SQL that all
+    of them understand.
     """
 
     dialect: Dialect
     layout: type[Layout] = Layout
-    """How rows are staged."""
+    """The layout in which rows are staged."""
     schema: Schema
     """The state's own tables."""
 
@@ -79,25 +79,25 @@ class Transaction(Protocol):
         ...
 
     def describe(self, target: Target) -> Found:
-        """A table as it is now. Raises DestinationRefused if it is none of ours to use."""
+        """A table as it is now. Raises DestinationRefused if we cannot use it."""
         ...
 
     def create(self, target: Target, columns: Mapping[str, Column]) -> None:
-        """Makes a table of key columns and service columns, and its schema if there is none."""
+        """Creates a table of key columns and service columns, and its schema if absent."""
         types = {column.name: self.dialect.type_of(column.type) for column in columns.values()}
         types.update(self.dialect.service)
         body = ", ".join(f"{quoted(name)} {sql}" for name, sql in types.items())
         self.ask(f"CREATE TABLE {target.sql} ({body})")
 
     def staged(self, rows: pa.Table, name: str) -> AbstractContextManager[None]:
-        """Lets statements read rows as the temporary table `name`."""
+        """Makes rows available to statements as the temporary table `name`."""
         ...
 
     def merge(self, merge: Merge) -> int:
         """Merges the rows staged as `sql.STAGED`; returns how many rows were deleted.
 
-        The whole item is replaced. A row that is only marked keeps its values; one that was never
-        seen is added with its key alone.
+        Whole items are replaced. A row that is only marked keeps its values; a marked row that does
+        not exist yet is added with its key alone.
         """
         return plain.merge(self, merge)
 
@@ -114,19 +114,19 @@ class Transaction(Protocol):
         self.ask("BEGIN TRANSACTION")
 
     def commit(self) -> None:
-        """Ends the transaction, and keeps what it did."""
+        """Commits the transaction."""
         self.ask("COMMIT")
 
     def lock(self, names: Sequence[str]) -> None:
-        """Takes turns with whoever has a name in common, if the database has many writers."""
+        """Waits for other transactions with a name in common, if there can be several writers."""
         return
 
     def explain(
         self, failure: Failure, target: Callable[[], Target | None]
     ) -> ConnectorError | None:
-        """A better error for what this transaction failed at, if an object of others is the cause.
+        """A better error for the failure, if an object that somebody else created is the cause.
 
-        It may roll back, and `target` looks up the table then.
+        It may roll back first; `target` looks up the table afterwards.
         """
         return None
 
@@ -135,30 +135,30 @@ class Transaction(Protocol):
         return bool(self.describe(target).columns)
 
     def unused(self, target: Target) -> bool:
-        """Whether a table is empty, and nothing of anybody else depends on its columns."""
+        """Whether a table is empty and nothing that others created depends on its columns."""
         return not self.ask(f"SELECT 1 AS found FROM {target.sql} LIMIT 1")
 
     def has_default(self, target: Target, column: str) -> bool:
-        """Whether a column is of ours and has a default: an attribute may have its name."""
+        """Whether a column is ours, with a default: an attribute's column may have its name."""
         found = self.describe(target).columns.get(column)
         return found is not None and found == self.dialect.optional[column].partition(" ")[0]
 
     def try_new(self, target: Target, key: Mapping[str, Column]) -> None:
-        """Tries on a table that was just made what a run does with a new one."""
+        """Tries what a run does with a new table, on one that was just created."""
         return
 
     def try_rows(self, target: Target, key: Sequence[Column]) -> str:
-        """Tries on a table in use what a run does with it; returns what could not be tried."""
+        """Tries what a run does with a table in use; returns what could not be tried."""
         return ""
 
     def widen(self, target: Target, column: Column, type_: Type) -> None:
-        """Gives a column a type that holds what it has, too. Every value keeps its digits."""
+        """Gives a column a wider type. Every value keeps its digits."""
         name, sql = quoted(column.name), self.dialect.type_of(type_)
         using = self.dialect.widened(name, column.type, type_)
         self.ask(f"ALTER TABLE {target.sql} ALTER COLUMN {name} TYPE {sql} USING {using}")
 
     def move(self, have: Target, want: Target) -> None:
-        """Gives a table another name, or another schema, with all that it holds."""
+        """Moves a table, with everything in it, to another name or schema."""
         self.ask(f"ALTER TABLE {have.sql} RENAME TO {quoted(want.name)}")
 
 
@@ -166,11 +166,11 @@ class Database(Protocol):
     """One database, opened for one transaction at a time."""
 
     def exists(self) -> bool:
-        """Whether there is anything in it yet; what only reads makes nothing."""
+        """Whether the database exists; operations that only read do not create it."""
         return True
 
     def begin(self, more: bool = False) -> AbstractContextManager[Transaction]:
-        """A transaction that may write. `more` says that another one follows at once."""
+        """A transaction that may write; with `more`, another one follows at once."""
         ...
 
     def read_only(self) -> AbstractContextManager[Transaction]:
@@ -178,26 +178,26 @@ class Database(Protocol):
         return self.begin()
 
     def held_open(self) -> AbstractContextManager[None]:
-        """Lets the transactions of this thread that only read share what they open."""
+        """Lets this thread's read-only transactions share what they open."""
         return nullcontext()
 
     def attempt(self, work: Callable[[], Result]) -> Result:
-        """Does a whole transaction, again if it was rolled back through no fault of its own."""
+        """Runs a whole transaction, and repeats it if a conflict rolled it back."""
         return work()
 
     def release(self) -> None:
-        """Closes what was left open for a transaction that was to follow."""
+        """Closes what is still open for a transaction that was expected to follow."""
         return
 
     def query(self, sql: str, schema: str) -> pa.Table:
-        """The answer to a user's own query; names without a schema are of `schema`."""
+        """The answer to a user's query; names without a schema are in `schema`."""
         raise DestinationRefused("This kind of destination cannot be queried.")
 
     def about(self) -> str:
-        """What is found at the url, for `connector check`."""
+        """A description of what the url leads to, for `connector check`."""
         with self.trial():
             return "opened"
 
     def trial(self) -> AbstractContextManager[Transaction]:
-        """A transaction that may write, and is never committed; it makes nothing."""
+        """A transaction that may write, but is never committed and leaves nothing behind."""
         return self.begin()

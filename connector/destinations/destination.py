@@ -45,12 +45,12 @@ class DatabaseDestination:
         self._widened_columns: Counter[str] = Counter()
 
     def read(self, table: str) -> TableState | None:
-        """The state of a table, or None if it was never planned."""
+        """The state of a table; None if it was never planned."""
         with self._looking() as state:
             return state.read(table) if state else None
 
     def reading(self) -> AbstractContextManager[None]:
-        """Lets the reads of this thread share what they open, which may take longer than they do.
+        """Lets this thread's reads share what they open, which may take longer than reading.
 
         Other processes may wait meanwhile, and this thread cannot write.
         """
@@ -62,7 +62,7 @@ class DatabaseDestination:
             return state.tables() if state else []
 
     def ran(self, table: str) -> Ran:
-        """What was committed of a table through this object."""
+        """What this object has committed to a table."""
         with self._looking() as state:
             done = state.journal.ran(self._run[0], table) if state else Ran()
         new, widened = self._new_columns[table], self._widened_columns[table]
@@ -74,7 +74,7 @@ class DatabaseDestination:
 
     @contextmanager
     def _looking(self) -> Iterator[State | None]:
-        """The state as it is, if there is any; nothing is made."""
+        """The state as it is, if there is one; none is created."""
         if not self.database.exists():
             yield None
             return
@@ -86,9 +86,9 @@ class DatabaseDestination:
     def _transaction(
         self, step: str, *locks: str, more: bool = False
     ) -> Iterator[tuple[Transaction, State]]:
-        """One transaction on a state that this program can read; nothing is kept on an error.
+        """One transaction on a state that this program can read; an error rolls it back.
 
-        Steps with a lock in common take turns; which of them may go on, their cursors decide.
+        Steps with a lock in common take turns; their cursors decide which of them may continue.
         """
         with self.database.begin(more) as transaction:
             state = _begun(transaction, locks)
@@ -167,7 +167,7 @@ class DatabaseDestination:
         return committed
 
     def release(self) -> None:
-        """Closes what a commit has left open for one that was to follow."""
+        """Closes the connection that the last commit kept open for the next one."""
         self.database.release()
 
     def load(
@@ -204,7 +204,7 @@ class DatabaseDestination:
 
     @contextmanager
     def _reading(self, table: str) -> Iterator[tuple[Transaction, State, Target, Found]]:
-        """A planned table as it is at one moment."""
+        """A planned table at one moment."""
         if not self.database.exists():
             raise unknown(table)
         with self.database.read_only() as transaction:
@@ -222,7 +222,7 @@ class DatabaseDestination:
         return self.database.query(sql, self._schema)
 
     def note(self, table: str, problem: str | None) -> None:
-        """Remembers why a table needs a person, or that it no longer does."""
+        """Records why a table needs a person, or that it no longer does."""
         if not self.database.exists():
             return
         with self._transaction("note", table) as (_, state):
@@ -242,17 +242,17 @@ class DatabaseDestination:
                 transaction.ask(f"DROP TABLE IF EXISTS {header.target.sql}")
 
     def check(self, tables: Sequence[Wanted] = ()) -> Iterator[Need]:
-        """Tries what every step does, for each of `tables` too; changes nothing."""
+        """Tries what every step does, also for each of `tables`, and changes nothing."""
         return Trial(self.database, self._schema).needs(tables)
 
 
 def _begun(transaction: Transaction, locks: Sequence[str]) -> State:
-    """The state, under some locks; one of an earlier version is migrated before."""
+    """The state, with locks held; a state of an earlier version is migrated first."""
     transaction.lock(locks)
     state = State(transaction.schema)
     if not state.outdated:
         return state
-    # A transaction of its own, which waits for no table's lock while it has the state's.
+    # A separate transaction, which does not wait for a table's lock while it holds the state's.
     transaction.commit()
     transaction.begin()
     transaction.lock([SCHEMA])
@@ -273,7 +273,7 @@ def _explained(
     cause: Exception,
     widening: NotWidened | None,
 ) -> ConnectorError | None:
-    """The error that names what is in the way of a table; None if the database cannot say."""
+    """The error that names what is in the way of a table; None if that is unknown."""
 
     def target() -> Target | None:
         state = State(transaction.schema)
@@ -283,5 +283,5 @@ def _explained(
     try:
         return transaction.explain(Failure(cause, widening, dropping=step == "reset"), target)
     except ConnectorError:
-        # The cause itself is what counts: without the catalog it has fewer names.
+        # The cause matters most; without the catalog it only contains fewer names.
         return None

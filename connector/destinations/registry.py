@@ -35,14 +35,14 @@ def parse_url(text: str, folder: Path | None = None) -> DestinationUrl:
 
 
 def hosted_url(hosted: Hosted, connection: HostConnection) -> DestinationUrl:
-    """The url for what a host program calls a connection. Raises ConfigError."""
+    """The url for a connection of a host program. Raises ConfigError."""
     with _hinted():
         return hosted.url(connection)
 
 
 @contextmanager
 def _hinted() -> Iterator[None]:
-    """Adds the forms that a url may have to an error without a hint."""
+    """Adds the valid forms of a url as a hint to an error that has none."""
     try:
         yield
         return
@@ -54,7 +54,7 @@ def _hinted() -> Iterator[None]:
 
 
 def stand_in_url(name: str) -> str:
-    """A url for a destination that a host program names, and that nobody has looked up yet."""
+    """A url for a destination that a host program names, and that is not looked up yet."""
     return f"{BACKENDS[0].begins}{name}"
 
 
@@ -71,6 +71,6 @@ def open_destination(
     command: str = "",
     waits: Waits | None = None,
 ) -> "Destination":
-    """The destination of a url; `keys` has those of its kind among others."""
+    """The destination of a url; `keys` contains those of its kind."""
     opening = Opening(url, schema, lock_timeout, command, waits or Waits())
     return backend_of(url).open(opening, keys)

@@ -1,4 +1,4 @@
-"""SQL text: quoted identifiers, and names of ours. Values never become SQL text."""
+"""SQL text: quoted identifiers, and our own names. Values never become SQL text."""
 
 from dataclasses import dataclass, field
 
@@ -6,7 +6,7 @@ from connector.errors import DestinationRefused
 
 
 def quoted(*names: str) -> str:
-    """An identifier, or a qualified one, that can only be read as exactly these names.
+    """A (qualified) identifier that cannot be read as anything but exactly these names.
 
     Raises DestinationRefused for an empty name, which no database can hold.
     """
@@ -22,7 +22,7 @@ class Target:
     schema: str
     name: str
     database: str = field(default="", compare=False)
-    """What DuckDB calls the file: without it, a schema of that name could be meant."""
+    """DuckDB's name for the file; without it, a schema of that name could be meant."""
 
     @property
     def sql(self) -> str:
@@ -47,10 +47,10 @@ class Target:
 
 
 STAGED = "_connector_staged"
-"""Where staged rows are; as a column's name it would stand in the way of theirs."""
+"""The staged rows. No column may have this name, since it would hide theirs."""
 
 STAGED_KEYS = "_connector_staged_keys"
-"""Where the keys of staged rows are."""
+"""The keys of staged rows."""
 
 OUTER = "_connector_outer"
-"""The table, seen from inside a subquery; a short name could be one of its own columns."""
+"""The table's alias inside a subquery; a short one could equal one of its columns."""

@@ -1,6 +1,6 @@
-"""Tries on any database what a run does there, in transactions that are rolled back.
+"""Tries what a run does, in transactions that are rolled back, whatever the database.
 
-Every name and every key of a trial is made for it alone.
+Every name and every key in a trial is used only there.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,19 +33,19 @@ KEY = (KeyAttribute("id", "S"),)
 
 
 def mark() -> str:
-    """A name that nobody has."""
+    """A name that nothing else has."""
     return f"_connector_check_{uuid4().hex}"
 
 
 class Trial:
-    """The needs of runs that write to one schema, each tried in a transaction of its own."""
+    """The needs of runs that write to one schema, each tried in a separate transaction."""
 
     def __init__(self, database: Database, schema: str) -> None:
         self._database = database
         self._schema = schema
 
     def needs(self, tables: Sequence[Wanted]) -> Iterator[Need]:
-        """Each need by what tries it; none hides another."""
+        """Every need, tried; a failure of one does not hide another."""
         try:
             yield from self._needs(tables)
         finally:
@@ -75,7 +75,7 @@ class Trial:
         return of_the_state(known)
 
     def _new_table(self) -> str:
-        """A table of ours from its first statement to its last."""
+        """Everything that we do with a table, from its creation on."""
         with self._database.trial() as transaction:
             target = Target(self._schema, mark(), transaction.schema.database)
             columns = table_columns.key_columns(transaction.dialect, KEY, TableSpec())
@@ -102,7 +102,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a table goes, by what is remembered of it; `columns` is None if nothing is."""
+    """The target of a table according to its state; `columns` is None without a state."""
 
     target: Target
     keys: KeySchema
@@ -110,7 +110,7 @@ class Place:
 
 
 def place(dialect: Dialect, state: State, wanted: Wanted, schema: str) -> Place:
-    """Where a table goes. Raises DestinationRefused if another one goes there."""
+    """The target of a table. Raises DestinationRefused if another table has the same one."""
     target = Target(schema, wanted.target, state.database)
     if not state.exists():
         return Place(target, wanted.keys or ())
@@ -123,19 +123,19 @@ def place(dialect: Dialect, state: State, wanted: Wanted, schema: str) -> Place:
 
 
 def not_ours_yet(place: Place, there: bool) -> str:
-    """What is said of a table that was never planned here."""
+    """The report for a table that was never planned here."""
     return f"{place.target} exists already" if there else f"{place.target} will be created"
 
 
 def of_the_state(tables: Sequence[str] | None) -> str:
-    """What is said of a state that could be written; None if there is none yet."""
+    """The report for a state that could be written; `tables` is None if there is none yet."""
     if tables is None:
         return "its tables will be created in the schema _connector"
     return f"the schema _connector can be written; tables in it: {len(tables)}"
 
 
 def try_state(execute: Execute) -> None:
-    """Takes a row in and out of every table of the state."""
+    """Inserts, updates and deletes a row in every table of the state."""
     name = mark()
     for table in t.all_tables():
         insert(execute, table, [{column.name: _filler(column, name) for column in table.columns}])
@@ -151,7 +151,7 @@ def _filler(column: sa.Column[Any], name: str) -> object:
 
 
 def try_columns(transaction: Transaction, target: Target) -> None:
-    """Adds a column to a throw-away table, and widens it, as a run does for an attribute."""
+    """Adds a column to a throw-away table and widens it, as a run does for an attribute."""
     spec = TableSpec()
     actual = transaction.describe(target).columns
     columns = table_columns.key_columns(transaction.dialect, KEY, spec)

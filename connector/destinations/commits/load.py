@@ -76,7 +76,7 @@ class Loading:
         return self.count(STREAMED + self._unmarked) if self.streamed else 0
 
     def refuse_too_many(self, vanishing: int, earlier: int) -> None:
-        """Raises TooManyDeletes where more of the earlier rows would vanish than is allowed."""
+        """Raises TooManyDeletes if more of the earlier rows would vanish than is allowed."""
         refuse_too_many(self.table, self.layout.target, vanishing, earlier, self._load.max_deleted)
 
     def feed(

@@ -83,7 +83,7 @@ class Layout:
     def placed(self, rows: pa.Table) -> pa.Table:
         """The rows, with whatever has a column of the table out of their `rest`.
 
-        Raises StateRefused where that cannot be told: version 0.1.0 has spooled them.
+        Raises StateRefused if that cannot be told: version 0.1.0 has spooled them.
         """
         packed = packed_in(rows.schema)
         if packed is None:
@@ -117,7 +117,7 @@ class Layout:
 
 
 def refuse_untyped(rows: pa.Table, columns: Mapping[str, Column]) -> None:
-    """Raises StateRefused where a `rest` without types holds attributes that have a column."""
+    """Raises StateRefused if a `rest` without types holds attributes that have a column."""
     for text in rows.column(REST_FIELD).cast(pa.string()).to_pylist():
         if text and not columns.keys().isdisjoint(msgspec.json.decode(text, type=dict[str, Raw])):
             raise StateRefused(

@@ -43,7 +43,7 @@ def refuse_shared(dialect: Dialect, state: State, table: str, arn: str, target: 
 
 
 def check_key(before: Header, plan: Plan) -> None:
-    """Raises DestinationRefused where a generation has another key than the one it replaces."""
+    """Raises DestinationRefused if a generation has another key than the one it replaces."""
     if before.identity.keys != plan.identity.keys:
         raise DestinationRefused(
             f"The key of {plan.table} has changed.",
@@ -59,7 +59,7 @@ def unknown(table: str) -> DestinationRefused:
 def refuse_too_many(
     table: str, target: Target, vanishing: int, earlier: int, max_deleted: float | None
 ) -> None:
-    """Raises TooManyDeletes where a greater share of the earlier rows than allowed would vanish."""
+    """Raises TooManyDeletes if a greater share of the earlier rows than allowed would vanish."""
     if max_deleted is not None and vanishing > earlier * max_deleted:
         raise TooManyDeletes(
             f"{vanishing} of {counted(earlier, 'row')} of {target} "

@@ -7,7 +7,7 @@ from connector.destinations.sql import Target
 
 
 def describe(connection: Connection, target: Target) -> dict[str, str]:
-    """SQL types by column as the table has them now; empty where there is no such table.
+    """SQL types by column as the table has them now; empty if there is no such table.
 
     A list of all columns, as in `information_schema`, takes DuckDB twenty times as long, and a
     statement that fails would end the transaction: looking a table up does neither.

@@ -48,12 +48,12 @@ class DuckDBTransaction(Transaction):
         return Found(duckdb_schema.describe(self._connection, target))
 
     def create(self, target: Target, columns: Mapping[str, Column]) -> None:
-        """Makes a table with its key columns, and its schema if there is none."""
+        """Makes a table with its key columns, and its schema if absent."""
         self.ask(f"CREATE SCHEMA IF NOT EXISTS {target.schema_sql}")
         super().create(target, columns)
 
     def unused(self, target: Target) -> bool:
-        """Whether a table is empty, and nothing of anybody else depends on its columns."""
+        """Whether a table is empty and nothing that others created depends on its columns."""
         return super().unused(target) and not duckdb_schema.used(self._connection, target)
 
     def explain(
@@ -123,7 +123,7 @@ class DuckDBTransaction(Transaction):
         return duckdb_fold(name) == DELETED and self.has_default(target, DELETED)
 
     def _refuse(self, target: Target, where: str, what: str) -> None:
-        """Raises ConfigError where the table has what would stay behind."""
+        """Raises ConfigError if the table has what would stay behind."""
         if duckdb_schema.has(self._connection, target, where):
             raise ConfigError(
                 f"The table {target} has {what}, so it cannot be renamed.",

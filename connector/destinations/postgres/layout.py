@@ -43,7 +43,7 @@ class PostgresLayout(Layout):
         return [name for name in schema_of(rows.schema) if name in late]
 
     def _too_wide(self, rows: pa.Table) -> pa.ChunkedArray | None:
-        """Which rows may not fit; None where all of them do, which is nearly always."""
+        """Which rows may not fit; None if all of them do, which is nearly always."""
         types = {
             name: type_ for name, type_ in schema_of(rows.schema).items() if name in self.columns
         }

@@ -16,7 +16,7 @@ from connector.errors import DestinationRefused
 def describe(connection: Connection, target: Target) -> Found:
     """A table's columns with their SQL types, and its key.
 
-    Raises DestinationRefused where it is no table, or one that this role does not own.
+    Raises DestinationRefused if it is no table, or one that this role does not own.
     """
     relation = connection.run(
         "SELECT c.oid::bigint AS oid, c.relkind::text AS kind, "
@@ -97,7 +97,7 @@ def used(connection: Connection, target: Target) -> bool:
 
 
 def create(connection: Connection, target: Target, columns: Mapping[str, Column]) -> None:
-    """Makes the table with its key columns, and its schema if there is none."""
+    """Makes the table with its key columns, and its schema if absent."""
     for name in (target.schema, target.name):
         if len(name.encode()) > NAME_BYTES:
             raise DestinationRefused(
@@ -121,7 +121,7 @@ def _key_sql(target: Target, columns: Sequence[str]) -> str:
 
 
 def try_key(connection: Connection, target: Target, columns: Sequence[str]) -> bool:
-    """Makes `columns` the primary key; False where two rows have the same, and nothing is made."""
+    """Makes `columns` the primary key; False if two rows have the same, and nothing is made."""
     adding = _key_sql(target, columns)
     block = f"BEGIN {adding}; EXCEPTION WHEN unique_violation THEN NULL; END"
     mark = next(each for n in count() if (each := f"$try{n}$") not in block)
@@ -149,7 +149,7 @@ def _key_type(column: Column) -> str:
 
 
 def create_schema(connection: Connection, schema: str) -> None:
-    """Makes a schema if there is none; only then does the role need the privilege for it."""
+    """Makes a schema if absent; only then does the role need the privilege for it."""
     found = connection.run("SELECT 1 AS found FROM pg_namespace WHERE nspname = $1", [schema])
     if not found:
         connection.execute(f"CREATE SCHEMA {quoted(schema)}")

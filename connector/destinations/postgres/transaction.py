@@ -40,7 +40,7 @@ class PostgresTransaction(Transaction):
         """The next statement begins it."""
 
     def commit(self) -> None:
-        """Ends the transaction, and keeps what it did."""
+        """Commits the transaction."""
         self._server.commit(self._connection)
 
     def lock(self, names: Sequence[str]) -> None:
@@ -66,7 +66,7 @@ class PostgresTransaction(Transaction):
         postgres_schema.create(self._connection, target, columns)
 
     def unused(self, target: Target) -> bool:
-        """Whether a table is empty, and nothing of anybody else depends on its columns."""
+        """Whether a table is empty and nothing that others created depends on its columns."""
         return super().unused(target) and not postgres_schema.used(self._connection, target)
 
     def explain(

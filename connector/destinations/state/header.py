@@ -54,7 +54,7 @@ class Header(msgspec.Struct, frozen=True):
         return Target(self.target_schema, self.target_name, self.database)
 
     def made_with(self) -> TableSpec | None:
-        """What the generation was made with; None where version 0.1.0 planned it."""
+        """What the generation was made with; None if version 0.1.0 planned it."""
         return None if self.spec is None else _spec.decode(self.spec)
 
     @property

@@ -41,7 +41,7 @@ STEPS: Mapping[int, Step] = {2: _specs, 3: _drift}
 
 
 def found_version(schema: Schema, names: set[str]) -> int:
-    """The version of a state with these tables. Raises StateRefused where it is no number."""
+    """The version of a state with these tables. Raises StateRefused if it is no number."""
     # Version 1 has no list of migrations, and knows a newer state by the rows of its tables.
     newest = [sa.select(sa.func.max(t.tables.c.state_version)).scalar_subquery()]
     if t.migrations.name in names:

@@ -31,7 +31,7 @@ class State:
         return self._schema.execute(*compiled(statement))
 
     def exists(self) -> bool:
-        """Whether there is any state. Raises StateRefused where it is not one we can read."""
+        """Whether there is any state. Raises StateRefused if it is not one we can read."""
         if self._version is not None:
             return True
         names = self._schema.listed()

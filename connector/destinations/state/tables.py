@@ -25,7 +25,7 @@ class Schema:
     listed: Callable[[], set[str]]
     """Which tables it has: each database has a way that is quick in it."""
     create: Callable[[], object] = lambda: None
-    """Makes the schema if there is none."""
+    """Makes the schema if it is absent."""
     creation: Callable[[sa.Table], Sequence[ExecutableDDLElement]] = lambda table: [
         CreateTable(table)
     ]

@@ -76,7 +76,7 @@ def refuse_changed(
     columns: Mapping[str, Column],
     keys: KeySchema,
 ) -> None:
-    """Raises DestinationRefused where a column or the key is not as the connector left it."""
+    """Raises DestinationRefused if a column or the key is not as the connector left it."""
     if not found.columns:
         raise gone(target)
     fold = dialect.rules.fold

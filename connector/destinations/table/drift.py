@@ -220,7 +220,7 @@ class _Filled:
 
 
 def _types_in(values: pa.Array, type_: Type, before: Type) -> Iterator[Type | None]:
-    """The type of each value, None where there is none."""
+    """The type of each value, None if there is none."""
     plain = values.cast(pa.string()) if type_.arrow == JSON.arrow else values
     for value in plain.to_pylist():
         yield None if value is None else _type_of(value, type_, before)
@@ -248,7 +248,7 @@ def _type_of_json(text: str, before: Type) -> Type:
 
 
 def _sorts_in(values: pa.Array, type_: Type) -> Sequence[tuple[Type, int, int]]:
-    """The types of the values, how many have each, and where the first is. None where null."""
+    """The types of the values, how many have each, and where the first is. None if null."""
     count = len(values) - values.null_count
     if not count:
         return []

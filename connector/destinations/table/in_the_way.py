@@ -22,7 +22,7 @@ class NotWidened(Exception):
 
 
 Explain = Callable[[Exception, NotWidened | None], ConnectorError | None]
-"""A better error for a cause; None where that says it all."""
+"""A better error for a cause; None if that says it all."""
 
 
 @contextmanager

@@ -127,7 +127,7 @@ class Reshape:
         self.transaction.ask(f"DELETE FROM {target.sql} WHERE {quoted(DELETED)}")
 
     def _move(self, table: str, header: Header, want: Target) -> None:
-        """Gives the table its name of the configuration. Raises ConfigError where it is taken."""
+        """Gives the table its name of the configuration. Raises ConfigError if it is taken."""
         have = header.target
         if have == want:
             return

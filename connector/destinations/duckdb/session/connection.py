@@ -51,7 +51,7 @@ class DuckDBFile:
     waits: Waits = field(default_factory=Waits, compare=False)
 
     def exists(self) -> bool:
-        """Whether there is a file yet. Raises DestinationRefused where there can be none."""
+        """Whether there is a file yet. Raises DestinationRefused if there can be none."""
         try:
             found = self.path.stat()
         except FileNotFoundError:
@@ -79,7 +79,7 @@ class DuckDBFile:
         Closing costs a checkpoint. Where another commit follows at once, `keep` leaves it open for
         that, but not for long: other processes wait.
 
-        Raises Busy where another process holds the file for longer than `lock_timeout`, and
+        Raises Busy if another process holds the file for longer than `lock_timeout`, and
         DestinationRefused where it cannot be a DuckDB file.
         """
         if not self.exists() and not self.path.parent.is_dir():

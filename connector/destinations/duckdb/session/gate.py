@@ -65,7 +65,7 @@ class Gate:
 
     @contextmanager
     def passed(self, read_only: bool, file: "DuckDBFile") -> Iterator[None]:
-        """Holds the gate. Raises Busy where the caller itself still reads and now would write."""
+        """Holds the gate. Raises Busy if the caller itself still reads and now would write."""
         me = get_ident()
         with self.changed:
             if me in self.readers and not read_only:

@@ -299,7 +299,7 @@ class PostgresServer:
         return False
 
     def _status(self, transaction: str) -> str | None:
-        """What became of a transaction; None where nobody can say, or not yet."""
+        """What became of a transaction; None if nobody can say, or not yet."""
         try:
             with self.open(read_only=True) as connection:
                 sql = "SELECT pg_xact_status($1::text::xid8) AS status"

@@ -274,7 +274,7 @@ def of_the_connection(server: str, error: Error) -> ConnectorError:
 
 
 def _wrong_option(text: str) -> str:
-    """The option that libpq or the server does not take; empty where the reason is another."""
+    """The option that libpq or the server does not take; empty if the reason is another."""
     reason = text.rpartition(" failed: ")[2]
     found = _OPTION.search(reason.replace('"', ""))
     if found:
