@@ -1,1 +1,1 @@
-"""A commit, and a load, of one table: what every database does the same way."""
+"""Commits and loads of one table, as every database does them."""

@@ -1,4 +1,4 @@
-"""One commit or load inside its transaction: rows brought in, whatever the database."""
+"""One commit or load inside its transaction, for any database."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -43,7 +43,7 @@ class Commit:
         return self._step.end(written, deleted, batch.quarantined, self._renamed)
 
     def load(self, load: Load, rows: Iterable[pa.Table], bad: Sequence[Quarantined]) -> Committed:
-        """Brings in every spooled row and ends the loading phase."""
+        """Loads every spooled row and ends the loading phase."""
         layout = self._grow(self._growth.wanted(load))
         loading = Loading(
             self._transaction,

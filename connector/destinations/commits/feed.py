@@ -11,7 +11,7 @@ from connector.destinations.table.drift import Watch
 class Feed:
     """Tables of rows on their way into the database, one at a time.
 
-    It stops before the first table that needs a column `_rest` where there is none yet.
+    It stops before the first table that needs a column `_rest` that is not there yet.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Feed:
 
     @property
     def ended(self) -> bool:
-        """Whether every table was taken."""
+        """Whether every table was read."""
         return self._ended
 
     def reader(self, layout: Layout) -> pa.RecordBatchReader:
@@ -55,7 +55,7 @@ class Feed:
                 self._watch.see(rows)
                 yield from layout.stage(rows).to_batches(self._rows_at_once)
         except BaseException as error:
-            # The database that reads this would replace what went wrong by an error of its own.
+            # The database that reads this would replace our error by one of its own.
             self.failure = error
             raise
 

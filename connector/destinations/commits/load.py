@@ -1,4 +1,4 @@
-"""Every spooled row of a generation on its way into a table: what all databases have in common."""
+"""Loads every spooled row of a generation into a table: the part that all databases share."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -16,11 +16,11 @@ from connector.destinations.table import columns as table_columns
 from connector.destinations.table.drift import Watch
 
 STREAMED = f"{OUTER}.{quoted(COMMIT)} > CAST($1 AS BIGINT)"
-"""A condition on rows that the stream has written since the plan; `$1` is its commit."""
+"""A condition for rows that the stream has written since the plan; `$1` is its commit."""
 
 
 class Loading:
-    """One load inside its transaction. What it asks of the table has its plan's commit as `$1`."""
+    """One load inside its transaction. In its queries `$1` is the commit of its plan."""
 
     def __init__(
         self,
@@ -49,12 +49,12 @@ class Loading:
 
     @property
     def target(self) -> str:
-        """The table, as SQL."""
+        """The table's name, as SQL."""
         return self.layout.target.sql
 
     @property
     def earlier(self) -> str:
-        """A condition on rows of earlier generations. One that is marked as deleted stays."""
+        """A condition for rows of earlier generations, without those marked as deleted."""
         return f"{OUTER}.{quoted(COMMIT)} <= CAST($1 AS BIGINT){self._unmarked}"
 
     @property
@@ -62,17 +62,17 @@ class Loading:
         return f" AND {OUTER}.{quoted(DELETED)} IS NOT TRUE" if self.layout.marks else ""
 
     def any(self, condition: str) -> bool:
-        """Whether there is a row for which the condition holds."""
+        """Whether any row meets a condition."""
         sql = f"SELECT 1 AS found FROM {self.target} AS {OUTER} WHERE {condition} LIMIT 1"
         return bool(self._transaction.ask(sql, [self.start]))
 
     def count(self, condition: str) -> int:
-        """For how many rows a condition holds."""
+        """The number of rows that meet a condition."""
         sql = f"SELECT count(*) AS n FROM {self.target} AS {OUTER} WHERE {condition}"
         return int(self._transaction.ask(sql, [self.start])[0]["n"])
 
     def count_streamed(self) -> int:
-        """How many rows there are by the stream alone, without those marked as deleted."""
+        """The number of rows from the stream alone, without those marked as deleted."""
         return self.count(STREAMED + self._unmarked) if self.streamed else 0
 
     def refuse_too_many(self, vanishing: int, earlier: int) -> None:
@@ -85,7 +85,7 @@ class Loading:
         take: Callable[[pa.RecordBatchReader], int],
         rows_at_once: int | None = None,
     ) -> int:
-        """Has staged rows taken as they come, and the table get `_rest` before one needs it."""
+        """Passes staged rows to `take` as they come, and adds `_rest` before a row needs it."""
         feed = Feed(tables, self._watch, rows_at_once)
         taken = 0
         while not feed.ended:
@@ -102,7 +102,7 @@ class Loading:
         return taken
 
     def filled(self, names: Sequence[str]) -> dict[str, bool]:
-        """Whether a row has a value in each of some columns."""
+        """Whether any row has a value, for each of some columns."""
         counts = ", ".join(f"count({quoted(name)}) AS c{n}" for n, name in enumerate(names))
         found = self._transaction.ask(f"SELECT {counts} FROM {self.target}")[0]
         return dict(zip(names, map(bool, found.values()), strict=True))

@@ -1,4 +1,4 @@
-"""Merging and loading in plain SQL: what a database does that has no faster way of its own."""
+"""Merging and loading in plain SQL, for databases without a faster way of their own."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from connector.destinations.commits.load import Loading
     from connector.destinations.database import Merge, Transaction
 
-# A row can have 400 KB, and each batch is staged by itself.
+# A row can have 400 KB, and each batch is staged separately.
 _ROWS_AT_ONCE = 1_000
 
 _GONE, _MARKED = f"{STAGED}.{DELETED.name}", f"{STAGED}.{MARKED.name}"
@@ -47,7 +47,7 @@ def merge(transaction: "Transaction", merge: "Merge") -> int:
 def load(
     transaction: "Transaction", loading: "Loading", tables: Iterable[pa.Table]
 ) -> tuple[int, int]:
-    """Inserts what the stream has not overtaken, and deletes the rows of earlier generations."""
+    """Inserts rows that the stream has not overtaken; deletes the rows of earlier generations."""
     earlier = loading.count(loading.earlier)
     loading.feed(tables, lambda reader: _added(transaction, loading, reader), _ROWS_AT_ONCE)
     table, layout, commit = loading.target, loading.layout, quoted(COMMIT)
@@ -75,7 +75,7 @@ def _added(transaction: "Transaction", loading: "Loading", reader: pa.RecordBatc
 
 
 def _add(transaction: "Transaction", loading: "Loading", rows: pa.Table) -> None:
-    """Adds the newest of some rows, unless a newer one, or a tombstone, is there already."""
+    """Adds the newest row of each key, unless a newer row or a tombstone exists."""
     layout, table = loading.layout, loading.target
     rows = rows.append_column("key", key_texts(layout, rows)).sort_by(CHANGED_AT_FIELD.name)
     newest = {key: place for place, key in enumerate(rows.column("key").to_pylist())}

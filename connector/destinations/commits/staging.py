@@ -22,7 +22,7 @@ from connector.errors import StateRefused
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the staged columns go: by position, for names that differ only in case clash in Arrow.
+    """The target of each staged column, by position: names that differ only in case clash in Arrow.
 
     `staged` maps a staged column to a column of the table.
     """
@@ -35,7 +35,7 @@ class Layout:
     marks: bool
     """Whether the table has `_deleted`."""
     retired: tuple[str, ...] = ()
-    """Columns of the earlier generation, which this one leaves empty."""
+    """Columns of the earlier generation that this one leaves empty."""
 
     @classmethod
     def of(
@@ -81,9 +81,9 @@ class Layout:
         return conformed.rename_columns([*names, *(field.name for field in service)])
 
     def placed(self, rows: pa.Table) -> pa.Table:
-        """The rows, with whatever has a column of the table out of their `rest`.
+        """The rows, with attributes that have a column in the table moved out of their `rest`.
 
-        Raises StateRefused if that cannot be told: version 0.1.0 has spooled them.
+        Raises StateRefused if their types are unknown, because version 0.1.0 spooled them.
         """
         packed = packed_in(rows.schema)
         if packed is None:
@@ -105,7 +105,7 @@ class Layout:
         )
 
     def same_key(self, left: str, right: str) -> str:
-        """A condition that two tables, both of them with the table's own columns, share a key."""
+        """A condition that rows of two tables, both with the table's own columns, share a key."""
         names = [quoted(column.name) for _, column in self.keys_staged]
         return " AND ".join(f"{left}.{name} = {right}.{name}" for name in names)
 
@@ -117,7 +117,7 @@ class Layout:
 
 
 def refuse_untyped(rows: pa.Table, columns: Mapping[str, Column]) -> None:
-    """Raises StateRefused if a `rest` without types holds attributes that have a column."""
+    """Raises StateRefused if a `rest` without types contains attributes that have a column."""
     for text in rows.column(REST_FIELD).cast(pa.string()).to_pylist():
         if text and not columns.keys().isdisjoint(msgspec.json.decode(text, type=dict[str, Raw])):
             raise StateRefused(
@@ -128,17 +128,17 @@ def refuse_untyped(rows: pa.Table, columns: Mapping[str, Column]) -> None:
 
 
 def without_rest(rows: pa.Table) -> pa.Table:
-    """The rows without a `rest` that holds nothing."""
+    """The rows without their `rest`, which is empty."""
     return rows.drop_columns([REST_FIELD]) if REST_FIELD in rows.column_names else rows
 
 
 def deleted_keys(layout: Layout, staged: pa.Table) -> pa.Table:
-    """The keys of the staged rows that delete, as tombstones spell them."""
+    """The keys of staged deletes, in the format of tombstones."""
     return pa.table({"key": key_texts(layout, staged.filter(staged.column(DELETED.name)))})
 
 
 def key_texts(layout: Layout, staged: pa.Table) -> pa.Array:
-    """The keys of staged rows, as tombstones spell them."""
+    """The keys of staged rows, in the format of tombstones."""
     parts = [
         [stored_part(column.type, value) for value in staged.column(name).to_pylist()]
         for name, column in layout.keys_staged
@@ -147,5 +147,5 @@ def key_texts(layout: Layout, staged: pa.Table) -> pa.Array:
 
 
 def count(staged: pa.Table, flag: pa.Field) -> int:
-    """How many of the staged rows have the flag."""
+    """The number of staged rows with a flag."""
     return int(pc.sum(staged.column(flag.name)).as_py() or 0)

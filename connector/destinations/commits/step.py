@@ -1,4 +1,4 @@
-"""The next commit of a table as its state sees it: cursors compared and moved, work counted."""
+"""The state's part of a commit: cursors are compared and moved, and rows are counted."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,14 +17,14 @@ from connector.stop import MACHINE, Clock
 
 
 def moved(table: str) -> CursorMoved:
-    """The error for a batch whose beginning is no longer where the table stands."""
+    """The error for a batch that does not begin at the table's current cursors."""
     return CursorMoved(
         f"Another run has advanced {table}; nothing was written.", "Run the same command again."
     )
 
 
 def refuse_shared(dialect: Dialect, state: State, table: str, arn: str, target: Target) -> None:
-    """Raises DestinationRefused if another source table goes to the same target."""
+    """Raises DestinationRefused if another source table has the same target."""
     for other, theirs in state.targets().items():
         if other == table or not table_columns.same(dialect, theirs, target):
             continue
@@ -43,7 +43,7 @@ def refuse_shared(dialect: Dialect, state: State, table: str, arn: str, target: 
 
 
 def check_key(before: Header, plan: Plan) -> None:
-    """Raises DestinationRefused if a generation has another key than the one it replaces."""
+    """Raises DestinationRefused if a new generation's key differs from the current one's."""
     if before.identity.keys != plan.identity.keys:
         raise DestinationRefused(
             f"The key of {plan.table} has changed.",
@@ -59,7 +59,7 @@ def unknown(table: str) -> DestinationRefused:
 def refuse_too_many(
     table: str, target: Target, vanishing: int, earlier: int, max_deleted: float | None
 ) -> None:
-    """Raises TooManyDeletes if a greater share of the earlier rows than allowed would vanish."""
+    """Raises TooManyDeletes if a larger share of earlier rows than allowed would vanish."""
     if max_deleted is not None and vanishing > earlier * max_deleted:
         raise TooManyDeletes(
             f"{vanishing} of {counted(earlier, 'row')} of {target} "
@@ -91,11 +91,11 @@ class Step:
         self.new_columns = 0
         self.loading = isinstance(of, Load)
         self.watch = Watch()
-        """Sees the rows of this step, once its columns are grown."""
+        """Watches the rows of this step, once its columns are grown."""
         self._now = clock.now()
 
     def move(self, batch: Batch) -> None:
-        """Moves the cursors of a batch, if they are where it began."""
+        """Moves a batch's cursors. Raises CursorMoved if they are not where it began."""
         stored = self._state.cursors(batch.table, [span.partition for span in batch.spans])
         until: dict[str, Cursor] = {}
         for span in batch.spans:
@@ -115,7 +115,7 @@ class Step:
             self._state.update(batch.table, consistent_since=batch.consistent_since)
 
     def finish(self, load: Load) -> None:
-        """Ends the loading phase: every segment is done, and no tombstone is needed any more."""
+        """Ends the loading phase: every segment is done, and tombstones are no longer needed."""
         self._state.finish(load.table, load.partitions)
         self._state.unbury(load.table)
         self._state.update(
@@ -133,7 +133,7 @@ class Step:
         renamed: Mapping[str, str],
         streamed: int = 0,
     ) -> Committed:
-        """Keeps what could not be stored, and counts."""
+        """Quarantines records that could not be stored, and counts the work."""
         table = self.header.table_name
         self._state.update(table, commit=self.number, committed_at=self._now)
         quarantined = self._state.journal.quarantine(self.header, self.number, bad, self._now)

@@ -1,1 +1,1 @@
-"""What is remembered of each table, in the destination's own transactions."""
+"""The state of each table, kept in the destination's own transactions."""

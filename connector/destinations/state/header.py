@@ -1,4 +1,4 @@
-"""One table's row of the state, checked as it is read."""
+"""One table's row of the state, validated when it is read."""
 
 from datetime import datetime
 
@@ -16,7 +16,7 @@ _keys = msgspec.json.Decoder(list[tuple[str, str]])
 
 
 class Header(msgspec.Struct, frozen=True):
-    """One row of `tables`. To make one raises MsgspecError where its keys are damaged."""
+    """One row of `tables`. Creating one raises MsgspecError if its keys are damaged."""
 
     table_name: str
     target_schema: str
@@ -42,7 +42,7 @@ class Header(msgspec.Struct, frozen=True):
     spec: str | None = None
     overflowed: bool | None = None
     database: str = ""
-    """Of the target; it is no column of the state."""
+    """The target's database; not a column of the state."""
 
     def __post_init__(self) -> None:
         _keys.decode(self.keys)
@@ -50,27 +50,27 @@ class Header(msgspec.Struct, frozen=True):
 
     @property
     def target(self) -> Target:
-        """Where the rows are."""
+        """The table that holds the rows."""
         return Target(self.target_schema, self.target_name, self.database)
 
     def made_with(self) -> TableSpec | None:
-        """What the generation was made with; None if version 0.1.0 planned it."""
+        """The generation's spec; None if version 0.1.0 planned it."""
         return None if self.spec is None else _spec.decode(self.spec)
 
     @property
     def identity(self) -> Identity:
-        """What the generation was planned on."""
+        """The source that the generation was planned for."""
         keys = tuple(KeyAttribute(name, tag) for name, tag in _keys.decode(self.keys))
         return Identity(self.table_arn, self.table_id, self.stream_arn, self.view_type, keys)
 
 
 def spelled(spec: TableSpec) -> str:
-    """A spec as `Header.spec` has it."""
+    """A spec in the format of `Header.spec`."""
     return msgspec.json.encode(spec).decode()
 
 
 def unreadable(why: str) -> StateRefused:
-    """The error for a state that is not as it was written."""
+    """The error for a state that was damaged."""
     return StateRefused(
         f"The schema {SCHEMA} holds no readable state: {why}.",
         "Restore it from a backup, or reset the table and take a new snapshot.",

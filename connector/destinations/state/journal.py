@@ -1,4 +1,4 @@
-"""What is told of the work: what could not be stored, how columns grew, what each run did."""
+"""The record of the work: quarantined records, how columns grew, and what each run did."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -23,7 +23,7 @@ class Journal:
         return self._execute(*compiled(statement))
 
     def quarantined(self, header: Header) -> int:
-        """How many records of this generation could not be stored."""
+        """The number of quarantined records of this generation."""
         rows = self._run(
             sa.select(sa.func.count().label("count"))
             .select_from(t.quarantine)
@@ -35,7 +35,7 @@ class Journal:
     def quarantine(
         self, header: Header, commit: int, records: Sequence[Quarantined], now: datetime
     ) -> int:
-        """Keeps records that could not be stored; says how many are new."""
+        """Stores records that could not be applied; returns how many of them are new."""
         new = self._new(header, records)
         insert(
             self._execute,
@@ -58,7 +58,7 @@ class Journal:
         return len(new)
 
     def _new(self, header: Header, records: Sequence[Quarantined]) -> list[Quarantined]:
-        # No cursor passes a record without a number, so it may come again, and is one record still.
+        # No cursor passes a record without a sequence number: it may be read again, but counts once.
         new = [record for record in records if record.sequence is not None]
         if len(new) == len(records):
             return new
@@ -78,7 +78,7 @@ class Journal:
         return int(self._run(query.where(t.drift.c.table_name == table))[0]["count"])
 
     def drift(self, table: str, commit: int, found: Sequence[Drift], now: datetime) -> None:
-        """Keeps what became of a table's columns."""
+        """Records how a table's columns have changed."""
         insert(
             self._execute,
             t.drift,
@@ -97,7 +97,7 @@ class Journal:
         )
 
     def ran(self, run_id: str, table: str) -> Ran:
-        """What a run has committed of a table; the columns it has added are not kept here."""
+        """What a run has committed to a table; the columns that it added are not recorded here."""
         counts = (t.runs.c.commits, t.runs.c.written, t.runs.c.deleted, t.runs.c.quarantined)
         mine = (t.runs.c.run_id == run_id) & (t.runs.c.table_name == table)
         rows = self._run(sa.select(*counts).where(mine))

@@ -1,7 +1,7 @@
-"""How a state that an earlier version wrote becomes one of this version, a step at a time.
+"""Migrates a state that an earlier version wrote to this version, step by step.
 
-What a step adds is marked so in `state/tables.py`, so that an older state can be read as it is. A
-step runs in the transaction that records it.
+What a step adds is marked in `state/tables.py`, so that an older state can be read as it is. A step
+runs in the transaction that records it.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ Step = Callable[[Schema], None]
 
 
 def _specs(schema: Schema) -> None:
-    """What a generation was made with is remembered, and which steps were taken."""
+    """Adds the generation's spec, and the list of migrations."""
     schema.create_table(t.migrations)
     _add_column(schema, t.tables.c.spec)
     _add_column(schema, t.tables.c.overflowed)
@@ -27,7 +27,7 @@ def _specs(schema: Schema) -> None:
 
 
 def _drift(schema: Schema) -> None:
-    """What became of columns is remembered."""
+    """Adds the history of columns."""
     schema.create_table(t.drift)
 
 
@@ -37,12 +37,12 @@ def _add_column(schema: Schema, column: sa.Column[object]) -> None:
 
 
 STEPS: Mapping[int, Step] = {2: _specs, 3: _drift}
-"""By the version that each leads to."""
+"""Steps by the version that they lead to."""
 
 
 def found_version(schema: Schema, names: set[str]) -> int:
-    """The version of a state with these tables. Raises StateRefused if it is no number."""
-    # Version 1 has no list of migrations, and knows a newer state by the rows of its tables.
+    """The version of a state with these tables. Raises StateRefused if it is not a number."""
+    # Version 1 has no list of migrations, and recognizes a newer state by the rows of `tables`.
     newest = [sa.select(sa.func.max(t.tables.c.state_version)).scalar_subquery()]
     if t.migrations.name in names:
         newest.append(sa.select(sa.func.max(t.migrations.c.version)).scalar_subquery())
@@ -54,14 +54,14 @@ def found_version(schema: Schema, names: set[str]) -> int:
 
 
 def migrate(schema: Schema, have: int) -> None:
-    """Takes every step from a version to this program's."""
+    """Runs every step from a version to this program's."""
     for version in range(have + 1, STATE_VERSION + 1):
         STEPS[version](schema)
         record(schema, version)
 
 
 def record(schema: Schema, version: int) -> None:
-    """Remembers that the state has a version now."""
+    """Records the state's new version."""
     row = {"version": version, "applied_at": MACHINE.now()}
     schema.execute(*compiled(sa.insert(t.migrations).values(row)))
     schema.execute(*compiled(sa.update(t.tables).values(state_version=version)))

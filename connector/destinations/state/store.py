@@ -1,4 +1,4 @@
-"""What is remembered of each table, and every statement that reads or changes it."""
+"""The state of each table, and every statement that reads or changes it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class State:
         return self._schema.execute(*compiled(statement))
 
     def exists(self) -> bool:
-        """Whether there is any state. Raises StateRefused if it is not one we can read."""
+        """Whether there is a state. Raises StateRefused if this program cannot read it."""
         if self._version is not None:
             return True
         names = self._schema.listed()
@@ -46,7 +46,7 @@ class State:
                 "Use the newer connector that wrote it. Nothing was changed.",
             )
         needed = t.names_of(version)
-        # Another run may have migrated the state between the two looks: then it is complete now.
+        # If another run migrated the state between the two queries, it is complete now.
         if not needed <= names and (missing := sorted(needed - self._schema.listed())):
             raise unreadable(f"it lacks {', '.join(missing)}")
         self._version = version
@@ -59,7 +59,7 @@ class State:
 
     @property
     def outdated(self) -> bool:
-        """Whether an earlier version wrote it. It can be read; to write, it is migrated first."""
+        """Whether an earlier version wrote it. It can be read; it is migrated before a write."""
         return self.exists() and self._version != STATE_VERSION
 
     def migrate(self) -> None:
@@ -69,7 +69,7 @@ class State:
         self._version = STATE_VERSION
 
     def create(self) -> None:
-        """Makes a state where there is none."""
+        """Creates the state if there is none."""
         if self.exists():
             return
         self._schema.create()
@@ -82,7 +82,7 @@ class State:
         return table.name in t.names_of(self._version or STATE_VERSION)
 
     def _select(self, table: sa.Table) -> sa.Select[Any]:
-        """All of a table that this state has, which may be of an earlier version."""
+        """Selects a table's columns in this state, which may be of an earlier version."""
         return sa.select(*t.columns_of(table, self._version or STATE_VERSION))
 
     def tables(self) -> list[str]:
@@ -91,7 +91,7 @@ class State:
         return [row["table_name"] for row in rows]
 
     def targets(self) -> dict[str, Target]:
-        """Where each source table goes."""
+        """The target of each source table."""
         chosen = (t.tables.c.table_name, t.tables.c.target_schema, t.tables.c.target_name)
         rows = self._run(sa.select(*chosen))
         database = self._schema.database
@@ -113,7 +113,7 @@ class State:
             raise unreadable("a table's row is damaged") from error
 
     def read(self, table: str) -> TableState | None:
-        """Everything remembered of one table."""
+        """The whole state of one table."""
         header = self.header(table)
         if header is None:
             return None
@@ -156,7 +156,7 @@ class State:
         return found
 
     def columns(self, table: str) -> dict[str, Column]:
-        """Where each attribute lives, in the order they were added."""
+        """The column of each attribute, in the order in which they were added."""
         return self.all_columns(table)[0]
 
     def retired(self, table: str) -> dict[str, Column]:
@@ -207,7 +207,7 @@ class State:
         self._insert_cursors(plan.table, plan.cursors)
 
     def forget(self, table: str) -> None:
-        """Removes everything remembered of a table but its runs."""
+        """Deletes the state of a table, except its runs."""
         self._forget(table, t.tables, t.cursors, t.columns, t.tombstones, t.quarantine, t.drift)
 
     def _forget(self, table: str, *from_tables: sa.Table) -> None:
@@ -232,7 +232,7 @@ class State:
         )
 
     def move(self, table: str, cursors: Mapping[str, Cursor]) -> None:
-        """Puts cursors in place of those of the same partitions."""
+        """Replaces the cursors of the given partitions."""
         if not cursors:
             return
         self._run(
@@ -311,10 +311,10 @@ class State:
 
 
 def _spelled(attribute: str) -> str:
-    """The name, which may have a NUL, in a spelling that any database's text holds."""
+    """The name with NUL escaped, since not every database's text can contain it."""
     return attribute.replace("\\", "\\\\").replace("\0", "\\0")
 
 
 def _read(text: str) -> str:
-    """The name that was spelled so."""
+    """The name that `_spelled` escaped."""
     return re.sub(r"\\(.)", lambda found: "\0" if found[1] == "0" else found[1], text)

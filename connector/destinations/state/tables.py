@@ -19,22 +19,22 @@ Execute = Callable[[str, Sequence[Any]], list[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Schema:
-    """The schema `_connector` of one database, inside a transaction: how it is read and made."""
+    """The schema `_connector` of one database, inside a transaction: how to read and create it."""
 
     execute: Execute
     listed: Callable[[], set[str]]
-    """Which tables it has: each database has a way that is quick in it."""
+    """Lists its tables, in the way that is fastest in each database."""
     create: Callable[[], object] = lambda: None
-    """Makes the schema if it is absent."""
+    """Creates the schema if it does not exist."""
     creation: Callable[[sa.Table], Sequence[ExecutableDDLElement]] = lambda table: [
         CreateTable(table)
     ]
-    """The statements that make a table."""
+    """The statements that create a table."""
     database: str = ""
     """What a target must be qualified with."""
 
     def create_table(self, table: sa.Table) -> None:
-        """Makes a table of the state."""
+        """Creates a table of the state."""
         for statement in self.creation(table):
             self.execute(definition(statement), ())
 
@@ -45,7 +45,7 @@ _SINCE = "since"
 
 
 def _added(version: int) -> dict[str, int]:
-    """What marks a table, or a column, that states before this version do not have."""
+    """Marks a table or a column that states before a version do not have."""
     return {_SINCE: version}
 
 
@@ -147,7 +147,7 @@ drift = sa.Table(
     sa.Column("from", sa.Text),
     sa.Column("to", sa.Text, nullable=False),
     sa.Column("commit", sa.BigInteger, nullable=False, quote=True),
-    # A word of DuckDB's own.
+    # A reserved word in DuckDB.
     sa.Column("at", sa.DateTime(timezone=True), quote=True),
     sa.Column("key", sa.Text),
     info=_added(3),
@@ -163,7 +163,7 @@ migrations = sa.Table(
 
 
 def names_of(version: int) -> frozenset[str]:
-    """The tables that a state of a version has."""
+    """The names of the tables in a state of a version."""
     return frozenset(table.name for table in all_tables() if _since(table) <= version)
 
 
@@ -186,7 +186,7 @@ _TIMES = re.compile(rf"\b(?:{'|'.join(_TIME_NAMES)})\b")
 
 
 def names_times(sql: str) -> bool:
-    """Whether a statement names a column of times."""
+    """Whether a statement names a column with times."""
     return _TIMES.search(sql) is not None
 
 
@@ -207,7 +207,7 @@ def compiled(statement: ClauseElement) -> tuple[str, list[Any]]:
 
 
 def definition(element: ExecutableDDLElement) -> str:
-    """A statement that makes something, as SQL text."""
+    """A statement that creates something, as SQL text."""
     return str(element.compile(dialect=_dialect))
 
 
@@ -216,12 +216,12 @@ def column_definition(column: sa.Column[Any]) -> str:
     return str(CreateColumn(column).compile(dialect=_dialect))
 
 
-# A statement with more parameters than this many rows would be slow to prepare.
+# A statement with the parameters of more rows is slow to prepare.
 _ROWS_AT_ONCE = 200
 
 
 def insert(execute: Execute, into: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Inserts rows, many with each statement."""
+    """Inserts rows, many of them per statement."""
     waiting = list(rows)
     for first in range(0, len(waiting), _ROWS_AT_ONCE):
         execute(*compiled(sa.insert(into).values(waiting[first : first + _ROWS_AT_ONCE])))

@@ -1,1 +1,1 @@
-"""A replicated table in a database: its columns, how they grow, and what stands in their way."""
+"""A replicated table in a database: its columns, how they grow, and what can prevent it."""

@@ -65,7 +65,7 @@ def adopt(
 
 
 def _has_key(found: Found, columns: Mapping[str, Column], keys: KeySchema) -> bool:
-    """Whether the source's key is the table's."""
+    """Whether the table has the source's key."""
     return found.key is None or found.key == tuple(columns[key.name].name for key in keys)
 
 
@@ -76,7 +76,7 @@ def refuse_changed(
     columns: Mapping[str, Column],
     keys: KeySchema,
 ) -> None:
-    """Raises DestinationRefused if a column or the key is not as the connector left it."""
+    """Raises DestinationRefused if a column or the key has been changed by somebody else."""
     if not found.columns:
         raise gone(target)
     fold = dialect.rules.fold
@@ -94,13 +94,13 @@ def refuse_changed(
 
 
 def same(dialect: Dialect, one: Target, other: Target) -> bool:
-    """Whether two source tables may not go to these two."""
+    """Whether two targets count as the same table, so that only one source table may use them."""
     fold = dialect.table_fold
     return (fold(one.schema), fold(one.name)) == (fold(other.schema), fold(other.name))
 
 
 def gone(target: Target) -> DestinationRefused:
-    """The error for a table that was there after the last commit."""
+    """The error for a table that has disappeared since the last commit."""
     return DestinationRefused(
         f"The table {target} is gone: it, or its schema, was dropped or renamed.",
         "Rename it back or restore it, or run `connector reset` and take a new snapshot.",
@@ -108,7 +108,7 @@ def gone(target: Target) -> DestinationRefused:
 
 
 def changed_by_hand(target: Target, how: str) -> DestinationRefused:
-    """The error for a table that is not as the connector left it."""
+    """The error for a table that somebody else changed."""
     return DestinationRefused(
         f"The table {target} was changed by somebody else: {how}.",
         "Change it back, or run `connector reset` and take a new snapshot.",
@@ -128,7 +128,7 @@ def filled(
     actual: Mapping[str, str],
     ask: Callable[[str], Mapping[str, object]],
 ) -> dict[str, Column]:
-    """Those of the retired columns that `ask` counts values in, by a list of expressions."""
+    """The retired columns that have values; `ask` evaluates a list of counts."""
     there = {attribute: c for attribute, c in retired.items() if c.name in actual}
     if not there:
         return {}
@@ -164,7 +164,7 @@ def grow(
     room: int,
     service: Iterable[str],
 ) -> dict[str, Column]:
-    """Adds and widens columns until they hold `wanted`; returns the new map.
+    """Adds and widens columns until they can hold `wanted`; returns the new map.
 
     No more than `room` are added, and none takes a name of `service`. Every value keeps its digits.
     """
@@ -194,11 +194,11 @@ def ours_last(
     actual: Mapping[str, str],
     columns: Mapping[str, Column],
 ) -> None:
-    """Moves the service columns behind those that a new table has just got.
+    """Moves the service columns behind the columns that a new table has just got.
 
-    A database adds columns at the end only, so they are dropped and added again. That is done
-    where the table was as the connector made it, with `actual` for `columns`, and is empty and
-    nothing of anybody else depends on them.
+    A database adds columns only at the end, so they are dropped and added again. That is done only
+    if the table's `actual` columns are those that the connector created, it is empty, and nothing
+    that others created depends on it.
     """
     dialect = transaction.dialect
     fold = dialect.rules.fold

@@ -1,4 +1,4 @@
-"""What differs between the databases in the columns of a replicated table."""
+"""How the columns of a replicated table differ between databases."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from connector.core.schema import (
 _DECIMALS = [
     Type(Kind.DECIMAL, DECIMAL_DIGITS - scale, scale) for scale in range(DECIMAL_DIGITS + 1)
 ]
-# A SQL type that several of ours have stands for the last of them.
+# A SQL type that several of our types share stands for the last of them.
 _TYPES = [*_DECIMALS, NUMBER, INTEGER, STRING, BOOLEAN, BINARY, JSON]
 _KEY_TYPES = {"S": [STRING], "N": [*_DECIMALS, NUMBER, INTEGER], "B": [BINARY]}
 
@@ -37,22 +37,22 @@ class Dialect:
     optional: Mapping[str, str]
     """Definitions of the service columns that a table has once it needs them."""
     max_columns: int
-    """How many attributes may have a column, whatever is configured."""
+    """The largest number of attributes with a column, whatever is configured."""
     table_fold: Callable[[str], str]
-    """Two source tables may not go to tables whose names have the same fold."""
+    """Two targets with the same folded name count as the same table."""
     widened: Callable[[str, Type, Type], str] = lambda expression, have, want: expression
     """An expression of one type, as the same value in a type above it in the lattice."""
     sent: Callable[[str, Type], str] = lambda expression, type_: expression
     """An expression as it is read: in a type that Arrow has, or as text."""
     always_fit: int = sys.maxsize
-    """So many attributes of a row have their columns, whatever is in them."""
+    """The number of attributes that fit into their columns, whatever their values are."""
     columns_at_once: int = 1
     """How many columns one statement may add."""
 
     def adopted(self) -> dict[str, Type]:
-        """What a column of a table that is found may hold, by its SQL type."""
+        """Our types by SQL type, for the columns of a table that is adopted."""
         return {self.type_of(type_): type_ for type_ in _TYPES}
 
     def adopted_key(self, tag: str) -> dict[str, Type]:
-        """The same for a part of the key, by its tag."""
+        """The same for a part of the key with a tag."""
         return {self.type_of(type_): type_ for type_ in _KEY_TYPES[tag]}

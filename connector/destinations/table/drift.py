@@ -1,6 +1,6 @@
-"""The columns that a commit has made or widened, and an item that each of them is due to.
+"""The columns that a commit added or widened, and for each an item that caused it.
 
-A commit that grows no column looks at no value.
+A commit that changes no column examines no values.
 """
 
 import re
@@ -43,19 +43,19 @@ _INITIALS = ((JSON, "{["), (STRING, '"'), (BOOLEAN, "tf"), (NUMBER, "-0123456789
 
 
 class _Look(Protocol):
-    """What is found out about one column."""
+    """Collects what is known about one column."""
 
     def see(self, values: pa.Array, type_: Type, key_of: KeyOf) -> None:
-        """Takes in values of some rows, which have this type together."""
+        """Examines the values of some rows; `type_` holds all of them."""
         ...
 
     def found(self, column: str) -> Iterator[Drift]:
-        """What there is to say of the column, once every row was seen."""
+        """The changes of the column, once every row was seen."""
         ...
 
 
 class Watch:
-    """Sees the rows of a commit that has grown columns, and tells which items made it do so."""
+    """Watches the rows of a commit that changed columns, and finds the items that caused it."""
 
     def __init__(self, keys: KeySchema = (), looks: Mapping[str, tuple[str, _Look]] | None = None):
         self._keys = keys
@@ -72,10 +72,10 @@ class Watch:
         loaded: bool,
         loading: bool,
     ) -> "Watch":
-        """Watches the columns by attribute that are not as they were before.
+        """Watches the columns that have changed, by attribute.
 
-        Until the table is `loaded` for the first time every column is new: only what has become
-        JSON for its mixed values is told then. `loading` says that this commit is a load.
+        Until the table is `loaded` for the first time every column is new, so only columns that are
+        JSON because of mixed values are reported. `loading` means that this commit is a load.
         """
         words = _Words(type_of)
         looks: dict[str, tuple[str, _Look]] = {}
@@ -93,7 +93,7 @@ class Watch:
         return cls(keys, looks)
 
     def see(self, rows: pa.Table) -> None:
-        """Takes in rows, as `core.rows` has them."""
+        """Examines rows in the format of `core.rows`."""
         if not self._looks or not len(rows):
             return
         have = schema_of(rows.schema)
@@ -110,18 +110,18 @@ class Watch:
                 look.see(rows.column(ITEM + attribute).combine_chunks(), have[attribute], key_of)
 
     def found(self) -> list[Drift]:
-        """What has become of the columns, in their order."""
+        """The changes of the columns, in order."""
         return [drift for column, look in self._looks.values() for drift in look.found(column)]
 
 
 @dataclass(frozen=True)
 class _Words:
-    """What a reader's query can notice of types: how the database calls them."""
+    """The names of types in the database, which are all that a query can notice of them."""
 
     type_of: TypeOf
 
     def spelled(self, type_: Type) -> str:
-        """The database's name of a type; one of its types may be two of ours."""
+        """The database's name of a type; two of our types may share one of its types."""
         numbers = type_.kind is Kind.NUMBER and self.is_json(type_)
         return f"{self.type_of(type_)} of numbers" if numbers else self.type_of(type_)
 
@@ -154,7 +154,7 @@ class _Widened:
         return not self.words.alike(self.before, join(self.before, type_))
 
     def found(self, column: str) -> Iterator[Drift]:
-        """That it is wider now."""
+        """Reports that it is wider now."""
         spelled = self.words.spelled
         yield Drift(column, spelled(self.before), spelled(self.after), self.key)
 
@@ -172,7 +172,7 @@ class _Sort:
 class _Filled:
     """A column that has its first values from this commit, or from a whole table's first load.
 
-    Where they are of several sorts, the most frequent one is what it should have been.
+    If they are of several sorts, the most frequent one counts as the intended one.
     """
 
     words: _Words
@@ -182,7 +182,7 @@ class _Filled:
     sorts: dict[Kind, _Sort] = field(default_factory=dict)
 
     def see(self, values: pa.Array, type_: Type, key_of: KeyOf) -> None:
-        """Counts the values by their sort; where all must be of one, the first is enough."""
+        """Counts the values by sort; if all of them must be of one, the first is enough."""
         if self.sorts and not self.words.is_json(self.after):
             return
         for each, count, index in _sorts_in(values, type_):
@@ -193,7 +193,7 @@ class _Filled:
         if kind in (Kind.INTEGER, Kind.DECIMAL):
             there = self.sorts.get(Kind.DECIMAL)
             together = join(there.type, type_) if there else type_
-            # Numbers that do not go together are of two sorts.
+            # Numbers that no decimal type can hold together are a sort of their own.
             kind = Kind.NUMBER if together.kind is Kind.NUMBER else Kind.DECIMAL
             type_ = together
         sort = self.sorts.get(kind)
@@ -203,7 +203,7 @@ class _Filled:
             sort.type, sort.count = type_, sort.count + count
 
     def found(self, column: str) -> Iterator[Drift]:
-        """That it is new, and that its values are mixed."""
+        """Reports that it is new, and that its values are mixed."""
         spelled = self.words.spelled
         sorts = sorted(self.sorts.values(), key=lambda sort: -sort.count)
         mixed = bool(sorts) and self.words.is_json(self.after)
@@ -220,14 +220,14 @@ class _Filled:
 
 
 def _types_in(values: pa.Array, type_: Type, before: Type) -> Iterator[Type | None]:
-    """The type of each value, None if there is none."""
+    """The type of each value, or None for null."""
     plain = values.cast(pa.string()) if type_.arrow == JSON.arrow else values
     for value in plain.to_pylist():
         yield None if value is None else _type_of(value, type_, before)
 
 
 def _type_of(value: Any, type_: Type, before: Type) -> Type:
-    """The type of one value out of some that have `type_` together."""
+    """The type of one of several values that `type_` can hold together."""
     match type_.kind:
         case Kind.JSON:
             return _type_of_json(value, before)
@@ -242,13 +242,13 @@ def _type_of_json(text: str, before: Type) -> Type:
     type_ = next(each for each, initials in _INITIALS if text[0] in initials)
     if type_ is NUMBER:
         return number_type(text)
-    # Binary is a text inside JSON; one that is no base64 never was binary.
+    # Binary is a text in JSON; a text that is not base64 never was binary.
     binary = type_ is STRING and before.kind is Kind.BINARY and _BASE64.fullmatch(text[1:-1])
     return BINARY if binary else type_
 
 
 def _sorts_in(values: pa.Array, type_: Type) -> Sequence[tuple[Type, int, int]]:
-    """The types of the values, how many have each, and where the first is. None if null."""
+    """Each type among the values, with its count and the index of its first value."""
     count = len(values) - values.null_count
     if not count:
         return []
@@ -275,20 +275,20 @@ def _mixed_in(texts: pa.Array) -> list[tuple[Type, int, int]]:
 
 
 def numbers_type(texts: pa.Array) -> Type:
-    """The type that numbers have together, from their canonical digits."""
+    """The type that holds all of some numbers, from their canonical digits."""
     digits = pc.replace_substring(texts, "-", "")
     length, point = pc.binary_length(digits), pc.find_substring(digits, ".")
     wholes = pc.if_else(pc.less(point, 0), length, point)
     whole, scale = pc.max(wholes).as_py(), pc.max(pc.subtract(length, wholes)).as_py() - 1
     if scale > 0 or whole > INT64_DIGITS:
         return decimal_type(whole, max(scale, 0)) or NUMBER
-    # Of the longest ones some may be too great for an integer of 64 bits, and others not.
+    # Some of the longest ones may exceed a 64-bit integer, and others may not.
     longest = texts.filter(pc.equal(wholes, INT64_DIGITS)).to_pylist()
     return reduce(join, map(number_type, longest), INTEGER)
 
 
 def _numbers_in(values: pa.Array) -> list[tuple[Type, int, int]]:
-    """One entry for each: they are sorted where it is known what they have to go together with."""
+    """One entry for each number; `_Filled._add` sorts them."""
     texts = values.cast(pa.string()).to_pylist()
     each = ((index, text) for index, text in enumerate(texts) if text is not None)
     return [(number_type(text), 1, index) for index, text in each]

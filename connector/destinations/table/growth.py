@@ -1,4 +1,4 @@
-"""The columns of a table as one commit needs them: grown to hold its rows, and no more."""
+"""The columns that one commit needs: grown just enough to hold its rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,35 +15,35 @@ from connector.destinations.table.drift import Watch
 
 @dataclass
 class Growth:
-    """Grows one table's columns, and remembers them, inside the transaction of a step."""
+    """Grows one table's columns, and saves them, inside the transaction of a step."""
 
     transaction: Transaction
     state: State
     step: Step
     actual: Mapping[str, str]
-    """The table's columns with their SQL types, as it has them now."""
+    """The table's current columns with their SQL types."""
     renamed: dict[str, str] = field(default_factory=dict)
-    """New columns that have another name than their attribute."""
+    """New columns with another name than their attribute."""
 
     def __post_init__(self) -> None:
         header = self.step.header
         self.table, self.target = header.table_name, header.target
         self.columns, self.retired = self.state.all_columns(self.table)
         self.rest = self._has(REST)
-        # Version 0.1.0 did not remember it; without `_rest` there was nothing to remember.
+        # Version 0.1.0 did not record it; without `_rest` nothing can have overflowed.
         self._overflowed = self.rest if header.overflowed is None else header.overflowed
         self._left_over = False
 
     @property
     def room(self) -> int:
-        """How many columns may be added."""
+        """The number of columns that may still be added."""
         there = len(self.columns)
         room = self.step.spec.room(there, self._overflowed)
         return max(0, min(room, self.transaction.dialect.max_columns - there))
 
     @property
     def marks(self) -> bool:
-        """Whether the table has `_deleted`, and it is no attribute's."""
+        """Whether the table has the service column `_deleted`."""
         return self._has(DELETED)
 
     def _has(self, service: str) -> bool:
@@ -51,7 +51,7 @@ class Growth:
         return table_columns.has(self.transaction.dialect, self.actual, named, service)
 
     def grow(self, wanted: Mapping[str, Type]) -> dict[str, Column]:
-        """The columns, which hold `wanted` as far as there is room for it."""
+        """The columns, grown to hold `wanted` as far as there is room."""
         service = self.step.spec.service
         grown = table_columns.grow(
             self.transaction,
@@ -90,16 +90,15 @@ class Growth:
         return join_all([load.schema, load.packed(known, room)])
 
     def overflowed(self) -> None:
-        """Remembers that an attribute has gone to `_rest`: from now on no column is added."""
+        """Records that an attribute went to `_rest`: from now on no column is added."""
         self._left_over = True
         if self.step.header.overflowed is not True:
             self.state.update(self.table, overflowed=True)
 
     def tidy(self, filled: Callable[[Sequence[str]], Mapping[str, bool]]) -> None:
-        """After a load, drops what only rows of earlier generations had something in.
+        """After a load, drops columns that only rows of earlier generations had filled.
 
-        `filled` says of columns whether a row still has a value there: one that is marked as
-        deleted may, and keeps it.
+        `filled` says which columns still have a value: rows that are marked as deleted keep theirs.
         """
         there = [column.name for column in self.retired.values() if column.name in self.actual]
         asked = [*there, *([REST] if self.rest and not self._left_over else [])]

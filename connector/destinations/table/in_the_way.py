@@ -1,4 +1,4 @@
-"""What stands in the way of a write, named: the table, the column and the objects of others."""
+"""What prevents a write: names the table, the column and the objects of others."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class NotWidened(Exception):
-    """A column did not become another type; its cause says why."""
+    """A column could not get another type; the cause says why."""
 
     def __init__(self, column: str, type_: str) -> None:
         super().__init__(column, type_)
@@ -22,12 +22,12 @@ class NotWidened(Exception):
 
 
 Explain = Callable[[Exception, NotWidened | None], ConnectorError | None]
-"""A better error for a cause; None if that says it all."""
+"""A better error for a cause, or None if there is none."""
 
 
 @contextmanager
 def explained(explain: Explain) -> Iterator[None]:
-    """Lets `explain` say what was in the way of a block that failed."""
+    """Raises the error that `explain` returns if the block fails."""
     widening: NotWidened | None = None
     try:
         yield
@@ -38,12 +38,12 @@ def explained(explain: Explain) -> Iterator[None]:
         cause = error.__cause__
     except Exception as error:
         cause = error
-    # Outside of the handlers: what a database says may hold values.
+    # Outside of the handlers: the database's message may contain values.
     raise explain(cause, widening) or cause
 
 
 def forgetting(work: Callable[[], Result]) -> Result:
-    """The result of `work`; a refusal forgets what it was made of, as that may hold values."""
+    """The result of `work`; an error loses its cause, which may contain values."""
     try:
         return work()
     except (DestinationRefused, QueryFailed) as error:
@@ -53,9 +53,9 @@ def forgetting(work: Callable[[], Result]) -> Result:
 
 
 def blocked(what: str, objects: Sequence[str], said: str) -> DestinationRefused:
-    """The error for `what` cannot be done because of objects of others.
+    """The error for something that cannot be done because of objects of others.
 
-    `said` is what the database says of it; no value may be in it.
+    `said` is the database's own message, which must not contain values.
     """
     each = list(dict.fromkeys(objects))
     names = ", ".join(f"the {name}" for name in each[:NAMED])
@@ -74,7 +74,7 @@ def blocked(what: str, objects: Sequence[str], said: str) -> DestinationRefused:
 
 
 def not_done(target: Target, widening: NotWidened | None, dropping: bool = False) -> str:
-    """What cannot be done."""
+    """A sentence about what cannot be done."""
     if widening is not None:
         return f"The column {widening.column} of {target} cannot become {widening.type_}"
     return f"The table {target} cannot be {'dropped' if dropping else 'written'}"

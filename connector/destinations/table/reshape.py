@@ -1,4 +1,4 @@
-"""A table under another name or another spec, in one transaction, where its rows allow it."""
+"""Changes a table's name or spec in one transaction, if its rows allow it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,13 +19,13 @@ Columns = dict[str, Column]
 
 @dataclass(frozen=True)
 class Reshape:
-    """Changes tables together with what the state says of them."""
+    """Changes tables together with their state."""
 
     transaction: Transaction
     state: State
 
     def reconfigure(self, table: str, target: Target, spec: TableSpec) -> None:
-        """Applies a changed configuration, or raises ConfigError: then nothing may be kept."""
+        """Applies a changed configuration. After a ConfigError the transaction is rolled back."""
         header = self.state.header(table) if self.state.exists() else None
         if header is None:
             raise unknown(table)
@@ -41,14 +41,14 @@ class Reshape:
         self.state.update(table, spec=spelled(spec))
 
     def _use_retired(self, table: str, target: Target) -> None:
-        """Gives attributes their retired columns back, which rows marked as deleted still fill."""
+        """Returns retired columns, which rows marked as deleted still fill, to their attributes."""
         columns, retired = self.state.all_columns(table)
         actual = self._actual(target)
         there = {a: c for a, c in retired.items() if c.name in actual}
         self.state.save_columns(table, columns | there, {})
 
     def begin(self, plan: Plan, target: Target, before: Header | None) -> None:
-        """Brings the table to what a new generation is planned with, and saves its columns."""
+        """Prepares the table for a new generation, and saves its columns."""
         dialect, arn = self.transaction.dialect, plan.identity.table_arn
         refuse_shared(dialect, self.state, plan.table, arn, target)
         if before is not None:
@@ -65,7 +65,7 @@ class Reshape:
     def _columns(
         self, plan: Plan, target: Target, before: Header | None, actual: Mapping[str, str]
     ) -> tuple[Columns, Columns]:
-        """The columns of a table that is there: those in use from now on, and the retired ones."""
+        """The columns of an existing table: those in use from now on, and the retired ones."""
         retired: Columns = {}
         if before is None:
             found = self.transaction.describe(target)
@@ -91,7 +91,7 @@ class Reshape:
     def _free_mark(
         self, plan: Plan, target: Target, columns: Columns, actual: Mapping[str, str]
     ) -> Columns:
-        """The columns, with another name for one that is in the way of `_deleted`."""
+        """The columns, after renaming an attribute's column that is called `_deleted`."""
         dialect = self.transaction.dialect
         attribute = table_columns.attribute_of(dialect, columns, DELETED)
         if attribute is None or not plan.spec.marks:
@@ -127,7 +127,7 @@ class Reshape:
         self.transaction.ask(f"DELETE FROM {target.sql} WHERE {quoted(DELETED)}")
 
     def _move(self, table: str, header: Header, want: Target) -> None:
-        """Gives the table its name of the configuration. Raises ConfigError if it is taken."""
+        """Moves the table to its configured name. Raises ConfigError if that is taken."""
         have = header.target
         if have == want:
             return

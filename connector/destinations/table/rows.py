@@ -23,8 +23,8 @@ def read_rows(
 ) -> Iterator[pa.RecordBatch]:
     """Batches with a column `item.<attribute>` for each attribute, and perhaps `rest`.
 
-    What rows of an earlier generation have in retired columns is an attribute as well. Where only
-    rows that are marked as deleted have something, nobody reads there what the others have.
+    The values of retired columns, from an earlier generation, are attributes as well. A retired
+    column that only rows marked as deleted still fill is left out.
     """
     dialect = transaction.dialect
     live = _live(transaction, {**retired, **columns}, actual)
@@ -56,7 +56,7 @@ def count_rows(
     columns: Mapping[str, Column],
     actual: Mapping[str, str],
 ) -> int:
-    """How many items the table has."""
+    """The number of items in the table."""
     sql = f"SELECT count(*) AS n FROM {target.sql}{_live(transaction, columns, actual)}"
     return int(transaction.ask(sql)[0]["n"])
 
@@ -68,6 +68,6 @@ def _read_as(field: pa.Field) -> pa.DataType:
 def _live(
     transaction: Transaction, columns: Mapping[str, Column], actual: Mapping[str, str]
 ) -> str:
-    """Leaves out rows that are marked as deleted: the source has them no more."""
+    """A condition that leaves out rows marked as deleted, which the source no longer has."""
     marks = has(transaction.dialect, actual, columns, DELETED)
     return f" WHERE {quoted(DELETED)} IS NOT TRUE" if marks else ""
