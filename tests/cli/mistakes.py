@@ -162,7 +162,7 @@ MISTAKES = {
     "no such file": Mistake(2, "gone.yaml", variables={"CONNECTOR_CONFIG": "gone.yaml"}),
     "a name that is taken": Mistake(2, "others", OTHERS, prepare=taken),
     "file held": Mistake(4, "held by process", variables=SOON, prepare=held),
-    "no DuckDB file": Mistake(2, "no DuckDB file", prepare=no_duckdb),
+    "no DuckDB file": Mistake(2, "is not a DuckDB file", prepare=no_duckdb),
     "newer state": Mistake(2, "version 99", prepare=newer_state),
     "source unreachable": Mistake(4, "did not answer", variables=SOON | NOWHERE),
     "source talking nonsense": Mistake(

@@ -101,7 +101,7 @@ def test_a_table_moves_between_schemas_that_are_called_like_the_file(tmp_path: P
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(DestinationRefused, match="but a folder") as caught:
+    with pytest.raises(DestinationRefused, match="it is a folder") as caught:
         DuckDBDestination(tmp_path, lock_timeout=5).tables()
     assert "Name a file" in caught.value.hint
 

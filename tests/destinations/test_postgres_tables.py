@@ -103,7 +103,7 @@ def test_no_name_ends_the_block_that_makes_the_key(postgres):
 
 def test_what_is_no_table_is_refused(postgres):
     postgres.by_hand("CREATE VIEW orders AS SELECT 1 AS id")
-    with pytest.raises(DestinationRefused, match="no table"):
+    with pytest.raises(DestinationRefused, match="is not a table"):
         told(postgres)
 
 

@@ -1,4 +1,4 @@
-"""What a DuckDB file is as a destination."""
+"""A DuckDB file as a kind of destination."""
 
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -22,7 +22,7 @@ DuckDBVersion = Annotated[
 
 
 class DuckDBKeys(Section):
-    """What can be said of DuckDB alone."""
+    """The keys that only DuckDB has."""
 
     threads: Count | None = Field(
         default=None, description="Threads that DuckDB may use; without it, 2."

@@ -1,4 +1,4 @@
-"""Tries in a DuckDB file what a run does there, in transactions that are rolled back."""
+"""Tries what a run does in a DuckDB file, in transactions that are rolled back."""
 
 import errno
 import os
@@ -24,11 +24,11 @@ from connector.destinations.sql import Target, quoted
 from connector.errors import ConnectorError, DestinationRefused, DiskFull
 
 _PROBE_BYTES = 256 * 1024
-"""As much as DuckDB takes for a block."""
+"""The size of a block in DuckDB."""
 
 
 def about(file: DuckDBFile) -> str:
-    """What is there, once it was opened for writing."""
+    """Describes the file, after opening it for writing."""
     # The next need follows at once; what is beside is removed before.
     with tried_file(file) as opened, opened.open(keep=opened is file):
         folder = file.path.parent
@@ -40,7 +40,7 @@ def about(file: DuckDBFile) -> str:
 
 @contextmanager
 def tried_file(file: DuckDBFile) -> Iterator[DuckDBFile]:
-    """The file, or one in a folder beside it if there is none: that is gone afterwards."""
+    """The file, or if there is none, one in a temporary folder beside it."""
     if file.exists() or not file.path.parent.is_dir():
         yield file
         return
@@ -53,7 +53,7 @@ def tried_file(file: DuckDBFile) -> Iterator[DuckDBFile]:
 
 
 def insert(connection: Connection, target: Target, key: Iterable[Column]) -> None:
-    """Adds a row of a key that nobody has."""
+    """Adds a row with a key that no other row has."""
     parts = list(key)
     names = ", ".join(quoted(part.name) for part in parts)
     places = [f"CAST(${n} AS {DUCKDB.type_of(part.type)})" for n, part in enumerate(parts, 1)]
@@ -62,12 +62,12 @@ def insert(connection: Connection, target: Target, key: Iterable[Column]) -> Non
 
 
 def _value(part: Column) -> str:
-    """A value of the column's type, as text: nought is in every type of numbers."""
+    """A value of the column's type, as text; every numeric type holds zero."""
     return trial.mark() if part.type.kind in (Kind.STRING, Kind.BINARY) else "0"
 
 
 def _try_folder(folder: Path) -> None:
-    """Writes beside the file, where DuckDB puts what is not in it yet."""
+    """Writes beside the file, where DuckDB keeps its log."""
     try:
         with TemporaryFile(dir=folder) as probe:
             probe.write(bytes(_PROBE_BYTES))

@@ -57,7 +57,7 @@ class DuckDBDestination(DatabaseDestination):
 
 
 class _DuckDBDatabase(Database):
-    """A file that is opened for each transaction."""
+    """A file that is opened separately for each transaction."""
 
     def __init__(self, file: DuckDBFile) -> None:
         self._file = file
@@ -76,20 +76,20 @@ class _DuckDBDatabase(Database):
 
     @contextmanager
     def read_only(self) -> Iterator[Transaction]:
-        """Statements that read."""
+        """A connection that only reads."""
         with self._file.open(read_only=True) as connection:
             yield DuckDBTransaction(connection)
 
     @contextmanager
     def held_open(self) -> Iterator[None]:
-        """Keeps the file open meanwhile: opening it takes longer than most reads."""
+        """Keeps the file open: opening it takes longer than most reads."""
         with ExitStack() as opened:
             if self._file.exists():
                 opened.enter_context(self._file.open(read_only=True))
             yield
 
     def release(self) -> None:
-        """Closes a file that was left open."""
+        """Closes a file that was kept open."""
         self._file.release()
 
     def query(self, sql: str, schema: str) -> pa.Table:
@@ -112,12 +112,12 @@ class _DuckDBDatabase(Database):
             return pa.table({}) if answer is None else answered(answer)
 
     def about(self) -> str:
-        """Its version, its file and the room that there is."""
+        """DuckDB's version, the file and the free space."""
         return about(self._file)
 
     @contextmanager
     def trial(self) -> Iterator[Transaction]:
-        """A transaction that leaves nothing: in the file, or in one beside it if there is none."""
+        """A transaction that leaves nothing behind, in the file or in a temporary one beside it."""
         # The next need follows at once; what is beside is removed before.
         with tried_file(self._file) as file, file.open(keep=file is self._file) as connection:
             transaction = DuckDBTransaction(connection)

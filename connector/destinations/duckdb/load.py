@@ -1,4 +1,4 @@
-"""Every spooled row of a generation into a DuckDB table, in bounded memory."""
+"""Loads every spooled row of a generation into a DuckDB table, in bounded memory."""
 
 from collections.abc import Iterable
 
@@ -31,7 +31,7 @@ class _Load:
         self._commit = loading.commit
 
     def insert(self, tables: Iterable[pa.Table]) -> int:
-        """Adds the rows, without those that the stream has overtaken."""
+        """Adds the rows that the stream has not overtaken."""
         return self._loading.feed(tables, self._insert)
 
     def _insert(self, reader: pa.RecordBatchReader) -> int:
@@ -47,8 +47,8 @@ class _Load:
     def delete_earlier(self) -> int:
         """Deletes the rows of earlier generations; returns how many of them were not replaced.
 
-        A row that is marked as deleted stays, unless its item is there again. Raises TooManyDeletes
-        where too many would vanish.
+        A row that is marked as deleted stays, unless its item exists again. Raises TooManyDeletes
+        if too many would vanish.
         """
         loading = self._loading
         earlier = loading.count(loading.earlier)
@@ -68,7 +68,7 @@ class _Load:
 
     @property
     def _again(self) -> str:
-        """A condition that this generation has the same key."""
+        """A condition that this generation has a row with the same key."""
         return (
             f"EXISTS (SELECT 1 FROM {self._loading.target} AS n "
             f"WHERE n.{quoted(COMMIT)} > $1 AND {self._loading.layout.same_key('n', OUTER)})"
@@ -77,7 +77,7 @@ class _Load:
     def repair(self) -> int:
         """Keeps the newest of loaded rows that share a key; returns how many others there were.
 
-        A key is scanned twice where it was deleted and made again while the scan went on.
+        A key is scanned twice if it was deleted and created again during the scan.
         """
         target, commit = self._loading.target, quoted(COMMIT)
         self._connection.execute(

@@ -1,4 +1,4 @@
-"""The statements that bring staged rows into a DuckDB table."""
+"""The statements that write staged rows to a DuckDB table."""
 
 from connector.core.names import CHANGED_AT, COMMIT
 from connector.core.names import DELETED as MARK
@@ -12,13 +12,13 @@ from connector.destinations.duckdb.types import canonical_digits
 from connector.destinations.sql import STAGED, quoted
 from connector.destinations.state.tables import tombstones as TOMBSTONES
 
-# Reserved, so that no column of the table is taken for the row.
+# A reserved name, so that it cannot be read as a column of the table.
 _ROW = "_connector_row"
 _MARKED_ROWS = "_connector_marked"
 
 
 def temporary(name: str) -> str:
-    """A temporary table, which no schema of the file can be taken for."""
+    """A temporary table, under a name that no schema of the file can hide."""
     return quoted("temp", "main", name)
 
 
@@ -35,7 +35,7 @@ def merge(connection: Connection, merge: Merge) -> int:
     marking = layout.marks and merge.marked > 0
     if marking:
         connection.execute(_marked_sql(layout), [number])
-    # A table may well have a column of that name, so the staged one is always qualified.
+    # A table may have a column of that name, so the staged one is always qualified.
     deleted = f"{STAGED}.{DELETED.name}"
     gone = changed(connection, _delete_sql(layout, deleted), []) if merge.deleted else 0
     changed(connection, _delete_sql(layout, f"NOT {deleted}"), [])
@@ -48,7 +48,7 @@ def merge(connection: Connection, merge: Merge) -> int:
 
 
 def _marked_sql(layout: Layout) -> str:
-    """The rows that stay although their items were deleted, as they will be."""
+    """Selects the rows of deleted items that stay, already marked."""
     changes = {CHANGED_AT: f"{STAGED}.{CHANGED_AT_FIELD.name}", COMMIT: "$1", MARK: "true"}
     replaced = ", ".join(f"{value} AS {quoted(name)}" for name, value in changes.items())
     return (
@@ -95,7 +95,7 @@ def insert_sql(layout: Layout, where: str = "") -> str:
 
 
 def not_streamed(layout: Layout) -> str:
-    """A condition that the stream has written neither the row nor a tombstone since `plan`.
+    """A condition that since `plan` the stream has written neither the row nor a tombstone.
 
     `$1` is this commit's number, `$2` the generation's first and `$3` the source table. The staged
     rows go by their own reserved name here: inside the subquery, `s.c0` would be a member of the
@@ -117,7 +117,7 @@ def not_streamed(layout: Layout) -> str:
 
 
 def _key_part(expression: str, type_: Type) -> str:
-    """A part of a staged key as `core.keys.stored_part` spells it."""
+    """A part of a staged key in the format of `core.keys.stored_part`."""
     if type_.kind is Kind.STRING:
         return expression
     if type_.kind is Kind.BINARY:

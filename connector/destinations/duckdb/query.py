@@ -42,15 +42,15 @@ _UNCHANGED = frozenset(
         "null",
     )
 )
-"""What Arrow and Python hold as it is."""
+"""Types whose values Arrow and Python hold unchanged."""
 _BEYOND_ARROW = ("uhugeint", "bignum")
 _DOCUMENTS = ("variant", "union")
 
 
 def answered(answer: duckdb.DuckDBPyRelation) -> pa.Table:
-    """The answer in Arrow; what Arrow or Python do not hold is text, and JSON is said to be JSON.
+    """The answer in Arrow; values that Arrow or Python cannot hold are text.
 
-    A column of times is sent as text besides, in case one of them is beyond Python's years.
+    A column of times is also sent as text, in case one of them is outside Python's range.
     """
     types = answer.types
     kept = [_sent(type_, times_too=False) for type_ in types]
@@ -73,7 +73,7 @@ def _cast(place: int, wanted: str, types: list[Type]) -> str:
 
 
 def _sent(type_: Type, times_too: bool) -> str:
-    """The type that values are sent in: with text for what Arrow does not hold."""
+    """The type in which values are sent: text for those that Arrow cannot hold."""
     inside = [_sent(inner, times_too) for inner in _inside(type_)]
     match type_.id:
         case "list" | "array":
@@ -103,7 +103,7 @@ def _read(column: pa.ChunkedArray, type_: Type) -> pa.ChunkedArray:
 
 
 def _read_as(type_: Type, found: pa.DataType) -> pa.DataType:
-    """The type in Arrow: DuckDB sends JSON, and numbers beyond Arrow's, as plain text."""
+    """The type in Arrow; DuckDB sends JSON, and numbers that Arrow cannot hold, as plain text."""
     if _is_json(type_):
         return pa.json_()
     if type_.id in _BEYOND_ARROW:

@@ -1,4 +1,4 @@
-"""Which object of somebody else has made DuckDB refuse a statement, by its words and catalog."""
+"""Finds the object of others that made DuckDB refuse a statement, by its message and catalog."""
 
 import re
 
@@ -41,7 +41,7 @@ _TEXT_IS_NAMES = (duckdb.DependencyException, duckdb.CatalogException, duckdb.Bi
 
 
 def is_of_a_table(cause: Exception) -> bool:
-    """Whether DuckDB refuses a table, and not the file or for now."""
+    """Whether DuckDB refuses a table, rather than the file or only for the moment."""
     late = isinstance(cause, duckdb.TransactionException) and "constraint" in str(cause).lower()
     return late or isinstance(cause, _OF_THE_TABLE)
 
@@ -72,7 +72,7 @@ def in_the_way(
 
 
 class _Found:
-    """What depends on a table, by the catalog."""
+    """What depends on a table, according to the catalog."""
 
     def __init__(self, connection: Connection, target: Target) -> None:
         where = [target.schema, target.name, target.database]
@@ -86,7 +86,7 @@ class _Found:
         if found := _NOT_NULL.search(text):
             return [f"NOT NULL of the column {found['column']} of {self._target}"]
         if "foreign key" in text.lower():
-            # DuckDB does not say which one it was.
+            # DuckDB does not report which one it was.
             still = "still referenced" in text
             return self._named("FOREIGN KEY", elsewhere=still)
         if "CHECK" in text:
@@ -99,12 +99,12 @@ class _Found:
         return unique + self._named("UNIQUE") + self._named("PRIMARY KEY")
 
     def of_computed(self) -> list[str]:
-        """What computes something of each row, and may have failed at it."""
+        """Objects that compute something from each row, and may have failed."""
         generated = [f"generated column {name} of {self._target}" for name in self._generated]
         return generated + [row["name"] for row in self._indexes] + self._named("CHECK")
 
     def of_change(self, text: str, widening: NotWidened | None) -> list[str]:
-        """What may have refused another type, or another statement."""
+        """What may have prevented another type, or a statement."""
         generated = [name for name in self._generated if f'"{name}"' in text]
         if generated:
             return [f"generated column {name} of {self._target}" for name in generated]

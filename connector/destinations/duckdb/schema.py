@@ -1,4 +1,4 @@
-"""Replicated tables in DuckDB, as its catalog has them."""
+"""Replicated tables in DuckDB's catalog."""
 
 import duckdb
 
@@ -7,10 +7,10 @@ from connector.destinations.sql import Target
 
 
 def describe(connection: Connection, target: Target) -> dict[str, str]:
-    """SQL types by column as the table has them now; empty if there is no such table.
+    """The table's current SQL types by column; empty if there is no such table.
 
     A list of all columns, as in `information_schema`, takes DuckDB twenty times as long, and a
-    statement that fails would end the transaction: looking a table up does neither.
+    statement that fails would end the transaction; looking a table up avoids both.
     """
     try:
         found = connection.table(target.sql)
@@ -20,7 +20,7 @@ def describe(connection: Connection, target: Target) -> dict[str, str]:
 
 
 def used(connection: Connection, target: Target) -> bool:
-    """Whether a table has an index, or a comment on a column, of somebody else."""
+    """Whether a table has an index, or a comment on a column, that somebody else created."""
     here = (
         "database_name = current_database() AND lower(schema_name) = lower($1) "
         "AND lower(table_name) = lower($2)"
@@ -38,7 +38,7 @@ _IS_TARGET = (
 
 
 def has(connection: Connection, target: Target, where: str) -> bool:
-    """Whether one of DuckDB's lists, such as `duckdb_indexes`, has something of the table."""
+    """Whether one of DuckDB's lists, such as `duckdb_indexes`, has an entry for the table."""
     sql = f"SELECT 1 AS found FROM {where}() WHERE {_IS_TARGET}"
     return bool(run(connection, sql, [target.schema, target.name, target.database]))
 

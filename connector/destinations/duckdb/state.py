@@ -16,7 +16,7 @@ from connector.destinations.duckdb.session.connection import (
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state.tables import SCHEMA, Schema, all_tables, definition, tables
 
-# Statements on the state hold no text but names of ours: whatever else there is, is a parameter.
+# Statements on the state contain only our own names: everything else is a parameter.
 _STATE = re.compile(rf'"{SCHEMA}"|(?<![\w"]){SCHEMA}(?![\w"])')
 
 
@@ -37,7 +37,7 @@ def state_schema(connection: Connection) -> Schema:
 
 
 def state_names(connection: Connection, database: str) -> set[str]:
-    """The tables of the state that are there. Without the first of them, whatever is there."""
+    """The existing tables of the state; if `tables` is missing, every table in its schema."""
     sql = "SELECT 1 AS found FROM duckdb_schemas() WHERE database_name = $1 AND schema_name = $2"
     if not run(connection, sql, [database, SCHEMA]):
         return set()

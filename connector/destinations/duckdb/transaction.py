@@ -48,7 +48,7 @@ class DuckDBTransaction(Transaction):
         return Found(duckdb_schema.describe(self._connection, target))
 
     def create(self, target: Target, columns: Mapping[str, Column]) -> None:
-        """Makes a table with its key columns, and its schema if absent."""
+        """Creates a table with its key columns, and its schema if absent."""
         self.ask(f"CREATE SCHEMA IF NOT EXISTS {target.schema_sql}")
         super().create(target, columns)
 
@@ -59,7 +59,7 @@ class DuckDBTransaction(Transaction):
     def explain(
         self, failure: Failure, target: Callable[[], Target | None]
     ) -> ConnectorError | None:
-        """A better error for what DuckDB refuses because of an object of others."""
+        """A better error if DuckDB refused a statement because of an object of others."""
         if not is_of_a_table(failure.cause):
             return None
         roll_back(self._connection)
@@ -76,7 +76,7 @@ class DuckDBTransaction(Transaction):
 
     @contextmanager
     def staged(self, rows: pa.Table, name: str) -> Iterator[None]:
-        """Lets statements read rows where they are: in Arrow."""
+        """Lets statements read the rows directly from Arrow."""
         self._connection.register(name, rows)
         yield
         self._connection.unregister(name)
@@ -101,7 +101,7 @@ class DuckDBTransaction(Transaction):
         return ""
 
     def move(self, have: Target, want: Target) -> None:
-        """Renames a table; into another schema it is copied, which DuckDB has no other way for."""
+        """Renames a table; into another schema it is copied, since DuckDB has no other way."""
         if duckdb_fold(have.schema) == duckdb_fold(want.schema):
             self._refuse(have, "duckdb_indexes", "an index")
             if have.name != want.name:
@@ -119,11 +119,11 @@ class DuckDBTransaction(Transaction):
         self.ask(f"DROP TABLE {have.sql}")
 
     def _is_mark(self, target: Target, name: str) -> bool:
-        """Whether a column marks rows: an attribute's has no default."""
+        """Whether a column marks rows; an attribute's column has no default."""
         return duckdb_fold(name) == DELETED and self.has_default(target, DELETED)
 
     def _refuse(self, target: Target, where: str, what: str) -> None:
-        """Raises ConfigError if the table has what would stay behind."""
+        """Raises ConfigError if the table has something that would stay behind."""
         if duckdb_schema.has(self._connection, target, where):
             raise ConfigError(
                 f"The table {target} has {what}, so it cannot be renamed.",

@@ -11,7 +11,7 @@ from connector.destinations.table.dialect import Dialect
 SURPLUS = "_connector_surplus"
 """A column of a temporary table, beside those of a key."""
 
-# With a default, so that a statement that knows nothing of it leaves no doubt.
+# With a default, so that rows from a statement that does not know the column are not NULL.
 DELETED_TYPE = "BOOLEAN DEFAULT false"
 
 _UPPER_TO_LOWER = {ord(upper): ord(upper) + 32 for upper in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
@@ -27,19 +27,19 @@ _TYPES: Mapping[Kind, str] = {
 
 
 def duckdb_fold(name: str) -> str:
-    """Names with the same fold are the same column to DuckDB: it ignores case in ASCII only."""
+    """The form in which DuckDB compares names of columns: it ignores case in ASCII only."""
     return name.translate(_UPPER_TO_LOWER)
 
 
 def duckdb_type(type_: Type) -> str:
-    """The SQL type that holds every value of `type_` exactly, spelled as DuckDB itself does."""
+    """The SQL type that holds every value of `type_` exactly, in DuckDB's own spelling."""
     if type_.kind is Kind.DECIMAL:
         return f"DECIMAL({DECIMAL_DIGITS},{type_.scale})"
     return _TYPES[type_.kind]
 
 
 def canonical_digits(expression: str, type_: Type) -> str:
-    """The canonical text of a number column: as `core.texts.canonical_decimal` spells it."""
+    """The canonical text of a number column, as in `core.texts.canonical_decimal`."""
     text = f"CAST({expression} AS VARCHAR)"
     if type_.kind is not Kind.DECIMAL:
         return text

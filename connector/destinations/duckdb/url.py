@@ -11,7 +11,7 @@ from connector.errors import ConfigError
 
 KIND = "duckdb"
 
-# What DuckDB, or an extension of it, would take for something else than a file here.
+# Texts that DuckDB, or one of its extensions, would not read as a file on this machine.
 _ELSEWHERE = re.compile(
     r"(?:[a-z][a-z0-9+.-]*://|(?:md|motherduck|ducklake|sqlite|mysql|postgres|postgresql"
     r"|s3|s3a|s3n|gs|gcs|gcss|r2|az|azure|abfss?|hf|https?|file|duckdb):)",
@@ -21,7 +21,7 @@ _MOTHERDUCK = re.compile(r"(?:md|motherduck):", re.IGNORECASE)
 
 
 def is_one(text: str) -> bool:
-    """Whether a text is meant to be such a url, or one of MotherDuck, which is refused by name."""
+    """Whether a text is meant as such a url, or as one of MotherDuck, which is refused by name."""
     return text.startswith("duckdb:") or _MOTHERDUCK.match(text) is not None
 
 
@@ -63,7 +63,7 @@ def _motherduck() -> ConfigError:
 
 
 def _check_file(name: str) -> None:
-    """Refuses what is no name of a file on this machine."""
+    """Raises ConfigError unless this is the name of a file on this machine."""
     if _MOTHERDUCK.match(name):
         raise _motherduck()
     if _ELSEWHERE.match(name):

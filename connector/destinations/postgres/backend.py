@@ -1,4 +1,4 @@
-"""What a Postgres database is as a destination."""
+"""A Postgres database as a kind of destination."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Tries in Postgres what a run does there, in transactions that are rolled back."""
+"""Tries what a run does in Postgres, in transactions that are rolled back."""
 
 from collections.abc import Sequence
 from secrets import randbelow, token_hex
@@ -14,7 +14,7 @@ from connector.destinations.postgres.session.connection import Connection
 from connector.destinations.sql import Target, quoted
 
 SHORTLY = "SELECT set_config('lock_timeout', '500ms', true)"
-"""Whoever waits for the same table waits behind us."""
+"""Short, since others who need the same table wait behind us."""
 
 _VALUES = {
     Kind.STRING: "{}::text",
@@ -26,7 +26,7 @@ _VALUES = {
 
 
 def load(connection: Connection, target: Target) -> None:
-    """Does to a table that was just made what a first load does."""
+    """Does what a first load does, to a table that was just created."""
     rows = pa.table({"id": ["a"], COMMIT: [0]})
     connection.stage(rows, trial.mark())
     postgres_schema.drop_key(connection, target)
@@ -35,7 +35,7 @@ def load(connection: Connection, target: Target) -> None:
 
 
 def use(connection: Connection, target: Target, key: Sequence[Column]) -> None:
-    """Takes a row in and out; where row level security would hide it, Postgres says so."""
+    """Inserts and deletes a row; if row level security would hide it, Postgres raises an error."""
     places = [_VALUES[part.type.kind].format(f"${n}") for n, part in enumerate(key, 1)]
     names = [quoted(part.name) for part in key]
     values = [_value(part) for part in key]

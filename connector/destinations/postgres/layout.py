@@ -1,4 +1,4 @@
-"""Rows as they are staged for Postgres, which keeps a row's short values within one page."""
+"""Rows as they are staged for Postgres, which keeps the short values of a row in one page."""
 
 from dataclasses import dataclass
 
@@ -13,11 +13,11 @@ from connector.destinations.postgres.types import ALWAYS_FIT
 # A page has 8,160 bytes for a row. Of them the row's header, its map of nulls for 1,600 columns
 # and the service columns need less than 300; the rest is left for a user's own columns.
 _ROW_BYTES = 7600
-# What is longer than this is moved out of the row, and leaves a pointer that is shorter.
+# A longer value is moved out of the row, and leaves a pointer that is shorter than this.
 _VALUE_BYTES = 24
 # A bigint begins at a multiple of eight bytes.
 _INTEGER_BYTES = 8 + 7
-# Therefore ALWAYS_FIT columns do whatever is in them: 310 × 24 < 7,600.
+# Therefore ALWAYS_FIT columns fit whatever their values are: 310 × 24 < 7,600.
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class PostgresLayout(Layout):
     """A layout in which a row that is too wide keeps its later attributes in `_rest`."""
 
     def overflows(self, rows: pa.Table) -> bool:
-        """Whether the rows have something that only `_rest` can hold."""
+        """Whether only `_rest` can hold some part of the rows."""
         return super().overflows(rows) or self._too_wide(rows) is not None
 
     def stage(self, rows: pa.Table) -> pa.Table:
@@ -58,7 +58,7 @@ class PostgresLayout(Layout):
 
 
 def _width(values: pa.ChunkedArray, type_: Type) -> pa.ChunkedArray:
-    """The most bytes that each value takes inside its row; null where there is none."""
+    """The most bytes that each value takes inside its row; null for no value."""
     if type_.kind in (Kind.STRING, Kind.BINARY):
         lengths = pc.add(pc.binary_length(values).cast(pa.int32()), 1)
         return pc.min_element_wise(lengths, _VALUE_BYTES, skip_nulls=False)

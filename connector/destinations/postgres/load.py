@@ -1,4 +1,4 @@
-"""Every spooled row of a generation into a Postgres table, in bounded memory."""
+"""Loads every spooled row of a generation into a Postgres table, in bounded memory."""
 
 from collections.abc import Iterable, Iterator
 
@@ -16,7 +16,7 @@ from connector.destinations.sql import OUTER, STAGED, quoted
 # Measured: smaller batches make more messages, larger ones only more memory.
 _ROWS_AT_ONCE = 10_000
 
-# For this transaction only: enough to sort the keys of some million rows without the disk.
+# For this transaction only: enough to sort the keys of some million rows in memory.
 _MEMORY = (
     "SELECT set_config('maintenance_work_mem', '128MB', true), set_config('work_mem', '64MB', true)"
 )
@@ -42,8 +42,8 @@ class _Load:
         self._staged = False
 
     def first(self, tables: Iterable[pa.Table]) -> int:
-        """A load into a table that has no earlier rows: straight into it, and then the key."""
-        # It locks readers out, but what they could read is not the whole table yet.
+        """Loads into a table without earlier rows: directly, and creates the key afterwards."""
+        # This locks out readers, but the table is not complete yet anyway.
         drop_key(self._connection, self._loading.layout.target)
         written = self._copy(tables)
         if self._loading.streamed or self._loading.overtaken:
@@ -52,7 +52,7 @@ class _Load:
         return written - self._keyed()
 
     def refresh(self, tables: Iterable[pa.Table]) -> tuple[int, int]:
-        """A load beside earlier rows, which stay readable until it is committed."""
+        """Loads beside earlier rows, which stay readable until the commit."""
         loading = self._loading
         earlier = loading.count(loading.earlier)
         loading.feed(tables, self._stage, _ROWS_AT_ONCE)
@@ -115,10 +115,10 @@ class _Load:
         ) + self._connection.changed(deleted, [self._commit, self._loading.table])
 
     def _keyed(self) -> int:
-        """Makes the key, of which every value is there once; returns how many rows went for that.
+        """Creates the key, and returns how many duplicates had to be deleted first.
 
-        A key is scanned twice where it was deleted and made again while the scan went on. To make
-        the key tells that at no cost; a query for it takes a third as long as the COPY.
+        A key is scanned twice if it was deleted and created again during the scan. Creating the key
+        finds that out for free; a query for it takes a third as long as the COPY.
         """
         if try_key(self._connection, self._loading.layout.target, self._key_names):
             return 0

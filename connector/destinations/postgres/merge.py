@@ -1,4 +1,4 @@
-"""The statements that bring staged rows into a Postgres table.
+"""The statements that write staged rows to a Postgres table.
 
 Staged rows are `s` and the table is `t`: an alias wins over a column of the same name.
 """
@@ -18,7 +18,7 @@ IN_STAGE = f"pg_temp.{quoted(STAGED)}"
 
 
 def upsert_sql(layout: Layout) -> str:
-    """Puts the staged rows that are neither deleted nor marked; `$1` is the commit's number.
+    """Upserts the staged rows that are neither deleted nor marked; `$1` is the commit's number.
 
     The whole item is replaced: a column that the staged rows lack becomes NULL. A user's own
     columns are left alone. Rows are locked in the order of their keys, so that two commits never
@@ -31,7 +31,7 @@ def upsert_sql(layout: Layout) -> str:
 
 
 def load_sql(layout: Layout) -> str:
-    """Puts staged rows of a scan: the newest of each key, where the stream wrote none.
+    """Upserts a scan's staged rows: the newest of each key that the stream did not write.
 
     `$1` is the commit's number, `$2` the generation's first and `$3` the source table.
     """
@@ -93,7 +93,7 @@ def _conflict(layout: Layout, changes: Mapping[str, str]) -> str:
 def mark_sql(layout: Layout) -> str:
     """Marks the rows whose item was deleted; `$1` is the commit's number.
 
-    They keep their values; one that was never seen is added with its key alone.
+    They keep their values; a row that does not exist yet is added with its key alone.
     """
     keys = {quoted(name): value for name, value in _keys_staged(layout).items()}
     service = {
@@ -133,7 +133,7 @@ def buried(layout: Layout, key_of: Mapping[str, str], table: str) -> str:
 
 
 def _of_tombstone(part: str, type_: Type) -> str:
-    """A part of a tombstone's key, spelled by `core.keys.stored_part`, in its column's type."""
+    """A part of a tombstone's key, from `core.keys.stored_part`, in its column's type."""
     if type_.kind is Kind.STRING:
         return f'{part} COLLATE "C"'
     if type_.kind is Kind.BINARY:

@@ -30,8 +30,7 @@ _UNCHANGED = frozenset(
         "uuid",
     )
 )
-"""What the driver reads as it is. It knows more, but money as cents, and lists without their shape.
-"""
+"""Types that are read unchanged. The driver has more, but flattens lists, and money is cents."""
 _TIMES = {"timestamp": pa.timestamp("us"), "timestamptz": pa.timestamp("us", "UTC")}
 _TIMES |= {"date": pa.date32()}
 _UNNAMED = re.compile(r"unnamed<oid:(\d+)>")
@@ -39,19 +38,19 @@ _SELECTS = frozenset(("select", "values", "table", "with"))
 
 
 def answered(connection: Connection, sql: str) -> pa.Table:
-    """The answer in Arrow; what the driver does not know is text, and lists are JSON."""
+    """The answer in Arrow; types that the driver does not know are text, and lists are JSON."""
     statement, first = one_statement(sql)
     if not statement:
         raise ConfigError(*NO_STATEMENT)
     schema = connection.described(sql)
     types = _types(connection, schema)
     if set(types) <= _UNCHANGED or first not in _SELECTS:
-        # SHOW and EXPLAIN answer with texts; and what writes shall be refused as it stands.
+        # SHOW and EXPLAIN answer with text, and a statement that writes must be refused unchanged.
         answer = connection.query(sql)
         return named(answer.column_names, answer.columns)
     columns = [f"c{place}" for place in range(len(types))]
     chosen = ", ".join(_sent(column, type_) for column, type_ in zip(columns, types, strict=True))
-    # A line of its own: the statement may end with a comment.
+    # On a separate line, since the statement may end with a comment.
     wrapped = f"SELECT {chosen} FROM (\n{statement}\n) AS answer ({', '.join(columns)})"
     answer = connection.query(wrapped)
     read = [_read(column, type_) for column, type_ in zip(answer.columns, types, strict=True)]
@@ -64,7 +63,7 @@ def _sent(column: str, type_: str) -> str:
     if type_ == "oid":
         return f"{column}::pg_catalog.int8"
     if type_.startswith("_"):
-        # An array says only with its value how many dimensions it has.
+        # Only an array's value has its number of dimensions.
         return f"pg_catalog.to_json({column})"
     return f"{column}::pg_catalog.text"
 
@@ -77,13 +76,13 @@ def _read(column: pa.ChunkedArray, type_: str) -> pa.ChunkedArray | pa.Array:
     try:
         times = column.cast(_TIMES[type_])
     except pa.ArrowInvalid:
-        # Infinite, before Christ, or after the year 9999.
+        # Infinite, before the year 1, or after the year 9999.
         return column
     return times if is_readable(times) else column
 
 
 def _types(connection: Connection, schema: pa.Schema) -> list[str]:
-    """Each column's type by its name in the catalog; that of an array begins with _."""
+    """The name of each column's type in the catalog; names of arrays begin with _."""
     types = [(field.metadata or {}).get(_TYPE, b"").decode() for field in schema]
     numbers = {type_: found[1] for type_ in types if (found := _UNNAMED.fullmatch(type_))}
     if not numbers:
@@ -93,7 +92,7 @@ def _types(connection: Connection, schema: pa.Schema) -> list[str]:
 
 
 def _names(connection: Connection, numbers: list[str]) -> Mapping[str, str]:
-    """Names of types that were made after the driver has read the catalog, by their number."""
+    """Names, by number, of types that were created after the driver read the catalog."""
     sql = (
         "SELECT oid::text AS number, "
         "CASE WHEN typcategory = 'A' THEN '_' ELSE '' END || oid::text AS name "

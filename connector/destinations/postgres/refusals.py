@@ -1,4 +1,4 @@
-"""Which object of somebody else has made Postgres refuse a statement, by its code and catalog."""
+"""Finds the object of others that made Postgres refuse a statement, by its code and catalog."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,8 +8,8 @@ from connector.destinations.sql import Target, quoted
 from connector.destinations.table.in_the_way import NotWidened, blocked, not_done
 from connector.errors import ConnectorError, DestinationRefused
 
-# Types and names as the server itself identifies them, in no language. A view is the rule that
-# it is made of, and a generated column the default that it is kept by.
+# Types and names as the server itself identifies them, in no language. A view depends by its rule,
+# and a generated column by its default.
 _DEPENDENTS = """
 WITH subject AS (
     SELECT c.oid, c.reltype FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -53,7 +53,7 @@ SELECT DISTINCT CASE WHEN generated THEN 'generated column' ELSE o.type END AS t
 FROM shown CROSS JOIN pg_identify_object(class, object, part) AS o ORDER BY 1, 2
 """
 _REBUILT = frozenset(("index", "table constraint", "statistics object"))
-"""What Postgres makes anew where a column gets another type, if the new type allows it."""
+"""What Postgres rebuilds if a column gets another type that allows it."""
 _OF_WRITES = {
     "0A000": ("rule",),
     "42P10": ("publication relation",),
@@ -61,7 +61,7 @@ _OF_WRITES = {
 }
 _ANY_WRITE = ("trigger", "rule", "generated column", "index", "table constraint")
 _TEXT_IS_NAMES = ("0A", "2B", "2F", "3F", "42", "55")
-"""Classes of errors whose sentences hold names and no values."""
+"""Classes of errors with messages that contain names but no values."""
 _CONSTRAINT = {"23503": "foreign key", "23505": "unique index", "23514": "check constraint"}
 
 
@@ -76,7 +76,7 @@ def in_the_way(
     """A better error for one that a statement has met, which names what is in the way."""
     state = said.get("SQLSTATE", "")
     if not state:
-        # What the driver alone refuses is in nobody's way.
+        # The driver itself refused this, so no object is in the way.
         return cause
     text = f"SQLSTATE {state}"
     if state.startswith(_TEXT_IS_NAMES):
@@ -97,7 +97,7 @@ def in_the_way(
 
 
 def swallowed(connection: Connection, target: Target, missing: int) -> DestinationRefused:
-    """The error for rows that a statement has brought and the table has not taken."""
+    """The error for rows that a statement inserted but that are not in the table."""
     found = _dependents(connection, target, "")
     names = [name for type_, name, _ in found if type_ in ("trigger", "rule")]
     return blocked(not_done(target, None), names, f"{counted(missing, 'row')} did not arrive in it")
@@ -123,7 +123,7 @@ def _blocking(state: str, found: Sequence[tuple[str, str, bool]], widening: bool
 
 
 def _dependents(connection: Connection, target: Target, column: str) -> list[tuple[str, str, bool]]:
-    """Type, name and whether it keeps the table from being dropped, of all that depends on it."""
+    """Whatever depends on a table: type, name, and whether it prevents dropping the table."""
     rows = connection.run(_DEPENDENTS, [target.schema, target.name, column])
     return [
         (row["type"], _name(row["type"], row["identity"]), row["blocks_drop"])

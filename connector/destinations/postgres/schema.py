@@ -1,4 +1,4 @@
-"""Replicated tables in Postgres: found and made."""
+"""Replicated tables in Postgres: described and created."""
 
 from collections.abc import Mapping, Sequence
 from itertools import count
@@ -16,7 +16,7 @@ from connector.errors import DestinationRefused
 def describe(connection: Connection, target: Target) -> Found:
     """A table's columns with their SQL types, and its key.
 
-    Raises DestinationRefused if it is no table, or one that this role does not own.
+    Raises DestinationRefused if it is not a table, or if this role does not own it.
     """
     relation = connection.run(
         "SELECT c.oid::bigint AS oid, c.relkind::text AS kind, "
@@ -78,7 +78,7 @@ def taken(connection: Connection, target: Target) -> bool:
 
 
 def used(connection: Connection, target: Target) -> bool:
-    """Whether something of anybody else depends on a table's service columns.
+    """Whether something that others created depends on a table's service columns.
 
     That may be a view, an index, a trigger, statistics, a grant, a comment or a parent's column.
     """
@@ -97,7 +97,7 @@ def used(connection: Connection, target: Target) -> bool:
 
 
 def create(connection: Connection, target: Target, columns: Mapping[str, Column]) -> None:
-    """Makes the table with its key columns, and its schema if absent."""
+    """Creates the table with its key columns, and its schema if absent."""
     for name in (target.schema, target.name):
         if len(name.encode()) > NAME_BYTES:
             raise DestinationRefused(
@@ -121,12 +121,12 @@ def _key_sql(target: Target, columns: Sequence[str]) -> str:
 
 
 def try_key(connection: Connection, target: Target, columns: Sequence[str]) -> bool:
-    """Makes `columns` the primary key; False if two rows have the same, and nothing is made."""
+    """Makes `columns` the primary key; returns False if two rows share a key, without an effect."""
     adding = _key_sql(target, columns)
     block = f"BEGIN {adding}; EXCEPTION WHEN unique_violation THEN NULL; END"
     mark = next(each for n in count() if (each := f"$try{n}$") not in block)
-    # ADBC runs nothing more in a transaction in which a statement failed, not even a rollback to a
-    # savepoint. A block of the server's own can fail by itself.
+    # After a failed statement ADBC runs nothing more in the transaction, not even a rollback to a
+    # savepoint. A block on the server can fail without that.
     connection.execute(f"DO {mark}{block}{mark}")
     return bool(describe(connection, target).key)
 
@@ -143,13 +143,13 @@ def drop_key(connection: Connection, target: Target) -> None:
 
 
 def _key_type(column: Column) -> str:
-    # Bytes sort the same on every system, so that no upgrade of it breaks the index.
+    # Bytes sort the same on every system, so that no upgrade of a system breaks the index.
     collation = ' COLLATE "C"' if column.type.kind is Kind.STRING else ""
     return postgres_type(column.type) + collation
 
 
 def create_schema(connection: Connection, schema: str) -> None:
-    """Makes a schema if absent; only then does the role need the privilege for it."""
+    """Creates a schema if absent; only then does the role need the privilege for it."""
     found = connection.run("SELECT 1 AS found FROM pg_namespace WHERE nspname = $1", [schema])
     if not found:
         connection.execute(f"CREATE SCHEMA {quoted(schema)}")

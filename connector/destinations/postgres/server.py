@@ -20,7 +20,7 @@ from connector.errors import Unreachable
 from connector.waits import Waits
 
 AGAIN_SECONDS = 10.0
-"""For how long a commit is tried again that Postgres, or the way to it, did not let through."""
+"""How long a commit is retried if Postgres, or the connection to it, failed."""
 
 _PAUSE_SECONDS = (0.1, 1.0)
 
@@ -46,7 +46,7 @@ class PostgresDestination(DatabaseDestination):
 
 
 class _PostgresDatabase(Database):
-    """A server that is connected to for each transaction."""
+    """A server that each transaction connects to separately."""
 
     def __init__(self, server: PostgresServer, waits: Waits) -> None:
         self._server = server
@@ -60,14 +60,14 @@ class _PostgresDatabase(Database):
 
     @contextmanager
     def read_only(self) -> Iterator[Transaction]:
-        """A transaction that sees one state of the database all the time."""
+        """A transaction that sees one snapshot of the database throughout."""
         with self._server.open(read_only=True) as connection:
             yield PostgresTransaction(connection, self._server)
 
     def attempt(self, work: Callable[[], Result]) -> Result:
-        """Does a whole transaction again that was rolled back through no fault of its own.
+        """Repeats a whole transaction that a conflict or a lost connection rolled back.
 
-        Safe where the first one was committed after all: the second then finds its cursors moved.
+        This is safe even if the first one was committed: the second then raises CursorMoved.
         """
         deadline = time.monotonic() + AGAIN_SECONDS
         wait = self._waits.begin()
@@ -86,7 +86,7 @@ class _PostgresDatabase(Database):
             return answered(connection, sql)
 
     def about(self) -> str:
-        """Its version and the server."""
+        """Postgres' version and the server."""
         with self._server.open() as connection:
             found = connection.run("SELECT current_setting('server_version') AS version")
         return f"PostgreSQL {found[0]['version']}, {self._server.shown}"

@@ -1,4 +1,4 @@
-"""The tables of the state in Postgres, where they have keys."""
+"""The tables of the state in Postgres, with their keys and indexes."""
 
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -34,7 +34,7 @@ def state_schema(connection: Connection) -> t.Schema:
 
 
 def state_names(connection: Connection) -> set[str]:
-    """The tables of the state that are there, whether or not this role may read them."""
+    """The existing tables of the state, whether or not this role may read them."""
     rows = connection.run(
         "SELECT c.relname::text AS name FROM pg_class c "
         "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1",

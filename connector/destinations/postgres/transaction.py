@@ -26,7 +26,7 @@ from connector.errors import Busy, ConnectorError, DestinationRefused
 
 
 class PostgresTransaction(Transaction):
-    """A connection, which has a transaction as soon as it runs a statement."""
+    """A connection, on which the first statement begins a transaction."""
 
     dialect = POSTGRES
     layout = PostgresLayout
@@ -37,14 +37,14 @@ class PostgresTransaction(Transaction):
         self.schema = state_schema(connection)
 
     def begin(self) -> None:
-        """The next statement begins it."""
+        """Does nothing: the next statement begins it."""
 
     def commit(self) -> None:
         """Commits the transaction."""
         self._server.commit(self._connection)
 
     def lock(self, names: Sequence[str]) -> None:
-        """Takes turns with whoever has a name in common, until the transaction ends."""
+        """Locks out transactions with a name in common, until this one ends."""
         for name in names:
             sql = "SELECT pg_advisory_xact_lock($1::bigint)::text AS held"
             self._connection.run(sql, [_lock_number(name)])
@@ -58,11 +58,11 @@ class PostgresTransaction(Transaction):
         return self._connection.batches(sql)
 
     def describe(self, target: Target) -> Found:
-        """A table as it is now. Raises DestinationRefused if it is none of this role's."""
+        """A table as it is now. Raises DestinationRefused if this role does not own it."""
         return postgres_schema.describe(self._connection, target)
 
     def create(self, target: Target, columns: Mapping[str, Column]) -> None:
-        """Makes a table with its key columns."""
+        """Creates a table with its key columns."""
         postgres_schema.create(self._connection, target, columns)
 
     def unused(self, target: Target) -> bool:
@@ -72,7 +72,7 @@ class PostgresTransaction(Transaction):
     def explain(
         self, failure: Failure, target: Callable[[], Target | None]
     ) -> ConnectorError | None:
-        """A better error for what Postgres refuses because of an object of others."""
+        """A better error if Postgres refused a statement because of an object of others."""
         said = self._connection.said
         if said is None or not isinstance(failure.cause, DestinationRefused):
             return None
@@ -94,7 +94,7 @@ class PostgresTransaction(Transaction):
 
     @contextmanager
     def staged(self, rows: pa.Table, name: str) -> Iterator[None]:
-        """Copies rows into a temporary table, which lasts as long as the connection."""
+        """Copies rows to a temporary table, which exists as long as the connection."""
         self._connection.stage(rows, name)
         yield
 
@@ -103,7 +103,7 @@ class PostgresTransaction(Transaction):
         layout, number = merge.layout, [merge.commit]
         gone = self._connection.changed(delete_sql(layout)) if merge.deleted else 0
         if merge.written:
-            # A trigger or a rule of somebody else may drop a row without an error.
+            # A trigger or a rule that somebody else created may drop a row without an error.
             arrived = self._connection.changed(upsert_sql(layout), number)
             if arrived != merge.written:
                 raise swallowed(self._connection, layout.target, merge.written - arrived)
@@ -116,19 +116,19 @@ class PostgresTransaction(Transaction):
         return load(self._connection, loading, tables)
 
     def try_new(self, target: Target, key: Mapping[str, Column]) -> None:
-        """Drops its key, copies a row, makes the key and columns, and deletes."""
+        """Drops the key, copies a row, creates the key and columns, and deletes."""
         check.load(self._connection, target)
         trial.try_columns(self, target)
         self._connection.changed(f"DELETE FROM {target.sql}")
 
     def try_rows(self, target: Target, key: Sequence[Column]) -> str:
-        """Takes a row in and out, and adds a column unless somebody holds a lock."""
+        """Inserts and deletes a row, and adds a column unless somebody holds a lock."""
         check.use(self._connection, target, key)
         self._connection.run(check.SHORTLY)
         try:
             trial.try_column(self, target)
         except Busy:
-            # Postgres asks for the right to do it before it waits for the lock.
+            # Postgres checks the privilege before it waits for the lock.
             return "no column was tried, since another session holds a lock"
         return ""
 
@@ -147,6 +147,6 @@ class PostgresTransaction(Transaction):
 
 
 def _lock_number(name: str) -> int:
-    """The advisory lock of a table, or of the state: one of 2⁶⁴."""
+    """The number of the advisory lock for a table or for the state: one of 2⁶⁴."""
     digest = sha256(f"connector {name}".encode()).digest()
     return int.from_bytes(digest[:8], signed=True)

@@ -8,10 +8,10 @@ from connector.destinations.postgres.session.limits import NAME_BYTES
 from connector.destinations.table.dialect import Dialect
 
 MAX_COLUMNS = 1500
-"""Postgres takes 1600; what is left is for the service columns and for a user's own."""
+"""Postgres allows 1600; the others are for the service columns and a user's own columns."""
 
 ALWAYS_FIT = 310
-"""So many columns fit into a row whatever is in them: see `postgres.layout`."""
+"""The number of columns that fit into a row, whatever their values are: see `postgres.layout`."""
 
 _SYSTEM = frozenset({"ctid", "oid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
 
@@ -27,12 +27,12 @@ _TYPES: Mapping[Kind, str] = {
 
 
 def postgres_type(type_: Type) -> str:
-    """The SQL type that holds every value of `type_` exactly: numeric without a precision does."""
+    """The SQL type that holds every value of `type_` exactly, such as numeric without precision."""
     return _TYPES[type_.kind]
 
 
 def canonical_digits(expression: str) -> str:
-    """A numeric without needless zeros."""
+    """A numeric without trailing zeros."""
     return f"trim_scale({expression})"
 
 
@@ -53,7 +53,7 @@ def widened(expression: str, have: Type, want: Type) -> str:
 
 
 def staged_value(expression: str, type_: Type) -> str:
-    """A staged value, in the type that ADBC has for it, in the type of its column."""
+    """A staged value, converted from ADBC's type to the type of its column."""
     if type_.kind is Kind.JSON:
         return f"{expression}::jsonb"
     if type_.kind is Kind.NUMBER:
@@ -77,7 +77,7 @@ POSTGRES = Dialect(
     service={CHANGED_AT: "timestamp with time zone", COMMIT: "bigint"},
     optional={REST: "jsonb", DELETED: "boolean DEFAULT false"},
     max_columns=MAX_COLUMNS,
-    # Names that differ in case only are two tables here, but not wherever the data goes next.
+    # Names that differ only in case are two tables here, but perhaps not where the data goes next.
     table_fold=str.lower,
     sent=_sent,
     always_fit=ALWAYS_FIT,

@@ -1,1 +1,1 @@
-"""Users' own queries: their text, their answers and what is wrong with them."""
+"""Users' own queries: their text, their answers and their errors."""

@@ -1,4 +1,4 @@
-"""What the answers to users' own queries have in common, whichever database gives them."""
+"""Answers to users' own queries: the part that all databases share."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 NUMERIC = pa.opaque(pa.string(), "numeric", "connector")
-"""Numbers as text, where no other type holds all of a column: NaN, infinity, or more digits."""
+"""Numbers as text, if no other type holds all of a column: NaN, infinity, or more digits."""
 
 
 _DECIMAL = r"^-?[0-9]+(\.[0-9]+)?$"
@@ -16,7 +16,7 @@ _INT64_DIGITS, _DECIMAL128_DIGITS, _DECIMAL256_DIGITS = 18, 38, 76
 def distinct(names: Iterable[str]) -> list[str]:
     """The names of an answer's columns; one that came before gets a number: a, a_1, a_2.
 
-    A name that stands there once stays as it is, also where a made one would equal it.
+    A name that occurs once stays as it is, even if a generated one would equal it.
     """
     wanted = list(names)
     taken, seen, given = set(wanted), set(), []
@@ -31,7 +31,7 @@ def distinct(names: Iterable[str]) -> list[str]:
 
 
 def with_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Texts of numbers as numbers, with as many places as the longest of them has."""
+    """Texts of numbers as numbers, with as many decimal places as the longest needs."""
     texts = column.cast(pa.string())
     if not pc.any(pc.is_valid(texts)).as_py():
         return texts.cast(pa.int64())
@@ -45,7 +45,7 @@ def with_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _holding(whole: int, places: int) -> pa.DataType:
-    """The type for numbers with so many characters before and behind the point."""
+    """The type for numbers with `whole` characters before the point and `places` after it."""
     if not places and whole <= _INT64_DIGITS:
         return pa.int64()
     digits = whole + places
@@ -55,7 +55,7 @@ def _holding(whole: int, places: int) -> pa.DataType:
 
 
 def is_readable(column: pa.ChunkedArray) -> bool:
-    """Whether Python has every value of a column: its times end in the year 9999."""
+    """Whether Python can hold every value of a column: its times end in the year 9999."""
     try:
         column.to_pylist()
     except (ValueError, OverflowError):

@@ -1,6 +1,6 @@
-"""What a database says of a user's own query: its own sentence, without values of items.
+"""Errors of users' own queries: the database's own sentence, without values of items.
 
-A value that stands in the query itself is shown: whoever wrote it knows it.
+A value in the query itself is shown, since the user wrote it.
 """
 
 import re
@@ -37,7 +37,7 @@ _NUMBER = re.compile(r"(?<![\w.])(?:0x[0-9A-Fa-f]+|\d[\d.]*(?:[eE][-+]?\d+)?)(?!
 
 
 def without_values(sentence: str, sql: str) -> str:
-    """The first line of what was said while rows were read, with `…` for values of them."""
+    """The first line of a message from while rows were read, with `…` for their values."""
 
     def quoted(found: re.Match[str]) -> str:
         inside = [found["inside"]], [part[2] for part in _PART.finditer(found[0])]

@@ -1,4 +1,4 @@
-"""The text of a user's own query, as far as it must be known to be put inside another."""
+"""The text of a user's own query, parsed as far as nesting it in another requires."""
 
 import re
 
@@ -20,7 +20,7 @@ _TOKEN = re.compile(
 def one_statement(sql: str) -> tuple[str, str]:
     """The statement without what may follow it, and its first word.
 
-    The database has said that there is one, so no semicolon stands inside of it.
+    The database has confirmed that there is one, so there is no semicolon inside it.
     """
     place, start, end, first = 0, None, 0, ""
     while place < len(sql):
@@ -30,7 +30,7 @@ def one_statement(sql: str) -> tuple[str, str]:
             continue
         start = token.start() if start is None else start
         end = place
-        # A statement may begin with brackets.
+        # A statement may begin with parentheses.
         first = first or (token["word"] or "").lower()
     return sql[start or 0 : end], first
 
@@ -41,6 +41,6 @@ def _comment_end(sql: str, place: int) -> int:
         depth += 1 if mark[0] == "/*" else -1
         if depth == 0:
             return mark.end()
-    # Where comments do not nest, the first end is the end.
+    # If comments do not nest, the first end is the end.
     first = sql.find("*/", place)
     return len(sql) if first < 0 else first + 2

@@ -58,7 +58,7 @@ class Journal:
         return len(new)
 
     def _new(self, header: Header, records: Sequence[Quarantined]) -> list[Quarantined]:
-        # No cursor passes a record without a sequence number: it may be read again, but counts once.
+        # No cursor passes a record without a sequence number: read again, it still counts once.
         new = [record for record in records if record.sequence is not None]
         if len(new) == len(records):
             return new

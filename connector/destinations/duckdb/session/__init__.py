@@ -1,1 +1,1 @@
-"""A session with a DuckDB file: whose turn it is, its connection, and what it raises."""
+"""A session with a DuckDB file: turns among tables, the connection, and its errors."""

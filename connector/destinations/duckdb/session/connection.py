@@ -1,4 +1,4 @@
-"""A DuckDB file, opened for one operation at a time so that other processes get in between."""
+"""A DuckDB file, opened for one operation at a time so that other processes get a turn."""
 
 import gc
 import os
@@ -29,7 +29,7 @@ from connector.destinations.state.tables import names_times
 from connector.errors import DestinationRefused
 from connector.waits import Waits
 
-# Long enough to cost nothing, short enough to get in between two commits of a tail.
+# Long enough to cost nothing, short enough to get a turn between two commits of a tail.
 _POLL_SECONDS = (0.02, 0.2)
 
 Connection = duckdb.DuckDBPyConnection
@@ -76,8 +76,8 @@ class DuckDBFile:
     def open(self, read_only: bool = False, keep: bool = False) -> Iterator[Connection]:
         """A connection that is closed, and unless committed rolled back, at the end.
 
-        Closing costs a checkpoint. Where another commit follows at once, `keep` leaves it open for
-        that, but not for long: other processes wait.
+        Closing costs a checkpoint. If another commit follows at once, `keep` leaves it open for
+        that one, but not for long, since other processes wait.
 
         Raises Busy if another process holds the file for longer than `lock_timeout`, and
         DestinationRefused where it cannot be a DuckDB file.
@@ -105,9 +105,9 @@ class DuckDBFile:
 
     @contextmanager
     def asked(self) -> Iterator[Connection]:
-        """A connection for a query of somebody else, in a DuckDB that can only read this file."""
+        """A connection for a user's query, in a separate DuckDB that can only read this file."""
         gate = _gates.setdefault(os.path.realpath(self.path), Gate())
-        # Two of them cannot have one file open, so nobody else of this process may read.
+        # Two instances cannot have one file open, so no other table of this process may read.
         with gate.passed(False, self), duckdb_errors(self.path):
             self.release()
             connection = self._waited(self._read_only, gate, time.monotonic())
@@ -117,13 +117,13 @@ class DuckDBFile:
                 connection.close()
 
     def release(self) -> None:
-        """Closes what was left open for a commit that does not come."""
+        """Closes a connection that was kept open for a commit that does not come."""
         gate = _gates.get(os.path.realpath(self.path))
         if gate is not None:
             gate.let_go()
 
     def _kept(self, gate: Gate, read_only: bool) -> tuple[float, Opened] | None:
-        """What the last writer left open, if it can be used; else it is closed."""
+        """The connection that the last writer kept open if it fits; otherwise closes it."""
         kept = gate.take()
         if kept is None:
             return None
@@ -134,12 +134,12 @@ class DuckDBFile:
 
     def _connect(self, read_only: bool, gate: Gate, asked: float) -> Opened:
         if not read_only:
-            # Others may have waited for long, and look only now and then.
+            # Others may have waited for long, and only try now and then.
             time.sleep(max(0.0, gate.closed_at + GAP_SECONDS - time.monotonic()))
         return self._waited(lambda: self._connect_now(read_only, gate), gate, asked)
 
     def _waited(self, open_: Callable[[], Found], gate: Gate, asked: float) -> Found:
-        """What `open_` returns as soon as no other process holds the file."""
+        """Retries `open_` until no other process holds the file, and returns its result."""
         wait = self.waits.begin()
         while True:
             try:
@@ -150,11 +150,11 @@ class DuckDBFile:
                 if not is_locked(error):
                     raise
                 if is_of_this_process(error):
-                    # An error that was raised in a circle of frames may have kept it open.
+                    # An earlier error in a reference cycle may keep a connection open.
                     gc.collect()
                 now = time.monotonic()
                 gate.held_since = gate.held_since or now
-                # Who has waited behind another table of this process has waited for the file, too.
+                # Waiting behind another table of this process counts as waiting for the file.
                 waited = now - max(asked, gate.held_since)
                 if waited >= self.lock_timeout:
                     raise held(self.path, error, waited) from error
@@ -167,7 +167,7 @@ class DuckDBFile:
         opened = gate.open(self.path, self._settings(), read_only)
         try:
             if new:
-                # The rows are somebody's data: others may read them once the owner says so.
+                # The rows are private until the owner of the file decides otherwise.
                 self.path.chmod(0o600)
             if self.storage_version and not read_only:
                 duckdb_format.refuse_newer(opened.connection, self.path, self.storage_version)
@@ -179,7 +179,7 @@ class DuckDBFile:
     def _read_only(self) -> Connection:
         connection = self._replayed()
         connection.execute("SET GLOBAL TimeZone = 'UTC'")
-        # It would go to standard output, among the answers.
+        # The bar would go to standard output, among the rows.
         connection.execute("SET enable_progress_bar = false")
         connection.execute("SET lock_configuration = true")
         return connection
@@ -194,10 +194,10 @@ class DuckDBFile:
         return duckdb.connect(self.path, read_only=True, config=self._settings())
 
     def _replay(self) -> None:
-        """Brings what a killed run has committed from the file's log into the file.
+        """Moves what a killed run had committed from the file's log into the file.
 
-        The log may widen a column to JSON, and is read before a file that is opened by itself has
-        the functions for that. One that is attached finds them in the database that it joins.
+        The log may widen a column to JSON, and is replayed before a file that is opened directly
+        has the functions for that. An attached file finds them in the database that it is attached to.
         """
         settings = self._settings() | {"enable_external_access": "true"}
         path = str(self.path).replace("'", "''")
@@ -210,7 +210,7 @@ class DuckDBFile:
             "threads": str(self.threads),
             "memory_limit": self.memory_limit,
             "preserve_insertion_order": "false",
-            # A checkpoint is due when the file is closed, and not before.
+            # The only checkpoint is the one when the file is closed.
             "wal_autocheckpoint": "1GB",
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
@@ -221,7 +221,7 @@ class DuckDBFile:
 
 
 def _reason(error: Exception) -> str:
-    """Why the system refused a path."""
+    """The system's reason for refusing a path."""
     return (isinstance(error, OSError) and error.strerror) or "it is not a valid file name"
 
 
@@ -234,14 +234,14 @@ def _kind(mode: int) -> str:
 
 
 def database_of(connection: Connection) -> str:
-    """What DuckDB calls the file: its name up to the first dot, or nearly so."""
+    """DuckDB's name for the file: usually the file's name up to the first dot."""
     return str(run(connection, "SELECT current_database() AS name")[0]["name"])
 
 
 def roll_back(connection: Connection) -> None:
     """Ends a transaction that failed, so that the catalog can be asked why."""
     with suppress(duckdb.TransactionException):
-        # A COMMIT that failed has ended it already.
+        # A failed COMMIT has already ended it.
         connection.execute("ROLLBACK")
 
 
@@ -259,7 +259,7 @@ def run_on_state(
     with state_errors():
         if not sql.startswith("SELECT") or not names_times(sql):
             return run(connection, sql, parameters)
-        # DuckDB's own way to return a time with a zone needs pytz; Arrow's way costs twice as much.
+        # DuckDB needs pytz to return times with a zone; Arrow does not, but takes longer.
         relation = connection.sql(sql, params=list(parameters))
         rows: list[dict[str, Any]] = relation.to_arrow_table().to_pylist()
         return rows

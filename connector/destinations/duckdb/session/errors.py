@@ -1,4 +1,4 @@
-"""DuckDB's exceptions → ours, in one place. Its texts may quote values, so they stay out."""
+"""Translates DuckDB's exceptions into ours, without its messages, which may quote values."""
 
 import re
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ _NEWER = ("version number", "newer version", "storage version", "serialization v
 _BROKEN = ("corrupt", "not a valid duckdb", "checksum", "could not read enough bytes")
 _UNREACHABLE = ("cannot open", "could not read", "is a directory", "permission denied", "read-only")
 
-# What is wrong with the text of a query is found before any row is read, so it names no value.
+# Errors in the text of a query are found before any row is read, so they contain no values.
 _OF_THE_TEXT = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
 _WHAT_IS_THERE = (
     'List the tables: `connector query "show all tables"`. JSON values need `->>` and a cast.'
@@ -58,18 +58,18 @@ def is_of_this_process(error: duckdb.Error) -> bool:
 
 
 def is_unreplayed(error: duckdb.Error) -> bool:
-    """Whether the log beside the file needs what only another database has loaded by then."""
+    """Whether replaying the log beside the file needs functions that are not loaded yet."""
     return "replaying WAL" in str(error) and "json extension" in str(error)
 
 
 def holder(error: duckdb.Error) -> str:
-    """Who has the file open, as far as DuckDB says it."""
+    """Who has the file open, as far as DuckDB reports it."""
     found = _HOLDER.search(str(error))
     return f"process {found['pid']} ({found['program']})" if found else "another connection"
 
 
 def held(path: Path, error: duckdb.Error, waited: float) -> FileHeld:
-    """Names who holds the file."""
+    """The error that names who holds the file."""
     return FileHeld(
         f"{path.name} is still held by {holder(error)} after {waited:.0f} s.",
         "Only one process at a time can open a DuckDB file for writing: "
@@ -79,7 +79,7 @@ def held(path: Path, error: duckdb.Error, waited: float) -> FileHeld:
 
 @contextmanager
 def duckdb_errors(path: Path) -> Iterator[None]:
-    """Turns what DuckDB raises into errors of ours."""
+    """Translates what DuckDB raises into our errors."""
     try:
         yield
     except duckdb.Error as error:
@@ -88,7 +88,7 @@ def duckdb_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def query_errors(sql: str) -> Iterator[None]:
-    """Says what is wrong with a user's own query."""
+    """Translates the errors of a user's own query."""
     try:
         yield
     except duckdb.IOException:
@@ -97,7 +97,7 @@ def query_errors(sql: str) -> Iterator[None]:
         problem = _of_the_query(error, sql)
     else:
         return
-    # Outside of the handler: what DuckDB says may hold values.
+    # Outside of the handler: DuckDB's message may contain values.
     raise problem
 
 
@@ -113,7 +113,7 @@ def _of_the_query(error: duckdb.Error, sql: str) -> ConfigError:
     if isinstance(error, _OF_THE_TEXT):
         return failed(sentence, WHERE if excerpt else _WHAT_IS_THERE, excerpt)
     if isinstance(error, duckdb.OutOfMemoryException):
-        # Its numbers are those of the memory.
+        # The numbers in it are sizes of memory, so they may be shown.
         return failed(sentence.partition("\n")[0], _MEMORY)
     shown = without_values(sentence, sql)
     if isinstance(error, duckdb.DataError):
@@ -137,14 +137,14 @@ def _with_excerpt(text: str, sql: str) -> tuple[str, tuple[str, ...]]:
     place = sql.find(shown.removeprefix("...").removesuffix("..."))
     if place < 0:
         return sentence, ()
-    # DuckDB counts the lines of what was run, which may begin elsewhere.
+    # DuckDB counts the lines of the statement it ran, which may begin elsewhere.
     head, before = f"LINE {sql.count(chr(10), 0, place) + 1}: ", f"LINE {number}: "
     blanks = len(mark) - len(mark.lstrip()) - len(before)
     return sentence, (head + flat(shown), " " * (len(head) + _seen(shown, blanks)) + mark.strip())
 
 
 def _seen(text: str, width: int) -> int:
-    """The width with a blank for each control before it, which DuckDB counts as nothing."""
+    """The width plus one for each control character, which DuckDB counts as nothing."""
     blanks = taken = 0
     for character in text:
         if not character.isprintable():
@@ -158,7 +158,7 @@ def _seen(text: str, width: int) -> int:
 
 @contextmanager
 def state_errors() -> Iterator[None]:
-    """A statement of ours that does not fit the state's tables: they are not as we made them."""
+    """Reports the state as damaged if our own statement does not fit its tables."""
     try:
         yield
     except (duckdb.BinderException, duckdb.CatalogException, duckdb.ConversionException) as error:
@@ -183,7 +183,7 @@ def _translated(path: Path, error: duckdb.Error) -> ConnectorError:
             "DuckDB needs more memory for this than its limit allows.",
             "Raise `destination.memory_limit`.",
         )
-    # A commit fails on its log, which lies beside the file.
+    # A commit writes to the log, which lies beside the file.
     commit = isinstance(error, duckdb.TransactionException) and _is_unreachable(text)
     of_the_file = isinstance(error, duckdb.IOException | duckdb.SerializationException)
     if of_the_file or commit or name == "Error":

@@ -1,4 +1,4 @@
-"""The format of a DuckDB file, which decides how old a DuckDB can still read it."""
+"""The format of a DuckDB file, which determines the oldest DuckDB that can read it."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ _WRITTEN_AS = {"1.3": "1.2"}
 
 
 def settings(version: str | None) -> dict[str, str]:
-    """The setting that makes a new file readable for a DuckDB such as 1.4; empty for the newest."""
+    """The setting that lets a DuckDB such as 1.4 read a new file; empty for the newest format."""
     if not version:
         return {}
     return {"storage_compatibility_version": f"v{_WRITTEN_AS.get(version, version)}.0"}
@@ -22,7 +22,7 @@ def settings(version: str | None) -> dict[str, str]:
 def refuse_newer(connection: duckdb.DuckDBPyConnection, path: Path, version: str) -> None:
     """Raises DestinationRefused if `version` cannot read the file.
 
-    DuckDB gives a file its format once, and later leaves the setting aside without a word.
+    DuckDB sets a file's format once, and later ignores the setting silently.
     """
     sql = "SELECT tags['storage_version'] FROM duckdb_databases() "
     found = connection.execute(sql + "WHERE database_name = current_database()").fetchone()

@@ -1,4 +1,4 @@
-"""Whose turn it is at a DuckDB file, among the tables of one process."""
+"""Turns at a DuckDB file among the tables of one process."""
 
 import logging
 import time
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from connector.destinations.duckdb.session.connection import DuckDBFile
 
 _LOOK_SECONDS = 1.0
-"""How often a table that waits for its turn looks whether the wait has become long."""
+"""How often a waiting table checks whether its wait has become long."""
 KEPT_SECONDS = 2.0
-"""How long commits that follow each other may share a connection."""
+"""How long consecutive commits may share a connection."""
 GAP_SECONDS = 0.25
-"""How long the file is free after that; longer than the longest wait between two looks at it."""
+"""How long the file is free after that: longer than other processes wait between two tries."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A connection that is open since a moment of `time.monotonic`, and what will close it."""
+    """A connection that has been open since a `time.monotonic`, and the timer that closes it."""
 
     file: "DuckDBFile"
     opened: Opened
@@ -41,11 +41,10 @@ class Kept:
 
 @dataclass
 class Gate:
-    """Lets many readers or one writer of this process at a file, in the order they came.
+    """Admits many readers or one writer of this process to a file, in the order they came.
 
-    DuckDB refuses a second connection of one process where only one of the two is read-only.
-    Nobody here gives up on the others: a load may take longer than any commit should wait for
-    another process.
+    DuckDB refuses a second connection of one process if only one of the two is read-only. There
+    is no time-out here: a load may take longer than a commit should wait for another process.
     """
 
     readers: list[int] = field(default_factory=list)
@@ -54,18 +53,18 @@ class Gate:
     waiting: list[object] = field(default_factory=list)
     changed: Condition = field(default_factory=Condition)
     instance: Instance | None = None
-    """The DuckDB in which the file is open: readers share it."""
+    """The DuckDB instance in which the file is open; readers share it."""
     opening: Lock = field(default_factory=Lock)
     kept: Kept | None = None
-    """What the last writer left open for the next one."""
+    """The connection that the last writer kept open for the next one."""
     closed_at: float = -GAP_SECONDS
-    """When a connection was closed that had been kept."""
+    """When a kept connection was last closed."""
     held_since: float | None = None
-    """Since when another process has been found to hold the file."""
+    """Since when another process is known to hold the file."""
 
     @contextmanager
     def passed(self, read_only: bool, file: "DuckDBFile") -> Iterator[None]:
-        """Holds the gate. Raises Busy if the caller itself still reads and now would write."""
+        """Holds the gate. Raises Busy if this thread wants to write while it still reads."""
         me = get_ident()
         with self.changed:
             if me in self.readers and not read_only:
@@ -75,7 +74,7 @@ class Gate:
             if read_only:
                 self.readers.append(me)
             self.writing = not read_only
-            # The next one may read as well.
+            # The next one may also be a reader.
             self.changed.notify_all()
         try:
             yield
@@ -101,7 +100,7 @@ class Gate:
                     f"its turn at {file.path.name}, which other tables of this run are using"
                 )
         finally:
-            # One that is interrupted while it waits must not keep its place before the others.
+            # If the wait was interrupted, the place in the queue must not block the others.
             self.waiting.remove(turn)
             self.changed.notify_all()
 
@@ -114,7 +113,7 @@ class Gate:
             except BaseException:
                 self.instance = None
                 if instance.idle:
-                    # Another process holds the file, most often, and it is tried again.
+                    # Usually another process holds the file, and this is tried again.
                     rest(instance)
                 else:
                     instance.end()
@@ -131,7 +130,7 @@ class Gate:
                 rest(opened.instance)
 
     def drop(self, opened: Opened) -> None:
-        """Closes a connection after an error, which its DuckDB may not get over."""
+        """Closes a connection and its instance after an error, which may have damaged it."""
         with self.opening:
             opened.connection.close()
             opened.instance.end()
@@ -139,7 +138,7 @@ class Gate:
                 self.instance = None
 
     def take(self) -> Kept | None:
-        """What was left open, which is the caller's now."""
+        """Hands the kept connection over to the caller."""
         with self.changed:
             kept, self.kept = self.kept, None
         if kept is not None:
@@ -147,14 +146,14 @@ class Gate:
         return kept
 
     def keep(self, file: "DuckDBFile", opened: Opened, since: float) -> None:
-        """Leaves a connection open for the next writer of this process, if it is not open long."""
+        """Keeps a connection open for this process's next writer, for at most KEPT_SECONDS."""
         timer = Timer(max(0.0, since + KEPT_SECONDS - time.monotonic()), self.let_go)
         with self.changed:
             self.kept = Kept(file, opened, since, timer)
         timer.start()
 
     def let_go(self) -> None:
-        """Closes what was left open, before anybody else can open the file."""
+        """Closes the kept connection, before anyone else can open the file."""
         with self.changed:
             kept = self.take()
             if kept is not None:

@@ -1,4 +1,4 @@
-"""DuckDB without a file: to start it takes 20 times as long as to open a file in it."""
+"""DuckDB without a file, since starting it takes 20 times as long as opening a file in it."""
 
 import os
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from connector.destinations.sql import quoted
 Settings = Mapping[str, Any]
 
 _SIDE_FILES = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
-"""What DuckDB writes for a file, by what follows the file's name."""
+"""The suffixes of the files that DuckDB writes for a file."""
 
 
 class Instance:
-    """A running DuckDB in which one file is opened, again and again, and no other can be.
+    """A running DuckDB that opens one file repeatedly, and cannot open any other.
 
     The file's path is absolute. One thread at a time may use it, and any number its connections.
     """
@@ -27,14 +27,14 @@ class Instance:
     def __init__(self, path: Path, settings: Settings) -> None:
         self.made_for = (path, dict(settings))
         self._path = path
-        # No file is called so: a file's database is named by what stands before its first dot.
+        # No file's database has this name, since it would end before the file name's first dot.
         none = quoted(f"no {path.name}")
         self._name = ""
         self._open = 0
-        # Files can be allowed only before the door is closed to all others.
+        # Files can be allowed only before access to all others is disabled.
         open_door = {"enable_external_access": "true", "temp_directory": f"{self._path}.tmp"}
         self._root = duckdb.connect(config={**settings, **open_door})
-        # DuckDB follows a link to a file that is there, and none to one that is yet to be made.
+        # DuckDB resolves a link to an existing file, but not to one that is still to be created.
         spellings = sorted({str(self._path), os.path.realpath(path)})
         allowed = ", ".join(_text(each + suffix) for each in spellings for suffix in _SIDE_FILES)
         for statement in (
@@ -55,7 +55,7 @@ class Instance:
         return not self._open
 
     def open(self, read_only: bool) -> "Opened":
-        """A connection to the file, which is open from now on. Raises what DuckDB does."""
+        """Opens the file if it is closed, and returns a connection. Raises DuckDB's own errors."""
         if self.idle:
             mode = " (READ_ONLY)" if read_only else ""
             self._root.execute(f"ATTACH {_text(str(self._path))}{mode}")
@@ -66,7 +66,7 @@ class Instance:
         return Opened(connection, self)
 
     def _named(self) -> str:
-        """What DuckDB calls the file."""
+        """DuckDB's name for the file."""
         found = self._root.execute(
             "SELECT database_name FROM duckdb_databases() "
             "WHERE NOT internal AND database_name <> current_database()"
@@ -74,10 +74,10 @@ class Instance:
         return str(found[0][0])
 
     def close(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Closes a connection, and with the last one the file.
+        """Closes a connection, and the file with the last one.
 
-        What was committed is safe by then, even where it cannot be brought from the log into the
-        file: who opens the file next hears what is wrong.
+        Commits are safe by then, even if they cannot be moved from the log into the file: the next
+        one to open the file gets the error.
         """
         connection.close()
         self._open -= 1
@@ -86,13 +86,13 @@ class Instance:
                 self._root.execute(f"DETACH {quoted(self._name)}")
 
     def end(self) -> None:
-        """Ends it; connections that are open still can be used, and keep the file open."""
+        """Ends the instance; open connections remain usable, and keep the file open."""
         self._root.close()
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A connection to a file, and the DuckDB that the file is open in."""
+    """A connection to a file, and the instance in which the file is open."""
 
     connection: duckdb.DuckDBPyConnection
     instance: Instance
@@ -103,7 +103,7 @@ def _text(value: str) -> str:
 
 
 class _Rest:
-    """The instance that rests in this process: the last that was used."""
+    """The idle instance of this process that was used last."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -111,7 +111,7 @@ class _Rest:
         self._inherited: list[Instance | None] = []
 
     def take(self, path: Path, settings: Settings) -> Instance | None:
-        """The one that was made for this, which is the caller's now."""
+        """Hands over the idle instance if it was made for this file and these settings."""
         with self._lock:
             if self._instance is None or self._instance.made_for != (path, settings):
                 return None
@@ -119,14 +119,14 @@ class _Rest:
         return taken
 
     def give(self, instance: Instance) -> None:
-        """Keeps an idle one, and ends the one before it."""
+        """Keeps an idle instance, and ends the previous one."""
         with self._lock:
             before, self._instance = self._instance, instance
         if before is not None:
             before.end()
 
     def inherit(self) -> None:
-        """In a fork, where its threads are missing, it can neither be used nor ended."""
+        """Sets the instance aside in a fork, which lacks the threads to run or to end it."""
         self._lock = Lock()
         self._inherited.append(self._instance)
         self._instance = None
@@ -137,11 +137,11 @@ os.register_at_fork(after_in_child=_rest.inherit)
 
 
 def started(path: Path, settings: Settings) -> Instance:
-    """An idle instance for a file, which rested until now or is new."""
+    """An idle instance for a file: the one that was kept, or a new one."""
     path = path.absolute()
     return _rest.take(path, settings) or Instance(path, settings)
 
 
 def rest(instance: Instance) -> None:
-    """Gives an idle one back."""
+    """Returns an idle instance for later use."""
     _rest.give(instance)

@@ -1,1 +1,1 @@
-"""A session with a Postgres server: its transaction, and what it raises."""
+"""A session with a Postgres server: its transaction, and its errors."""

@@ -29,7 +29,7 @@ Rows: TypeAlias = "pa.RecordBatchReader | pa.Table"
 Asked = TypeVar("Asked")
 
 OLDEST = 130_000
-# Before version 14, Postgres does not say since when.
+# Before version 14, Postgres does not report since when.
 _BLOCKED = """
 SELECT array_to_string(pg_blocking_pids($1::int), ', ') AS holders, coalesce((
     SELECT extract(epoch FROM clock_timestamp() - min((to_jsonb(l) ->> 'waitstart')::timestamptz))
@@ -37,10 +37,10 @@ SELECT array_to_string(pg_blocking_pids($1::int), ', ') AS holders, coalesce((
 ), 0)::float8 AS seconds
 """
 ANSWER_SECONDS = 10.0
-"""How long to ask, after a connection was lost, whether its COMMIT had arrived."""
+"""How long to ask whether a COMMIT arrived, after its connection was lost."""
 
-# The settings of a role or a server must not change what a statement means: names are looked up
-# where we say, rows are not filtered silently, and notices do not go to standard error.
+# The settings of a role or a server must not change the meaning of a statement: names are looked up
+# in our schemas, rows are not filtered silently, and notices do not go to standard error.
 _SETTINGS = {
     "client_encoding": "UTF8",
     "client_min_messages": "error",
@@ -64,9 +64,9 @@ class Connection:
         self._connection = connection
         self._server = server
         self.process = 0
-        """The server's own process that serves it."""
+        """The id of the server process that serves the connection."""
         self.said: dict[str, str] | None = None
-        """What the server said of the last statement that failed, which may hold values."""
+        """The server's message about the last failed statement, which may contain values."""
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Runs one statement and returns its rows."""
@@ -84,7 +84,7 @@ class Connection:
         return guarded(self._server, remembering, work)
 
     def execute(self, sql: str) -> None:
-        """Runs one statement that has no answer."""
+        """Runs one statement that returns no rows."""
         self.run(sql)
 
     def changed(self, sql: str, parameters: Sequence[Any] = ()) -> int:
@@ -125,7 +125,7 @@ class Connection:
         try:
             return guarded(self._server, translate, work)
         except Unreachable:
-            # Of a statement without an answer, such as COPY, the driver says no more either.
+            # For a statement without rows, such as COPY, the driver reports nothing more either.
             if not self._is_alive():
                 raise
         raise ConfigError(*NO_ROWS)
@@ -146,11 +146,11 @@ class Connection:
             return cursor.fetch_arrow_table()
 
     def ingest(self, rows: Rows, table: str, schema: str | None = None) -> int:
-        """Adds rows by COPY: to a table, or, without a schema, to a temporary one."""
+        """Adds rows by COPY, to a table or, without a schema, to a temporary one."""
         return self._guarded(translated, lambda: self._ingest(rows, table, "append", schema))
 
     def stage(self, rows: Rows, name: str) -> int:
-        """Puts rows in a new temporary table, in the types that ADBC has for theirs."""
+        """Copies rows to a new temporary table, in the types that ADBC has for theirs."""
         return self._guarded(translated, lambda: self._ingest(rows, name, "create", None))
 
     def _ingest(
@@ -174,29 +174,29 @@ class Connection:
 
 
 def _whole(sql: str) -> str:
-    # libpq would take the part before it for the whole statement.
+    # libpq would read the part before the NUL as the whole statement.
     if "\0" in sql:
         raise DestinationRefused("A name with a NUL cannot be a schema or a table in Postgres.")
     return sql
 
 
 class _Borrowed:
-    """A database that outlives a connection to it: to open one anew costs another connection."""
+    """A database that outlives a connection to it; opening a new one costs another connection."""
 
     def __init__(self, database: AdbcDatabase) -> None:
         self._database = database
 
     def close(self) -> None:
-        """It stays open for the next connection."""
+        """Does nothing: the database stays open for the next connection."""
 
 
 _databases: dict[str, AdbcDatabase] = {}
-"""Shared by all tables of this process: to open one reads every type that the server knows."""
+"""Shared by all tables of this process, since opening one reads every type on the server."""
 _opening = Lock()
 
 
 class PostgresServer:
-    """A database on a server. `lock_timeout` is in seconds; no text of this holds a password."""
+    """A database on a server. `lock_timeout` is in seconds; its texts never contain a password."""
 
     def __init__(
         self, url: DestinationUrl, lock_timeout: float, waits: Waits | None = None
@@ -215,10 +215,10 @@ class PostgresServer:
 
     @contextmanager
     def open(self, *, read_only: bool = False, path: str = "pg_catalog") -> Iterator[Connection]:
-        """A connection, closed, and unless committed rolled back, at the end.
+        """A connection that is closed, and unless committed rolled back, at the end.
 
-        One that is read only sees one state of the database all the time. `path` is where names
-        without a schema are looked up.
+        A read-only connection sees one snapshot of the database throughout. Names without a schema
+        are looked up in `path`.
         """
         connection = guarded(self.shown, of_the_connection, self._connect)
         try:
@@ -234,12 +234,12 @@ class PostgresServer:
             connection.close()
 
     def _lock(self, process: int) -> Found | None:
-        """The lock that one of our processes waits for, asked on another connection."""
+        """The lock that one of our processes waits for, looked up on another connection."""
         try:
             with self.open(read_only=True) as connection:
                 found = connection.run(_BLOCKED, [process])[0]
         except ConnectorError:
-            # It is a question for the log only: what is really wrong, the block itself will meet.
+            # This is only for the log: a real problem will reach the block itself.
             return None
         if not found["holders"]:
             return None
@@ -281,7 +281,7 @@ class PostgresServer:
             )
 
     def commit(self, connection: Connection) -> None:
-        """Commits, also where the answer gets lost: then the server is asked what became of it."""
+        """Commits. If the answer is lost, asks the server whether the transaction was committed."""
         found = connection.run("SELECT pg_current_xact_id_if_assigned()::text AS id")
         try:
             connection.commit()
@@ -299,12 +299,12 @@ class PostgresServer:
         return False
 
     def _status(self, transaction: str) -> str | None:
-        """What became of a transaction; None if nobody can say, or not yet."""
+        """The outcome of a transaction; None if it is unknown, or not known yet."""
         try:
             with self.open(read_only=True) as connection:
                 sql = "SELECT pg_xact_status($1::text::xid8) AS status"
                 status: str | None = connection.run(sql, [transaction])[0]["status"]
                 return status
         except ConnectorError:
-            # Down, or another server that never saw it: the next run compares the cursors.
+            # The server is down, or another one that never saw it: the next run compares cursors.
             return None

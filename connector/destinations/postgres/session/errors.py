@@ -1,4 +1,4 @@
-"""What ADBC raises → our errors. Postgres' texts may quote values, so they stay out."""
+"""Translates ADBC's errors into ours, without Postgres' messages, which may quote values."""
 
 import re
 from collections.abc import Callable
@@ -64,7 +64,7 @@ _QUOTED = re.compile(r'"[^"]*"')
 _NO_TLS = ("certificate", "ssl", "root.crt", "tls")
 _NOT_NOW = ("starting up", "shutting down", "recovery mode", "too many", "remaining connection")
 
-# Everything that can be wrong with the state's own tables: absent, or of another shape.
+# Codes for tables of the state that are missing or have another shape.
 _OTHER_SHAPE = ("42P01", "42703", "42804", "42846", "42883", "22P02", "3F000")
 
 _PART = re.compile("^PG_DIAG_(MESSAGE_|STATEMENT_)?")
@@ -133,17 +133,17 @@ Translate = Callable[[str, Error], ConnectorError]
 
 
 def guarded(server: str, translate: Translate, work: Callable[[], Result]) -> Result:
-    """The result of `work`; what ADBC raises becomes an error of ours and is forgotten."""
+    """The result of `work`. An error of ADBC's is translated into one of ours, and dropped."""
     try:
         return _beside(work)
     except Error as error:
         problem = translate(server, error)
-    # Outside of the handler: the driver's error holds the statement and may hold values.
+    # Outside of the handler: the driver's error contains the statement, and perhaps values.
     raise problem
 
 
 def _beside(work: Callable[[], Result]) -> Result:
-    """Works in another thread: in the main one, ADBC takes SIGINT for itself and cancels."""
+    """Runs `work` in another thread: in the main one, ADBC handles SIGINT itself and cancels."""
     if current_thread() is not main_thread():
         return work()
     done: Future[Result] = Future()
@@ -159,7 +159,7 @@ def _beside(work: Callable[[], Result]) -> Result:
     try:
         thread.join()
     finally:
-        # Where an interruption ended the first wait, the connection is still in use.
+        # If an interruption ended the first wait, the connection is still in use.
         thread.join()
     return done.result()
 
@@ -168,7 +168,7 @@ def translated(server: str, error: Error) -> ConnectorError:
     """Our error for a statement."""
     state = error.sqlstate
     if not state and "permission denied" in str(error).lower():
-        # What ADBC's own statement for a temporary table failed with comes without a code.
+        # Errors of ADBC's own statement for a temporary table have no code.
         state = "42501"
     if not state:
         return Unreachable(f"The connection to {server} was lost.", _AGAIN)
@@ -183,7 +183,7 @@ def translated(server: str, error: Error) -> ConnectorError:
 
 
 def of_the_state(server: str, error: Error) -> ConnectorError:
-    """Our error for a statement on the state's own tables: they may not be as we made them."""
+    """Our error for a statement on the state's own tables, which may be damaged."""
     if error.sqlstate not in _OTHER_SHAPE:
         return translated(server, error)
     return StateRefused(
@@ -194,7 +194,7 @@ def of_the_state(server: str, error: Error) -> ConnectorError:
 
 
 def of_the_query(server: str, error: Error, sql: str, running: bool) -> ConnectorError:
-    """Our error for a user's own query; while it was `running`, it may have met values of items."""
+    """Our error for a user's own query; while `running`, its message may contain values."""
     state = error.sqlstate or ""
     said = {name: text for name, text in said_by(error).items() if text}
     if state == "08P01":
@@ -207,7 +207,7 @@ def of_the_query(server: str, error: Error, sql: str, running: bool) -> Connecto
         return ConfigError(*SEVERAL)
     if running:
         said = {name: without_values(text, sql) for name, text in said.items()}
-    # What is wrong with the text of a query is found before any row is read.
+    # Errors in the text of a query are found before any row is read.
     detail = f" {said['DETAIL']}" if "DETAIL" in said and (not running or state == "42501") else ""
     sentence = f"{said.get('PRIMARY', 'it failed')}{detail} (SQLSTATE {state})"
     if state == "57014":
@@ -231,21 +231,21 @@ def _hint_of(state: str, excerpt: tuple[str, ...]) -> str:
 
 
 def said_by(error: Error) -> dict[str, str]:
-    """The parts of what the server said: PRIMARY, DETAIL, HINT, POSITION, CONSTRAINT_NAME…"""
+    """The parts of the server's message: PRIMARY, DETAIL, HINT, POSITION, CONSTRAINT_NAME…"""
     details: Any = error.details
     parts = ((name.decode(), text.decode(errors="replace")) for name, text in details or ())
     return {_PART.sub("", name): text for name, text in parts}
 
 
 def of_the_connection(server: str, error: Error) -> ConnectorError:
-    """Our error for a connection that is not made: libpq gives no SQLSTATE then, only a text."""
+    """Our error for a connection that fails: libpq gives no SQLSTATE then, only a text."""
     if option := _wrong_option(str(error).lower()):
         return DestinationRefused(
             f"The option {option} is not allowed for {server}, or not with this value.",
             "It is set in the url, in a PG variable (such as PGCONNECT_TIMEOUT for "
             "connect_timeout, PGOPTIONS or PGTZ) or in the service file.",
         )
-    # What is quoted is a name, of a host or a role, that may look like a reason.
+    # A quoted part is the name of a host or a role, which may look like a reason.
     text = _QUOTED.sub("", str(error)).lower()
     if any(sign in text for sign in _NOT_NOW):
         return Unreachable(f"{server} does not accept connections now.", "Try again later.")
@@ -274,7 +274,7 @@ def of_the_connection(server: str, error: Error) -> ConnectorError:
 
 
 def _wrong_option(text: str) -> str:
-    """The option that libpq or the server does not take; empty if the reason is another."""
+    """The option that libpq or the server does not accept; empty for another reason."""
     reason = text.rpartition(" failed: ")[2]
     found = _OPTION.search(reason.replace('"', ""))
     if found:

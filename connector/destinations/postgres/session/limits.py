@@ -1,4 +1,4 @@
-"""What a Postgres server cannot hold."""
+"""The limits of a Postgres server."""
 
 from connector.core.spec import Limits
 

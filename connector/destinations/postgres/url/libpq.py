@@ -20,7 +20,7 @@ _DEFAULTS = {
 
 
 def libpq_url(url: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The url with what it leaves open: `sslmode=verify-full` off this machine, and time-outs."""
+    """The url, completed with time-outs and, off this machine, `sslmode=verify-full`."""
     parsed = PostgresUrl.parse(url)
     said = dict(parsed.options)
     missing = {
@@ -41,7 +41,7 @@ def _stays_here(url: PostgresUrl, environment: Mapping[str, str]) -> bool:
     hosts = url.named_hosts()
     if not hosts and ("service" in said or environment.get("PGSERVICE")):
         return False
-    # An address of the environment is called even where the url names a host.
+    # An address in the environment is used even if the url names a host.
     left_open = ([] if hosts else ["PGHOST"]) + ([] if "hostaddr" in said else ["PGHOSTADDR"])
     hosts += [host for name in left_open for host in environment.get(name, "").split(",")]
     return all(_is_local(host) for host in hosts)

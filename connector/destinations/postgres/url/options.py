@@ -1,11 +1,11 @@
-"""Which options the url of a Postgres database may have: those of libpq, and what they may say."""
+"""The options that the url of a Postgres database may have, those of libpq, and their values."""
 
 import re
 
 from connector.config.layers import suggest
 from connector.errors import ConfigError
 
-# `replication` is left out: it would be another protocol.
+# `replication` is left out: it means another protocol.
 OPTIONS = frozenset(
     (
         "application_name",
@@ -77,7 +77,7 @@ _LONGEST_SHOWN = 40
 
 
 def is_known(name: str) -> bool:
-    """Whether there is such an option; `ssl` is what other drivers call `sslmode`."""
+    """Whether an option exists; `ssl` is other drivers' name for `sslmode`."""
     return name in OPTIONS or name == "ssl"
 
 
@@ -87,7 +87,7 @@ def is_secret(name: str) -> bool:
 
 
 def libpq_option(name: str, value: str) -> tuple[str, str] | None:
-    """An option as libpq takes it; None for one that says what we ask for anyway."""
+    """An option as libpq accepts it; None for one that we set anyway. Raises ConfigError."""
     if name == "ssl" and value.lower() == "true":
         return "sslmode", "require"
     if name not in OPTIONS:

@@ -1,4 +1,4 @@
-"""The parts of a Postgres database's url: read as people write it, spelled as libpq reads it."""
+"""The parts of a Postgres database's url, read as people write it and written for libpq."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,8 +15,8 @@ _HOST = re.compile(r"(?:\[(?P<address>[^\[\]]*)\]|(?P<name>[^\s:\[\]]*))(?::(?P<
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PORT = re.compile("[0-9]{1,5}")
 
-# What may stand unescaped, beside letters, digits and _.-~, so that a url that was right stays
-# as it was written.
+# Characters that may be unescaped, besides letters, digits and _.-~, so that a valid url stays as
+# it was written.
 _IN_USER = "!$&'()*+,;="
 _IN_PASSWORD = _IN_USER + ":"
 _IN_OPTION = "!$'()*+,;:/"
@@ -43,7 +43,7 @@ class PostgresUrl:
 
     @staticmethod
     def is_one(text: str) -> bool:
-        """Whether a text is meant to be such a url, SQLAlchemy's `postgresql+driver:` included."""
+        """Whether a text is meant as such a url, including SQLAlchemy's `postgresql+driver:`."""
         return _SCHEME.match(text.strip()) is not None
 
     @classmethod
@@ -84,7 +84,7 @@ class PostgresUrl:
         password: str | None,
         database: str | None,
     ) -> "PostgresUrl":
-        """The url of what a form has fields for. `host` may be a list or the folder of a socket."""
+        """The url from the fields of a form. `host` may be a list, or the folder of a socket."""
         if port is not None and not 1 <= port <= LAST_PORT:
             raise ConfigError(f"The port is not a number from 1 to {LAST_PORT}.", "Correct it.")
         number = "" if port is None else str(port)
@@ -146,11 +146,11 @@ class PostgresUrl:
         return f"postgresql://{login}{hosts}{database}"
 
     def named_hosts(self) -> list[str]:
-        """Every host that is named: in the url itself, and by the options `host` and `hostaddr`."""
+        """Every host in the url itself and in the options `host` and `hostaddr`."""
         said: Mapping[str, str] = dict(self.options)
         lists = [host for host, _ in self.hosts] if any(host for host, _ in self.hosts) else []
         lists += [said[name] for name in ("host", "hostaddr") if name in said]
-        # libpq splits at a comma that was escaped as well.
+        # libpq also splits at an escaped comma.
         return [host for each in lists for host in each.split(",")]
 
 
