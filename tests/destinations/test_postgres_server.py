@@ -55,7 +55,7 @@ def test_a_server_that_became_a_standby_is_told_until_it_is_promoted(server, own
         lambda: story.load(story.page(B)),
         lambda: checked(story.destination),
     ):
-        with pytest.raises(Transient, match="only reads") as caught:
+        with pytest.raises(Transient, match="is read-only now") as caught:
             use()
         assert caught.value.exit_code == 4
     story.shows(A)

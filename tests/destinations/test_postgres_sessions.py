@@ -142,7 +142,7 @@ def test_a_server_that_only_reads_is_told(postgres):
         lambda: story.load(story.page(B)),
         lambda: checked(story.destination),
     ):
-        with pytest.raises(Transient, match="only reads"):
+        with pytest.raises(Transient, match="is read-only now"):
             use()
     story.shows(A)
     assert story.state().commit == 2

@@ -197,7 +197,7 @@ class DuckDBFile:
         """Moves what a killed run had committed from the file's log into the file.
 
         The log may widen a column to JSON, and is replayed before a file that is opened directly
-        has the functions for that. An attached file finds them in the database that it is attached to.
+        has the functions for that. An attached file finds them in the database it joins.
         """
         settings = self._settings() | {"enable_external_access": "true"}
         path = str(self.path).replace("'", "''")
