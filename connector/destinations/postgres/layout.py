@@ -38,7 +38,7 @@ class PostgresLayout(Layout):
         return pa.concat_tables([super().stage(others), super().stage(packed)])
 
     def _late(self, rows: pa.Table) -> list[str]:
-        """The rows' attributes whose columns are beyond those that always fit."""
+        """The rows' attributes with columns beyond those that always fit."""
         late = set(list(self.columns)[ALWAYS_FIT:])
         return [name for name in schema_of(rows.schema) if name in late]
 

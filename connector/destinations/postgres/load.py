@@ -98,7 +98,7 @@ class _Load:
         return pa.RecordBatchReader.from_batches(schema, batches())
 
     def _drop_overtaken(self) -> int:
-        """Deletes loaded rows whose key the stream wrote or deleted; returns how many."""
+        """Deletes loaded rows with a key that the stream wrote or deleted; returns how many."""
         table, commit = self._table, quoted(COMMIT)
         written = (
             f"DELETE FROM {table} AS t USING {table} AS n WHERE t.{commit} = $1::bigint "

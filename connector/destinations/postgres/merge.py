@@ -91,7 +91,7 @@ def _conflict(layout: Layout, changes: Mapping[str, str]) -> str:
 
 
 def mark_sql(layout: Layout) -> str:
-    """Marks the rows whose item was deleted; `$1` is the commit's number.
+    """Marks the rows of deleted items; `$1` is the commit's number.
 
     They keep their values; a row that does not exist yet is added with its key alone.
     """
@@ -111,7 +111,7 @@ def mark_sql(layout: Layout) -> str:
 
 
 def delete_sql(layout: Layout) -> str:
-    """Deletes the rows whose item was deleted."""
+    """Deletes the rows of deleted items."""
     keys = _keys_staged(layout).items()
     same = " AND ".join(f"t.{quoted(name)} = {value}" for name, value in keys)
     return (

@@ -80,7 +80,7 @@ class DuckDBFile:
         that one, but not for long, since other processes wait.
 
         Raises Busy if another process holds the file for longer than `lock_timeout`, and
-        DestinationRefused where it cannot be a DuckDB file.
+        DestinationRefused if it cannot be a DuckDB file.
         """
         if not self.exists() and not self.path.parent.is_dir():
             raise DestinationRefused(

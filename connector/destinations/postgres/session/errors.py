@@ -266,7 +266,7 @@ def of_the_connection(server: str, error: Error) -> ConnectorError:
             return DestinationRefused(
                 f"{server} refused the login: {reason}.",
                 "Check the user, the database and the password: in PGPASSWORD, in the file that "
-                "PGPASSFILE names, or in the url as ${NAME}, where a % is written %25.",
+                "PGPASSFILE names, or in the url as ${NAME}, with each % written as %25.",
             )
     return Unreachable(
         f"{server} cannot be reached.", "Check the host and the port, or try again later."
