@@ -26,6 +26,7 @@ from connector.core.state import Committed, Identity, Load, Plan, TableState
 from connector.core.texts import json_text
 from connector.destinations.destination import DatabaseDestination
 from connector.destinations.postgres.server import PostgresDestination
+from connector.destinations.sql import quoted
 from connector.items import values
 from connector.items.encoder import Encoder
 from connector.items.fold import Fold
@@ -229,10 +230,16 @@ def packed_types(pages: Sequence[pa.Table], known: Collection[str]) -> dict[str,
 
 
 def asked(destination: Destination, sql: str) -> list[dict[str, Any]]:
-    """The answer of the database itself; `{id}` in the statement is the key as it is read."""
+    """The answer of the database itself.
+
+    In the statement, `{id}` is the key as it is read, and `{orders}` the table with its schema.
+    """
     assert isinstance(destination, DatabaseDestination)
+    state = destination.read("orders")
+    orders = quoted(state.target_schema, state.target) if state else ""
     with destination.database.read_only() as transaction:
-        return transaction.ask(sql.format(id=transaction.dialect.sent('"id"', STRING)))
+        key = transaction.dialect.sent('"id"', STRING)
+        return transaction.ask(sql.format(id=key, orders=orders))
 
 
 def text_of(destination: Destination) -> Callable[[str], str]:

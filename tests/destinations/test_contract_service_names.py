@@ -66,7 +66,7 @@ def test_where_rows_are_marked_the_mark_has_the_name(make, deletes):
     story.shows(AMPLIFY)
     story.load(story.page(C))
     story.shows(AMPLIFY, C)
-    text = 'SELECT {id} AS id FROM orders WHERE "_deleted" IS TRUE'
+    text = 'SELECT {id} AS id FROM {orders} WHERE "_deleted" IS TRUE'
     assert asked(story.destination, text) == [{"id": "b"}]
 
 
@@ -98,7 +98,7 @@ def test_deletes_are_not_marked_where_an_attribute_has_the_name(make):
     story.tail(delete(B))
     story.shows(AMPLIFY)
     assert story.destination.count("orders") == 1
-    text = 'SELECT {id} AS id, "_deleted" AS gone FROM orders ORDER BY id'
+    text = 'SELECT {id} AS id, "_deleted" AS gone FROM {orders} ORDER BY id'
     assert asked(story.destination, text) == [
         {"id": "b", "gone": True},
         {"id": "todo", "gone": False},
@@ -123,7 +123,7 @@ def test_a_forgotten_table_keeps_its_marks(make):
     story.plan("plan-again")
     story.load(story.page(A, AMPLIFY))
     story.shows(A, AMPLIFY)
-    text = 'SELECT {id} AS id FROM orders WHERE "_deleted"'
+    text = 'SELECT {id} AS id FROM {orders} WHERE "_deleted"'
     assert asked(story.destination, text) == [{"id": "b"}]
 
 
