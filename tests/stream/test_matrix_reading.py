@@ -77,6 +77,8 @@ def test_36_a_catch_up_slower_than_trimming(
         replica.play(Wait(minutes=1), Put("a", n))
     replica.play(Wait(hours=23, minutes=10))
     replica.play(During("GetRecords", Wait(minutes=5), times=1000))
+    # Airflow, in the process of a test before, may have asked for less than warnings.
+    caplog.clear()
     with caplog.at_level(logging.WARNING, "connector"):
         replica.fails(HistoryLost, match="trimmed")
     assert [record.levelname for record in caplog.records][:1] == ["ERROR"]
