@@ -253,6 +253,46 @@ def test_a_scan_can_only_count(subject: Subject) -> None:
     assert "Items" not in page
 
 
+# Items by key
+
+
+def asked_for(table: str, *keys: str) -> dict[str, Any]:
+    return {table: {"Keys": [{"id": {"S": key}} for key in keys], "ConsistentRead": True}}
+
+
+@pytest.mark.parametrize("keys", [("order-0",), ("order-0", "none"), ("none",)], ids=len)
+def test_an_answer_names_the_table_even_if_no_item_is_there(
+    subject: Subject, keys: tuple[str, ...]
+) -> None:
+    table = subject.create(ID)
+    subject.put(table, *numbered(2))
+    got = subject.dynamodb.batch_get_item(RequestItems=asked_for(table, *keys))
+    found = [item for item in numbered(2) if item["id"]["S"] in keys]
+    assert (got["Responses"], got["UnprocessedKeys"]) == ({table: found}, {})
+
+
+def test_items_come_by_key_in_any_order(subject: Subject) -> None:
+    table = subject.create(ID)
+    subject.put(table, *numbered(100))
+    wanted = asked_for(table, *(f"order-{n}" for n in range(100)))
+    items = subject.dynamodb.batch_get_item(RequestItems=wanted)["Responses"][table]
+    assert sorted(int(item["n"]["N"]) for item in items) == list(range(100))
+
+
+def test_a_call_asks_for_a_hundred_keys_at_most(subject: Subject) -> None:
+    table = subject.create(ID)
+    wanted = asked_for(table, *(f"order-{n}" for n in range(101)))
+    code, _ = refused(subject.dynamodb.batch_get_item, RequestItems=wanted)
+    assert code == "ValidationException"
+
+
+def test_a_key_is_asked_for_once(subject: Subject) -> None:
+    table = subject.create(ID)
+    wanted = asked_for(table, "order-0", "order-0")
+    code, _ = refused(subject.dynamodb.batch_get_item, RequestItems=wanted)
+    assert code == "ValidationException"
+
+
 # Values
 
 VALUES = [
@@ -379,6 +419,20 @@ def test_a_record_says_what_and_when(subject: Subject) -> None:
         record["dynamodb"]["ApproximateCreationDateTime"].microsecond == 0 for record in records
     )
     assert not any("userIdentity" in record for record in records)
+
+
+@pytest.mark.parametrize(
+    ("view", "images"),
+    [("KEYS_ONLY", set()), ("OLD_IMAGE", {"OldImage"}), ("NEW_IMAGE", {"NewImage"})],
+)
+def test_a_record_has_the_images_of_its_view_type(
+    subject: Subject, view: str, images: set[str]
+) -> None:
+    table = subject.create(ID, view)
+    subject.put(table, *numbered(1), {"id": {"S": "order-0"}, "n": {"N": "7"}})
+    change = subject.records(table)[1]["dynamodb"]
+    assert change.keys() & {"OldImage", "NewImage"} == images
+    assert (change["Keys"], change["StreamViewType"]) == ({"id": {"S": "order-0"}}, view)
 
 
 def test_an_update_of_a_new_key_makes_one_insert(subject: Subject) -> None:
