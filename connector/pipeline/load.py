@@ -12,7 +12,7 @@ from connector.core.words import counted
 from connector.errors import Transient
 from connector.failpoints import failpoint
 from connector.pipeline.columns import report_columns
-from connector.pipeline.scan import quarantine_limit
+from connector.pipeline.scan import check_quarantine
 from connector.ports import Destination, Link, Spool
 
 log = logging.getLogger("connector.load")
@@ -49,8 +49,7 @@ def load(
     partitions = [SEGMENT + name for name in sorted(state.scanned)]
     links = _whole_chains(spool, state.table, partitions)
     quarantined: list[Quarantined] = [record for link in links for record in link.quarantined]
-    if quarantined and len(quarantined) + state.quarantined > limit:
-        raise quarantine_limit(limit, quarantined)
+    check_quarantine(limit, quarantined, state.quarantined)
     committed = destination.load(
         Load(
             table=state.table,

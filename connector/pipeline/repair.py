@@ -13,7 +13,7 @@ from connector.errors import ConfigError, CursorMoved
 from connector.items.encoder import Encoder
 from connector.items.fold import Fold
 from connector.items.keys import key_item
-from connector.pipeline.scan import quarantine_limit
+from connector.pipeline.scan import check_quarantine
 from connector.ports import Destination, Lookup
 
 KEYS_AT_ONCE = 400
@@ -83,8 +83,7 @@ class Repair:
             # As in a tail: items are read by the table's name.
             self.lookup.confirm(state.identity)
             bad, fold.quarantined = fold.quarantined, []
-            if bad and len(bad) + state.quarantined > self.quarantine_limit:
-                raise quarantine_limit(self.quarantine_limit, bad)
+            check_quarantine(self.quarantine_limit, bad, state.quarantined)
             self.destination.commit(
                 Batch(
                     table=state.table,

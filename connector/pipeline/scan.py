@@ -106,8 +106,7 @@ class SegmentScan:
             Quarantined(partition, bad.reason, bad.raw.decode(errors="backslashreplace"), bad.key)
             for bad in encoded.bad
         ]
-        if len(pending.quarantined) > self.quarantine_limit:
-            raise quarantine_limit(self.quarantine_limit, pending.quarantined)
+        check_quarantine(self.quarantine_limit, pending.quarantined)
         pending.rows += len(encoded.rows)
         pending.size += size
 
@@ -116,11 +115,16 @@ class SegmentScan:
         self.spool.append(partition, pending.since, until, rows, pending.quarantined)
 
 
-def quarantine_limit(limit: int, quarantined: Sequence[Quarantined]) -> QuarantineLimit:
-    """The error for more bad records than allowed, with the reasons for the new ones."""
+def check_quarantine(limit: int, quarantined: Sequence[Quarantined], before: int = 0) -> None:
+    """Raises QuarantineLimit, with the reasons for the new ones, if they are more than allowed.
+
+    `before` is the number of earlier ones. A batch without bad records is never stopped.
+    """
+    if not quarantined or len(quarantined) + before <= limit:
+        return
     reasons = Counter(record.reason for record in quarantined).most_common()
     each = first_few([f"{why} ({count:,})" for why, count in reasons], _REASONS, "more reasons")
-    return QuarantineLimit(
+    raise QuarantineLimit(
         f"More than {counted(limit, 'record')} could not be stored: {'; '.join(each)}.",
         "Nothing of this batch was written. Raise `quarantine.limit` so that they go to "
         "`_connector.quarantine`, which shows the reason for each; then fix the items at the "

@@ -19,7 +19,7 @@ from connector.pipeline.following.committing import Committing
 from connector.pipeline.following.position import Visit
 from connector.pipeline.following.reach import Reach
 from connector.pipeline.following.reading import Reading
-from connector.pipeline.scan import quarantine_limit
+from connector.pipeline.scan import check_quarantine
 from connector.ports import Changes, Destination, Lookup
 
 HEARTBEAT = timedelta(seconds=60)
@@ -163,8 +163,7 @@ class Round:
     ) -> None:
         rows, bad = portion
         state = reach.state
-        if bad and len(bad) + state.quarantined > self.quarantine_limit:
-            raise quarantine_limit(self.quarantine_limit, bad)
+        check_quarantine(self.quarantine_limit, bad, state.quarantined)
         self._committing.begin(
             Batch(
                 table=state.table,
