@@ -36,9 +36,10 @@ class Refused:
 
 @dataclass
 class ScriptedS3:
-    """Serves a folder as the bucket `exports`. A test refuses requests by what they are."""
+    """Serves a folder as a bucket. A test refuses requests by what they are."""
 
     root: Path
+    bucket: str = BUCKET
     page_size: int = 1000
     region: str = "us-west-2"
     refuse: Callable[[Asked], Refused | None] = lambda asked: None
@@ -69,7 +70,7 @@ class ScriptedS3:
 
     def key(self, path: Path) -> str:
         """The url of what a test wrote to the folder."""
-        return f"s3://{BUCKET}/{path.relative_to(self.root).as_posix()}"
+        return f"s3://{self.bucket}/{path.relative_to(self.root).as_posix()}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -103,14 +104,14 @@ class _Handler(BaseHTTPRequestHandler):
         refused = self.rig.refuse(asked)
         if refused is None and asked.region != self.rig.region:
             refused = Refused(301, "PermanentRedirect")
-        if refused is None and bucket != BUCKET:
+        if refused is None and bucket != self.rig.bucket:
             refused = Refused(404, "NoSuchBucket")
         if refused is not None:
             self._refuse(refused)
         elif key:
             self._object(self.rig.root / key)
         else:
-            self._list(query)
+            self._list(bucket, query)
 
     def _refuse(self, refused: Refused) -> None:
         text = f"<Error><Code>{refused.code}</Code><Message>No.</Message></Error>".encode()
@@ -129,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
         where = {"Content-Range": f"bytes {first}-{last}/{len(content)}"}
         self._send(206, content[first : last + 1], where)
 
-    def _list(self, query: dict[str, str]) -> None:
+    def _list(self, bucket: str, query: dict[str, str]) -> None:
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
         keys, folders = [], []
         for path in sorted(self.rig.root.rglob("*")):
@@ -148,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
         token = f"<NextContinuationToken>{start + size}</NextContinuationToken>" if left else ""
         body = "".join(map(_entry, page))
         text = (
-            f'<?xml version="1.0"?><ListBucketResult xmlns="{NAMESPACE}"><Name>{BUCKET}</Name>'
+            f'<?xml version="1.0"?><ListBucketResult xmlns="{NAMESPACE}"><Name>{bucket}</Name>'
             f"<KeyCount>{len(page)}</KeyCount><IsTruncated>{str(left).lower()}</IsTruncated>"
             f"{token}{body}</ListBucketResult>"
         )

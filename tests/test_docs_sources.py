@@ -1,0 +1,85 @@
+"""The page on the ways in: its commands print what it shows, and its statements suffice."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from connector.sources.dynamodb.client import READ_ONLY
+from tests.cli.program import Program
+
+from .rigs import exports
+from .rigs.s3 import ScriptedS3
+from .rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB
+
+PAGE = (Path(__file__).parent.parent / "docs" / "sources.md").read_text(encoding="utf-8")
+SECTIONS = {text.partition("\n")[0]: text for text in PAGE.split("\n## ")[1:]}
+ITEMS = [{"id": {"S": str(n)}, "total": {"N": "10.5"}} for n in range(40)]
+DEFAULT = "destination: {url: 'duckdb:///warehouse.duckdb'}\ntables: {orders: {}}\n"
+VIEWS = {"Streams without new images": "KEYS_ONLY", "Without a stream": None}
+S3_ACTIONS = {"s3:GetObject", "s3:ListBucket"}
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The code blocks of one language in a section."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def plain(line: str) -> str:
+    """A line without what differs between two runs: times, numbers and spaces."""
+    line = re.sub(r"^\S+ [\d:,]+ (?=[A-Z]+ )", "", line)
+    return re.sub(r"\s+", " ", re.sub(r"\d+", "0", line)).strip()
+
+
+@pytest.fixture
+def program(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Program]:
+    """The program beside a table of 40 items, and an export of it in the bucket `bucket`."""
+    with (
+        ScriptedDynamoDB(clock=RunningClock()) as rig,
+        ScriptedS3(tmp_path / "s3", bucket="bucket") as s3,
+    ):
+        rig.clock.advance(hours=-5)
+        view = VIEWS.get(request.node.callspec.params["section"], "NEW_AND_OLD_IMAGES")
+        for name in ("orders", "countries"):
+            rig.create_table(name, KeySchema(Key("id")), view=view).load(ITEMS)
+        rig.clock.advance(hours=5)
+        table = rig.model("orders")
+        at = table.clock.datetime() - timedelta(hours=1)
+        exports.write(tmp_path / "s3" / "prefix", table, at, prefix="prefix")
+        yield Program(tmp_path, rig.url, {"AWS_ENDPOINT_URL_S3": s3.url})
+
+
+@pytest.mark.parametrize("section", [each for each in SECTIONS if blocks(SECTIONS[each], "text")])
+def test_a_sections_commands_print_what_it_shows(section, program, tmp_path):
+    text = SECTIONS[section]
+    config = tmp_path / "connector.yaml"
+    config.write_text((blocks(text, "yaml") or [DEFAULT])[0])
+    printed = ""
+    for line in "".join(blocks(text, "sh")).replace("\\\n", "").splitlines():
+        done = program(*shlex.split(line)[1:])
+        assert done.code == 0, (line, done.stdout, done.stderr)
+        printed += done.stdout + done.stderr
+    lines = {plain(line) for line in printed.splitlines()}
+    shown = [plain(line) for part in blocks(text, "text") for line in part.splitlines()]
+    assert shown
+    assert [line for line in shown if line not in lines] == []
+
+
+def test_every_statement_is_of_reading_alone():
+    statements = [json.loads(text) for text in blocks(PAGE, "json")]
+    allowed = {f"dynamodb:{name}" for name in READ_ONLY} | S3_ACTIONS
+    asked = {action for each in statements for action in each["Action"]}
+    assert asked <= allowed
+    assert {each["Effect"] for each in statements} == {"Allow"}
+
+
+def test_every_way_of_the_table_has_its_section():
+    table = SECTIONS["Which way for which need"]
+    anchors = re.findall(r"\]\(#([\w-]+)\)", table)
+    sections = {each.lower().replace(" ", "-") for each in SECTIONS}
+    assert len(anchors) > 3
+    assert set(anchors) <= sections
