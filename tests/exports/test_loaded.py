@@ -238,7 +238,7 @@ def test_the_files_are_the_parts_of_the_load(replica):
     replica.assert_equal()
 
 
-# What is refused, and then nothing is written ------------------------------------------------
+# What is refused, and then nothing is written
 
 
 def assert_untouched(replica: Exported) -> None:

@@ -115,7 +115,7 @@ def test_the_run_after_a_crash_brings_everything(
     assert not list(tmp_path.rglob("*.arrow"))
 
 
-# What is wrong -------------------------------------------------------------------------------
+# What is wrong
 
 
 def test_a_damaged_export_is_one_sentence_and_nothing_is_written(rig, program, tmp_path):

@@ -201,7 +201,7 @@ def test_a_file_that_changes_after_it_was_checked_ends_no_segment(table, tmp_pat
         subject.page(0, 1, json.dumps(body["LastEvaluatedKey"]), json.loads)
 
 
-# Which one is taken -------------------------------------------------------------------------
+# Which one is taken
 
 
 def found(root: Path, table: Table) -> str:
@@ -256,7 +256,7 @@ def test_the_newest_is_refused_if_it_is_damaged_rather_than_an_older_one_loaded(
         found(tmp_path, table)
 
 
-# What is no export --------------------------------------------------------------------------
+# What is no export
 
 
 def test_one_that_is_not_complete_yet_is_told_from_none(table, tmp_path):

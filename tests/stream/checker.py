@@ -66,7 +66,7 @@ class Checker:
         assert self.generation is not None
         return self.generation
 
-    # Plans and commits -------------------------------------------------------------------------
+    # Plans and commits
 
     def planned(self, plan: Any) -> None:
         """A plan was stored."""
@@ -221,7 +221,7 @@ class Checker:
         closed_at = self.ledger.shard(self.now_is.stream_arn, shard).closed_at
         return closed_at is not None and closed_at < self.rig.clock.now() - 48 * 3600
 
-    # Loads -------------------------------------------------------------------------------------
+    # Loads
 
     def loaded(
         self, plan_id: str, rows: Iterable[Written], partitions: Iterable[str], until: datetime
@@ -246,7 +246,7 @@ class Checker:
         seen = self.traffic.saw_segment_end(number, self.now_is.planned_at)
         require(seen, "I10", f"{partition} is done, but its last page was never seen")
 
-    # States and ends ---------------------------------------------------------------------------
+    # States and ends
 
     def compare(
         self, rows: Mapping[Key, Item], places: Mapping[str, Place], since: datetime | None

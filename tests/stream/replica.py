@@ -77,7 +77,7 @@ class Replica(Stage):
         assert self.folder is not None
         return self.folder / "warehouse.duckdb"
 
-    # Time --------------------------------------------------------------------------------------
+    # Time
 
     def after(self, *steps: Step, seconds: float = 0, minutes: float = 0, hours: float = 0) -> None:
         """Plays steps when so much virtual time has passed in a run."""
@@ -100,7 +100,7 @@ class Replica(Stage):
             listener()
         return self.stopping
 
-    # Runs --------------------------------------------------------------------------------------
+    # Runs
 
     def config(self) -> Config:
         """The configuration of every run."""
@@ -230,7 +230,7 @@ class Replica(Stage):
                     self.witness.compare(self.table)
                 self.checker.ended(error, caught_up, problem)
 
-    # What the destination holds ----------------------------------------------------------------
+    # What the destination holds
 
     def state(self) -> TableState:
         """What the destination remembers."""

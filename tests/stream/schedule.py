@@ -75,7 +75,7 @@ class Schedule:
         self.began_at = self.succeeded_at = self.replica.rig.clock.now()
         self.replica.settings |= {"tail.quiet_seconds": QUIET, "tail.poll_seconds": 2.0}
 
-    # What happens to the source -----------------------------------------------------------------
+    # What happens to the source
 
     def write(self, count: int, seed: int) -> None:
         """A few writes to a few keys."""
@@ -168,7 +168,7 @@ class Schedule:
         shards = list(self.replica.stream.shards.values())[-6:]
         return shards[pick % len(shards)]
 
-    # What happens to the replica ----------------------------------------------------------------
+    # What happens to the replica
 
     def tune(self, batch_records: int, scan_pages: int, readers: int = 1) -> None:
         """Another configuration from the next run on."""

@@ -76,7 +76,7 @@ class Step:
         raise NotImplementedError
 
 
-# What is written to the table ---------------------------------------------------------------
+# What is written to the table
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ class Append(Step):
         stream.append(content, stage.shard(self.shard))
 
 
-# What happens to the stream -------------------------------------------------------------------
+# What happens to the stream
 
 
 @dataclass(frozen=True)
@@ -397,7 +397,7 @@ class Create(Step):
         stage.rig.create_table(stage.table, SCHEMA, view=self.view, shards=self.shards)
 
 
-# Time, and what goes wrong with calls ---------------------------------------------------------
+# Time, and what goes wrong with calls
 
 
 @dataclass(frozen=True)
