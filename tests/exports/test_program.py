@@ -115,6 +115,26 @@ def test_the_run_after_a_crash_brings_everything(
     assert not list(tmp_path.rglob("*.arrow"))
 
 
+@pytest.mark.parametrize("point", ["plan.after_commit", "spool.after_rename", "load.before_commit"])
+def test_the_same_command_goes_on_with_an_export_that_the_file_does_not_choose(
+    rig, program, tmp_path, point
+):
+    export = written(rig, tmp_path)
+    (tmp_path / "connector.yaml").write_text(f"tables: {{{ORDERS}: {{}}}}\n")
+    change_some(rig)
+    command = ("snapshot", ORDERS, "--export", export.url, *program.to)
+    program.environment |= {"CONNECTOR_FAILPOINT": point, **SETTINGS}
+    assert program(*command).code == -signal.SIGKILL
+    del program.environment["CONNECTOR_FAILPOINT"]
+    refused = program("sync", ORDERS, *program.to)
+    assert_one_sentence(refused, 2, "snapshot")
+    done = program(*command)
+    assert done.code == 0, done.stderr
+    assert rig.calls.count("Scan") == 0
+    assert program("sync", ORDERS, *program.to).code == 0
+    Exported(rig, tmp_path).assert_equal()
+
+
 # What is wrong
 
 

@@ -28,18 +28,26 @@ AROUND_COMMIT = (
 )
 CASES = [("duckdb", point) for point in POINTS]
 CASES += [("postgres", point) for point in (POINTS if LARGE else AROUND_COMMIT)]
+LOOKED_UP = [("duckdb", "tail.after_look_up"), ("postgres", "tail.after_look_up")]
+LOOKED_UP += [("duckdb", point) for point in ("tail.after_look_up:2", "commit.after_merge:2")]
 SETTINGS = {"CONNECTOR_SCAN__SEGMENTS": "2", "CONNECTOR_TAIL__BATCH_RECORDS": "1"}
 
 
 @pytest.fixture
-def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedDynamoDB]:
+def view() -> str:
+    """What the stream's records have of the items."""
+    return "NEW_AND_OLD_IMAGES"
+
+
+@pytest.fixture
+def rig(monkeypatch: pytest.MonkeyPatch, view: str) -> Iterator[ScriptedDynamoDB]:
     """A table of orders with many changes in its stream, old items and deleted ones among them."""
     monkeypatch.setattr("tests.rigs.scripted.scan.PAGE_BYTES", 4 * 1024)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_REGION", "us-west-2")
     with ScriptedDynamoDB(clock=RunningClock()) as running:
-        table = running.create_table(ORDERS, SCHEMA)
+        table = running.create_table(ORDERS, SCHEMA, view=view)
         table.load({**order(n, -1), "s": {"S": "x" * 200}} for n in range(80))
         # More than one page of the stream.
         table.put(*(order(n % 50, n) for n in range(1010)))
@@ -49,7 +57,13 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedDynamoDB]:
         yield running
 
 
-@pytest.mark.parametrize(("destination", "point"), CASES)
+@pytest.mark.parametrize(
+    ("destination", "point", "view"),
+    [
+        *((*each, "NEW_AND_OLD_IMAGES") for each in CASES),
+        *((*each, "KEYS_ONLY") for each in LOOKED_UP),
+    ],
+)
 def test_the_run_after_a_crash_brings_everything(
     rig: ScriptedDynamoDB,
     tmp_path: Path,
