@@ -8,7 +8,14 @@ from connector.core.names import CHANGED_AT, COMMIT
 from connector.core.rows import REST as REST_FIELD
 from connector.core.schema import Kind
 from connector.destinations.commits.load import Loading
-from connector.destinations.postgres.merge import IN_STAGE, buried, insert_sql, load_sql
+from connector.destinations.postgres.merge import (
+    IN_STAGE,
+    buried,
+    insert_sql,
+    load_sql,
+    missing_sql,
+)
+from connector.destinations.postgres.refusals import hooked, swallowed
 from connector.destinations.postgres.schema import add_key, drop_key, try_key
 from connector.destinations.postgres.session.connection import Connection
 from connector.destinations.sql import OUTER, STAGED, quoted
@@ -40,12 +47,16 @@ class _Load:
         self._commit = loading.commit
         self._table = loading.target
         self._staged = False
+        self._hooked = hooked(connection, loading.layout.target)
+        """Whether a trigger may drop rows without an error, so that they have to be counted."""
 
     def first(self, tables: Iterable[pa.Table]) -> int:
         """Loads into a table without earlier rows: directly, and creates the key afterwards."""
         # This locks out readers, but the table is not complete yet anyway.
         drop_key(self._connection, self._loading.layout.target)
         written = self._copy(tables)
+        if self._hooked:
+            self._refuse(missing=written - self._count(f"{quoted(COMMIT)} = $1::bigint"))
         if self._loading.streamed or self._loading.overtaken:
             self._connection.execute(f"ANALYZE {self._table}")
             written -= self._drop_overtaken()
@@ -59,17 +70,33 @@ class _Load:
         self._connection.execute(f"ANALYZE {IN_STAGE}")
         parameters = [self._commit, loading.start, loading.table]
         written = self._connection.changed(load_sql(loading.layout), parameters)
+        if self._hooked:
+            asked = self._connection.run(missing_sql(loading.layout), parameters[1:])
+            self._refuse(missing=int(asked[0]["n"]))
         loading.refuse_too_many(loading.count(loading.earlier), earlier)
         sql = f"DELETE FROM {self._table} AS {OUTER} WHERE {loading.earlier}"
-        return written, self._connection.changed(sql, [loading.start])
+        deleted = self._connection.changed(sql, [loading.start])
+        if self._hooked:
+            self._refuse(left=loading.count(loading.earlier))
+        return written, deleted
+
+    def _refuse(self, missing: int = 0, left: int = 0) -> None:
+        if missing or left:
+            raise swallowed(self._connection, self._loading.layout.target, missing, left)
+
+    def _count(self, condition: str) -> int:
+        sql = f"SELECT count(*) AS n FROM {self._table} AS t WHERE {condition}"
+        return int(self._connection.run(sql, [self._commit])[0]["n"])
 
     def _copy(self, tables: Iterable[pa.Table]) -> int:
         loading = self._loading
         # ADBC cannot write the text of a number to a numeric: that takes SQL.
         if all(each.type.kind is not Kind.NUMBER for each in loading.layout.columns.values()):
             return loading.feed(tables, self._straight, _ROWS_AT_ONCE)
-        loading.feed(tables, self._stage, _ROWS_AT_ONCE)
-        return self._connection.changed(insert_sql(loading.layout), [self._commit])
+        staged = loading.feed(tables, self._stage, _ROWS_AT_ONCE)
+        written = self._connection.changed(insert_sql(loading.layout), [self._commit])
+        self._refuse(missing=staged - written)
+        return written
 
     def _stage(self, reader: pa.RecordBatchReader) -> int:
         if not self._staged:
@@ -100,19 +127,21 @@ class _Load:
     def _drop_overtaken(self) -> int:
         """Deletes loaded rows with a key that the stream wrote or deleted; returns how many."""
         table, commit = self._table, quoted(COMMIT)
+        mine = f"t.{commit} = $1::bigint"
         written = (
-            f"DELETE FROM {table} AS t USING {table} AS n WHERE t.{commit} = $1::bigint "
+            f"DELETE FROM {table} AS t USING {table} AS n WHERE {mine} "
             f"AND n.{commit} > $2::bigint AND n.{commit} < $1::bigint "
             f"AND {self._loading.layout.same_key('t', 'n')}"
         )
         key_of = {name: f"t.{quoted(name)}" for name in self._key_names}
-        deleted = (
-            f"DELETE FROM {table} AS t WHERE t.{commit} = $1::bigint "
-            f"AND {buried(self._loading.layout, key_of, '$2')}"
-        )
-        return self._connection.changed(
-            written, [self._commit, self._loading.start]
-        ) + self._connection.changed(deleted, [self._commit, self._loading.table])
+        deleted = f"{mine} AND {buried(self._loading.layout, key_of, '$2')}"
+        source = [self._commit, self._loading.table]
+        gone = self._connection.changed(written, [self._commit, self._loading.start])
+        gone += self._connection.changed(f"DELETE FROM {table} AS t WHERE {deleted}", source)
+        if self._hooked:
+            left = f"SELECT count(*) AS n FROM {table} AS t WHERE {deleted}"
+            self._refuse(left=int(self._connection.run(left, source)[0]["n"]))
+        return gone
 
     def _keyed(self) -> int:
         """Creates the key, and returns how many duplicates had to be deleted first.

@@ -112,12 +112,36 @@ def mark_sql(layout: Layout) -> str:
 
 def delete_sql(layout: Layout) -> str:
     """Deletes the rows of deleted items."""
-    keys = _keys_staged(layout).items()
-    same = " AND ".join(f"t.{quoted(name)} = {value}" for name, value in keys)
     return (
         f"DELETE FROM {layout.target.sql} AS t USING {IN_STAGE} AS s "
-        f"WHERE s.{DELETED.name} AND {same}"
+        f"WHERE s.{DELETED.name} AND {_same_key(layout)}"
     )
+
+
+def left_sql(layout: Layout) -> str:
+    """Counts the rows of deleted items."""
+    return (
+        f"SELECT count(*) AS n FROM {layout.target.sql} AS t JOIN {IN_STAGE} AS s "
+        f"ON s.{DELETED.name} AND {_same_key(layout)}"
+    )
+
+
+def missing_sql(layout: Layout) -> str:
+    """Counts a scan's staged keys that have no row of this load, nor one or a grave of the stream.
+
+    `$1` is the generation's first commit and `$2` the source table.
+    """
+    return (
+        f"SELECT count(*) AS n FROM {IN_STAGE} AS s "
+        f"WHERE NOT ({buried(layout, _keys_staged(layout), '$2')}) AND NOT EXISTS ("
+        f"SELECT 1 FROM {layout.target.sql} AS t "
+        f"WHERE t.{quoted(COMMIT)} > $1::bigint AND {_same_key(layout)})"
+    )
+
+
+def _same_key(layout: Layout) -> str:
+    keys = _keys_staged(layout).items()
+    return " AND ".join(f"t.{quoted(name)} = {value}" for name, value in keys)
 
 
 def buried(layout: Layout, key_of: Mapping[str, str], table: str) -> str:

@@ -96,11 +96,27 @@ def in_the_way(
     return blocked(not_done(target, widening), names, text)
 
 
-def swallowed(connection: Connection, target: Target, missing: int) -> DestinationRefused:
-    """The error for rows that a statement inserted but that are not in the table."""
+def hooked(connection: Connection, target: Target) -> bool:
+    """Whether a trigger of others runs for the rows of a table, and may drop some of them."""
+    found = connection.run(
+        "SELECT 1 AS found FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = $1 AND c.relname = $2 AND NOT t.tgisinternal LIMIT 1",
+        [target.schema, target.name],
+    )
+    return bool(found)
+
+
+def swallowed(
+    connection: Connection, target: Target, missing: int, left: int = 0
+) -> DestinationRefused:
+    """The error for rows that a statement wrote and are missing, or deleted and are left."""
     found = _dependents(connection, target, "")
     names = [name for type_, name, _ in found if type_ in ("trigger", "rule")]
-    return blocked(not_done(target, None), names, f"{counted(missing, 'row')} did not arrive in it")
+    what = f"{counted(missing, 'row')} did not arrive in it"
+    if left:
+        what = f"{counted(left, 'row')} {'was' if left == 1 else 'were'} not deleted from it"
+    return blocked(not_done(target, None), names, what)
 
 
 def _constraint(state: str, said: Mapping[str, str]) -> str:

@@ -16,8 +16,8 @@ from connector.destinations.postgres import check
 from connector.destinations.postgres import schema as postgres_schema
 from connector.destinations.postgres.layout import PostgresLayout
 from connector.destinations.postgres.load import load
-from connector.destinations.postgres.merge import delete_sql, mark_sql, upsert_sql
-from connector.destinations.postgres.refusals import in_the_way, swallowed
+from connector.destinations.postgres.merge import delete_sql, left_sql, mark_sql, upsert_sql
+from connector.destinations.postgres.refusals import hooked, in_the_way, swallowed
 from connector.destinations.postgres.session.connection import Connection, PostgresServer
 from connector.destinations.postgres.state import state_schema
 from connector.destinations.postgres.types import POSTGRES
@@ -99,16 +99,21 @@ class PostgresTransaction(Transaction):
         yield
 
     def merge(self, merge: Merge) -> int:
-        """Merges the staged rows."""
-        layout, number = merge.layout, [merge.commit]
+        """Merges the staged rows.
+
+        Raises DestinationRefused if a trigger or a rule that somebody else created drops a row.
+        """
+        layout = merge.layout
         gone = self._connection.changed(delete_sql(layout)) if merge.deleted else 0
-        if merge.written:
-            # A trigger or a rule that somebody else created may drop a row without an error.
-            arrived = self._connection.changed(upsert_sql(layout), number)
-            if arrived != merge.written:
-                raise swallowed(self._connection, layout.target, merge.written - arrived)
-        if merge.marked:
-            self._connection.run(mark_sql(layout), number)
+        # A key that was never there has no row to delete, so their number alone says nothing.
+        if gone != merge.deleted and hooked(self._connection, layout.target):
+            left = int(self.ask(left_sql(layout))[0]["n"])
+            if left:
+                raise swallowed(self._connection, layout.target, 0, left)
+        for sql, rows in ((upsert_sql, merge.written), (mark_sql, merge.marked)):
+            arrived = self._connection.changed(sql(layout), [merge.commit]) if rows else 0
+            if arrived != rows:
+                raise swallowed(self._connection, layout.target, rows - arrived)
         return gone
 
     def load(self, loading: Loading, tables: Iterable[pa.Table]) -> tuple[int, int]:
