@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from connector.config.model import Config
+from connector.config.regions import followed
 from connector.core.needs import Need, Wanted, tried, untried
-from connector.errors import ConnectorError, SourceRefused
+from connector.errors import ConfigError, ConnectorError, SourceRefused
 from connector.job import open_destination
 from connector.sources.dynamodb.client import SharedClients
-from connector.sources.dynamodb.needs import Trial, identity
+from connector.sources.dynamodb.needs import DESCRIBED, Trial, identity
 from connector.sources.dynamodb.refused.answers import shown_difference
 from connector.sources.registry import follower_of, snapshot_of
 from connector.sources.way import Opening
@@ -31,7 +32,7 @@ class _Tried:
     @property
     def answered(self) -> bool:
         """Whether AWS described the table."""
-        return self.needs[0].error is None
+        return all(need.error is None for need in self.needs if need.check == DESCRIBED)
 
 
 def check(
@@ -65,19 +66,49 @@ def _source(config: Config, table: str, stop: Stop, shared: SharedClients) -> _T
     spec = config.tables[table].spec()
     kind = snapshot_of(spec)
     streamed = follower_of(spec).streamed
+    config, needs = _located(config, table)
     trial = Trial(config.source, table, stop.sleep, shared, streamed, kind.scans)
-    needs = list(trial.needs())
+    needs += trial.needs()
     if (look := kind.trial) is not None:
-        described = needs[0]
+        described = next(need for need in needs if need.check == DESCRIBED)
 
         def found() -> str:
-            opening = Opening(config, table, sleep=stop.sleep, clients=shared.get())
+            clients = shared.get(config.source.region)
+            opening = Opening(config, table, sleep=stop.sleep, clients=clients)
             return look(opening, trial.identity)
 
         needs.append(
             untried(kind.kind, described) if described.error else tried(kind.kind, found, table)
         )
+    for region in _others(config, trial):
+        there = Trial(config.source.at(region), table, stop.sleep, shared, streamed, kind.scans)
+        needs += (replace(need, check=f"{need.check} in {region}") for need in there.needs())
     return _Tried(table, trial, needs)
+
+
+def _located(config: Config, table: str) -> tuple[Config, list[Need]]:
+    """The configuration in the Region that a table is read in, and whether it may be read there."""
+    if not config.source.regions:
+        return config, []
+    try:
+        state = open_destination(config, table, "check").read(table)
+    except ConnectorError:
+        # It is among the needs of the destination.
+        state = None
+    try:
+        return followed(config, table, state.identity.region if state else None), []
+    except ConfigError as error:
+        return config.in_region(config.source.home), [Need("region", error.message, table, error)]
+
+
+def _others(config: Config, trial: Trial) -> list[str]:
+    """The other Regions to fail over to that have a replica."""
+    if trial.group is None:
+        return []
+    found = trial.group
+    return [
+        each for each in config.source.choices if found.status_in(each) and each != trial.region
+    ]
 
 
 def _identity(
@@ -94,7 +125,7 @@ def _clock(sources: Sequence[_Tried]) -> Need:
     known = [source.trial.ahead for source in sources if source.trial.ahead is not None]
     if known:
         return tried("clock", lambda: _compared(known[0]))
-    failed = [source.needs[0] for source in sources if source.needs[0].error is not None]
+    failed = [n for source in sources for n in source.needs if n.check == DESCRIBED and n.error]
     if failed:
         return replace(untried("clock", failed[0]), table=None)
     return Need("clock", "not compared: no table was asked for")

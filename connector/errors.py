@@ -139,19 +139,31 @@ class Mismatch(NeedsPerson):
     """The table and its source differ."""
 
 
-def enable_command(table: str) -> str:
+def enable_command(table: str, region: str = "") -> str:
     """The AWS command that enables the stream of a table; only the table's owner runs it."""
+    where = f" --region {region}" if region else ""
     return (
-        f"aws dynamodb update-table --table-name {table} "
+        f"aws dynamodb update-table --table-name {table}{where} "
         "--stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES"
     )
 
 
-def no_stream(table: str) -> SourceRefused:
-    """The error for a table without a stream."""
+def no_stream(table: str, region: str = "") -> SourceRefused:
+    """The error for a table without a stream; with a Region, that of its replica there."""
+    where = f" in {region}" if region else ""
     return SourceRefused(
-        f"The stream of {table} is not switched on, so changes to it cannot be followed.",
-        f"Enable it: {enable_command(table)}",
+        f"The stream of {table}{where} is not switched on, so changes to it cannot be followed.",
+        f"Enable it: {enable_command(table, region)}",
+    )
+
+
+def elsewhere(table: str, region: str, here: str) -> ConfigError:
+    """The error for a table that is read in a Region that is not configured."""
+    return ConfigError(
+        f"{table} is replicated from its table in {region}, but the source is configured for "
+        f"{here}.",
+        f"Add {region} to source.regions; or, where {here} has a replica, go on there: "
+        f"`connector failover {table} --region {here}`.",
     )
 
 

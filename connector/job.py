@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from connector.config.model import Config
+from connector.config.regions import followed, moved
 from connector.core.spec import TableSpec
 from connector.core.state import ScanPlan, TableState
 from connector.core.status import Status
@@ -97,12 +98,17 @@ def open_way(
             config,
             table,
             sleep=(stop or Stop.never()).sleep,
-            clients=common.clients.get(),
+            clients=common.clients.get(config.source.region),
             spending=common.spending,
             waits=waits,
             export=export,
         )
     )
+
+
+def open_replica(config: Config, table: str, region: str, stop: Stop | None = None) -> WayIn:
+    """The table in another Region, to be compared and not to be followed: it needs no stream."""
+    return open_way(moved(config, region).unfollowed(table), table, stop)
 
 
 @contextmanager
@@ -119,6 +125,14 @@ def source_errors() -> Iterator[None]:
             raise
         # The original message may hold more than should be shown.
         raise problem from None
+
+
+def _followed(config: Config, table: str, destination: Destination) -> Config:
+    """The configuration in the Region that a table is read in, by its state."""
+    if not config.source.regions:
+        return config
+    state = destination.read(table)
+    return followed(config, table, state.identity.region if state else None)
 
 
 @dataclass(frozen=True)
@@ -150,7 +164,7 @@ class _Scans:
 
     def _thread(self, state: TableState) -> Scanning:
         # Its turn may have come long after the table was first asked for.
-        clients = self.shared.clients.get()
+        clients = self.shared.clients.get(self.config.source.region)
         return ThreadScan(
             self.config, state, self.listener, self.shared.spending, clients, self.waits
         )
@@ -171,13 +185,17 @@ def open_run(
     shared: Shared | None = None,
     destination: Destination | None = None,
     export: str | None = None,
+    region: str | None = None,
 ) -> Run:
     """Everything one run of one table needs.
 
     `credentials` are botocore's, from a host program's session. Concurrent runs have `shared` in
     common. Tries that share a `destination` count as one run. The url `export` replaces the scan.
+    The table is read where it was planned, or in `region`.
     """
     config = config.exported(table) if export else config
+    destination = destination or open_destination(config, table, command)
+    config = moved(config, region) if region else _followed(config, table, destination)
     workers, ends = config.scan.workers or usual_workers(), stop or Stop.never()
     waits = Waits(table, listener=listener)
     common = shared or Shared.by(config, credentials=credentials)
@@ -192,7 +210,7 @@ def open_run(
         whole=way.snapshot,
         pages=way.pages,
         changes=way.changes,
-        destination=destination or open_destination(config, table, command),
+        destination=destination,
         spool_of=lambda state: ArrowSpool(config.spool_location(), table, state.plan_id),
         start_scan=scans.start,
         listener=listener,
@@ -210,6 +228,7 @@ def open_segment_scan(
     segments: int,
     spec: TableSpec | None = None,
     origin: str | None = None,
+    region: str | None = None,
     listener: Listener,
     stop: Stop,
     credentials: Any = None,
@@ -218,6 +237,7 @@ def open_segment_scan(
 
     The load checks that the table is still the planned one.
     """
+    config = followed(config, table, region)
     shared = Shared.by(config, credentials=credentials)
     description = open_way(config, table, stop, shared=shared).lookup.describe()
     listener(ScanBegun(description.item_count, segments))
@@ -234,7 +254,7 @@ def open_segment_scan(
         listener,
         stop,
         workers=segments,
-        clients=shared.clients.get(),
+        clients=shared.clients.get(config.source.region),
     )
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from connector.core.changes.change import ChangePage
 from connector.core.changes.shards import Listing, Retention, Shard
 from connector.core.cursors import Batch, Cursor, Quarantined
+from connector.core.global_tables import GlobalTable
 from connector.core.needs import Need, Wanted
 from connector.core.schema import Type
 from connector.core.spec import TableSpec
@@ -29,6 +30,8 @@ class Description:
     """Whether its changes have the items as they are after them; if not, they are looked up."""
     streaming: bool = True
     """Whether the stream is enabled; a disabled one can be read for another day."""
+    group: GlobalTable | None = None
+    """The global table that it is a replica of."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def row(key: str, field: FieldInfo) -> str:
         default = str(default).lower()
     elif isinstance(default, float) and default.is_integer():
         default = int(default)
-    shown = "" if field.is_required() or default is None else f"`{default}`"
+    shown = "" if field.is_required() or default in (None, ()) else f"`{default}`"
     return f"| `{key}` | {shown} | {field.description} |"
 
 

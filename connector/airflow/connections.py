@@ -44,7 +44,7 @@ def open_access(
     config = _config_for(table, config_file, to, given_by)
     if not aws_conn_id:
         return Access(config)
-    settings, credentials = open_session(aws_conn_id, config.source.region)
+    settings, credentials = open_session(aws_conn_id, config.source.home)
     _log_unused(aws_conn_id, config)
     # Given as flags, so that a connection's endpoint is checked like one in the file.
     config = _config_for(table, config_file, to, f"The connection {aws_conn_id}", settings)

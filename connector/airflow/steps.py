@@ -68,6 +68,7 @@ class PlanStep(ConnectorOperator):
                 "segment": number,
                 "spec": state.spec.plain() if state.spec else None,
                 **({"origin": state.origin} if state.origin else {}),
+                **({"region": state.identity.region} if state.identity.region else {}),
             }
             for number in range(state.segments)
         ]
@@ -87,11 +88,13 @@ class ScanStep(ConnectorOperator):
         segment: int,
         spec: dict[str, Any] | None = None,
         origin: str | None = None,
+        region: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.spec = spec
         self.origin = origin
+        self.region = region
         self.plan_id = plan_id
         self.segments = segments
         self.segment = segment
@@ -112,6 +115,7 @@ class ScanStep(ConnectorOperator):
             # That of the plan, since the configuration may have changed.
             spec=spec_of(self.spec) if self.spec else None,
             origin=self.origin,
+            region=self.region,
             listener=progress,
             stop=stop,
             credentials=access.credentials,

@@ -9,6 +9,7 @@ from connector import __version__
 from connector.cli.check import check
 from connector.cli.completion import rejoin
 from connector.cli.demo import demo
+from connector.cli.failover import failover
 from connector.cli.query import query
 from connector.cli.reset import reset
 from connector.cli.runs.leaving import misused, report
@@ -48,7 +49,7 @@ def connector(
     """Keeps a warehouse table equal to an Amazon DynamoDB table, and can prove it."""
 
 
-for verb in (sync, snapshot, tail, status, check, verify, query, reset, demo):
+for verb in (sync, snapshot, tail, status, check, verify, failover, query, reset, demo):
     app.command()(verb)
 
 

@@ -86,6 +86,8 @@ def _row(config: "Config", table: str, status: "Status", rows: int | None) -> di
 
     listed = table in config.tables
     row = status_row(table, config.target(table) if listed else table, status, rows)
+    # A state of an earlier version has no Region: it is the configured one.
+    row["region"] = row["region"] or (config.source.home if status.state else None)
     # If no tables are listed, any may be synced, so none counts as missing from the list.
     return {**row, "configured": listed} if config.tables else row
 
@@ -95,7 +97,8 @@ def _print(printer: "Printer", rows: Sequence[Mapping[str, Any]], output: Output
     from connector.cli.screen.status_rows import brief_status
 
     if printer.for_people:
-        printer.rows(without_empty(list(map(brief_status, rows)), "drift"))
+        shown = without_empty(list(map(brief_status, rows)), "drift")
+        printer.rows(without_empty(shown, "region"))
     else:
         printer.rows([_printed(row, output) for row in rows])
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from connector.pipeline.following.tail import Tail
     from connector.pipeline.sync import Run
     from connector.pipeline.verify import Verdict
+    from connector.ports import Lookup, Snapshot
 
 log = logging.getLogger("connector.cli")
 
@@ -52,6 +53,12 @@ def verify(
         str | None,
         typer.Option("--sample", help="Compare only a share, such as 1%.", metavar="PERCENT"),
     ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            "--region", help="Compare with the replica in another Region.", metavar="REGION"
+        ),
+    ] = None,
     jobs: Jobs = JOBS,
     output: Format = Output.table,
     quiet: Quietly = False,
@@ -60,9 +67,14 @@ def verify(
     flags = Flags(config, to, output, quiet)
     with command(flags) as (printer, stop):
         share = None if sample is None else share_of(sample)
+        if repair and region is not None:
+            raise ConfigError(
+                "--repair and --region exclude each other: a row is what its own source has.",
+                "Give one of them; `connector failover` goes on in another Region.",
+            )
         settings = flags.load(tables or [])
         work = Work("verify", flags, settings, chosen(tables, settings, "verify"), stop, jobs)
-        print_verdicts(printer, work, segments or _SEGMENTS, repair, share)
+        print_verdicts(printer, work, segments or _SEGMENTS, repair, share, region)
 
 
 def print_verdicts(
@@ -71,9 +83,10 @@ def print_verdicts(
     segments: int = _SEGMENTS,
     repair: bool = False,
     share: float | None = None,
+    region: str | None = None,
 ) -> None:
     """Compares the tables and prints the result. Raises Mismatch if a single table differs."""
-    outcomes = work.outcomes(_comparison(segments, repair, share))
+    outcomes = work.outcomes(_comparison(segments, repair, share, region))
     if work.several:
         _report_all(printer, [_judged(outcome) for outcome in outcomes])
         return
@@ -97,10 +110,11 @@ def share_of(percent: str) -> float:
 
 
 def _comparison(
-    segments: int, repair: bool, share: float | None
+    segments: int, repair: bool, share: float | None, region: str | None
 ) -> "Callable[[Run, Callable[[Tail], bool]], Verdict]":
     from connector.pipeline.repair import Repair, refuse_loading
     from connector.pipeline.sample import Sample
+    from connector.pipeline.verify import REPLICATION_SECONDS
     from connector.pipeline.verify import verify as compare
 
     def compared(run: "Run", ended: "Callable[[Tail], bool]") -> "Verdict":
@@ -113,9 +127,14 @@ def _comparison(
             refuse_loading(state)
         limit = run.config.quarantine.limit
         repairs = Repair(run.lookup, run.destination, run.encoder(state), limit)
-        return compare(
-            run.pages,
-            run.lookup,
+        pages, lookup = run.pages, run.lookup
+        delays: Sequence[float] = ()
+        if region is not None and region != state.identity.region:
+            pages, lookup = _there(run, state, region)
+            delays = REPLICATION_SECONDS
+        verdict = compare(
+            pages,
+            lookup,
             run.destination,
             state,
             segments=segments,
@@ -123,9 +142,21 @@ def _comparison(
             listener=run.listener,
             sample=None if share is None else Sample(share),
             repair=partial(repairs.run, state) if repair else None,
+            waits=[partial(run.stop.sleep, seconds) for seconds in delays],
         )
+        return replace(verdict, region=region)
 
     return compared
+
+
+def _there(run: "Run", state: "TableState", region: str) -> "tuple[Snapshot, Lookup]":
+    """The table's replica in another Region. Raises SourceRefused if there is none."""
+    from connector import job
+    from connector.pipeline.failover import refuse
+
+    way = job.open_replica(run.config, run.table, region, run.stop)
+    refuse(run.table, state, way.lookup.describe(), region)
+    return way.pages, way.lookup
 
 
 def _discard(state: "TableState") -> None:
@@ -134,6 +165,12 @@ def _discard(state: "TableState") -> None:
 
 def _problem(table: str, verdict: "Verdict") -> ConnectorError | None:
     """What this verdict says is wrong with the table."""
+    if not verdict.equal and verdict.region is not None:
+        return Mismatch(
+            f"{table} differs from its replica in {verdict.region}.",
+            f"What that lacks may never have arrived there. `connector failover {table} --region "
+            f"{verdict.region}` would make them equal, by what is there.",
+        )
     if not verdict.equal:
         return Mismatch(
             f"{table} differs from its source.",

@@ -12,10 +12,12 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationInfo,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from connector.config.aws_names import check_region
 from connector.config.urls import check_exports, spool_location
 from connector.errors import ConfigError
 
@@ -90,7 +92,30 @@ def _size(text: str) -> str:
     return text
 
 
+def _listed(value: object) -> object:
+    """The parts of a text with commas, which the environment has instead of a list."""
+    if isinstance(value, str):
+        return [part for part in map(str.strip, value.split(",")) if part]
+    return value
+
+
+def _regions(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+        raise refuse("This must be a list of Regions.", "Write [us-west-2, ap-southeast-2].")
+    for name in value:
+        checked(lambda name=name: check_region(name))  # type: ignore[misc]
+        if list(value).count(name) > 1:
+            raise refuse(f"{name} is listed twice.", "List each Region once, first choice first.")
+    return tuple(value)
+
+
 Text = Annotated[str, Field(min_length=1)]
+Regions = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_regions),
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}),
+]
 Name = Annotated[str, Field(min_length=1), AfterValidator(_storable)]
 Count = Annotated[int, Field(ge=1), BeforeValidator(no_switch)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(no_switch)]

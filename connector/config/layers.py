@@ -85,9 +85,15 @@ class Settings:
             origin = self._origins[here]
             if isinstance(value, dict):
                 self._interpolate(value, environment, here)
-            elif isinstance(value, str) and origin.is_file:
+            elif origin.is_file:
                 where = f"{origin.name}: {'.'.join(here)}"
-                values[name] = _expand(value, environment, where)
+                values[name] = _expanded(value, environment, where)
+
+
+def _expanded(value: Any, environment: Mapping[str, str], where: str) -> Any:
+    if isinstance(value, list):
+        return [_expanded(each, environment, where) for each in value]
+    return _expand(value, environment, where) if isinstance(value, str) else value
 
 
 def _expand(text: str, environment: Mapping[str, str], where: str) -> str:

@@ -19,6 +19,7 @@ from connector.config.fields import (
     Name,
     Positive,
     Records,
+    Regions,
     Seconds,
     Section,
     Segments,
@@ -30,7 +31,7 @@ from connector.config.fields import (
     refuse,
 )
 from connector.config.text import absolute
-from connector.config.urls import check_endpoint
+from connector.config.urls import check_endpoint, region_of
 from connector.core.spec import Deletes, TableSpec
 
 _SPOOL = ".connector/spool"
@@ -41,6 +42,11 @@ class SourceConfig(Section):
     """Where the DynamoDB tables are; boto3's own chain supplies what is left out."""
 
     region: Text | None = Field(default=None, description="The AWS region, for example us-west-2.")
+    regions: Regions = Field(
+        default=(),
+        description="The Regions of the replicas of global tables, first choice first; in the "
+        "environment, separated by commas.",
+    )
     profile: Text | None = Field(
         default=None, description="A profile of the AWS configuration files."
     )
@@ -85,7 +91,44 @@ class SourceConfig(Section):
         if url is not None:
             allow_http = bool(info.data.get("allow_http"))
             checked(lambda: check_endpoint(url, allow_http=allow_http))
+            _refuse_one_region(url, _choices(info.data.get("region"), info.data["regions"]))
         return url
+
+    @property
+    def home(self) -> str | None:
+        """The Region in which a table is first read; None where boto3's own chain knows it."""
+        return next(iter(self.choices), None)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Every Region that a table may be read in, first choice first."""
+        return _choices(self.region, self.regions)
+
+    def at(self, region: str | None) -> "SourceConfig":
+        """The same, but in this Region."""
+        return self.model_copy(update={"region": region or self.region})
+
+    def name_of(self, table: str) -> str:
+        """What a table is called in this Region: the ARN of a replica has its own Region in it."""
+        parts = table.split(":")
+        if not self.regions or self.region is None or not table.startswith("arn:"):
+            return table
+        return ":".join([*parts[:3], self.region, *parts[4:]])
+
+
+def _choices(region: str | None, regions: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((region, *regions) if region else regions))
+
+
+def _refuse_one_region(url: str, choices: tuple[str, ...]) -> None:
+    """Refuses an endpoint of one Region where several may be read."""
+    own = region_of(url)
+    others = [each for each in choices if each != own]
+    if own and others and len(choices) > 1:
+        raise refuse(
+            f"This is an endpoint of {own}, through which {others[0]} cannot be read.",
+            "Leave it out, and each Region has its own; or list one Region only.",
+        )
 
 
 class ScanConfig(Section):
@@ -245,9 +288,20 @@ class Config(Section):
         """The name of a table in the destination."""
         return self.tables[table].into or table.rpartition("/")[2]
 
+    def in_region(self, region: str | None) -> "Config":
+        """The same, but with the source in this Region."""
+        return self.model_copy(update={"source": self.source.at(region)})
+
     def exported(self, table: str) -> "Config":
         """The same, but this table is read whole from an export."""
-        settings = self.tables[table].model_copy(update={"snapshot": "export"})
+        return self._with(table, snapshot="export")
+
+    def unfollowed(self, table: str) -> "Config":
+        """The same, but nobody follows this table."""
+        return self._with(table, snapshot="scan", follow="none")
+
+    def _with(self, table: str, **changes: object) -> "Config":
+        settings = self.tables[table].model_copy(update=changes)
         return self.model_copy(update={"tables": {**self.tables, table: settings}})
 
     def segments(self, table: str) -> int | None:

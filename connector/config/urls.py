@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from connector.config.aws_names import is_usual_region
 from connector.config.text import absolute, is_a_path
 from connector.errors import ConfigError
 
@@ -14,6 +15,16 @@ _ENDPOINT = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(?P<port>[0-9]{1,5}))?/?",
     re.ASCII,
 )
+AWS_HOSTS = (
+    ".amazonaws.com",
+    ".amazonaws.com.cn",
+    ".amazonaws.eu",
+    ".api.aws",
+    ".c2s.ic.gov",
+    ".sc2s.sgov.gov",
+)
+"""How the names of AWS's own hosts end."""
+
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](?:/[^?#@]*)?")
 
@@ -69,6 +80,14 @@ def check_endpoint(url: str, *, allow_http: bool) -> None:
             "this machine.",
             "Use https, or set source.allow_http to true.",
         )
+
+
+def region_of(url: str) -> str | None:
+    """The Region that an endpoint of AWS is in; None for any other, which may serve several."""
+    host = (_split(url).hostname or "").lower()
+    if not host.endswith(AWS_HOSTS):
+        return None
+    return next(filter(is_usual_region, host.split(".")), None)
 
 
 def _is_host(host: str) -> bool:

@@ -11,7 +11,7 @@ from connector.core.keys import KeySchema
 from connector.core.schema import Type
 from connector.core.spec import TableSpec
 
-STATE_VERSION = 3
+STATE_VERSION = 4
 
 
 class Phase(StrEnum):
@@ -30,6 +30,8 @@ class Identity:
     stream_arn: str
     view_type: str
     keys: KeySchema
+    region: str = ""
+    """The Region it is read in; empty where an earlier version planned it."""
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def _listing(table: str, changes: Changes | None, description: Description, stop
     if changes is None:
         return Listing({})
     if not description.streaming:
-        raise no_stream(table)
+        raise no_stream(table, description.identity.region if description.group else "")
     return settled_listing(changes, stop)
 
 

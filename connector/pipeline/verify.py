@@ -4,7 +4,7 @@ The comparison has its own path from an item to its canonical form, through plai
 so that an error in the columnar path cannot hide on both sides.
 """
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -26,6 +26,8 @@ from connector.ports import Destination, Lookup, Snapshot
 SHOWN = 10
 KEYS_AT_ONCE = 400
 """So many items that were looked up are in memory at once."""
+REPLICATION_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""Waits for another Region to receive what is here already; AWS's own delay is about a second."""
 SETTLE_TRIES = 5
 """How often a key that keeps changing is read again before it is reported as unsettled."""
 
@@ -51,6 +53,8 @@ class Verdict:
     """Keys whose rows were written anew and are equal now; None if nobody asked for it."""
     sampled: "Sampled | None" = None
     """What was read, if only a share was."""
+    region: str | None = None
+    """The Region of the replica that was asked for."""
 
     @property
     def equal(self) -> bool:
@@ -86,10 +90,12 @@ def verify(
     listener: Listener,
     sample: Sample | None = None,
     repair: Callable[[Sequence[str]], None] | None = None,
+    waits: Iterable[Callable[[], object]] = (),
 ) -> Verdict:
     """Compares the source with the table; keys that differ are read again, or repaired first.
 
-    With a `sample`, only a share of both is read. `repair` gets the keys that differ.
+    With a `sample`, only a share of both is read. `repair` gets the keys that differ. After each of
+    `waits`, a source that may be behind is read again where it differs.
     """
     # Items may change between the two reads, so a tail comes before each comparison.
     tail()
@@ -99,6 +105,12 @@ def verify(
     here = _rows(comparison, there, sample)
     suspects = _differing(there, here)
     matching = len(there.keys() - suspects)
+    for wait in waits:
+        if not any(map(_is_key, suspects)):
+            break
+        wait()
+        suspects, arrived = comparison.arrived(suspects, there)
+        matching += arrived
     found = comparison.settled(suspects, there)
     repaired = None
     if repair is not None:
@@ -170,6 +182,17 @@ class _Comparison:
             found = (item for item in self.lookup.items(asked) if item is not None)
             digests.update(_item_digest(keys, item) for item in found)
         return digests
+
+    def arrived(self, suspects: set[str], last: Digests) -> tuple[set[str], int]:
+        """Which keys still differ, and how many others have an item; `last` is kept up to date."""
+        asked = sorted(filter(_is_key, suspects))
+        self.tail()
+        here, there = self.rows(set(asked).__contains__), self.items(asked)
+        equal = {key for key in asked if here.get(key) == there.get(key)}
+        for key in asked:
+            last.pop(key, None)
+        last.update(there)
+        return suspects - equal, sum(key in there for key in equal)
 
     def settled(self, suspects: set[str], last: Mapping[str, bytes | None]) -> _Found:
         """Reads keys until they are equal, or their source is as it was at the `last` look."""
@@ -294,6 +317,8 @@ def as_dict(verdict: Verdict) -> dict[str, Any]:
         found["repaired"] = _as_dict(verdict.repaired)
     if verdict.sampled is not None:
         found["sample"] = {"share": verdict.sampled.share, "keys": verdict.sampled.keys}
+    if verdict.region is not None:
+        found["region"] = verdict.region
     return found
 
 

@@ -56,6 +56,9 @@ Tables = Annotated[
         autocompletion=completion.tables,
     ),
 ]
+Region = Annotated[
+    str, typer.Option("--region", help="The Region of the replica.", metavar="REGION")
+]
 Follow = Annotated[bool, typer.Option("--follow", help="Keep running until interrupted.")]
 For = Annotated[
     str | None,

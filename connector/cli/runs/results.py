@@ -148,6 +148,7 @@ def state_row(outcome: Outcome[Any], work: "Work", standing: Standing) -> dict[s
     return {
         "table": outcome.table,
         "into": state.target if state else work.config.target(outcome.table),
+        "region": (state.identity.region or None) if state else None,
         "phase": job.status(state, MACHINE.now()).phase if state else None,
         "rows": standing.rows,
         "quarantined": state.quarantined if state else None,

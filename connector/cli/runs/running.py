@@ -82,6 +82,8 @@ class Work:
     """The tables that the run has started on."""
     export: str | None = None
     """The url of what the table is read whole from, instead of what its settings say."""
+    region: str | None = None
+    """The Region to read in, instead of the one of the table's state."""
 
     @property
     def cut_short(self) -> bool:
@@ -191,6 +193,7 @@ class Work:
             shared=shared,
             destination=tried.destination,
             export=self.export,
+            region=self.region,
         )
 
 

@@ -11,6 +11,7 @@ OVER = "over"
 STATUS = (
     "table",
     "into",
+    "region",
     "phase",
     "generation",
     "rows",
@@ -35,6 +36,7 @@ def status_row(table: str, into: str, status: Status, rows: int | None) -> dict[
         return row
     return row | {
         "into": state.target,
+        "region": state.identity.region or None,
         "generation": state.generation,
         "rows": rows,
         "consistent_since": state.consistent_since,
@@ -58,6 +60,7 @@ def brief_status(row: Mapping[str, Any]) -> dict[str, Any]:
         problem = UNLISTED
     return {
         "table": row["table"],
+        "region": row["region"],
         "phase": row["phase"],
         "rows": None if rows is None else f"{rows:,}",
         "lag": None if row["lag_seconds"] is None else lasting(row["lag_seconds"]),

@@ -41,6 +41,7 @@ class Header(msgspec.Struct, frozen=True):
     problem: str | None = None
     spec: str | None = None
     overflowed: bool | None = None
+    region: str | None = None
     database: str = ""
     """The target's database; not a column of the state."""
 
@@ -61,7 +62,14 @@ class Header(msgspec.Struct, frozen=True):
     def identity(self) -> Identity:
         """The source that the generation was planned for."""
         keys = tuple(KeyAttribute(name, tag) for name, tag in _keys.decode(self.keys))
-        return Identity(self.table_arn, self.table_id, self.stream_arn, self.view_type, keys)
+        return Identity(
+            self.table_arn,
+            self.table_id,
+            self.stream_arn,
+            self.view_type,
+            keys,
+            self.region or "",
+        )
 
 
 def spelled(spec: TableSpec) -> str:

@@ -31,12 +31,17 @@ def _drift(schema: Schema) -> None:
     schema.create_table(t.drift)
 
 
+def _regions(schema: Schema) -> None:
+    """Adds the Region that a table is read in; without one, it is the configured one."""
+    _add_column(schema, t.tables.c.region)
+
+
 def _add_column(schema: Schema, column: sa.Column[object]) -> None:
     table = quoted(t.SCHEMA, column.table.name)
     schema.execute(f"ALTER TABLE {table} ADD COLUMN {t.column_definition(column)}", ())
 
 
-STEPS: Mapping[int, Step] = {2: _specs, 3: _drift}
+STEPS: Mapping[int, Step] = {2: _specs, 3: _drift, 4: _regions}
 """Steps by the version that they lead to."""
 
 

@@ -202,6 +202,7 @@ class State:
             "planned_at": plan.planned_at,
             "spec": spelled(plan.spec),
             "overflowed": False,
+            "region": plan.identity.region or None,
         }
         self._run(sa.insert(t.tables).values(row))
         self._insert_cursors(plan.table, plan.cursors)

@@ -79,6 +79,7 @@ tables = sa.Table(
     sa.Column("problem", sa.Text),
     sa.Column("spec", sa.Text, info=_added(2)),
     sa.Column("overflowed", sa.Boolean, info=_added(2)),
+    sa.Column("region", sa.Text, info=_added(4)),
 )
 
 cursors = sa.Table(

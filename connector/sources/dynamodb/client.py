@@ -11,7 +11,8 @@ from botocore.config import Config
 from botocore.parsers import JSONParser, ResponseParser, ResponseParserFactory
 
 from connector.config.model import SourceConfig
-from connector.config.urls import check_endpoint
+from connector.config.urls import check_endpoint, region_of
+from connector.errors import ConfigError
 from connector.sources.dynamodb.login.session import log_in
 from connector.sources.dynamodb.login.surroundings import (
     TABLE_SERVICES,
@@ -103,41 +104,42 @@ class SharedClients:
         credentials: Any = None,
         clock: Clock = MACHINE,
     ) -> None:
-        self._open = partial(open_clients, source, readers, credentials)
+        self._source = source
+        self._open = partial(open_clients, readers=readers, credentials=credentials)
         self._clock = clock
         self._lock = Lock()
-        self._made: Future[Clients] | None = None
-        self._made_at = 0.0
+        self._made: dict[str | None, tuple[Future[Clients], float]] = {}
 
-    def get(self) -> Clients:
-        """Clients that were opened not long ago.
+    def get(self, region: str | None = None) -> Clients:
+        """Clients for a Region, by default the source's own, that were opened not long ago.
 
         Raises what `open_clients` raises, to all who wait for the same.
         """
         now = self._clock.monotonic()
+        source = self._source.at(region)
         with self._lock:
-            mine = self._made is None or self._made_at < now - FRESH_SECONDS
-            if mine:
-                self._made, self._made_at = Future(), now
-            made = self._made
-        assert made is not None
+            made, made_at = self._made.get(source.region, (None, 0.0))
+            if made is not None and made_at >= now - FRESH_SECONDS:
+                mine = False
+            else:
+                mine, made = True, Future()
+                self._made[source.region] = made, now
         if mine:
-            self._make(made)
+            self._make(made, source)
         return made.result()
 
     def forget(self, before: float) -> None:
         """Lets nobody else have what was opened before a moment: it may be why a table failed."""
         with self._lock:
-            if self._made_at < before:
-                self._made = None
+            self._made = {where: each for where, each in self._made.items() if each[1] >= before}
 
-    def _make(self, made: "Future[Clients]") -> None:
+    def _make(self, made: "Future[Clients]", source: SourceConfig) -> None:
         try:
-            made.set_result(self._open())
+            made.set_result(self._open(source))
         except BaseException as error:
             with self._lock:
-                if self._made is made:
-                    self._made = None
+                if self._made.get(source.region, (None,))[0] is made:
+                    del self._made[source.region]
             made.set_exception(error)
 
 
@@ -165,7 +167,19 @@ def _clients(source: SourceConfig, session: Any, region: str, readers: int) -> C
         client.meta.events.register("before-call", _refuse_writes)
         check_endpoint(client.meta.endpoint_url, allow_http=source.allow_http)
         known_region(session, region, client.meta.endpoint_url)
+        if source.regions:
+            _refuse_other_region(region, client.meta.endpoint_url)
     return Clients(dynamodb, streams)
+
+
+def _refuse_other_region(region: str, endpoint: str) -> None:
+    other = region_of(endpoint)
+    if other not in (None, region):
+        raise ConfigError(
+            f"{endpoint} is an endpoint of {other}, through which {region} cannot be read.",
+            "Unset AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL_DYNAMODB_STREAMS and whatever else "
+            "sets it: each Region has an endpoint of its own.",
+        )
 
 
 def _refuse_writes(model: Any, **_: Any) -> None:

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from connector.config.model import SourceConfig
+from connector.config.urls import AWS_HOSTS
+from connector.core.global_tables import GlobalTable
 from connector.core.keys import KeySchema
 from connector.core.needs import Need, tried, untried
 from connector.core.state import Identity
@@ -22,7 +24,9 @@ from connector.sources.dynamodb.streams import records_body
 from connector.sources.dynamodb.table import (
     WITHOUT_IMAGES,
     fetch,
+    global_table,
     key_schema,
+    refuse_replica,
     refuse_status,
     refuse_stream,
 )
@@ -30,14 +34,8 @@ from connector.sources.dynamodb.table import (
 PATIENCE = 10.0
 """Seconds to retry each operation: a check should report, not wait."""
 _SEGMENTS = 1_000_000
-_AWS = (
-    ".amazonaws.com",
-    ".amazonaws.com.cn",
-    ".amazonaws.eu",
-    ".api.aws",
-    ".c2s.ic.gov",
-    ".sc2s.sgov.gov",
-)
+DESCRIBED = "DescribeTable"
+"""The first need of a table, on which most others depend."""
 _FOR_VERIFY = "needed for verify"
 
 
@@ -60,6 +58,7 @@ class Trial:
         self._scanned = scanned
         self._streamed = streamed
         self._table = table
+        self._name = config.name_of(table)
         self._shared = shared or SharedClients(config)
         self._clock = SourceClock()
         patience = min(config.retry_seconds, PATIENCE)
@@ -87,16 +86,28 @@ class Trial:
         )
 
     @property
+    def group(self) -> GlobalTable | None:
+        """The global table that it is a replica of, once AWS has described it."""
+        return global_table(self._described)
+
+    @property
+    def region(self) -> str:
+        """The Region that is asked."""
+        return str(self._open.dynamodb.meta.region_name)
+
+    @property
     def ahead(self) -> float | None:
         """How many seconds this machine's clock is ahead of AWS's, if AWS has answered."""
         return self._clock.ahead
 
     def needs(self) -> Iterator[Need]:
         """Each need, in the order of a run; those that depend on an unmet one are not tried."""
-        described = self._try("DescribeTable", self._describe)
+        described = self._try(DESCRIBED, self._describe)
         yield described
         status = self._after(described, "table status", self._status)
         yield status
+        if self.group is not None or self._config.regions:
+            yield self._after(described, "replicas", self._replicas)
         if not self._streamed:
             yield self._scan_need(described, status)
         else:
@@ -141,7 +152,7 @@ class Trial:
     @property
     def _open(self) -> Clients:
         if self._clients is None:
-            self._clients = self._shared.get()
+            self._clients = self._shared.get(self._config.region)
         return self._clients
 
     @property
@@ -149,7 +160,7 @@ class Trial:
         return str(self._described.get("LatestStreamArn") or "")
 
     def _describe(self) -> str:
-        table = self._described = fetch(self._call, self._open.dynamodb, self._table)
+        table = self._described = fetch(self._call, self._open.dynamodb, self._name)
         keys = ", ".join(f"{key.name} {key.tag}" for key in key_schema(table))
         items, size = int(table.get("ItemCount", 0)), int(table.get("TableSizeBytes", 0))
         return f"key {keys}; about {counted(items, 'item')}, {size / 1e6:,.1f} MB"
@@ -158,11 +169,20 @@ class Trial:
         refuse_status(self._table, self._described)
         return str(self._described["TableStatus"])
 
+    def _replicas(self) -> str:
+        if self.group is None:
+            return f"not a global table, so it can be read in {self.region} alone"
+        for region in self._config.choices:
+            if region != self.region:
+                refuse_replica(self._name, self.group, region)
+        return self.group.text(self.region)
+
     def _stream(self) -> str:
-        refuse_stream(self._table, self._described)
+        region = self.region if self.group else ""
+        refuse_stream(self._name, self._described, region)
         stream = self._described.get("StreamSpecification") or {}
         if not stream.get("StreamEnabled"):
-            raise no_stream(self._table)
+            raise no_stream(self._name, region)
         view = stream.get("StreamViewType")
         if view in WITHOUT_IMAGES:
             return f"enabled, {view}: items that change are looked up"
@@ -173,7 +193,7 @@ class Trial:
         self._call(
             self._open.dynamodb.scan,
             lambda answer: scan_page(body(answer)),
-            TableName=self._table,
+            TableName=self._name,
             Segment=0,
             TotalSegments=_SEGMENTS,
             Limit=1,
@@ -229,7 +249,7 @@ class Trial:
         self._call(
             self._open.dynamodb.batch_get_item,
             got_body,
-            RequestItems={self._table: {"Keys": [key], "ConsistentRead": True}},
+            RequestItems={self._name: {"Keys": [key], "ConsistentRead": True}},
         )
         return "allowed"
 
@@ -263,7 +283,7 @@ def _identity(config: SourceConfig, clients: Clients, credentials: Any) -> str:
     region, endpoint = clients.dynamodb.meta.region_name, clients.dynamodb.meta.endpoint_url
     host = urlsplit(endpoint).hostname or ""
     given = any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"))
-    if not host.endswith(_AWS) and not given:
+    if not host.endswith(AWS_HOSTS) and not given:
         return f"not asked: {endpoint} is not AWS; Region {region}"
     try:
         found = caller(config, credentials)

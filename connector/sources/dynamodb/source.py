@@ -9,6 +9,7 @@ from connector.core.changes.change import ChangePage
 from connector.core.changes.shards import Listing, Retention, Shard
 from connector.core.cursors import Cursor
 from connector.core.state import Identity
+from connector.errors import elsewhere
 from connector.ports import Decoded, Description, Prepared
 from connector.sources.dynamodb.calls import Caller, ReadUnitLimiter, SourceClock, Spending
 from connector.sources.dynamodb.client import Clients, open_clients
@@ -41,6 +42,7 @@ class DynamoDBSource:
         streamed: bool = True,
     ) -> None:
         self.table = table
+        self._name = config.name_of(table)
         self._streamed = streamed
         self._clock = SourceClock()
         self._clients = clients or open_clients(config, readers)
@@ -48,15 +50,15 @@ class DynamoDBSource:
         self._call = Caller(config.retry_seconds, self._clock, sleep, table=table, waits=waits)
         limiter = ReadUnitLimiter(max_read_units, sleep, spending=spending, waits=waits)
         self._scanner = Scanner(
-            self._call, self._clients.dynamodb, table, config.consistent_read, limiter
+            self._call, self._clients.dynamodb, self._name, config.consistent_read, limiter
         )
-        self._lookups = Lookups(self._call, self._clients.dynamodb, table, limiter)
+        self._lookups = Lookups(self._call, self._clients.dynamodb, self._name, limiter)
         self._identity: Identity | None = None
         self._stream: Stream | None = None
 
     def describe(self) -> Description:
         """Identity and size of the table as it is now."""
-        description = describe(self._call, self._clients.dynamodb, self.table, self._streamed)
+        description = describe(self._call, self._clients.dynamodb, self._name, self._streamed)
         if self._identity is None or self._identity.stream_arn != description.identity.stream_arn:
             self._stream = Stream(
                 self._call, self._clients.streams, description.identity.stream_arn
@@ -65,7 +67,13 @@ class DynamoDBSource:
         return description
 
     def confirm(self, planned: Identity) -> None:
-        """Raises HistoryLost if the table or its stream is no longer the planned one."""
+        """Raises HistoryLost if the table or its stream is no longer the planned one.
+
+        Raises ConfigError if it was planned in another Region, which is then not asked.
+        """
+        here = self._clients.dynamodb.meta.region_name
+        if planned.region not in ("", here):
+            raise elsewhere(self.table, planned.region, here)
         check_identity(planned, self.describe())
 
     def prepare(self, table: Identity) -> Prepared:

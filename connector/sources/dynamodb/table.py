@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from connector.core.global_tables import EVENTUAL, GlobalTable, Replica
 from connector.core.keys import KeyAttribute
 from connector.core.state import Identity
 from connector.errors import (
@@ -29,11 +30,12 @@ def describe(call: Caller, dynamodb: Any, name: str, streamed: bool = True) -> D
     Raises SourceRefused if it then has none, or one of an unknown view type.
     """
     table = fetch(call, dynamodb, name)
+    region = dynamodb.meta.region_name
     refuse_status(name, table)
     if not streamed:
-        return description({**table, "StreamSpecification": None, "LatestStreamArn": ""})
-    refuse_stream(name, table)
-    return description(table)
+        return description({**table, "StreamSpecification": None, "LatestStreamArn": ""}, region)
+    refuse_stream(name, table, region if global_table(table) else "")
+    return description(table, region)
 
 
 def fetch(call: Caller, dynamodb: Any, name: str) -> dict[str, Any]:
@@ -114,17 +116,21 @@ def refuse_status(name: str, table: dict[str, Any]) -> None:
     raise Unreachable(f"The table {name} is {status}.", "Wait until it is ACTIVE.")
 
 
-def refuse_stream(name: str, table: dict[str, Any]) -> None:
-    """Raises SourceRefused if the table has no stream, or one of an unknown view type."""
+def refuse_stream(name: str, table: dict[str, Any], region: str = "") -> None:
+    """Raises SourceRefused if the table has no stream, or one of an unknown view type.
+
+    Of a replica, the hint says in which `region` to enable it.
+    """
     stream = table.get("StreamSpecification") or {}
     view = stream.get("StreamViewType")
     if _streaming(table) and view not in (*WITH_IMAGES, *WITHOUT_IMAGES):
         raise SourceRefused(
             f"The stream of {name} has a view type that this program does not know.",
-            f"A stream's view type cannot be changed: disable it, then {enable_command(name)}",
+            "A stream's view type cannot be changed: disable it, then "
+            f"{enable_command(name, region)}",
         )
     if not _streaming(table) and not table.get("LatestStreamArn"):
-        raise no_stream(name)
+        raise no_stream(name, region)
 
 
 def _streaming(table: dict[str, Any]) -> bool:
@@ -132,16 +138,53 @@ def _streaming(table: dict[str, Any]) -> bool:
     return bool((table.get("StreamSpecification") or {}).get("StreamEnabled"))
 
 
-def description(table: dict[str, Any]) -> Description:
-    """The description of a table from DescribeTable's answer."""
+def description(table: dict[str, Any], region: str) -> Description:
+    """The description of a table from DescribeTable's answer in a Region."""
     view = (table.get("StreamSpecification") or {}).get("StreamViewType", "")
     return Description(
-        identity=_identity(table, view),
+        identity=_identity(table, view, region),
         item_count=int(table.get("ItemCount", 0)),
         size_bytes=int(table.get("TableSizeBytes", 0)),
         images=view not in WITHOUT_IMAGES,
         streaming=_streaming(table),
+        group=global_table(table),
     )
+
+
+def global_table(table: dict[str, Any]) -> GlobalTable | None:
+    """The global table that a table is a replica of, by DescribeTable's answer."""
+    replicas = table.get("Replicas") or []
+    if not replicas and not table.get("GlobalTableVersion"):
+        return None
+    return GlobalTable(
+        table.get("MultiRegionConsistency") or EVENTUAL,
+        [Replica(each["RegionName"], each.get("ReplicaStatus", "ACTIVE")) for each in replicas],
+        [
+            each["GlobalTableWitnessRegionName"]
+            for each in table.get("GlobalTableWitnesses") or []
+            if "GlobalTableWitnessRegionName" in each
+        ],
+    )
+
+
+def refuse_replica(name: str, group: GlobalTable, region: str) -> None:
+    """Raises SourceRefused if another Region has no replica that a table could go on in."""
+    status = group.status_in(region)
+    if region in group.witnesses:
+        raise SourceRefused(
+            f"{region} is the witness of {name}: it holds no items that could be read.",
+            f"Take {region} out of source.regions.",
+        )
+    if status is None:
+        raise SourceRefused(
+            f"The global table {name} has no replica in {region}.",
+            f"Add one in AWS, or take {region} out of source.regions.",
+        )
+    if status not in _READABLE:
+        raise SourceRefused(
+            f"The replica of {name} in {region} is {status}, so it may miss what others write.",
+            "It can be failed over to once it is ACTIVE.",
+        )
 
 
 def key_schema(table: dict[str, Any]) -> tuple[KeyAttribute, ...]:
@@ -151,13 +194,14 @@ def key_schema(table: dict[str, Any]) -> tuple[KeyAttribute, ...]:
     return tuple(KeyAttribute(p["AttributeName"], tags[p["AttributeName"]]) for p in schema)
 
 
-def _identity(table: dict[str, Any], view_type: str) -> Identity:
+def _identity(table: dict[str, Any], view_type: str, region: str) -> Identity:
     return Identity(
         table_arn=table["TableArn"],
         table_id=table.get("TableId", ""),
         stream_arn=table["LatestStreamArn"],
         view_type=view_type,
         keys=key_schema(table),
+        region=region,
     )
 
 
@@ -166,7 +210,8 @@ def check_identity(planned: Identity, description: Description) -> None:
 
     A stream that was switched off is still the planned one: it can be read to its end.
     """
-    now = description.identity
+    # A state of an earlier version has no Region.
+    now = replace(description.identity, region=planned.region)
     if not now.stream_arn:
         # No stream is read: with one or without, it is the same table.
         now = replace(now, stream_arn=planned.stream_arn, view_type=planned.view_type)

@@ -14,6 +14,7 @@ from . import faults
 from .clock import RunningClock, VirtualClock
 from .items import Key, KeySchema
 from .prerendered import PrerenderedTable
+from .replication import Replication, global_table
 from .service import ScriptedDynamoDB, connect
 from .shards import SequenceNumbers, Shard
 from .stream import Stream
@@ -23,6 +24,7 @@ __all__ = [
     "Key",
     "KeySchema",
     "PrerenderedTable",
+    "Replication",
     "RunningClock",
     "ScriptedDynamoDB",
     "SequenceNumbers",
@@ -32,4 +34,5 @@ __all__ = [
     "VirtualClock",
     "connect",
     "faults",
+    "global_table",
 ]

@@ -17,12 +17,12 @@ from .responses import Response
 REASONS = {200: b"OK", 400: b"Bad Request", 500: b"Internal Server Error"}
 LARGEST_HEAD = 64 * 1024
 
-Answer = Callable[[str, bytes, str], Response]
-_CREDENTIAL = re.compile(r"Credential=([^/,]*)/")
+Answer = Callable[[str, bytes, str, str], Response]
+_CREDENTIAL = re.compile(r"Credential=([^/,]*)/(?:[^/,]*/([^/,]*)/)?")
 
 
 class HttpServer:
-    """Hands every request to `answer`: its X-Amz-Target, its body and the key that signed it."""
+    """Hands every request to `answer`: its X-Amz-Target and body, and the key and Region it has."""
 
     def __init__(self, answer: Answer, clock: VirtualClock, port: int = 0) -> None:
         self._answer = answer
@@ -104,7 +104,8 @@ class HttpServer:
     def _respond(self, connection: socket.socket, head: dict[bytes, bytes], body: bytes) -> bool:
         target = head.get(b"x-amz-target", b"").decode("latin-1")
         signed = _CREDENTIAL.search(head.get(b"authorization", b"").decode("latin-1"))
-        response = self._answer(target, body, signed[1] if signed else "")
+        key, region = (signed[1], signed[2] or "") if signed else ("", "")
+        response = self._answer(target, body, key, region)
         lines = [
             b"HTTP/1.1 %d %s" % (response.status, REASONS.get(response.status, b"Error")),
             b"Content-Type: " + response.content_type.encode(),

@@ -49,6 +49,8 @@ class ScriptedDynamoDB:
         self.deleted: list[Table] = []
         self.faults = Faults()
         self.calls = Calls()
+        self.regions: dict[str, ScriptedDynamoDB] = {}
+        """The other Regions behind the same address; one that is not here is this one, too."""
         self.admits: Callable[[str], ServiceError | None] = lambda key: None
         """Why a call that this access key has signed is refused, if it is."""
         self._server = HttpServer(self.answer, self.clock, port)
@@ -71,12 +73,20 @@ class ScriptedDynamoDB:
     def reset(self) -> None:
         """Forgets every table, fault and call, and sets the clock back to its morning."""
         with self.lock:
+            self.regions.clear()
             self.tables.clear()
             self.deleted.clear()
             self.faults.reset()
             self.calls.clear()
             self.numbers = SequenceNumbers()
             self.clock.set(MORNING)
+
+    def add_region(self, region: str) -> "ScriptedDynamoDB":
+        """Another Region: requests that are signed for it see its tables, faults and calls."""
+        added = ScriptedDynamoDB(self.clock, region, self.account)
+        added.lock, added._server = self.lock, self._server
+        self.regions[region] = added
+        return added
 
     @property
     def url(self) -> str:
@@ -177,8 +187,10 @@ class ScriptedDynamoDB:
             raise missing_stream(arn)
         return stream
 
-    def answer(self, target: str, body: bytes, key: str = "") -> Response:
-        """The answer to one request, which `key` has signed."""
+    def answer(self, target: str, body: bytes, key: str = "", region: str = "") -> Response:
+        """The answer to one request, which `key` has signed for a Region."""
+        if region in self.regions:
+            return self.regions[region].answer(target, body, key)
         name = target.rpartition(".")[2]
         try:
             parameters = json.loads(body)
@@ -210,11 +222,17 @@ class ScriptedDynamoDB:
             if operation is None:
                 raise unknown_operation(target)
             with self.lock:
+                self._settle()
                 return operation(self, parameters)
         except ServiceError as error:
             return Response.failed(error)
         except KeyError as error:
             return Response.failed(invalid(f"The parameter {error} is missing"))
+
+    def _settle(self) -> None:
+        for table in self.tables.values():
+            if isinstance(table, Table) and table.group is not None:
+                table.group.settle()
 
     def _empty(self, call: Call) -> Response:
         try:

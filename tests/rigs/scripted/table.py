@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .clock import VirtualClock
 from .errors import ServiceError
@@ -13,6 +13,9 @@ from .items import Item, KeySchema, Position, Value, canonical
 from .rows import Rows
 from .shards import SequenceNumbers
 from .stream import Change, Stream
+
+if TYPE_CHECKING:
+    from .replication import Replication
 
 TTL_IDENTITY = {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
 
@@ -37,6 +40,8 @@ class Table:
     streams: list[Stream] = field(default_factory=list, repr=False)
     detours: dict[Position, Position | None] = field(default_factory=dict, repr=False)
     staleness: float = 0.0
+    group: "Replication | None" = field(default=None, repr=False)
+    """The global table that it is a replica of."""
     rows: Rows = field(default_factory=Rows, repr=False)
 
     @property
@@ -166,9 +171,25 @@ class Table:
                 "StreamEnabled": True,
                 "StreamViewType": self.stream.view,
             }
+        if self.group is not None:
+            described.update(self.group.describe(self.region))
         return described
 
+    def replicated(self, position: Position, new: Item | None) -> None:
+        """Stores what another Region has written. A delete by time to live is like any other."""
+        self._store(position, new)
+
     def _replace(
+        self, position: Position, new: Item | None, identity: Mapping[str, str] | None = None
+    ) -> None:
+        with self.lock:
+            if self.group is not None:
+                self.group.settle()
+            self._store(position, new, identity)
+            if self.group is not None:
+                self.group.wrote(self, position, new)
+
+    def _store(
         self, position: Position, new: Item | None, identity: Mapping[str, str] | None = None
     ) -> None:
         with self.lock:

@@ -29,6 +29,7 @@ def region(source: SourceConfig, session: Any, files: AwsFiles) -> str:
     """The Region of the source. Raises ConfigError for an invalid name."""
     for name, value in (
         ("source.region", source.region),
+        ("source.regions", source.home),
         ("AWS_REGION", os.environ.get("AWS_REGION")),
         ("AWS_DEFAULT_REGION", os.environ.get("AWS_DEFAULT_REGION")),
         (_of_profile("region", files), session.get_scoped_config().get("region")),

@@ -1,0 +1,58 @@
+"""In which Region a table is read: where it was planned, or else where the configuration begins."""
+
+from connector.config.aws_names import check_region
+from connector.config.model import Config
+from connector.errors import ConfigError, elsewhere
+
+
+def begins_in(config: Config, table: str) -> str | None:
+    """The Region in which a table is first read; None where boto3's own chain knows it.
+
+    Raises ConfigError for an ARN in a Region that is not configured.
+    """
+    source = config.source
+    own = _of_arn(table)
+    if not source.regions or own is None:
+        return source.home
+    if own not in source.choices:
+        raise ConfigError(
+            f"The table {table} is in {own}, which source.regions does not list.",
+            f"Add {own} to source.regions.",
+        )
+    return own
+
+
+def followed(config: Config, table: str, planned: str | None) -> Config:
+    """The configuration with the source in the Region that a table was planned in, if it was.
+
+    Raises ConfigError if that is neither source.region nor one of source.regions.
+    """
+    source = config.source
+    if not source.regions:
+        # The source itself refuses a table that was planned elsewhere.
+        return config
+    if planned and planned not in source.choices:
+        raise elsewhere(table, planned, " and ".join(source.choices))
+    return config.in_region(planned or begins_in(config, table))
+
+
+def moved(config: Config, region: str) -> Config:
+    """The configuration with the source in a Region. Raises ConfigError for one not in it."""
+    try:
+        check_region(region)
+    except ConfigError as error:
+        raise ConfigError(f"--region: {error.message}", error.hint) from None
+    listed = config.source.choices
+    if region not in listed:
+        only = f": it lists {', '.join(listed)}" if listed else ""
+        raise ConfigError(
+            f"{region} is not one of source.regions{only}.",
+            f"Add it there if it has a replica: CONNECTOR_SOURCE__REGIONS="
+            f"{','.join((*listed, region))} sets it for one run.",
+        )
+    return config.in_region(region)
+
+
+def _of_arn(table: str) -> str | None:
+    parts = table.split(":")
+    return parts[3] if table.startswith("arn:") and len(parts) > 3 else None

@@ -1,0 +1,1 @@
+"""Global tables: failover to another Region, and what follows the table's Region."""
