@@ -30,6 +30,8 @@ class Description:
     """Whether its changes have the items as they are after them; if not, they are looked up."""
     streaming: bool = True
     """Whether the stream is enabled; a disabled one can be read for another day."""
+    status: str = "ACTIVE"
+    """As AWS says it; a table that cannot be read has no description."""
     group: GlobalTable | None = None
     """The global table that it is a replica of."""
 

@@ -1,9 +1,10 @@
 """Two DAGs for each table of a connector.yaml: one reads the whole table, the other its stream.
 
-A table whose stream nobody follows has only the first.
+A table whose stream nobody follows has only the first. With several Regions there is another one,
+which goes on with the table in one of them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,10 +13,18 @@ from typing import Any
 from airflow.sdk import DAG, Asset, Param, get_parsing_context
 
 from connector.airflow.assets import table_asset
-from connector.airflow.names import TAG, pool_command, pool_of, snapshot_id, tail_id
+from connector.airflow.names import (
+    TAG,
+    failover_id,
+    pool_command,
+    pool_of,
+    snapshot_id,
+    tail_id,
+)
 from connector.airflow.steps import (
     LABEL,
     CheckPool,
+    FailoverStep,
     LoadStep,
     PlanStep,
     ScanStep,
@@ -65,12 +74,15 @@ def connector_dags(
     dags: list[DAG] = []
     for table in sorted(config.tables):
         asset = table_asset(config, table, destination_conn_id)
-        made = _TableDags(table, asset, write_pool, connections, retrying)
+        regions = config.source.choices if len(config.source.choices) > 1 else ()
+        made = _TableDags(table, asset, write_pool, connections, retrying, regions)
         followed = config.tables[table].followed
         if wanted in (None, made.snapshot_id):
             dags.append(made.snapshot(scans_at_once, None if followed else snapshot_every))
         if followed and wanted in (None, made.tail_id):
             dags.append(made.tail(every, tail_for))
+        if regions and wanted in (None, made.failover_id):
+            dags.append(made.failover(scans_at_once))
     if wrong and wanted is None:
         dags.append(_Mistakes.of(Path(config_file), wrong.values()))
     return dags
@@ -129,13 +141,19 @@ def _pool(config: Config, destination_conn_id: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class _TableDags:
-    """The two DAGs of one table."""
+    """The DAGs of one table."""
 
     table: str
     asset: Asset
     pool: str | None
     connections: dict[str, Any]
     retrying: dict[str, Any]
+    regions: Sequence[str] = ()
+    """The Regions that it may be read in, if there are several."""
+
+    @property
+    def failover_id(self) -> str:
+        return failover_id(self.table)
 
     @property
     def snapshot_id(self) -> str:
@@ -167,18 +185,38 @@ class _TableDags:
             tags=_TAGS,
             doc_md=self._about(),
         ) as dag:
-            plan = self._planned()
-            scan = ScanStep.partial(
-                task_id="scan",
-                max_active_tis_per_dagrun=scans_at_once,
-                map_index_template=_LABEL,
-                **self._step,
-            ).expand_kwargs(plan.output)
-            load = LoadStep(
-                task_id="load", asset=self.asset, priority_weight=_LOAD_FIRST, **self._writes
-            )
-            scan >> load
+            self._read(self._planned(), scans_at_once)
         return dag
+
+    def failover(self, scans_at_once: int) -> DAG:
+        """Goes on with the table in another Region: a plan there, its scan, and the load."""
+        with DAG(
+            self.failover_id,
+            description=f"Goes on with {self.table} in the replica of another Region",
+            schedule=None,
+            start_date=_START,
+            catchup=False,
+            max_active_runs=1,
+            params=_failover_params(self.regions),
+            default_args=self.retrying,
+            tags=_TAGS,
+            doc_md=self._about(),
+        ) as dag:
+            self._read(self._planned(FailoverStep), scans_at_once)
+        return dag
+
+    def _read(self, plan: PlanStep, scans_at_once: int) -> None:
+        """A scan for each segment of a plan, and their load."""
+        scan = ScanStep.partial(
+            task_id="scan",
+            max_active_tis_per_dagrun=scans_at_once,
+            map_index_template=_LABEL,
+            **self._step,
+        ).expand_kwargs(plan.output)
+        load = LoadStep(
+            task_id="load", asset=self.asset, priority_weight=_LOAD_FIRST, **self._writes
+        )
+        scan >> load
 
     def tail(self, every: timedelta, tail_for: timedelta | None) -> DAG:
         """Follows the stream; if the table is not loaded, it also starts the snapshot."""
@@ -201,6 +239,7 @@ class _TableDags:
                 task_id="start_snapshot",
                 trigger_dag_id=self.snapshot_id,
                 segments=plan.output,
+                others=[self.failover_id] if self.regions else [],
             )
             follow = TailStep(
                 task_id="tail",
@@ -212,9 +251,9 @@ class _TableDags:
             plan >> [start, follow]
         return dag
 
-    def _planned(self) -> PlanStep:
+    def _planned(self, kind: type[PlanStep] = PlanStep) -> PlanStep:
         """The plan, preceded by a check that its pool exists, which itself needs no pool."""
-        plan = PlanStep(task_id="plan", **self._writes)
+        plan = kind(task_id="plan", **self._writes)
         if self.pool not in (None, _ALWAYS_THERE):
             CheckPool(task_id="pool", retries=0) >> plan
         return plan
@@ -234,10 +273,26 @@ def _params() -> dict[str, Param]:
         "full_refresh": Param(
             False, type="boolean", title="Full refresh", description="Read the whole table again."
         ),
-        "yes": Param(
-            False,
-            type="boolean",
-            title="Yes",
-            description="Allow a full refresh to delete any number of rows.",
-        ),
+        "yes": _yes("a full refresh"),
     }
+
+
+def _failover_params(regions: Sequence[str]) -> dict[str, Param]:
+    return {
+        "region": Param(
+            type="string",
+            enum=list(regions),
+            title="Region",
+            description="The Region of the replica to go on with.",
+        ),
+        "yes": _yes("it"),
+    }
+
+
+def _yes(what: str) -> Param:
+    return Param(
+        False,
+        type="boolean",
+        title="Yes",
+        description=f"Allow {what} to delete any number of rows.",
+    )

@@ -25,6 +25,11 @@ def tail_id(table: str) -> str:
     return f"{_dag_name(table)}__tail"
 
 
+def failover_id(table: str) -> str:
+    """The id of the DAG that goes on with a table in another Region."""
+    return f"{_dag_name(table)}__failover"
+
+
 def _dag_name(table: str) -> str:
     arn = _ARN.fullmatch(table)
     # Tables of two accounts may have the same name. The hash distinguishes an ARN from a table

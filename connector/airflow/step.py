@@ -74,8 +74,8 @@ class ConnectorOperator(BaseOperator):
         """The configuration and the connections."""
         return open_access(self.config_file, self.aws_conn_id, self.destination_conn_id, self.table)
 
-    def open_run(self, stop: Stop, tally: Tally) -> "Run":
-        """The table's run, with source and destination."""
+    def open_run(self, stop: Stop, tally: Tally, region: str | None = None) -> "Run":
+        """The table's run, with source and destination; in a Region, if one is given."""
         from connector import job
 
         access = self.access()
@@ -86,6 +86,7 @@ class ConnectorOperator(BaseOperator):
             stop=stop,
             command=f"airflow {self.task_id}",
             credentials=access.credentials,
+            region=region,
         )
 
 

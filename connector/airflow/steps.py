@@ -1,6 +1,7 @@
 """The steps of a table as operators. They are thin: the work is done in `job` and `pipeline`."""
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -16,6 +17,7 @@ from connector.progress import Tally
 from connector.stop import MACHINE, Stop
 
 if TYPE_CHECKING:
+    from connector.core.state import TableState
     from connector.pipeline.following.tail import Tail
     from connector.pipeline.sync import Run
 
@@ -58,6 +60,10 @@ class PlanStep(ConnectorOperator):
             lambda: run.begin(refresh, plan_id if refresh or not run.followed else None),
             lambda: run.begin(full_refresh=True),
         )
+        return self.to_scan(state)
+
+    def to_scan(self, state: "TableState") -> list[dict[str, Any]]:
+        """The segments of a plan, unless it is loaded."""
         log.info("%s: %s, generation %d", self.table, state.phase.value, state.generation)
         if state.phase.value != "loading":
             return []
@@ -72,6 +78,22 @@ class PlanStep(ConnectorOperator):
             }
             for number in range(state.segments)
         ]
+
+
+class FailoverStep(PlanStep):
+    """Plans a table in the Region that the run was started with; returns its segments.
+
+    It is planned once in each DAG run. A table that is there already is not planned again.
+    """
+
+    def step(self, context: Context, stop: Stop) -> list[dict[str, Any]]:
+        """The segments to scan, each with the arguments of its scan."""
+        from connector.pipeline.failover import begin_there
+
+        region = str(context["params"]["region"])
+        run = self.open_run(stop, Tally(self.table), region)
+        plan_id = uuid5(NAMESPACE_URL, f"{self.dag_id}/{context['run_id']}").hex
+        return self.to_scan(begin_there(run, region, plan_id))
 
 
 class ScanStep(ConnectorOperator):
@@ -171,23 +193,25 @@ class TailStep(ConnectorOperator):
 
 
 class StartSnapshot(TriggerDagRunOperator):
-    """Starts the snapshot of a table that is not loaded, unless one is under way."""
+    """Starts the snapshot of a table that is not loaded, unless something is loading it already."""
 
     template_fields = (*TriggerDagRunOperator.template_fields, "segments")
     # A skipped task has started no run, and a link to it would log an error.
     operator_extra_links = ()
 
-    def __init__(self, *, segments: Any, **kwargs: Any) -> None:
+    def __init__(self, *, segments: Any, others: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.segments = segments
+        self.others = others
+        """The ids of further DAGs that load the table."""
 
     def execute(self, context: Any) -> None:
         """Triggers the run, or is skipped."""
         if not self.segments:
             raise AirflowSkipException("The table is loaded.")
-        under_way = context["ti"].get_dr_count(self.trigger_dag_id, states=["queued", "running"])
-        if under_way:
-            raise AirflowSkipException("A snapshot is queued or running.")
+        for dag_id in (self.trigger_dag_id, *self.others):
+            if context["ti"].get_dr_count(dag_id, states=["queued", "running"]):
+                raise AirflowSkipException(f"A run of {dag_id} is queued or running.")
         super().execute(context)
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 STRONG = "STRONG"
 EVENTUAL = "EVENTUAL"
+IN_STEP = ("ACTIVE", "UPDATING")
+"""The statuses of a replica that receives what others write."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ So a new generation is planned in the other Region; the rows stay readable until
 
 import logging
 
+from connector.core.global_tables import IN_STEP
 from connector.core.state import Identity, Phase, TableState
 from connector.core.words import joined
 from connector.errors import ConfigError, SourceRefused, TooManyDeletes, Unreachable
@@ -14,50 +15,57 @@ from connector.ports import Description
 
 log = logging.getLogger("connector.failover")
 
-_READABLE = ("ACTIVE", "UPDATING")
-
 
 def fail_over(run: Run, region: str, yes: bool = False) -> TableState:
     """Lets a table be what its replica in `region` is, where the run was opened.
 
-    Whatever it had begun before, it finishes. `yes` allows it to delete any share of the rows.
+    What was begun there before, it finishes. `yes` allows it to delete any share of the rows.
     Raises ConfigError or SourceRefused, and changes nothing, if there is no such replica.
     """
+    state = begin_there(run, region)
+    if not _unfinished(run, state):
+        return state
     try:
-        return _failed_over(run, region, yes)
+        state = run.snapshot(yes=yes)
     except TooManyDeletes as error:
         raise TooManyDeletes(
             error.message,
             f"If that is right, run `connector failover {run.table} --region {region} --yes`; "
             "until then, the rows stay as they were.",
         ) from error
-
-
-def _failed_over(run: Run, region: str, yes: bool) -> TableState:
-    state = _planned(run)
-    if state.identity.region == region:
-        return _continued(run, state, region, yes)
-    there = run.lookup.describe()
-    if not state.identity.region and _same_table(state.identity, there.identity):
-        return _continued(run, state, region, yes)
-    refuse(run.table, state, there, region)
-    before = state.identity.region or "the Region before"
-    log.info("%s: goes on in %s instead of %s", run.table, region, before)
-    return run.snapshot(full_refresh=True, yes=yes)
-
-
-def _continued(run: Run, state: TableState, region: str, yes: bool) -> TableState:
-    """A table that is in the Region already, once it is loaded and up to date there."""
-    # Until its first moment of consistency, what overtook the load may still be on its way.
-    begun = state.phase is Phase.LOADING or (run.followed and state.consistent_since is None)
-    if not begun:
-        log.warning("%s: is in %s already; nothing was done", run.table, region)
-        return state
-    log.info("%s: goes on with what was begun in %s", run.table, region)
-    state = run.snapshot(yes=yes)
     if run.followed and state.consistent_since is None:
         state = run.tail(lambda tail: tail.caught_up())
     return state
+
+
+def begin_there(run: Run, region: str, plan_id: str | None = None) -> TableState:
+    """Plans a generation in `region`, unless the table is there already; raises as `fail_over`.
+
+    A `plan_id` is planned only once.
+    """
+    state = _planned(run)
+    if state.identity.region == region:
+        return _there_already(run, state, region)
+    there = run.lookup.describe()
+    if not state.identity.region and _same_table(state.identity, there.identity):
+        return _there_already(run, state, region)
+    refuse(run.table, state, there, region)
+    before = state.identity.region or "the Region before"
+    log.info("%s: goes on in %s instead of %s", run.table, region, before)
+    return run.begin(full_refresh=True, plan_id=plan_id)
+
+
+def _there_already(run: Run, state: TableState, region: str) -> TableState:
+    if _unfinished(run, state):
+        log.info("%s: goes on with what was begun in %s", run.table, region)
+    else:
+        log.warning("%s: is in %s already; nothing was done", run.table, region)
+    return state
+
+
+def _unfinished(run: Run, state: TableState) -> bool:
+    # Until its first moment of consistency, what overtook the load may still be on its way.
+    return state.phase is Phase.LOADING or (run.followed and state.consistent_since is None)
 
 
 def _planned(run: Run) -> TableState:
@@ -104,8 +112,9 @@ def refuse(table: str, state: TableState, there: Description, region: str) -> No
 
 def _refuse_status(table: str, there: Description, region: str) -> None:
     assert there.group is not None
-    status = there.group.status_in(region)
-    if status is None or status in _READABLE:
+    listed = there.group.status_in(region) or there.status
+    status = listed if there.status in IN_STEP else there.status
+    if status in IN_STEP:
         return
     if status == "CREATING":
         raise Unreachable(

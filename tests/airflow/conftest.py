@@ -20,6 +20,7 @@ IN_THIS_PROCESS = {
     "test_connections.py",
     "test_dags.py",
     "test_factory.py",
+    "test_failover.py",
     "test_postgres.py",
     "test_refused.py",
 }

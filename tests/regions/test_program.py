@@ -92,9 +92,8 @@ def test_a_region_that_is_configured_no_longer_is_refused(
 def test_a_region_alone_may_be_followed_too(files: World, region: str) -> None:
     synced(files.program)
     assert moved(files.program).code == 0
-    alone = files.program.with_(
-        CONNECTOR_SOURCE__REGIONS="", **{f"CONNECTOR_SOURCE__{region.upper()}": EAST}
-    )
+    given = {"CONNECTOR_SOURCE__REGIONS": "", f"CONNECTOR_SOURCE__{region.upper()}": EAST}
+    alone = files.program.with_(**given)
     synced(alone)
     back = moved(alone, WEST)
     assert_one_sentence(back, 2, f"{WEST} is not one of")
@@ -198,6 +197,16 @@ def test_a_replica_that_is_not_active_is_refused(files: World, status: str, code
     files.group.lists_itself = True
     files.group.statuses[EAST] = status
     refused(files, f"in {EAST} is {status}", code)
+
+
+def test_a_replica_that_receives_nothing_is_refused(files: World) -> None:
+    synced(files.program)
+    files.group.tables[EAST].status = "REPLICATION_NOT_AUTHORIZED"
+    refused(files, f"in {EAST} is REPLICATION_NOT_AUTHORIZED", 2)
+    files.group.tables[EAST].status = "INACCESSIBLE_ENCRYPTION_CREDENTIALS"
+    refused(files, "is INACCESSIBLE_ENCRYPTION_CREDENTIALS", 3)
+    files.group.tables[EAST].status = "UPDATING"
+    assert moved(files.program).code == 0
 
 
 def test_a_table_that_is_being_made_there_can_be_tried_later(files: World) -> None:

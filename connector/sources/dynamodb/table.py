@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from connector.core.global_tables import EVENTUAL, GlobalTable, Replica
+from connector.core.global_tables import EVENTUAL, IN_STEP, GlobalTable, Replica
 from connector.core.keys import KeyAttribute
 from connector.core.state import Identity
 from connector.errors import (
@@ -147,6 +147,7 @@ def description(table: dict[str, Any], region: str) -> Description:
         size_bytes=int(table.get("TableSizeBytes", 0)),
         images=view not in WITHOUT_IMAGES,
         streaming=_streaming(table),
+        status=table["TableStatus"],
         group=global_table(table),
     )
 
@@ -160,9 +161,9 @@ def global_table(table: dict[str, Any]) -> GlobalTable | None:
         table.get("MultiRegionConsistency") or EVENTUAL,
         [Replica(each["RegionName"], each.get("ReplicaStatus", "ACTIVE")) for each in replicas],
         [
-            each["GlobalTableWitnessRegionName"]
+            each["RegionName"]
             for each in table.get("GlobalTableWitnesses") or []
-            if "GlobalTableWitnessRegionName" in each
+            if "RegionName" in each
         ],
     )
 
@@ -180,7 +181,7 @@ def refuse_replica(name: str, group: GlobalTable, region: str) -> None:
             f"The global table {name} has no replica in {region}.",
             f"Add one in AWS, or take {region} out of source.regions.",
         )
-    if status not in _READABLE:
+    if status not in IN_STEP:
         raise SourceRefused(
             f"The replica of {name} in {region} is {status}, so it may miss what others write.",
             "It can be failed over to once it is ACTIVE.",

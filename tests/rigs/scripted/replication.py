@@ -104,8 +104,7 @@ class Replication:
         }
         if self.witnesses:
             found["GlobalTableWitnesses"] = [
-                {"GlobalTableWitnessRegionName": each, "GlobalTableWitnessStatus": "ACTIVE"}
-                for each in self.witnesses
+                {"RegionName": each, "WitnessStatus": "ACTIVE"} for each in self.witnesses
             ]
         return found
 
