@@ -65,9 +65,15 @@ class World(Replica):
         return self.sync(caught_up)
 
 
-def world(rig: ScriptedDynamoDB, folder: Path, database: str = "", delay: float = 0.3) -> World:
+def world(
+    rig: ScriptedDynamoDB,
+    folder: Path,
+    database: str = "",
+    delay: float = 0.3,
+    view: str = "NEW_AND_OLD_IMAGES",
+) -> World:
     """A table in both Regions, with nothing in it."""
-    group = global_table(ORDERS, SCHEMA, rig, rig.regions[EAST], delay=delay)
+    group = global_table(ORDERS, SCHEMA, rig, rig.regions[EAST], delay=delay, view=view)
     settings: dict[str, object] = {"source.regions": [WEST, EAST]}
     return World(rig, folder, database=database, settings=settings, group=group)
 

@@ -44,6 +44,8 @@ class Replication:
     witnesses: tuple[str, ...] = ()
     statuses: dict[str, str] = field(default_factory=dict)
     """The status of replicas that are not ACTIVE."""
+    held: bool = False
+    """Whether nothing arrives anywhere for now."""
     lists_itself: bool = False
     """Whether a replica is among those that DescribeTable of itself lists."""
     _versions: dict[tuple[str, Position], Version] = field(default_factory=dict)
@@ -65,7 +67,7 @@ class Replication:
         """Lets everything arrive that is due."""
         for way, (due, write) in list(self._under_way.items()):
             origin, region, position = way
-            if {origin, region} & self._cut or due > self.tables[region].clock.now():
+            if self.held or {origin, region} & self._cut or due > self.tables[region].clock.now():
                 continue
             del self._under_way[way]
             if self._versions.get((region, position), (0.0, 0)) < write.version:
