@@ -14,12 +14,13 @@ from tests.cli.program import Program
 
 from .rigs import exports
 from .rigs.s3 import ScriptedS3
-from .rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB
+from .rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB, global_table
 
 PAGE = (Path(__file__).parent.parent / "docs" / "sources.md").read_text(encoding="utf-8")
 SECTIONS = {text.partition("\n")[0]: text for text in PAGE.split("\n## ")[1:]}
 ITEMS = [{"id": {"S": str(n)}, "total": {"N": "10.5"}} for n in range(40)]
 DEFAULT = "destination: {url: 'duckdb:///warehouse.duckdb'}\ntables: {orders: {}}\n"
+GLOBAL = "Global tables and failover"
 VIEWS = {"Streams without new images": "KEYS_ONLY", "Without a stream": None}
 S3_ACTIONS = {"s3:GetObject", "s3:ListBucket"}
 
@@ -43,9 +44,13 @@ def program(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Program]
         ScriptedS3(tmp_path / "s3", bucket="bucket") as s3,
     ):
         rig.clock.advance(hours=-5)
-        view = VIEWS.get(request.node.callspec.params["section"], "NEW_AND_OLD_IMAGES")
+        section = request.node.callspec.params["section"]
+        view, schema = VIEWS.get(section, "NEW_AND_OLD_IMAGES"), KeySchema(Key("id"))
+        elsewhere = [rig.add_region("ap-southeast-2")] if section == GLOBAL else []
         for name in ("orders", "countries"):
-            rig.create_table(name, KeySchema(Key("id")), view=view).load(ITEMS)
+            for table in global_table(name, schema, rig, *elsewhere, view=view).tables.values():
+                table.load(ITEMS)
+                table.group = table.group if elsewhere else None
         rig.clock.advance(hours=5)
         table = rig.model("orders")
         at = table.clock.datetime() - timedelta(hours=1)
