@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from connector.config.model import Config
-from connector.config.regions import followed
 from connector.core.needs import Need, Wanted, tried, untried
 from connector.errors import ConfigError, ConnectorError, SourceRefused
 from connector.job import open_destination
+from connector.regions import followed
 from connector.sources.dynamodb.client import SharedClients
 from connector.sources.dynamodb.needs import DESCRIBED, Trial, identity
 from connector.sources.dynamodb.refused.answers import shown_difference
@@ -105,10 +105,8 @@ def _others(config: Config, trial: Trial) -> list[str]:
     """The other Regions to fail over to that have a replica."""
     if trial.group is None:
         return []
-    found = trial.group
-    return [
-        each for each in config.source.choices if found.status_in(each) and each != trial.region
-    ]
+    others = [each for each in config.source.choices if each != trial.region]
+    return [each for each in others if each in trial.group.replicas]
 
 
 def _identity(

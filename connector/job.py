@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from connector.config.model import Config
-from connector.config.regions import followed, moved
 from connector.core.spec import TableSpec
 from connector.core.state import ScanPlan, TableState
 from connector.core.status import Status
@@ -16,6 +15,7 @@ from connector.events import Listener, ScanBegun, quiet
 from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import Run, Scanning
 from connector.ports import Destination, Lookup
+from connector.regions import followed, moved
 from connector.scanning.pool import WorkerProcesses, usual_workers
 from connector.scanning.processes import ProcessScan
 from connector.scanning.segments import segment_scan
@@ -127,8 +127,13 @@ def source_errors() -> Iterator[None]:
         raise problem from None
 
 
-def _followed(config: Config, table: str, destination: Destination) -> Config:
-    """The configuration in the Region that a table is read in, by its state."""
+def _as_read(
+    config: Config, table: str, destination: Destination, region: str | None, export: str | None
+) -> Config:
+    """The configuration for what a run of a table reads, and in the Region where it reads."""
+    config = config.exported(table) if export else config
+    if region:
+        return moved(config, region)
     if not config.source.regions:
         return config
     state = destination.read(table)
@@ -189,18 +194,14 @@ def open_run(
 ) -> Run:
     """Everything one run of one table needs.
 
-    `credentials` are botocore's, from a host program's session. Concurrent runs have `shared` in
-    common. Tries that share a `destination` count as one run. The url `export` replaces the scan.
-    The table is read where it was planned, or in `region`.
+    `credentials` are a host program's. Concurrent runs have `shared` in common; tries that share a
+    `destination` are one run. The url `export` replaces the scan, `region` the state's Region.
     """
-    config = config.exported(table) if export else config
     destination = destination or open_destination(config, table, command)
-    config = moved(config, region) if region else _followed(config, table, destination)
-    workers, ends = config.scan.workers or usual_workers(), stop or Stop.never()
-    waits = Waits(table, listener=listener)
-    common = shared or Shared.by(config, credentials=credentials)
+    config = _as_read(config, table, destination, region, export)
+    workers, waits = config.scan.workers or usual_workers(), Waits(table, listener=listener)
+    ends, common = stop or Stop.never(), shared or Shared.by(config, credentials=credentials)
     way = open_way(config, table, ends, shared=common, waits=waits, export=export)
-    scans = _Scans(config, way.lookup, workers, listener, common, credentials, waits)
     return Run(
         table=table,
         target=config.target(table),
@@ -212,7 +213,7 @@ def open_run(
         changes=way.changes,
         destination=destination,
         spool_of=lambda state: ArrowSpool(config.spool_location(), table, state.plan_id),
-        start_scan=scans.start,
+        start_scan=_Scans(config, way.lookup, workers, listener, common, credentials, waits).start,
         listener=listener,
         stop=ends,
         workers=workers,

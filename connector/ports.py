@@ -11,12 +11,26 @@ import pyarrow as pa
 from connector.core.changes.change import ChangePage
 from connector.core.changes.shards import Listing, Retention, Shard
 from connector.core.cursors import Batch, Cursor, Quarantined
-from connector.core.global_tables import GlobalTable
 from connector.core.needs import Need, Wanted
 from connector.core.schema import Type
 from connector.core.spec import TableSpec
 from connector.core.state import Committed, Identity, Load, Plan, Ran, TableState
 from connector.errors import ConnectorError
+
+IN_STEP = ("ACTIVE", "UPDATING")
+"""The statuses of a replica that receives what other Regions write."""
+
+
+@dataclass(frozen=True)
+class GlobalTable:
+    """What a replica says of the global table that it belongs to."""
+
+    replicas: Mapping[str, str]
+    """The status of the others, and perhaps its own, by their Region."""
+    consistency: str = "EVENTUAL"
+    """That is, the last writer wins; or `STRONG`."""
+    witnesses: Sequence[str] = ()
+    """Regions that take part in strong consistency and hold no table."""
 
 
 @dataclass(frozen=True)

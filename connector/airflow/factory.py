@@ -74,18 +74,16 @@ def connector_dags(
     dags: list[DAG] = []
     for table in sorted(config.tables):
         asset = table_asset(config, table, destination_conn_id)
-        regions = config.source.choices if len(config.source.choices) > 1 else ()
-        made = _TableDags(table, asset, write_pool, connections, retrying, regions)
+        made = _TableDags(table, asset, write_pool, connections, retrying, config.source.choices)
         followed = config.tables[table].followed
         if wanted in (None, made.snapshot_id):
             dags.append(made.snapshot(scans_at_once, None if followed else snapshot_every))
         if followed and wanted in (None, made.tail_id):
             dags.append(made.tail(every, tail_for))
-        if regions and wanted in (None, made.failover_id):
+        if len(made.regions) > 1 and wanted in (None, made.failover_id):
             dags.append(made.failover(scans_at_once))
-    if wrong and wanted is None:
-        dags.append(_Mistakes.of(Path(config_file), wrong.values()))
-    return dags
+    mistakes = [_Mistakes.of(Path(config_file), wrong.values())] if wrong and not wanted else []
+    return dags + mistakes
 
 
 def _connections(file: str | Path, aws: str | None, destination: str | None) -> dict[str, Any]:
@@ -149,7 +147,7 @@ class _TableDags:
     connections: dict[str, Any]
     retrying: dict[str, Any]
     regions: Sequence[str] = ()
-    """The Regions that it may be read in, if there are several."""
+    """The Regions that it may be read in."""
 
     @property
     def failover_id(self) -> str:
@@ -239,7 +237,7 @@ class _TableDags:
                 task_id="start_snapshot",
                 trigger_dag_id=self.snapshot_id,
                 segments=plan.output,
-                others=[self.failover_id] if self.regions else [],
+                others=[self.failover_id] if len(self.regions) > 1 else [],
             )
             follow = TailStep(
                 task_id="tail",

@@ -88,7 +88,7 @@ class FailoverStep(PlanStep):
 
     def step(self, context: Context, stop: Stop) -> list[dict[str, Any]]:
         """The segments to scan, each with the arguments of its scan."""
-        from connector.pipeline.failover import begin_there
+        from connector.pipeline.following.failover import begin_there
 
         region = str(context["params"]["region"])
         run = self.open_run(stop, Tally(self.table), region)

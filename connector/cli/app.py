@@ -7,11 +7,11 @@ import typer
 
 from connector import __version__
 from connector.cli.check import check
-from connector.cli.completion import rejoin
 from connector.cli.demo import demo
 from connector.cli.failover import failover
 from connector.cli.query import query
 from connector.cli.reset import reset
+from connector.cli.runs.completion import rejoin
 from connector.cli.runs.leaving import misused, report
 from connector.cli.screen import streams
 from connector.cli.snapshot import snapshot

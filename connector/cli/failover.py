@@ -41,7 +41,7 @@ def failover(
     count = workers or usual_workers()
     with forked_workers(count, segments) as processes, command(flags) as (printer, stop):
         from connector.cli.runs.results import print_states
-        from connector.pipeline.failover import fail_over
+        from connector.pipeline.following.failover import fail_over
 
         settings = flags.load([table], scan)
         work = Work(

@@ -112,9 +112,9 @@ def share_of(percent: str) -> float:
 def _comparison(
     segments: int, repair: bool, share: float | None, region: str | None
 ) -> "Callable[[Run, Callable[[Tail], bool]], Verdict]":
+    from connector.pipeline.following.failover import REPLICATION_SECONDS
     from connector.pipeline.repair import Repair, refuse_loading
     from connector.pipeline.sample import Sample
-    from connector.pipeline.verify import REPLICATION_SECONDS
     from connector.pipeline.verify import verify as compare
 
     def compared(run: "Run", ended: "Callable[[Tail], bool]") -> "Verdict":
@@ -152,7 +152,7 @@ def _comparison(
 def _there(run: "Run", state: "TableState", region: str) -> "tuple[Snapshot, Lookup]":
     """The table's replica in another Region. Raises SourceRefused if there is none."""
     from connector import job
-    from connector.pipeline.failover import refuse
+    from connector.pipeline.following.failover import refuse
 
     way = job.open_replica(run.config, run.table, region, run.stop)
     refuse(run.table, state, way.lookup.describe(), region)

@@ -26,8 +26,6 @@ from connector.ports import Destination, Lookup, Snapshot
 SHOWN = 10
 KEYS_AT_ONCE = 400
 """So many items that were looked up are in memory at once."""
-REPLICATION_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
-"""Waits for another Region to receive what is here already; AWS's own delay is about a second."""
 SETTLE_TRIES = 5
 """How often a key that keeps changing is read again before it is reported as unsettled."""
 
@@ -106,11 +104,10 @@ def verify(
     suspects = _differing(there, here)
     matching = len(there.keys() - suspects)
     for wait in waits:
-        if not any(map(_is_key, suspects)):
-            break
-        wait()
-        suspects, arrived = comparison.arrived(suspects, there)
-        matching += arrived
+        if any(map(_is_key, suspects)):
+            wait()
+            suspects, arrived = comparison.arrived(suspects, there)
+            matching += arrived
     found = comparison.settled(suspects, there)
     repaired = None
     if repair is not None:
@@ -188,11 +185,9 @@ class _Comparison:
         asked = sorted(filter(_is_key, suspects))
         self.tail()
         here, there = self.rows(set(asked).__contains__), self.items(asked)
-        equal = {key for key in asked if here.get(key) == there.get(key)}
-        for key in asked:
-            last.pop(key, None)
         last.update(there)
-        return suspects - equal, sum(key in there for key in equal)
+        equal = {key for key in asked if here.get(key) == there.get(key)}
+        return suspects - equal, len(equal & there.keys())
 
     def settled(self, suspects: set[str], last: Mapping[str, bytes | None]) -> _Found:
         """Reads keys until they are equal, or their source is as it was at the `last` look."""
@@ -317,9 +312,7 @@ def as_dict(verdict: Verdict) -> dict[str, Any]:
         found["repaired"] = _as_dict(verdict.repaired)
     if verdict.sampled is not None:
         found["sample"] = {"share": verdict.sampled.share, "keys": verdict.sampled.keys}
-    if verdict.region is not None:
-        found["region"] = verdict.region
-    return found
+    return found | ({} if verdict.region is None else {"region": verdict.region})
 
 
 def _as_dict(found: Difference) -> dict[str, Any]:

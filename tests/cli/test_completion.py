@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.cli.completion import rejoin
+from connector.cli.runs.completion import rejoin
 from tests.rigs.ready import ready
 
 from .program import MODULE, PATIENCE, REPOSITORY

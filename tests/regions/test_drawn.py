@@ -15,7 +15,7 @@ import pytest
 from connector import failpoints, job
 from connector.core.state import TableState
 from connector.errors import Transient
-from connector.pipeline.failover import fail_over
+from connector.pipeline.following.failover import fail_over
 from tests.pipeline.replica import ORDERS, caught_up, key, order
 from tests.rigs.scripted import ScriptedDynamoDB, faults
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from connector import job
 from connector.core.state import TableState
-from connector.pipeline.failover import fail_over
+from connector.pipeline.following.failover import fail_over
 from tests.cli.program import Program
 from tests.pipeline.replica import ORDERS, SCHEMA, Replica, caught_up
 from tests.rigs.scripted import Replication, ScriptedDynamoDB, Table, faults, global_table

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.cli import completion
+from connector.cli.runs import completion
 from connector.cli.runs.leaving import leave_with
 from connector.errors import ConfigError, ConnectorError, NotListed
 from connector.stop import MACHINE, Clock

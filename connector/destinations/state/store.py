@@ -182,7 +182,6 @@ class State:
     def start(self, plan: Plan, target: Target, generation: int, commit: int) -> None:
         """Replaces a table's row and cursors by a new generation's."""
         self._forget(plan.table, t.tables, t.cursors, t.tombstones)
-        keys = [(key.name, key.tag) for key in plan.identity.keys]
         row = {
             "table_name": plan.table,
             "target_schema": target.schema,
@@ -191,7 +190,7 @@ class State:
             "table_id": plan.identity.table_id,
             "stream_arn": plan.identity.stream_arn,
             "view_type": plan.identity.view_type,
-            "keys": msgspec.json.encode(keys).decode(),
+            "keys": msgspec.json.encode([(k.name, k.tag) for k in plan.identity.keys]).decode(),
             "generation": generation,
             "plan_id": plan.plan_id,
             "phase": Phase.LOADING.value,

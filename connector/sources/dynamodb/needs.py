@@ -8,13 +8,13 @@ from uuid import uuid4
 
 from connector.config.model import SourceConfig
 from connector.config.urls import AWS_HOSTS
-from connector.core.global_tables import GlobalTable
 from connector.core.keys import KeySchema
 from connector.core.needs import Need, tried, untried
 from connector.core.state import Identity
 from connector.core.words import counted
 from connector.errors import ConnectorError, SourceRefused, Unreachable, no_stream
 from connector.items.wire import scan_page
+from connector.ports import GlobalTable
 from connector.sources.dynamodb.calls import Caller, SourceClock, body, error_code, member
 from connector.sources.dynamodb.client import Clients, SharedClients
 from connector.sources.dynamodb.identity import caller
@@ -29,6 +29,7 @@ from connector.sources.dynamodb.table import (
     refuse_replica,
     refuse_status,
     refuse_stream,
+    replicas_text,
 )
 
 PATIENCE = 10.0
@@ -175,7 +176,7 @@ class Trial:
         for region in self._config.choices:
             if region != self.region:
                 refuse_replica(self._name, self.group, region)
-        return self.group.text(self.region)
+        return replicas_text(self.group, self.region)
 
     def _stream(self) -> str:
         region = self.region if self.group else ""

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-from connector.core.global_tables import EVENTUAL, IN_STEP, GlobalTable, Replica
 from connector.core.keys import KeyAttribute
 from connector.core.state import Identity
 from connector.errors import (
@@ -16,7 +15,7 @@ from connector.errors import (
     enable_command,
     no_stream,
 )
-from connector.ports import Description
+from connector.ports import IN_STEP, Description, GlobalTable
 from connector.sources.dynamodb.calls import Caller, error_code, member
 
 WITH_IMAGES = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
@@ -158,19 +157,23 @@ def global_table(table: dict[str, Any]) -> GlobalTable | None:
     if not replicas and not table.get("GlobalTableVersion"):
         return None
     return GlobalTable(
-        table.get("MultiRegionConsistency") or EVENTUAL,
-        [Replica(each["RegionName"], each.get("ReplicaStatus", "ACTIVE")) for each in replicas],
-        [
-            each["RegionName"]
-            for each in table.get("GlobalTableWitnesses") or []
-            if "RegionName" in each
-        ],
+        {each["RegionName"]: each.get("ReplicaStatus", "ACTIVE") for each in replicas},
+        table.get("MultiRegionConsistency") or "EVENTUAL",
+        [each.get("RegionName", "") for each in table.get("GlobalTableWitnesses") or []],
     )
+
+
+def replicas_text(group: GlobalTable, here: str) -> str:
+    """The replicas of a global table, of which one is `here`, and what holds between them."""
+    others = [f"{name} {status}" for name, status in group.replicas.items() if name != here]
+    how = "EVENTUAL: the last writer wins" if group.consistency == "EVENTUAL" else group.consistency
+    witness = f"; witness {', '.join(group.witnesses)}" if group.witnesses else ""
+    return f"read in {here}; others: {', '.join(others) or 'none'}; consistency {how}{witness}"
 
 
 def refuse_replica(name: str, group: GlobalTable, region: str) -> None:
     """Raises SourceRefused if another Region has no replica that a table could go on in."""
-    status = group.status_in(region)
+    status = group.replicas.get(region)
     if region in group.witnesses:
         raise SourceRefused(
             f"{region} is the witness of {name}: it holds no items that could be read.",

@@ -6,12 +6,14 @@ So a new generation is planned in the other Region; the rows stay readable until
 
 import logging
 
-from connector.core.global_tables import IN_STEP
 from connector.core.state import Identity, Phase, TableState
 from connector.core.words import joined
 from connector.errors import ConfigError, SourceRefused, TooManyDeletes, Unreachable
 from connector.pipeline.sync import Run
-from connector.ports import Description
+from connector.ports import IN_STEP, Description
+
+REPLICATION_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""Waits for another Region to receive what is here already; AWS's own delay is about a second."""
 
 log = logging.getLogger("connector.failover")
 
@@ -99,7 +101,7 @@ def refuse(table: str, state: TableState, there: Description, region: str) -> No
             "--full-refresh`.",
         )
     _refuse_status(table, there, region)
-    listed = [each.region for each in there.group.replicas]
+    listed = list(there.group.replicas)
     if listed and before.region and before.region not in listed:
         log.warning(
             "%s: its replica in %s does not list %s, but %s",
@@ -112,7 +114,7 @@ def refuse(table: str, state: TableState, there: Description, region: str) -> No
 
 def _refuse_status(table: str, there: Description, region: str) -> None:
     assert there.group is not None
-    listed = there.group.status_in(region) or there.status
+    listed = there.group.replicas.get(region) or there.status
     status = listed if there.status in IN_STEP else there.status
     if status in IN_STEP:
         return
