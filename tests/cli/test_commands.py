@@ -57,6 +57,7 @@ RUN_KEYS = {
 STATUS_KEYS = {
     "table",
     "into",
+    "region",
     "phase",
     "generation",
     "rows",

@@ -5,6 +5,7 @@ import pytest
 from connector import failpoints
 from connector.core.state import Phase
 from connector.errors import ConfigError, SourceRefused
+from tests.cli.program import ended, wait_until
 from tests.pipeline.replica import ORDERS, key, order
 
 from .world import EAST, NORTH, WEST, World
@@ -187,3 +188,41 @@ def test_a_region_without_a_replica_is_refused(files: World) -> None:
     with pytest.raises(SourceRefused, match="no table orders in ap-southeast-2"):
         files.fail_over()
     assert files.state() == before
+
+
+def test_a_table_that_was_not_loaded_yet_goes_on_too(there: World) -> None:
+    killed = there.program.with_(**{failpoints.VARIABLE: "scan.after_page"})
+    assert killed("sync", ORDERS, *killed.to).code == -9
+    there.lost()
+    there.group.tables[EAST].put(order("new", 1))
+    there.fail_over()
+    there.assert_equal()
+    assert there.state().generation == 2
+
+
+def test_a_table_that_needs_a_person_is_well_again(there: World) -> None:
+    there.sync_here()
+    there.by_hand("UPDATE _connector.tables SET problem = 'HistoryLost: gone.'")
+    there.by_hand("UPDATE _connector.cursors SET seen_at = seen_at - INTERVAL '3 days'")
+    assert there.fail_over().problem is None
+    there.sync_here()
+    there.assert_equal()
+
+
+def test_what_still_follows_the_first_region_writes_nothing_more(there: World) -> None:
+    program = there.program
+    assert program("sync", ORDERS, *program.to).code == 0
+    follower = program.start("sync", ORDERS, "--follow", *program.to)
+    there.group.tables[WEST].put(order("seen", 1))
+    wait_until(lambda: there.rig.calls.count("GetRecords") > 5, follower)
+    there.group.cut(WEST)
+    done = program("failover", ORDERS, "--region", EAST, "--yes", *program.to)
+    assert done.code == 0, done.stderr
+    there.group.tables[WEST].put(order("too late", 1), order(1, 999))
+    left = ended(follower)
+    assert left.code == 4, left.stderr
+    assert "Another run has planned orders again" in left.stderr
+    there.region = EAST
+    there.assert_equal()
+    assert program("sync", ORDERS, *program.to).code == 0
+    there.assert_equal()

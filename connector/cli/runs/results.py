@@ -148,7 +148,6 @@ def state_row(outcome: Outcome[Any], work: "Work", standing: Standing) -> dict[s
     return {
         "table": outcome.table,
         "into": state.target if state else work.config.target(outcome.table),
-        "region": (state.identity.region or None) if state else None,
         "phase": job.status(state, MACHINE.now()).phase if state else None,
         "rows": standing.rows,
         "quarantined": state.quarantined if state else None,
@@ -160,6 +159,7 @@ def state_row(outcome: Outcome[Any], work: "Work", standing: Standing) -> dict[s
         "widened_columns": ran.widened_columns if ran else None,
         "commits": ran.commits if ran else None,
         "seconds": tried.seconds if tried else None,
+        **({"region": state.identity.region} if state and work.region else {}),
         **result_columns(outcome),
     }
 
