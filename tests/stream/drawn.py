@@ -27,6 +27,7 @@ def play_random(schedule: Schedule, dice: random.Random, length: int, readers: i
         (5, "during", lambda: (dice.choice(CALLS), some(6), 0)),
         (1, "disable", tuple),
         (1, "recreate", tuple),
+        (1, "fail_over", lambda: (some(10**6), dice.choice((None, some(99))))),
         (2, "tune", lambda: (dice.choice((1, 3, 1000, 50_000)), 1 + some(3), readers)),
         (9, "sync", tuple),
         (4, "follow", lambda: (1 + some(4),)),

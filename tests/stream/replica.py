@@ -18,10 +18,12 @@ from connector.core.state import TableState
 from connector.destinations.duckdb.file import DuckDBDestination
 from connector.errors import ConnectorError
 from connector.events import quiet
+from connector.pipeline.following.failover import fail_over
 from connector.pipeline.following.tail import Tail
 from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import Run, make_encoder
 from connector.ports import Destination
+from connector.regions import followed, moved
 from connector.sources.dynamodb.calls import ReadUnitLimiter
 from connector.sources.dynamodb.source import DynamoDBSource
 from connector.stop import Stop
@@ -118,9 +120,12 @@ class Replica(Stage):
             overrides=overrides,
         )
 
-    def run(self) -> Run:
+    def run(self, region: str | None = None) -> Run:
         """A new run, with a new source, that knows only what the destination remembers."""
-        config = self.config()
+        state = self.destination.read(self.table)
+        planned = state.identity.region if state else None
+        config = moved(self.config(), region) if region else self.config()
+        config = config if region else followed(config, self.table, planned)
         settings = config.tables[self.table]
         self.checker.batch_records = config.tail.batch_records
         self.checker.readers = config.tail.readers
@@ -182,6 +187,10 @@ class Replica(Stage):
         self._checked(lambda: self.run().snapshot(full_refresh=True, yes=True), False)
         return self.sync()
 
+    def fail_over(self, region: str) -> TableState:
+        """A failover to a Region."""
+        return self._checked(lambda: fail_over(self.run(region), region, yes=True), True)
+
     def follow(self, *, minutes: float = 0, hours: float = 0) -> TableState:
         """One run that follows for so long."""
         end = self.rig.clock.now() + 60 * minutes + 3600 * hours
@@ -199,11 +208,11 @@ class Replica(Stage):
         assert caught.value.message
         return caught.value
 
-    def crash(self, at: str) -> bool:
-        """One run of sync that is killed at a failpoint, as in "tail.after_read:2"; true if so."""
+    def crash(self, at: str, run: Callable[[], TableState] | None = None) -> bool:
+        """One run that is killed at a failpoint, as in "tail.after_read:2"; true if so."""
         failpoints.os.environ[failpoints.VARIABLE] = at
         try:
-            self.sync()
+            (run or self.sync)()
         except Crash:
             self.checker.tally.crashes += 1
             return True

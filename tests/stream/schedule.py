@@ -15,6 +15,7 @@ from tests.rigs.scripted.scenario import (
     Disable,
     Drop,
     During,
+    Elsewhere,
     Enable,
     Fault,
     Heal,
@@ -28,6 +29,7 @@ from .misfortunes import FAILPOINTS, FAULTS
 from .replica import Crash, Replica
 
 QUIET = 6.0
+REGIONS = ("us-west-2", "eu-west-1")
 SURE_HOURS = 23.0
 """Within this time of the last success nothing can be trimmed: a loss must not be reported."""
 
@@ -159,6 +161,29 @@ class Schedule:
         """The table is deleted and made again."""
         self.replica.play(Drop(), Create(view=self.view), Before(3))
         self.broken = True
+
+    def fail_over(self, seed: int, which: int | None) -> None:
+        """The Region is lost, and the table goes on in the other one, if need be after a kill."""
+        replica = self.replica
+        if replica.checker.generation is None or not replica.model.streaming:
+            return
+        replica.settings["source.regions"] = list(REGIONS)
+        there = next(each for each in REGIONS if each != replica.rig.region)
+        self.broken = True
+        replica.play(Elsewhere(there, seed, 1 + seed % 2, self.view))
+        planned = replica.state().identity
+        if planned.region == there and planned.stream_arn != replica.stream.arn:
+            # A copy of the destination has come back from when it was there the last time.
+            self._refresh()
+            return
+        if which is not None:
+            at = FAILPOINTS[which % len(FAILPOINTS)]
+            # The faults of before may meet it, too.
+            with suppress(Transient):
+                replica.crash(f"{at}:{1 + seed % 2}", lambda: replica.fail_over(there))
+        self._heal()
+        replica.fail_over(there)
+        self.broken, self.succeeded_at = False, replica.rig.clock.now()
 
     def _open(self, pick: int) -> Shard | None:
         shards = self.replica.stream.open_shards()

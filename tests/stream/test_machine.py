@@ -121,6 +121,11 @@ class StreamMachine(RuleBasedStateMachine):
         """The table is made anew."""
         self.schedule.recreate()
 
+    @rule(seed=st.integers(0, 10**6), which=st.none() | PICK)
+    def fail_over(self, seed: int, which: int | None) -> None:
+        """The Region is lost, and the table goes on in another one."""
+        self.schedule.fail_over(seed, which)
+
     @rule(batch_records=st.sampled_from([1, 3, 1000]), scan_pages=st.integers(1, 3))
     def tune(self, batch_records: int, scan_pages: int) -> None:
         """Another configuration."""

@@ -53,18 +53,19 @@ def pages(record_bytes: int, scan_bytes: int) -> Iterator[None]:
         yield
 
 
-_opened: dict[str, Any] = {}
+_opened: dict[tuple[str, str | None], Any] = {}
 
 
 def _open_clients(config: Any, *_: Any) -> Any:
-    """Real clients, made once for each server: making them takes longer than most of the tests."""
-    _opened.setdefault(config.endpoint_url, config)
-    return _clients(config.endpoint_url)
+    """Real clients, made once for each server and Region: that takes longer than most tests."""
+    where = (config.endpoint_url, config.region)
+    _opened.setdefault(where, config)
+    return _clients(where)
 
 
 @cache
-def _clients(url: str) -> Any:
-    return client.open_clients(_opened[url], 16)
+def _clients(where: tuple[str, str | None]) -> Any:
+    return client.open_clients(_opened[where], 16)
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 
 from . import faults
 from .items import Key, KeySchema
+from .replication import Replication
 from .service import ScriptedDynamoDB
-from .shards import Shard
+from .shards import SequenceNumbers, Shard
 from .stream import Stream
 from .table import Table
 
@@ -395,6 +396,31 @@ class Create(Step):
     def play(self, stage: Stage) -> None:
         """Makes it."""
         stage.rig.create_table(stage.table, SCHEMA, view=self.view, shards=self.shards)
+
+
+@dataclass(frozen=True)
+class Elsewhere(Step):
+    """The Region is lost, and some of its last writes with it: a replica in another one is left.
+
+    Its stream has numbers of its own, which are lower.
+    """
+
+    region: str
+    seed: int = 0
+    shards: int = 1
+    view: str | None = "NEW_AND_OLD_IMAGES"
+
+    def play(self, stage: Stage) -> None:
+        """Leaves the replica alone."""
+        dice = random.Random(self.seed)
+        rig, before = stage.rig, stage.model
+        left = [dict(item) for item in before.items() if dice.random() < 0.8]
+        reverted = [{**item, "n": {"N": "-1"}} if dice.random() < 0.3 else item for item in left]
+        rig.delete_table(stage.table)
+        rig.region, rig.numbers = self.region, SequenceNumbers(first=10**15)
+        made = rig.create_table(stage.table, SCHEMA, view=self.view, shards=self.shards)
+        made.load(reverted)
+        made.group = Replication({before.region: before, self.region: made}, held=True)
 
 
 # Time, and what goes wrong with calls

@@ -41,7 +41,7 @@ class ScriptedDynamoDB:
         port: int = 0,
     ) -> None:
         self.clock = clock or VirtualClock()
-        self.region = region
+        self.region = self._first_region = region
         self.account = account
         self.numbers = numbers or SequenceNumbers()
         self.lock = threading.RLock()
@@ -74,6 +74,7 @@ class ScriptedDynamoDB:
         """Forgets every table, fault and call, and sets the clock back to its morning."""
         with self.lock:
             self.regions.clear()
+            self.region = self._first_region
             self.tables.clear()
             self.deleted.clear()
             self.faults.reset()
