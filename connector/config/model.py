@@ -91,7 +91,7 @@ class SourceConfig(Section):
         if url is not None:
             allow_http = bool(info.data.get("allow_http"))
             checked(lambda: check_endpoint(url, allow_http=allow_http))
-            _refuse_one_region(url, _choices(info.data.get("region"), info.data["regions"]))
+            _refuse_one_region(url, _choices(info.data.get("region"), info.data.get("regions", ())))
         return url
 
     @property

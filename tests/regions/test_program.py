@@ -120,7 +120,9 @@ def test_a_file_lists_the_regions(files: World) -> None:
     ],
 )
 def test_what_is_no_list_of_regions_is_refused(files: World, regions: str, says: str) -> None:
-    done = files.program.with_(CONNECTOR_SOURCE__REGIONS=regions)("sync", ORDERS, *files.program.to)
+    program = files.program.with_(CONNECTOR_SOURCE__REGIONS=regions)
+    program = program.with_(CONNECTOR_SOURCE__ENDPOINT_URL=files.rig.url)
+    done = program("sync", ORDERS, *program.to)
     assert_one_sentence(done, 2, says)
     assert "CONNECTOR_SOURCE__REGIONS: source.regions" in done.stderr
 
