@@ -159,7 +159,8 @@ def refused(world: World, says: str, code: int = 2) -> Done:
 def test_a_table_of_the_same_name_is_no_replica(files: World) -> None:
     synced(files.program)
     files.other.delete_table(ORDERS)
-    refused(files, f"no table {ORDERS} in {EAST}")
+    done = refused(files, f"no table {ORDERS} in {EAST}")
+    assert "only a witness, which holds no table" in done.stderr
     files.other.create_table(ORDERS, SCHEMA).put(order(1))
     done = refused(files, "a table of its own, not a replica")
     assert "--full-refresh" in done.stderr

@@ -60,8 +60,8 @@ def brief_status(row: Mapping[str, Any]) -> dict[str, Any]:
         problem = UNLISTED
     return {
         "table": row["table"],
-        "region": row["region"],
         "phase": row["phase"],
+        "region": row["region"],
         "rows": None if rows is None else f"{rows:,}",
         "lag": None if row["lag_seconds"] is None else lasting(row["lag_seconds"]),
         "data loss in": None if left is None else lasting(left) if left > 0 else OVER,

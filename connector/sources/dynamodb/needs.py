@@ -161,7 +161,9 @@ class Trial:
         return str(self._described.get("LatestStreamArn") or "")
 
     def _describe(self) -> str:
-        table = self._described = fetch(self._call, self._open.dynamodb, self._name)
+        table = self._described = fetch(
+            self._call, self._open.dynamodb, self._name, len(self._config.choices) > 1
+        )
         keys = ", ".join(f"{key.name} {key.tag}" for key in key_schema(table))
         items, size = int(table.get("ItemCount", 0)), int(table.get("TableSizeBytes", 0))
         return f"key {keys}; about {counted(items, 'item')}, {size / 1e6:,.1f} MB"

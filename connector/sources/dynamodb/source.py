@@ -42,7 +42,7 @@ class DynamoDBSource:
         streamed: bool = True,
     ) -> None:
         self.table = table
-        self._name = config.name_of(table)
+        self._name, self._several = config.name_of(table), len(config.choices) > 1
         self._streamed = streamed
         self._clock = SourceClock()
         self._clients = clients or open_clients(config, readers)
@@ -58,7 +58,9 @@ class DynamoDBSource:
 
     def describe(self) -> Description:
         """Identity and size of the table as it is now."""
-        description = describe(self._call, self._clients.dynamodb, self._name, self._streamed)
+        description = describe(
+            self._call, self._clients.dynamodb, self._name, self._streamed, self._several
+        )
         if self._identity is None or self._identity.stream_arn != description.identity.stream_arn:
             self._stream = Stream(
                 self._call, self._clients.streams, description.identity.stream_arn

@@ -23,12 +23,15 @@ WITHOUT_IMAGES = ("KEYS_ONLY", "OLD_IMAGE")
 """Of records of these view types, the items are looked up by key."""
 
 
-def describe(call: Caller, dynamodb: Any, name: str, streamed: bool = True) -> Description:
+def describe(
+    call: Caller, dynamodb: Any, name: str, streamed: bool = True, several: bool = False
+) -> Description:
     """Identity and size of a table, and of its stream if that is to be read.
 
-    Raises SourceRefused if it then has none, or one of an unknown view type.
+    Raises SourceRefused if it then has none, or one of an unknown view type; `several` as in
+    `fetch`.
     """
-    table = fetch(call, dynamodb, name)
+    table = fetch(call, dynamodb, name, several)
     region = dynamodb.meta.region_name
     refuse_status(name, table)
     if not streamed:
@@ -37,8 +40,11 @@ def describe(call: Caller, dynamodb: Any, name: str, streamed: bool = True) -> D
     return description(table, region)
 
 
-def fetch(call: Caller, dynamodb: Any, name: str) -> dict[str, Any]:
-    """The answer to DescribeTable, whatever the table's status."""
+def fetch(call: Caller, dynamodb: Any, name: str, several: bool = False) -> dict[str, Any]:
+    """The answer to DescribeTable, whatever the table's status.
+
+    Where it may be read in `several` Regions, the hint is about replicas.
+    """
     try:
         return call(dynamodb.describe_table, _described, TableName=name)
     except Exception as error:
@@ -52,8 +58,7 @@ def fetch(call: Caller, dynamodb: Any, name: str) -> dict[str, Any]:
         if code == "ResourceNotFoundException":
             raise SourceRefused(
                 f"There is no table {name} in {region} at {dynamodb.meta.endpoint_url}.",
-                "Check the name, source.region and the account of the credentials; a table in "
-                "another account must be named by its ARN.",
+                _NO_REPLICA if several else _NO_TABLE,
             ) from error
         if code == "ValidationException":
             raise SourceRefused(
@@ -64,6 +69,14 @@ def fetch(call: Caller, dynamodb: Any, name: str) -> dict[str, Any]:
         raise
 
 
+_NO_TABLE = (
+    "Check the name, source.region and the account of the credentials; a table in another account "
+    "must be named by its ARN."
+)
+_NO_REPLICA = (
+    "Check the name and the account of the credentials. If it is a global table, it has no replica "
+    "there, or only a witness, which holds no table: choose another of source.regions."
+)
 _NOT_HERE = ("ResourceNotFoundException", "ValidationException", "AccessDeniedException")
 
 
