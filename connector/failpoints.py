@@ -28,6 +28,9 @@ MIGRATION_NAMES = ("migrate.before_commit", "migrate.after_commit")
 # Reached only by a stream without images.
 LOOK_UP_NAMES = ("tail.after_look_up",)
 
+# Reached only if a copy is published.
+PUBLISH_NAMES = ("publish.while_copying", "publish.before_rename", "publish.after_rename")
+
 _reached: Counter[str] = Counter()
 
 

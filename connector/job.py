@@ -1,7 +1,7 @@
 """The composition root: builds a run from a configuration and a table."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from connector.events import Listener, ScanBegun, quiet
 from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import Run, Scanning
 from connector.ports import Destination, Lookup
+from connector.publishing import Publishing
 from connector.regions import followed, moved
 from connector.scanning.pool import WorkerProcesses, usual_workers
 from connector.scanning.processes import ProcessScan
@@ -109,6 +110,15 @@ def open_way(
 def open_replica(config: Config, table: str, region: str, stop: Stop | None = None) -> WayIn:
     """The table in another Region, to be compared and not to be followed: it needs no stream."""
     return open_way(moved(config, region).unfollowed(table), table, stop)
+
+
+def publishing(config: Config, stop: Stop) -> AbstractContextManager[None]:
+    """While the block runs, publishes copies for readers, and a last one after it, if configured.
+
+    Raises what keeps that last one from being published, unless the block itself raised.
+    """
+    copies = open_destination(config).copies
+    return nullcontext() if copies is None else Publishing(copies, stop)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from connector.core.changes.change import ChangePage
 from connector.core.changes.shards import Listing, Retention, Shard
 from connector.core.cursors import Batch, Cursor, Quarantined
 from connector.core.needs import Need, Wanted
+from connector.core.publishing import Copies
 from connector.core.schema import Type
 from connector.core.spec import TableSpec
 from connector.core.state import Committed, Identity, Load, Plan, Ran, TableState
@@ -156,6 +157,9 @@ class Changes(Protocol):
 
 class Destination(Protocol):
     """A warehouse that holds tables and, in the same transactions, the state of reading them."""
+
+    copies: Copies | None
+    """None if none are published."""
 
     def read(self, table: str) -> TableState | None:
         """The state of a table, or None if it was never planned.

@@ -161,9 +161,12 @@ class LoadStep(ConnectorOperator):
 
     def step(self, context: Context, stop: Stop) -> dict[str, Any]:
         """The counters of the asset's event."""
+        from connector import job
+
         run = self.open_run(stop, Tally(self.table))
-        run.load(yes=bool(context["params"].get("yes")))
-        return emit(context, self.asset, run, run.destination.count(self.table))
+        with job.publishing(run.config, stop):
+            run.load(yes=bool(context["params"].get("yes")))
+            return emit(context, self.asset, run, run.destination.count(self.table))
 
 
 class TailStep(ConnectorOperator):
@@ -179,6 +182,8 @@ class TailStep(ConnectorOperator):
 
     def step(self, context: Context, stop: Stop) -> dict[str, Any]:
         """The counters of the asset's event."""
+        from connector import job
+
         tally = Tally(self.table)
         run = self.open_run(stop, tally)
         deadline = MACHINE.monotonic() + self.seconds
@@ -187,9 +192,10 @@ class TailStep(ConnectorOperator):
             over = MACHINE.monotonic() >= deadline
             return over or (not self.follow and tail.caught_up())
 
-        run.resynced(lambda: run.tail(ended), lambda: run.begin(full_refresh=True))
-        log.info("%s: tailed %s", self.table, tally.tailed_text())
-        return emit(context, self.asset, run, tally.applied)
+        with job.publishing(run.config, stop):
+            run.resynced(lambda: run.tail(ended), lambda: run.begin(full_refresh=True))
+            log.info("%s: tailed %s", self.table, tally.tailed_text())
+            return emit(context, self.asset, run, tally.applied)
 
 
 class StartSnapshot(TriggerDagRunOperator):

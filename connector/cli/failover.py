@@ -47,5 +47,6 @@ def failover(
         work = Work(
             "failover", flags, settings, [table], stop, 1, processes=processes, region=region
         )
-        outcomes = work.outcomes(lambda run, ended: fail_over(run, region, yes))
-        print_states(printer, work, outcomes)
+        with work.publishing():
+            outcomes = work.outcomes(lambda run, ended: fail_over(run, region, yes))
+            print_states(printer, work, outcomes)

@@ -25,7 +25,7 @@ def reset(
 ) -> None:
     """Forget how far a table was read; the next sync reads it from the beginning."""
     flags = Flags(config, to, output, quiet)
-    with command(flags) as (printer, _):
+    with command(flags) as (printer, stop):
         from connector import job
 
         # A table that is no longer listed may still have a state.
@@ -37,7 +37,8 @@ def reset(
         if not yes:
             _ask(table, drop)
         # What may be refused comes first: the spooled scan has cost read units.
-        destination.reset(table, drop)
+        with job.publishing(settings, stop):
+            destination.reset(table, drop)
         job.drop_spool(settings, state)
         printer.rows([{"table": table, "reset": True, "dropped": drop}])
 

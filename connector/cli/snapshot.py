@@ -57,8 +57,9 @@ def snapshot(
         work = Work(
             "snapshot", flags, settings, names, stop, jobs, processes=processes, export=export
         )
-        outcomes = work.outcomes(lambda run, ended: run.snapshot(full_refresh, yes))
-        print_states(printer, work, outcomes)
+        with work.publishing():
+            outcomes = work.outcomes(lambda run, ended: run.snapshot(full_refresh, yes))
+            print_states(printer, work, outcomes)
 
 
 def refuse_export(url: str, tables: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from connector.stop import MACHINE
 if TYPE_CHECKING:
     from connector.cli.screen.output import Printer
     from connector.config.model import Config
+    from connector.core.publishing import Published
     from connector.core.status import Status
     from connector.ports import Destination
 
@@ -46,7 +47,7 @@ def status(
             found = _found(settings, destination, MACHINE.now())
             known = [table for table, status in found.items() if status.state]
             counts, failed = _counted(destination, known)
-        rows = [_row(settings, table, found[table], counts.get(table)) for table in sorted(found)]
+        rows = _rows(settings, found, counts, _published(destination, found))
         _print(printer, rows, output)
         if not known and output is Output.table:
             typer.echo("No table has been synced here yet: run `connector sync`.", err=True)
@@ -81,11 +82,37 @@ def _counted(
     return counts, failed
 
 
-def _row(config: "Config", table: str, status: "Status", rows: int | None) -> dict[str, Any]:
+def _published(destination: "Destination", found: "Mapping[str, Status]") -> "Published | None":
+    from connector.core.publishing import Published
+
+    if destination.copies is None:
+        return None
+    states = filter(None, (status.state for status in found.values()))
+    return Published.of(destination.copies.newest(), states)
+
+
+def _rows(
+    config: "Config",
+    found: "Mapping[str, Status]",
+    counts: Mapping[str, int],
+    published: "Published | None",
+) -> list[dict[str, Any]]:
+    return [
+        _row(config, table, found[table], counts.get(table), published) for table in sorted(found)
+    ]
+
+
+def _row(
+    config: "Config",
+    table: str,
+    status: "Status",
+    rows: int | None,
+    published: "Published | None",
+) -> dict[str, Any]:
     from connector.cli.screen.status_rows import status_row
 
     listed = table in config.tables
-    row = status_row(table, config.target(table) if listed else table, status, rows)
+    row = status_row(table, config.target(table) if listed else table, status, rows, published)
     # A state of an earlier version has no Region: it is the configured one.
     row["region"] = row["region"] or (config.source.home if status.state else None)
     # If no tables are listed, any may be synced, so none counts as missing from the list.
@@ -98,7 +125,9 @@ def _print(printer: "Printer", rows: Sequence[Mapping[str, Any]], output: Output
 
     if printer.for_people:
         shown = without_empty(list(map(brief_status, rows)), "drift")
-        printer.rows(without_empty(shown, "region"))
+        printer.rows(without_empty(without_empty(shown, "region"), "published"))
+        for why in {row["held_back"] for row in rows} - {None}:
+            typer.echo(f"{why[0].upper()}{why[1:]}.", err=True)
     else:
         printer.rows([_printed(row, output) for row in rows])
 

@@ -43,4 +43,6 @@ def sync(
         settings = flags.load(tables or [], scan)
         names = chosen(tables, settings, "sync")
         work = Work("sync", flags, settings, names, stop, jobs, until, processes)
-        print_states(printer, work, work.outcomes(lambda run, ended: run.sync(ended, until.lasts)))
+        with work.publishing():
+            outcomes = work.outcomes(lambda run, ended: run.sync(ended, until.lasts))
+            print_states(printer, work, outcomes)

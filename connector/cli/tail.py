@@ -36,4 +36,5 @@ def tail(
         settings = flags.load(tables or [])
         names = chosen(tables, settings, "tail")
         work = Work("tail", flags, settings, names, stop, jobs, until)
-        print_states(printer, work, work.outcomes(lambda run, ended: run.tail(ended)))
+        with work.publishing():
+            print_states(printer, work, work.outcomes(lambda run, ended: run.tail(ended)))

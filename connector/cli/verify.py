@@ -74,7 +74,8 @@ def verify(
             )
         settings = flags.load(tables or [])
         work = Work("verify", flags, settings, chosen(tables, settings, "verify"), stop, jobs)
-        print_verdicts(printer, work, segments or _SEGMENTS, repair, share, region)
+        with work.publishing():
+            print_verdicts(printer, work, segments or _SEGMENTS, repair, share, region)
 
 
 def print_verdicts(

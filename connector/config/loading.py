@@ -44,7 +44,7 @@ def validated(settings: Settings, environment: Mapping[str, str]) -> Config:
     settings.interpolate(environment)
     folders = {
         key: origin.folder
-        for key in ("destination.url", "spool")
+        for key in ("destination.url", "destination.publish", "spool")
         if (origin := settings.origin(tuple(key.split("."))))
     }
     try:

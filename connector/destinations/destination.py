@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from connector.core.cursors import Batch, Quarantined
 from connector.core.names import COMMIT
-from connector.core.needs import Need, Wanted
+from connector.core.needs import Need, Wanted, tried
+from connector.core.publishing import Copies
 from connector.core.spec import TableSpec
 from connector.core.state import Committed, Load, Plan, Ran, TableState
 from connector.destinations.commits.commit import Commit
@@ -34,6 +35,8 @@ Result = TypeVar("Result")
 
 class DatabaseDestination:
     """Tables in one schema of a database, and their state."""
+
+    copies: Copies | None = None
 
     def __init__(
         self, database: Database, schema: str, run_id: str = "", command: str = ""
@@ -243,7 +246,9 @@ class DatabaseDestination:
 
     def check(self, tables: Sequence[Wanted] = ()) -> Iterator[Need]:
         """Tries what every step does, also for each of `tables`, and changes nothing."""
-        return Trial(self.database, self._schema).needs(tables)
+        yield from Trial(self.database, self._schema).needs(tables)
+        if self.copies is not None:
+            yield tried("publish", self.copies.check)
 
 
 def _begun(transaction: Transaction, locks: Sequence[str]) -> State:

@@ -16,7 +16,7 @@ from connector.demo import source as demo_source
 from connector.demo.source import TABLE as COURSES
 from connector.events import quiet
 from connector.pipeline.verify import verify
-from tests.rigs import exports
+from tests.rigs import duckdb_file, exports
 from tests.rigs.scripted import ScriptedDynamoDB, faults
 
 from .home import Home, events, states, xcoms
@@ -169,6 +169,20 @@ def test_a_table_that_is_not_followed_is_read_whole_by_each_run(home, rig, cours
     told = events("/main/courses")[-1]
     assert (told["phase"], told["lag_seconds"], told["consistent_since"]) == ("loaded", None, None)
     assert rig.calls.count("DescribeStream") == 0
+
+
+def test_the_load_and_the_tail_publish_a_copy(home, rig, courses, tmp_path, monkeypatch):
+    copy = tmp_path / "read.duckdb"
+    monkeypatch.setenv("CONNECTOR_DESTINATION__PUBLISH", str(copy))
+    for course in demo_source.FIRST:
+        courses.put(course)
+    assert run(home, f"{COURSES}__snapshot").state == "success"
+    loaded = duckdb_file.read(copy, "SELECT count(*) FROM courses")
+    assert loaded == [(len(demo_source.FIRST),)]
+    for course in demo_source.SECOND:
+        courses.put(course)
+    assert run(home, f"{COURSES}__tail").state == "success"
+    assert duckdb_file.read(copy, "SELECT count(*) FROM courses") == [(len(courses),)]
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What the commands that read tables have in common: signals, runs with progress, outcomes."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -84,6 +84,12 @@ class Work:
     """The url of what the table is read whole from, instead of what its settings say."""
     region: str | None = None
     """The Region to read in, instead of the one of the table's state."""
+
+    def publishing(self) -> "AbstractContextManager[None]":
+        """While its block runs, and after it, copies are published for readers if configured."""
+        from connector import job
+
+        return job.publishing(self.config, self.stop)
 
     @property
     def cut_short(self) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from connector.core.publishing import Published
 from connector.core.status import Status
 from connector.core.words import lasting
 
@@ -25,12 +26,18 @@ STATUS = (
     "quarantined",
     "drift",
     "problem",
+    "published_at",
+    "held_back",
 )
 
 
-def status_row(table: str, into: str, status: Status, rows: int | None) -> dict[str, Any]:
+def status_row(
+    table: str, into: str, status: Status, rows: int | None, published: Published | None = None
+) -> dict[str, Any]:
     """A table's row; lag and time to data loss are those of the slowest shard."""
     row = dict.fromkeys(STATUS) | {"table": table, "into": into, "phase": status.phase}
+    if published is not None:
+        row |= {"published_at": published.at, "held_back": published.held_back}
     state = status.state
     if state is None:
         return row
@@ -66,5 +73,6 @@ def brief_status(row: Mapping[str, Any]) -> dict[str, Any]:
         "lag": None if row["lag_seconds"] is None else lasting(row["lag_seconds"]),
         "data loss in": None if left is None else lasting(left) if left > 0 else OVER,
         "drift": f"{row['drift']:,}" if row["drift"] else None,
+        "published": row["published_at"],
         "problem": problem or None,
     }

@@ -1,10 +1,27 @@
 """A DuckDB file as a kind of destination."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticKnownError
 
-from connector.config.fields import Count, Section, Size, minor_version
+from connector.config.fields import (
+    Count,
+    Seconds,
+    Section,
+    Size,
+    checked,
+    folder_of,
+    minor_version,
+)
 from connector.destinations.backend import Backend, DestinationUrl, HostConnection, Hosted, Opening
 from connector.destinations.duckdb import url
 from connector.errors import ConfigError
@@ -18,6 +35,22 @@ DuckDBVersion = Annotated[
     BeforeValidator(minor_version),
     # An editor accepts it without quotes too.
     WithJsonSchema({"enum": [*get_args(_Version), *map(float, get_args(_Version))]}),
+]
+
+
+def _copy(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str):
+        raise PydanticKnownError("string_type")
+    folder = folder_of("destination.publish", info)
+    # Without a valid url, the error of that is reported.
+    return checked(lambda: url.copy_path(value, folder, info.data.get("url")))
+
+
+Copy = Annotated[
+    Path,
+    PlainValidator(_copy),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "minLength": 1}),
 ]
 
 
@@ -36,6 +69,15 @@ class DuckDBKeys(Section):
         description="The oldest DuckDB that must be able to read a new file, for example 1.4; "
         "without it, the newest format is written.",
     )
+    publish: Copy | None = Field(
+        default=None,
+        description="A file in which a copy is published for readers, so that nobody waits for "
+        "them; only for DuckDB.",
+    )
+    publish_seconds: Seconds = Field(
+        default=300.0,
+        description="The least seconds between two published copies while a run goes on.",
+    )
 
 
 def _open(opening: Opening, keys: DuckDBKeys) -> "Destination":
@@ -51,6 +93,8 @@ def _open(opening: Opening, keys: DuckDBKeys) -> "Destination":
         storage_version=keys.storage_version,
         command=opening.command,
         waits=opening.waits,
+        publish=keys.publish,
+        publish_seconds=keys.publish_seconds,
     )
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 from connector.destinations.database import Database, Transaction
 from connector.destinations.destination import DatabaseDestination
 from connector.destinations.duckdb.check import about, tried_file
+from connector.destinations.duckdb.publish.publication import Publication
 from connector.destinations.duckdb.query import answered
 from connector.destinations.duckdb.session.connection import DuckDBFile
 from connector.destinations.duckdb.session.errors import query_errors
@@ -29,7 +30,8 @@ class DuckDBDestination(DatabaseDestination):
     """Tables and their state in one DuckDB file. `lock_timeout` is in seconds.
 
     The file is open only while an operation runs. `storage_version` is the oldest DuckDB, such as
-    1.4, that must be able to read the file.
+    1.4, that must be able to read the file. Copies for readers are published as `publish`, at most
+    every `publish_seconds`.
     """
 
     def __init__(
@@ -44,6 +46,8 @@ class DuckDBDestination(DatabaseDestination):
         run_id: str = "",
         command: str = "",
         waits: Waits | None = None,
+        publish: Path | None = None,
+        publish_seconds: float = 300.0,
     ) -> None:
         self._file = DuckDBFile(
             path=path,
@@ -54,6 +58,8 @@ class DuckDBDestination(DatabaseDestination):
             storage_version=storage_version,
         )
         super().__init__(_DuckDBDatabase(self._file), schema, run_id, command)
+        if publish is not None:
+            self.copies = Publication(self._file, publish, publish_seconds)
 
 
 class _DuckDBDatabase(Database):

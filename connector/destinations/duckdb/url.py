@@ -1,5 +1,6 @@
 """The url of a DuckDB file."""
 
+import os
 import re
 from pathlib import Path
 
@@ -17,6 +18,7 @@ _ELSEWHERE = re.compile(
     r"|s3|s3a|s3n|gs|gcs|gcss|r2|az|azure|abfss?|hf|https?|file|duckdb):)",
     re.IGNORECASE,
 )
+_BESIDE = (".wal", ".wal.checkpoint", ".wal.recovery", ".tmp")
 _MOTHERDUCK = re.compile(r"(?:md|motherduck):", re.IGNORECASE)
 
 
@@ -76,4 +78,39 @@ def _check_file(name: str) -> None:
         raise ConfigError(
             "The url of a DuckDB file names a folder.",
             "Name a file in it: duckdb:///folder/warehouse.duckdb.",
+        )
+
+
+def copy_path(name: str, folder: Path, of: DestinationUrl | None) -> Path:
+    """The absolute path at which copies of the file `of` are published. Raises ConfigError."""
+    if of is not None and (of.kind != KIND or of.path is None):
+        raise ConfigError(
+            "A copy can be published only of a DuckDB file, and this destination is none.",
+            "Leave it out: readers of a database server need no copy.",
+        )
+    if not is_a_path(name):
+        raise ConfigError("This cannot be the path of a file.", "Write one: read.duckdb.")
+    if _ELSEWHERE.match(name):
+        raise ConfigError(
+            "A copy is published as a file on this machine, but this has a scheme.",
+            "Write its path alone: read.duckdb or /folder/read.duckdb.",
+        )
+    if name.endswith(("/", "/.", "/..")) or name in (".", "..", "~"):
+        raise ConfigError(
+            "This is a folder, and a copy is published as a file.",
+            "Name a file in it: folder/read.duckdb.",
+        )
+    path = absolute(name, folder)
+    if of is not None and of.path is not None:
+        _refuse_own(path, of.path)
+    return path
+
+
+def _refuse_own(path: Path, of: Path) -> None:
+    """Raises ConfigError for the DuckDB file, and for the files that DuckDB writes beside it."""
+    copy, own = os.path.realpath(path), os.path.realpath(of)
+    if copy == own or (copy.startswith(f"{own}.") and copy.removeprefix(own) in _BESIDE):
+        raise ConfigError(
+            "The copy would replace the DuckDB file itself, or one that DuckDB writes beside it.",
+            "Give the copy another name, for example read.duckdb.",
         )

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import duckdb
 
 from connector.destinations.duckdb.session import format as duckdb_format
+from connector.destinations.duckdb.session.alone import Alone
 from connector.destinations.duckdb.session.errors import (
     duckdb_errors,
     held,
@@ -87,16 +88,18 @@ class DuckDBFile:
                 f"The folder {self.path.parent} does not exist.",
                 "Create it, or choose another path for the DuckDB file.",
             )
-        gate = _gates.setdefault(os.path.realpath(self.path), Gate())
+        gate = self._gate
         asked = time.monotonic()
         with gate.passed(read_only, self), duckdb_errors(self.path):
             kept = self._kept(gate, read_only)
-            since, opened = kept or (time.monotonic(), self._connect(read_only, gate, asked))
+            since, opened = kept or (time.monotonic(), self.connect(read_only, gate, asked))
             try:
                 yield opened.connection
             except BaseException:
                 gate.drop(opened)
                 raise
+            # Without a checkpoint, what opens it next must read the log first.
+            keep = keep or (not read_only and not gate.checkpoints)
             if keep and time.monotonic() < since + KEPT_SECONDS:
                 gate.keep(self, opened, since)
             else:
@@ -106,15 +109,24 @@ class DuckDBFile:
     @contextmanager
     def asked(self) -> Iterator[Connection]:
         """A connection for a user's query, in a separate DuckDB that can only read this file."""
-        gate = _gates.setdefault(os.path.realpath(self.path), Gate())
         # Two instances cannot have one file open, so no other table of this process may read.
-        with gate.passed(False, self), duckdb_errors(self.path):
-            self.release()
-            connection = self._waited(self._read_only, gate, time.monotonic())
+        with self.alone():
+            connection = self._waited(self._read_only, self._gate, time.monotonic())
             try:
                 yield connection
             finally:
                 connection.close()
+
+    @property
+    def _gate(self) -> Gate:
+        return _gates.setdefault(os.path.realpath(self.path), Gate())
+
+    @contextmanager
+    def alone(self) -> Iterator[Alone]:
+        """Keeps the file closed in this process, except for what the block itself opens."""
+        with self._gate.passed(False, self), duckdb_errors(self.path):
+            self.release()
+            yield Alone(self, self._gate)
 
     def release(self) -> None:
         """Closes a connection that was kept open for a commit that does not come."""
@@ -132,11 +144,12 @@ class DuckDBFile:
         gate.close(kept.opened)
         return None
 
-    def _connect(self, read_only: bool, gate: Gate, asked: float) -> Opened:
+    def connect(self, read_only: bool, gate: Gate, asked: float) -> Opened:
+        """A connection through a gate that is passed, once no other process holds the file."""
         if not read_only:
             # Others may have waited for long, and only try now and then.
             time.sleep(max(0.0, gate.closed_at + GAP_SECONDS - time.monotonic()))
-        return self._waited(lambda: self._connect_now(read_only, gate), gate, asked)
+        return self._waited(lambda: self.connect_now(read_only, gate), gate, asked)
 
     def _waited(self, open_: Callable[[], Found], gate: Gate, asked: float) -> Found:
         """Retries `open_` until no other process holds the file, and returns its result."""
@@ -162,7 +175,8 @@ class DuckDBFile:
                 wait.goes_on(what, self.lock_timeout - waited)
             time.sleep(random.uniform(*_POLL_SECONDS))
 
-    def _connect_now(self, read_only: bool, gate: Gate) -> Opened:
+    def connect_now(self, read_only: bool, gate: Gate) -> Opened:
+        """The same without a wait: raises DuckDB's error if another process holds the file."""
         new = not self.exists()
         opened = gate.open(self.path, self._settings(), read_only)
         try:
@@ -212,6 +226,7 @@ class DuckDBFile:
             "preserve_insertion_order": "false",
             # The only checkpoint is the one when the file is closed.
             "wal_autocheckpoint": "1GB",
+            **({} if self._gate.checkpoints else {"checkpoint_on_detach": "DISABLED"}),
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "enable_external_access": "false",

@@ -59,6 +59,8 @@ class Gate:
     """The connection that the last writer kept open for the next one."""
     closed_at: float = -GAP_SECONDS
     """When a kept connection was last closed."""
+    checkpoints: bool = True
+    """Whether closing the file moves its log into it."""
     held_since: float | None = None
     """Since when another process is known to hold the file."""
 
