@@ -4,7 +4,12 @@ import gc
 
 import pytest
 
+from tests.rigs import botocore_once
+
 pytest_plugins = ["tests.rigs.fixtures", "tests.rigs.skips"]
+botocore_once.install()
+# Until everything is imported and collected there is nothing to be freed.
+gc.disable()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -24,6 +29,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:

@@ -14,6 +14,7 @@ import connector
 from connector.cli import app
 from connector.config.model import SourceConfig
 from connector.sources.dynamodb.client import open_clients
+from tests.rigs import botocore_once
 
 __all__ = ["app"]
 
@@ -37,5 +38,6 @@ for name in (*OURS, *LATE):
 # The commands and their flags are found out from the same functions each time.
 typer.main.get_command = functools.cache(typer.main.get_command)
 typer.main.get_command(app.app)
+botocore_once.install()
 open_clients(SourceConfig(region="us-west-2"), credentials=Credentials("none", "none"))
 Console(file=io.StringIO()).print(Table("column"))

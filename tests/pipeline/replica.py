@@ -8,12 +8,13 @@ from typing import Any
 
 from connector import job
 from connector.config import loading as configuration
-from connector.config.model import Config
+from connector.config.model import Config, SourceConfig
 from connector.core.state import TableState
 from connector.events import quiet
 from connector.pipeline.following.tail import Tail
 from connector.pipeline.sync import Run
 from connector.pipeline.verify import Verdict, verify
+from connector.sources.dynamodb.client import SharedClients
 from connector.stop import Stop
 from tests.rigs import duckdb_file
 from tests.rigs.postgres import known
@@ -55,6 +56,7 @@ class Replica:
     settings: dict[str, object] = field(default_factory=dict)
     database: str = ""
     """The url of a Postgres database; without it, a file in the folder."""
+    _clients: dict[SourceConfig, SharedClients] = field(default_factory=dict)
 
     @property
     def file(self) -> Path:
@@ -83,8 +85,15 @@ class Replica:
         )
 
     def run(self, stop: Stop | None = None) -> Run:
-        """A new run: what it does not find in the file or in the spool, it does not know."""
-        return job.open_run(self.config(), self.name, stop=stop, command="test")
+        """A new run: what it does not find in the file or in the spool, it does not know.
+
+        But for its clients of DynamoDB, which know nothing of a table.
+        """
+        config = self.config()
+        if config.source not in self._clients:
+            self._clients[config.source] = job.Shared.by(config).clients
+        shared = job.Shared(self._clients[config.source])
+        return job.open_run(config, self.name, stop=stop, command="test", shared=shared)
 
     def sync(self, until: Callable[[Tail], bool] = caught_up) -> TableState:
         """One run of sync."""
