@@ -156,6 +156,14 @@ class Stack:
                 start_new_session=True,
             )
 
+    def get_ready(self, seconds: float) -> None:
+        """Has `airflow` in the shell taken from a process that imports Airflow once, now."""
+        folder = self.folder / "bin"
+        folder.mkdir()
+        self.start(f"{sys.executable} -m tests.airflow.ready_airflow {folder}")
+        self.environment["PATH"] = f"{folder}:{self.environment['PATH']}"
+        wait("a ready Airflow", (folder / "airflow").exists, seconds)
+
     def stop(self) -> None:
         """Ends every process, by its group; what does not hear is killed."""
         for process in self.processes.values():

@@ -88,6 +88,8 @@ def stack(
     folder = tmp_path_factory.mktemp("scheduler")
     make, name, start, _ = page_blocks()
     with shell(folder, rig.url, OPEN_TO_ALL) as stack:
+        stack.shell("\n".join(line for line in make.splitlines() if line.startswith("export ")))
+        stack.get_ready(PATIENCE)
         stack.shell(make)
         Home(stack.home).add_orders()
         Home(stack.home).add_poolless()
