@@ -19,7 +19,7 @@ AIRFLOW := .venv-airflow/.dev
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-core test-airflow airflow check fmt constraints bench soak clean
+.PHONY: help demo test test-all test-core test-airflow airflow check fmt constraints bench soak clean
 
 help: ## list these recipes
 	@sed -n 's/^\([a-z-]*\):.* ## /  make \1|/p' Makefile | awk -F'|' '{printf "%-21s%s\n", $$1, $$2}'
@@ -30,10 +30,15 @@ demo: $(DEMO) ## replicate a made-up table into DuckDB, on this machine only
 # A process that the tests leave behind is named and ended, and counts as a failure.
 TESTS = -m tests.rigs.leftovers -m pytest -n $(JOBS) --dist loadgroup
 
-test: $(AIRFLOW) ## run all tests, e.g. make test ARGS='-k spool -x'
+test test-core: export TEST_COMBINATIONS := by-turns
+
+test: $(AIRFLOW) ## run all tests, combinations by turns, e.g. make test ARGS='-k spool -x'
 	@NEEDS_AIRFLOW=1 .venv-airflow/bin/python $(TESTS) $(ARGS)
 
-test-core: $(DEV) ## run the tests that need no Airflow
+test-all: $(AIRFLOW) ## run all tests in every combination
+	@NEEDS_AIRFLOW=1 .venv-airflow/bin/python $(TESTS) $(ARGS)
+
+test-core: $(DEV) ## run the tests that need no Airflow, combinations by turns
 	@$(BIN)/python $(TESTS) --ignore=tests/airflow $(ARGS)
 
 test-airflow: $(AIRFLOW) ## run the tests of the DAGs, with a real Airflow

@@ -15,7 +15,11 @@ from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
 from .program import Program, ended, wait_until
 from .test_terminal import on_a_terminal, plain
 
-pytestmark = pytest.mark.xdist_group("cli_drift")
+pytestmark = [
+    pytest.mark.xdist_group("cli_drift"),
+    # The contract suites show of each database what it does here.
+    pytest.mark.by_turns("either"),
+]
 
 SECRET = "a-secret-value"
 TEXT = {"S": SECRET}

@@ -67,6 +67,7 @@ BREAKS: dict[Callable[[Program, ScriptedDynamoDB], None], tuple[int, str]] = {
     [(breaks, *wanted) for breaks, wanted in BREAKS.items()],
     ids=lambda value: getattr(value, "__name__", ""),
 )
+@pytest.mark.by_turns("order_of")
 @pytest.mark.parametrize("order_of", [(BAD, *GOOD), NAMES], ids=["first", "middle"])
 def test_a_bad_table_ends_none_of_the_others(
     program: Program,
@@ -120,6 +121,7 @@ def test_what_is_wrong_for_all_is_said_once(program: Program) -> None:
     assert all("credentials" in row["error"] for row in results(done).values())
 
 
+@pytest.mark.by_turns("command")
 @pytest.mark.parametrize("command", ["sync", "snapshot", "tail", "verify"])
 def test_a_file_that_is_held_is_waited_for_once(
     program: Program, rig: ScriptedDynamoDB, command: str

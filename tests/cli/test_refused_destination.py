@@ -18,7 +18,11 @@ from .many import BAD, GOOD, NAMES, ROWS, results, three_tables
 from .program import Program, ended, wait_until
 
 # What its tests share is made once, by one process.
-pytestmark = pytest.mark.xdist_group("cli_refused")
+pytestmark = [
+    pytest.mark.xdist_group("cli_refused"),
+    # The contract suites show of each database what it does here.
+    pytest.mark.by_turns("warehouse"),
+]
 
 WIDER = {**key(1), "n": {"S": "a text now"}}
 
@@ -200,6 +204,8 @@ def test_a_reset_that_is_refused_changes_nothing(
     assert made.says("reset", BAD, "--drop", "--yes").code == 0
 
 
+# What passes is another thing in each.
+@pytest.mark.by_turns()
 def test_what_passes_by_itself_is_no_problem(warehouse: Warehouse, rig: ScriptedDynamoDB) -> None:
     warehouse.free()
     change(rig)

@@ -94,6 +94,7 @@ def test_what_can_be_no_configuration_is_refused(program: Program, name: str) ->
 
 
 @pytest.mark.parametrize("name", ["a loop", "below a loop", "too long", "below a file", "a pipe"])
+@pytest.mark.by_turns("more")
 @pytest.mark.parametrize("more", [[], ["--workers", "2", "--segments", "3"]])
 def test_a_spool_that_cannot_be_written_loses_nothing(
     program: Program, name: str, more: list[str]

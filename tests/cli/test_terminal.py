@@ -145,6 +145,7 @@ def test_what_languages_need_is_shown_as_it_is() -> None:
     ],
     ids=str,
 )
+@pytest.mark.by_turns("command")
 @pytest.mark.parametrize("command", [["tail", ORDERS], ["status"], ["query", "FROM orders"]])
 def test_any_terminal_is_written_to(
     synced: Program, variables: dict[str, str], command: list[str]

@@ -1,12 +1,13 @@
 """Unexpected is a word for bugs: no command says it of what the tests get wrong on purpose."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.pipeline.replica import ORDERS
+from tests.rigs.combinations import turn
 from tests.rigs.ready import Done
 from tests.rigs.scripted import ScriptedDynamoDB
 from tests.test_config import WRONG, WRONG_VARIABLES
@@ -38,10 +39,11 @@ SYNCS = [name for name in COMMANDS if name.startswith("sync")]
 CHECKS = [name for name in COMMANDS if name.startswith("check")]
 
 
-def one_of_each(number: int) -> list[str]:
+def one_of_each(number: int) -> Sequence[str]:
     """Every command once; the ways to say `sync` and `check` take turns from case to case."""
     others = [name for name in COMMANDS if name not in (*SYNCS, *CHECKS)]
-    return [SYNCS[number % len(SYNCS)], *others[:3], CHECKS[number % len(CHECKS)], *others[3:]]
+    each = [SYNCS[number % len(SYNCS)], *others[:3], CHECKS[number % len(CHECKS)], *others[3:]]
+    return turn(each, number, at_once=3)
 
 
 def table_of(mistake: Mistake) -> str:
@@ -83,16 +85,18 @@ def assert_well_ended(done: Done, arguments: tuple[str, ...]) -> None:
         json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
+@pytest.mark.parametrize(("number", "mistake"), [*enumerate(MISTAKES.values())], ids=list(MISTAKES))
 def test_no_command_is_surprised_by_a_mistake(
-    begun: Program, rig: ScriptedDynamoDB, mistake: Mistake
+    begun: Program, rig: ScriptedDynamoDB, number: int, mistake: Mistake
 ) -> None:
     program = begun.with_(**mistake.variables)
     table = table_of(mistake)
+    lines = turn([*COMMANDS.values()], number, at_once=3)
     with mistake.prepare(program, rig):
-        assert_all_foreseen(program, *((*line(table), *program.to) for line in COMMANDS.values()))
+        assert_all_foreseen(program, *((*line(table), *program.to) for line in lines))
 
 
+@pytest.mark.by_turns("command")
 @pytest.mark.parametrize("command", ["sync", "check", "query"])
 def test_no_command_is_surprised_by_a_wrong_file_or_variable(
     program: Program, command: str
@@ -114,22 +118,28 @@ def test_no_command_is_surprised_by_what_aws_answers(
     assert_every_command_foresees(synced.with_(**SOON), commands=one_of_each(number))
 
 
-@pytest.mark.parametrize(("name", "make", "says"), ODD_FILES.values(), ids=ODD_FILES)
-def test_no_command_is_surprised_by_a_path(
-    program: Program, name: str, make: Callable[[Path], object], says: str
-) -> None:
+@pytest.mark.parametrize("number", range(len(ODD_FILES)), ids=list(ODD_FILES))
+def test_no_command_is_surprised_by_a_path(program: Program, number: int) -> None:
+    name, make, says = [*ODD_FILES.values()][number]
     make(program.folder / name)
-    assert says in assert_every_command_foresees(program, "--to", f"duckdb:///{name}")
+    commands = turn([*COMMANDS], number, at_once=3)
+    assert says in assert_every_command_foresees(
+        program, "--to", f"duckdb:///{name}", commands=commands
+    )
 
 
 # A pipe has a test of its own, since each command gives whoever writes to it ten seconds.
-@pytest.mark.parametrize("name", sorted(ODD_FILES.keys() - {"a pipe"}))
+NO_FILES = sorted(ODD_FILES.keys() - {"a pipe"})
+
+
+@pytest.mark.parametrize("number", range(len(NO_FILES)), ids=NO_FILES)
 def test_no_command_is_surprised_by_a_configuration_that_is_no_file(
-    program: Program, name: str
+    program: Program, number: int
 ) -> None:
-    path, make, _ = ODD_FILES[name]
+    path, make, _ = ODD_FILES[NO_FILES[number]]
     make(program.folder / path)
-    assert_every_command_foresees(program, *program.to, "--config", path)
+    commands = turn([*COMMANDS], number, at_once=3)
+    assert_every_command_foresees(program, *program.to, "--config", path, commands=commands)
 
 
 def test_a_file_for_postgres_is_no_surprise_without_a_server(program: Program) -> None:

@@ -14,7 +14,11 @@ from tests.rigs.scripted import RunningClock, ScriptedDynamoDB, faults
 from .many import BAD, GOOD, NAMES, ROWS, denied, results, three_tables
 from .program import Program, ended, wait_until
 
-pytestmark = pytest.mark.xdist_group("cli_what_a_run_did")
+pytestmark = [
+    pytest.mark.xdist_group("cli_what_a_run_did"),
+    # The contract suites show of each database what it does here.
+    pytest.mark.by_turns("either"),
+]
 
 TABLE = "apples"
 WRITTEN = "SELECT 1 FROM _connector.runs WHERE written > 0"

@@ -18,6 +18,9 @@ from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
 
 from .replica import Exported
 
+# The contract suites show of each database what it does here.
+pytestmark = pytest.mark.by_turns("replica")
+
 HOUR = timedelta(hours=1)
 
 

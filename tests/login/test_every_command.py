@@ -9,6 +9,7 @@ import pytest
 from tests.cli.program import Program
 from tests.cli.test_unexpected import COMMANDS, assert_all_foreseen
 from tests.pipeline.replica import ORDERS
+from tests.rigs.combinations import turn
 from tests.rigs.logins import Logins
 from tests.rigs.scripted import ScriptedDynamoDB
 
@@ -46,15 +47,16 @@ def logins(all_logins: Logins) -> Logins:
     return all_logins
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize(("number", "case"), [*enumerate(CASES.values())], ids=list(CASES))
 def test_no_command_takes_a_log_in_for_a_bug(
-    synced_once: Path, account: Account, case: Case
+    synced_once: Path, account: Account, number: int, case: Case
 ) -> None:
     shutil.copytree(synced_once, account.home, dirs_exist_ok=True)
     case.prepare(account)
     found = {**ANONYMOUS, **account.logins.variables, **account.variables, **case.variables}
     program = account.program.with_(**{"CONNECTOR_SOURCE__RETRY_SECONDS": "0.2"}, **found)
-    lines = [(*COMMANDS[name](ORDERS), *(to or program.to)) for name, to in LOGGING_IN.items()]
+    commands = turn([*LOGGING_IN.items()], number)
+    lines = [(*COMMANDS[name](ORDERS), *(to or program.to)) for name, to in commands]
     said = assert_all_foreseen(program, *lines)
     assert_no_secret(said)
     assert "Error: " in said

@@ -195,6 +195,7 @@ def test_credentials_that_are_refused_are_not_used_up(
         (sso_session_renewed, "CreateToken"),
     ],
 )
+@pytest.mark.by_turns("status")
 @pytest.mark.parametrize("status", [500, 503, 429])
 def test_a_service_that_fails_is_asked_again(
     account: Account,
@@ -235,6 +236,7 @@ def test_a_container_s_endpoint_that_fails_is_for_later(
         account.source(monkeypatch)
 
 
+@pytest.mark.by_turns("status")
 @pytest.mark.parametrize("operation", ["MetadataToken", "MetadataRole", "Metadata"])
 @pytest.mark.parametrize("status", [500, 503, 429])
 def test_a_metadata_service_that_fails_is_for_later(
@@ -258,6 +260,7 @@ def test_a_metadata_service_that_is_named_must_be_there(
 @pytest.mark.parametrize(
     "body", [b"<html>Please log in</html>", b"", b"[]", b"null", b'{"roleCredentials": {}}']
 )
+@pytest.mark.by_turns("operation")
 @pytest.mark.parametrize("operation", ["AssumeRole", "GetRoleCredentials"])
 def test_what_is_no_answer_of_the_service_is_asked_for_again(
     account: Account, operation: str, body: bytes, monkeypatch: pytest.MonkeyPatch

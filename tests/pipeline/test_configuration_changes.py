@@ -15,6 +15,9 @@ from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
 
 from .replica import ORDERS, SCHEMA, Replica, key, order, polled
 
+# The contract suites show of each database what it does here.
+pytestmark = pytest.mark.by_turns("replica")
+
 
 @pytest.fixture(params=["duckdb", "postgres"])
 def replica(
@@ -538,6 +541,8 @@ def test_a_column_that_only_marked_rows_fill_is_no_difference(replica: Replica) 
     assert replica.verdict().different.keys
 
 
+# In Postgres the column takes its index with it.
+@pytest.mark.by_turns()
 def test_an_index_on_a_column_that_must_go_is_named_and_nothing_is_lost(replica: Replica) -> None:
     replica.sync()
     replica.by_hand("CREATE INDEX mine ON orders (n)")

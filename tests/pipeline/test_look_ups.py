@@ -21,6 +21,10 @@ from tests.rigs.scripted import ScriptedDynamoDB, faults
 
 from .replica import ORDERS, SCHEMA, Replica, caught_up, change, key, order, polled
 
+# The contract suites show of each database what it does here, and the fault matrix has every fault
+# with both kinds of stream.
+pytestmark = pytest.mark.by_turns("either", "replica")
+
 VIEWS = ("KEYS_ONLY", "OLD_IMAGE")
 LOOK_UP = "BatchGetItem"
 

@@ -16,6 +16,9 @@ from tests.rigs.scripted import ScriptedDynamoDB, faults
 
 from .replica import ORDERS, SCHEMA, Replica, caught_up, change, key, order
 
+# The contract suites show of each database what it does here.
+pytestmark = pytest.mark.by_turns("replica")
+
 LOOK_UP = "BatchGetItem"
 
 
@@ -85,6 +88,8 @@ def test_every_kind_of_difference_is_repaired(replica: Replica) -> None:
     assert again.repaired.count == 0
 
 
+# Only DuckDB lets anybody add it.
+@pytest.mark.by_turns()
 def test_a_row_twice(replica: Replica) -> None:
     replica.by_hand("INSERT INTO orders SELECT * FROM orders WHERE id = '4'") if (
         not replica.database

@@ -14,6 +14,9 @@ from tests.rigs.scripted import ScriptedDynamoDB, faults
 
 from .replica import ORDERS, SCHEMA, Replica, caught_up, change, key, order, polled
 
+# The contract suites show of each database what it does here.
+pytestmark = pytest.mark.by_turns("replica")
+
 NONE = {"tables": {ORDERS: {"follow": "none"}}}
 STREAM = {"tables": {ORDERS: {"follow": "stream"}}}
 

@@ -1,0 +1,72 @@
+"""Combinations that multiply what other tests show one by one: all of them, or each case once.
+
+With TEST_COMBINATIONS=by-turns each case of a test that is marked `by_turns` meets one value of
+what it is multiplied with, such as one database: the first case the first value, the second case
+the second one, and so on. Every test and every case runs, and so does every value.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+from zlib import crc32
+
+import pytest
+
+VARIABLE = "TEST_COMBINATIONS"
+BY_TURNS = "by-turns"
+MARKER = "by_turns(*parameters): with TEST_COMBINATIONS=by-turns, one value of these for each case"
+
+Value = TypeVar("Value")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes the marker known."""
+    config.addinivalue_line("markers", MARKER)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is not a case's turn."""
+    if not are_by_turns():
+        return
+    left_out = set(_out_of_turn(items))
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
+
+
+def are_by_turns() -> bool:
+    """Whether each case meets one value only."""
+    return os.environ.get(VARIABLE) == BY_TURNS
+
+
+def turn(values: Sequence[Value], case: int, at_once: int = 1) -> Sequence[Value]:
+    """The values that a case meets: all of them, or some by turns, at least `at_once`."""
+    if not are_by_turns():
+        return values
+    apart = max(1, len(values) // at_once)
+    return values[case % apart :: apart]
+
+
+def _out_of_turn(items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
+    tests = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("by_turns") and hasattr(item, "callspec"):
+            tests[item.nodeid.partition("[")[0]].append(item)
+    for name, cases in tests.items():
+        found: dict[object, list[pytest.Item]] = defaultdict(list)
+        for item in cases:
+            found[_case(item)].append(item)
+        # Tests of one case each do not all begin with the same value.
+        for number, each in enumerate(found.values(), crc32(name.encode())):
+            chosen = each[number % len(each)]
+            yield from (item for item in each if item is not chosen)
+
+
+def _case(item: pytest.Item) -> object:
+    """What tells an item's case from others of its test."""
+    marker = item.get_closest_marker("by_turns")
+    multiplied = marker.args if marker else ()
+    # Combinations of one case have the same objects, which need not be hashable.
+    values: dict[str, object] = item.callspec.params  # type: ignore[attr-defined]
+    return tuple((name, id(values[name])) for name in sorted(values) if name not in multiplied)

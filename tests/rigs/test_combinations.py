@@ -1,0 +1,87 @@
+"""By turns every test, every case and every value runs; otherwise everything does."""
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from .combinations import VARIABLE, turn
+
+ROOT = Path(__file__).parents[2]
+TESTS = """
+import pytest
+pytestmark = pytest.mark.by_turns("database")
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def database(request): return request.param
+
+def test_alone(database): pass
+def test_plain(): pass
+
+@pytest.mark.parametrize("case", "abcdef")
+def test_cases(database, case): pass
+
+@pytest.mark.by_turns()
+def test_both(database): pass
+
+@pytest.mark.by_turns("command", "database")
+@pytest.mark.parametrize("command", ["sync", "tail"])
+@pytest.mark.parametrize("case", "abcd")
+def test_two(database, command, case): pass
+"""
+
+
+def ran(folder: Path, combinations: str) -> list[str]:
+    """The tests that run."""
+    file = folder / "test_products.py"
+    file.write_text(TESTS)
+    plugins = ["-p", "tests.rigs.combinations", "-p", "no:cacheprovider", "-c", os.devnull]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-v", *plugins, f"--rootdir={folder}", str(file)],
+        cwd=ROOT,
+        env={**os.environ, VARIABLE: combinations},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    return re.findall(r"::(\S+) PASSED", done.stdout)
+
+
+def test_without_turns_every_combination_runs(tmp_path: Path) -> None:
+    assert len(ran(tmp_path, "")) == 2 + 1 + 12 + 2 + 16
+
+
+def test_by_turns_every_case_runs_once_and_every_value_is_met(tmp_path: Path) -> None:
+    found = ran(tmp_path, "by-turns")
+    assert found == ran(tmp_path, "by-turns")
+    names = Counter(name.partition("[")[0] for name in found)
+    assert names == {
+        "test_alone": 1,
+        "test_plain": 1,
+        "test_cases": 6,
+        "test_both": 2,
+        "test_two": 4,
+    }
+    for name in ("test_cases", "test_two"):
+        words = [set(re.split(r"[-\[\]]", each)) for each in found if each.startswith(name)]
+        met = Counter(word for each in words for word in each)
+        assert met["duckdb"] == met["postgres"] == names[name] / 2
+        assert all(met[case] == 1 for case in "abcdef"[: names[name]])
+        assert name == "test_cases" or met["sync"] == met["tail"] == 2
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 13, 20])
+def test_a_turn_has_at_least_so_many_and_all_have_turns(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = range(13)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert turn(values, 5, at_once) == values
+    monkeypatch.setenv(VARIABLE, "by-turns")
+    turns = [turn(values, case, at_once) for case in range(13)]
+    assert min(map(len, turns)) >= min(at_once, 13)
+    assert {value for each in turns for value in each} == set(values)
