@@ -6,6 +6,9 @@ from typing import Any
 
 from connector.config.model import Config
 from connector.core.needs import Need, Wanted, tried, untried
+from connector.core.rules.hash_key import VARIABLE, hash_key, no_key
+from connector.core.rules.rules import Rules
+from connector.core.words import counted
 from connector.errors import ConfigError, ConnectorError, SourceRefused
 from connector.job import open_destination
 from connector.regions import followed
@@ -44,10 +47,7 @@ def check(
     """The needs of runs of `tables`: first those they share, then each table's own."""
     shared = SharedClients(config.source, credentials=credentials)
     sources = [_source(config, table, stop or Stop.never(), shared) for table in tables]
-    wanted = [
-        Wanted(each.table, config.target(each.table), each.trial.keys, each.trial.arn)
-        for each in sources
-    ]
+    wanted = [_wanted(config, each) for each in sources]
     destination = list(_destination(config, wanted))
     needs = [
         Need("configuration", f"read; tables: {len(tables)}"),
@@ -62,6 +62,23 @@ def check(
     return needs
 
 
+def _wanted(config: Config, source: _Tried) -> Wanted:
+    table, trial = source.table, source.trial
+    rules = config.tables[table].spec().rules
+    keys = rules.row_keys(trial.keys) if trial.keys else trial.keys
+    return Wanted(table, config.target(table), keys, trial.arn, rules.names)
+
+
+def _rules(table: str, rules: Rules, trial: Trial) -> str:
+    """Tries what the rules of a table need. Raises ConfigError."""
+    if rules.hashes and hash_key() is None:
+        raise no_key(table)
+    rules.check_keys(table, trial.keys or ())
+    return f"{counted(len(rules.columns), 'entry', 'entries')} in columns" + (
+        f"; the key of its digests is {VARIABLE}" if rules.hashes else ""
+    )
+
+
 def _source(config: Config, table: str, stop: Stop, shared: SharedClients) -> _Tried:
     spec = config.tables[table].spec()
     kind = snapshot_of(spec)
@@ -69,6 +86,8 @@ def _source(config: Config, table: str, stop: Stop, shared: SharedClients) -> _T
     config, needs = _located(config, table)
     trial = Trial(config.source, table, stop.sleep, shared, streamed, kind.scans)
     needs += trial.needs()
+    if spec.rules:
+        needs.append(tried("rules", lambda: _rules(table, spec.rules, trial), table))
     if (look := kind.trial) is not None:
         described = next(need for need in needs if need.check == DESCRIBED)
 

@@ -144,6 +144,7 @@ def _comparison(
             sample=None if share is None else Sample(share),
             repair=partial(repairs.run, state) if repair else None,
             waits=[partial(run.stop.sleep, seconds) for seconds in delays],
+            ruling=run.ruling(state),
         )
         return replace(verdict, region=region)
 

@@ -53,9 +53,11 @@ def _explain(
     context: dict[str, Any] = problem.get("ctx", {})
     if problem["type"] == "missing":
         return no_destination(settings.file)
+    if context.get("key"):
+        key = (*key, context["key"])
     where = _where(key, settings)
     if problem["type"] == "extra_forbidden":
-        section = ("tables", "*") if key[0] == "tables" else key[:-1]
+        section = _section(key)
         return ConfigError(f"{where} is not a known key.", suggest(key[-1], allowed[section]))
     if problem["type"] == "refused":
         return ConfigError(
@@ -63,6 +65,13 @@ def _explain(
         )
     sentence = _SENTENCES.get(problem["type"], "is not allowed")
     return ConfigError(f"{where} {sentence.format_map(context)}.")
+
+
+def _section(key: Key) -> Key:
+    """The section that a key is in; a star stands for any table, and for any column."""
+    if key[0] != "tables":
+        return key[:-1]
+    return ("tables", "*", "columns", "*") if len(key) > 3 else ("tables", "*")
 
 
 def _where(key: Key, settings: Settings) -> str:

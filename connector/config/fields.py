@@ -29,9 +29,10 @@ _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 T = TypeVar("T")
 
 
-def refuse(problem: str, hint: str = "") -> PydanticCustomError:
-    """The error for a validator to raise about a value."""
-    return PydanticCustomError("refused", "{problem}", {"problem": problem, "hint": hint})
+def refuse(problem: str, hint: str = "", key: str = "") -> PydanticCustomError:
+    """The error for a validator to raise about a value, or about a `key` in a section."""
+    context = {"problem": problem, "hint": hint, "key": key}
+    return PydanticCustomError("refused", "{problem}", context)
 
 
 def checked(check: Callable[[], T]) -> T:

@@ -11,9 +11,14 @@ from connector.config.explain import explain
 from connector.config.fields import Section
 from connector.config.layers import Key, Settings, gather
 from connector.config.model import Config, TableConfig
+from connector.config.tables.columns import ColumnConfig
 from connector.errors import ConfigError
 
-_SECTIONS: dict[Key, list[str]] = {(): Config.keys(), ("tables", "*"): TableConfig.keys()} | {
+_SECTIONS: dict[Key, list[str]] = {
+    (): Config.keys(),
+    ("tables", "*"): TableConfig.keys(),
+    ("tables", "*", "columns", "*"): ColumnConfig.keys(),
+} | {
     (name,): field.annotation.keys()
     for name, field in Config.model_fields.items()
     if isinstance(field.annotation, type) and issubclass(field.annotation, Section)

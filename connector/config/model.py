@@ -30,6 +30,7 @@ from connector.config.fields import (
     checked,
     refuse,
 )
+from connector.config.tables.columns import ColumnEntries, rules_of
 from connector.config.text import absolute
 from connector.config.urls import check_endpoint, region_of
 from connector.core.spec import Deletes, TableSpec
@@ -232,11 +233,25 @@ class TableConfig(Section):
         default=0.5,
         description="The share of a table's rows that a full refresh may delete without --yes.",
     )
+    columns: ColumnEntries = Field(
+        default_factory=dict,
+        description="What becomes of single attributes, by their names or by paths such as "
+        "info.secret: see docs/tables.md.",
+    )
+    unlisted: Literal["keep", "exclude"] = Field(
+        default="keep",
+        description="What becomes of attributes without an entry in columns; the key always stays.",
+    )
 
     def spec(self) -> TableSpec:
         """The spec to make the table's rows with."""
         return TableSpec(
-            self.layout, self.max_columns, Deletes(self.deletes), self.snapshot, self.follow
+            self.layout,
+            self.max_columns,
+            Deletes(self.deletes),
+            self.snapshot,
+            self.follow,
+            rules_of(self.columns, self.unlisted),
         )
 
     @property

@@ -9,10 +9,11 @@ import yaml
 
 from connector.config.place import VARIABLE, misspelt
 from connector.config.text import read_text
+from connector.core.rules import hash_key
 from connector.errors import ConfigError
 
 PREFIX = "CONNECTOR_"
-RESERVED = frozenset(("CONNECTOR_FAILPOINT", "CONNECTOR_CACHE", VARIABLE))
+RESERVED = frozenset(("CONNECTOR_FAILPOINT", "CONNECTOR_CACHE", VARIABLE, hash_key.VARIABLE))
 """Variables with our prefix that are not settings."""
 
 _TABS = "YAML is indented with spaces, never with tabs."

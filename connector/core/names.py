@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from types import MappingProxyType
 
 CHANGED_AT = "_changed_at"
 COMMIT = "_commit"
@@ -33,20 +34,24 @@ def assign(
     taken: Mapping[str, str],
     rules: Rules,
     service: Iterable[str] = SERVICE,
+    wanted: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
     """Column names for new attributes, given the names already `taken` (attribute → column).
 
     `service` are the names of columns that the table has, or may get, besides its attributes.
+    `wanted` are names that attributes are to have instead of their own; no other one gets them.
 
     A column gets its attribute's own name if the destination allows it and it is free; otherwise a
     readable name with a hash of the attribute's name, the same on every machine.
     """
     used = {rules.fold(name) for name in (*taken.values(), *service)}
     assigned: dict[str, str] = {}
+    promised = {rules.fold(name): attribute for attribute, name in wanted.items()}
     for attribute in sorted(set(attributes) - set(taken)):
-        name = attribute if _holds(attribute, rules) else _hashed(attribute, rules, _DIGITS)
+        name = wanted.get(attribute, attribute)
+        name = name if holds(name, rules) else _hashed(attribute, rules, _DIGITS)
         digits = _DIGITS
-        while rules.fold(name) in used:
+        while promised.get(rules.fold(name), attribute) != attribute or rules.fold(name) in used:
             name = _hashed(attribute, rules, digits)
             digits += 1
         used.add(rules.fold(name))
@@ -54,7 +59,8 @@ def assign(
     return assigned
 
 
-def _holds(name: str, rules: Rules) -> bool:
+def holds(name: str, rules: Rules) -> bool:
+    """Whether a column can have a name."""
     return (
         0 < len(name.encode()) <= rules.max_bytes
         and not any(character in rules.refused for character in name)

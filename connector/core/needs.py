@@ -1,7 +1,7 @@
 """What a run needs. Each need was tried, and is met or has the error that a run would meet."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from connector.core.keys import KeySchema
@@ -33,12 +33,16 @@ class Need:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A table to be written, and its name in the destination; key and ARN if they are known."""
+    """A table to be written, and its name in the destination; key and ARN if they are known.
+
+    The key is that of its rows. `names` are those that rules give to the columns of attributes.
+    """
 
     table: str
     target: str
     keys: KeySchema | None = None
     arn: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def tried(check: str, work: Callable[[], str], table: str | None = None) -> Need:

@@ -1,11 +1,14 @@
 """How a table's rows are made: fixed when a generation is planned, and stored with it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
 
 from connector.core.names import CHANGED_AT, COMMIT, DELETED, REST
+from connector.core.rules.hash_key import another_key
+from connector.core.rules.rules import NO_RULES, Rules, rules_of
+from connector.core.words import joined
 from connector.errors import ConfigError
 
 DEFAULT_MAX_COLUMNS = 500
@@ -47,6 +50,7 @@ class TableSpec:
     """The kind of source that all rows are read from; what did not remember it knew this one."""
     follow: str = "stream"
     """The kind of source that its changes are read from."""
+    rules: Rules = NO_RULES
 
     @property
     def packed(self) -> bool:
@@ -72,12 +76,13 @@ class TableSpec:
 
     def plain(self) -> dict[str, Any]:
         """The fields as plain values, for a worker that has no access to the destination."""
-        return {**vars(self), "deletes": self.deletes.value}
+        return {**vars(self), "deletes": self.deletes.value, "rules": self.rules.plain()}
 
 
 def spec_of(values: Mapping[str, Any]) -> TableSpec:
     """A spec from the fields that `plain` returns."""
-    return TableSpec(**{**values, "deletes": Deletes(values["deletes"])})
+    rules = rules_of(values["rules"]) if "rules" in values else NO_RULES
+    return TableSpec(**{**values, "deletes": Deletes(values["deletes"]), "rules": rules})
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,7 @@ def check_change(table: str, have: TableSpec, want: TableSpec, facts: Facts) -> 
 
     A full refresh always can.
     """
+    _check_rules(table, have.rules, want.rules)
     why = _layout(have, want, facts) or _deletes(have, want, facts) or _sources(have, want, facts)
     if why:
         raise _refused(table, have, want, *why)
@@ -110,6 +116,27 @@ def check_follow(table: str, have: TableSpec, want: TableSpec) -> None:
     """Raises ConfigError where rows that were followed one way are to be followed another way."""
     if have.follow != want.follow:
         raise _refused(table, have, want, "follow", _UNSEEN)
+
+
+def _check_rules(table: str, have: Rules, want: Rules) -> None:
+    """Raises ConfigError if rows that were made by other rules are there. Names alone may differ.
+
+    What was hashed, masked or left out is not there any more, and what was not is there.
+    """
+    old, new = have.of_rows, want.of_rows
+    if replace(old, key_check="") == replace(new, key_check=""):
+        if old.key_check != new.key_check:
+            raise another_key(table)
+        return
+    before, now = dict(old.columns), dict(new.columns)
+    names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    what = joined([f"columns.{name}" for name in names] or ["unlisted"])
+    verb = "has" if len(names) < 2 else "have"
+    raise ConfigError(
+        f"{table}: {what} {verb} changed, and its rows were made by the rules as they were before.",
+        f"Nothing was changed. Run `connector snapshot {table} --full-refresh` to read the table "
+        "again by the new rules, or set them back.",
+    )
 
 
 _UNSEEN = "what has changed before the one begins and after the other ended is in neither"

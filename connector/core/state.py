@@ -68,6 +68,11 @@ class Plan:
     """The plan id of the generation that this one replaces; None for the first."""
     spec: TableSpec = field(default_factory=TableSpec)
 
+    @property
+    def row_keys(self) -> KeySchema:
+        """The key attributes as rows have them."""
+        return self.spec.rules.row_keys(self.identity.keys)
+
 
 @dataclass(frozen=True)
 class TableState:

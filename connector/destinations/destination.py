@@ -216,7 +216,7 @@ class DatabaseDestination:
             if header is None:
                 raise unknown(table)
             target, found = header.target, transaction.describe(header.target)
-            columns, keys = state.columns(table), header.identity.keys
+            columns, keys = state.columns(table), header.row_keys
             table_columns.refuse_changed(transaction.dialect, target, found, columns, keys)
             yield transaction, state, target, found
 

@@ -94,7 +94,7 @@ class Trial:
                 return not_ours_yet(at, bool(found.columns))
             columns = at.columns
             if columns is None:
-                columns = table_columns.adopt(transaction, at.target, found, at.keys)
+                columns = table_columns.adopt(transaction, at.target, found, at.keys, wanted.names)
             left_out = transaction.try_rows(at.target, [columns[key.name] for key in at.keys])
         rows = f"{at.target} accepts rows and columns ({len(found.columns)} so far)"
         return f"{rows}; {left_out}" if left_out else rows
@@ -119,7 +119,7 @@ def place(dialect: Dialect, state: State, wanted: Wanted, schema: str) -> Place:
     refuse_shared(dialect, state, wanted.table, wanted.arn, going)
     if header is None:
         return Place(target, wanted.keys or ())
-    return Place(header.target, header.identity.keys, state.columns(wanted.table))
+    return Place(header.target, header.row_keys, state.columns(wanted.table))
 
 
 def not_ours_yet(place: Place, there: bool) -> str:
@@ -158,9 +158,7 @@ def try_columns(transaction: Transaction, target: Target) -> None:
     for type_ in (INTEGER, NUMBER):
         wanted = {"n": type_}
         with explained(lambda cause, _: None):
-            columns = table_columns.grow(
-                transaction, target, actual, columns, wanted, 10, spec.service
-            )
+            columns = table_columns.grow(transaction, target, actual, columns, wanted, 10, spec)
 
 
 def try_column(transaction: Transaction, target: Target) -> None:

@@ -22,6 +22,7 @@ from connector.core.texts import Malformed, canonical, canonical_decimal
 from connector.items import values
 from connector.items.keys import key_of, part_text
 from connector.items.records import REPLICATION_PREFIX
+from connector.items.ruled.ruling import Ruling
 
 Key = tuple[str, ...]
 
@@ -30,13 +31,18 @@ class _Number(str):
     """The digits of a JSON number, as written."""
 
 
-def of_item(keys: KeySchema, raw: bytes) -> tuple[Key, bytes]:
-    """The canonical key and value of an item in wire form. Raises Malformed."""
+def of_item(keys: KeySchema, raw: bytes, ruling: Ruling | None = None) -> tuple[Key, bytes]:
+    """The canonical key and value of an item in wire form, by the table's rules.
+
+    Raises Malformed.
+    """
     try:
-        item: dict[str, Any] = msgspec.json.decode(raw)
+        item: dict[str, Any] = msgspec.json.decode(ruling.readable(raw) if ruling else raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed("an item that is not an object, or text that is not Unicode") from error
     key = key_of(keys, item)
+    if ruling is not None:
+        key, item = ruling.key(key), ruling.applied(item)
     members = {
         name: values.plain(value)
         for name, value in item.items()

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-from msgspec import Raw
 from msgspec.structs import astuple
 
 from connector.core.keys import KeySchema
@@ -17,8 +16,11 @@ from connector.core.spec import DEFAULT_MAX_COLUMNS, EVERYTHING, Limits
 from connector.core.texts import Malformed, json_text
 from connector.items import columns, values, wire
 from connector.items import limits as storable
+from connector.items.decoders import Decoders
 from connector.items.keys import key_of, key_text_in
 from connector.items.records import REPLICATION_PREFIX, UNDECODABLE
+from connector.items.ruled.places import Ruled, place_of
+from connector.items.ruled.ruling import Ruling
 from connector.items.shapes import CONTENTS, PlaceLimit, Shape, fits_struct
 
 SAMPLE = 16
@@ -27,7 +29,10 @@ SAMPLE = 16
 
 @dataclass(frozen=True)
 class BadItem:
-    """An item that cannot be stored: its place in the input, its raw form and the reason."""
+    """An item that cannot be stored: its place in the input, its raw form and the reason.
+
+    Neither its raw form nor its key holds anything that the table's rules hide.
+    """
 
     index: int
     raw: bytes
@@ -70,17 +75,40 @@ class Encoder:
         packed: bool = False,
         limits: Limits = EVERYTHING,
         known: Collection[str] = (),
+        ruling: Ruling | None = None,
     ) -> None:
         """`known` attributes already have a column, so they get one in every row."""
         self._keys = keys
+        self._row_keys = ruling.row_keys if ruling else keys
+        self.ruling = ruling
         self._limits = limits
         self._known = frozenset((*known, *(key.name for key in keys)))
         self._room = 0 if packed else max(0, max_columns - len(self._known))
+        self._columned = {key.name: None for key in keys}
+        """The attributes of rows that have a column, in order."""
         self._place_limit = PlaceLimit()
-        self._shapes = {key.name: Shape(self._place_limit, tags=(key.tag,)) for key in keys}
-        self._by_item = packed or not all(map(fits_struct, self._shapes))
+        self._shapes: dict[str, Shape | Ruled] = {
+            key.name: Shape(self._place_limit, tags=(key.tag,)) for key in keys
+        }
+        self._by_item = packed
+        if ruling:
+            self._apply(ruling)
+        self._by_item = self._by_item or not all(map(fits_struct, self._shapes))
         if not self._by_item:
             self._make_decoders()
+
+    def _apply(self, ruling: Ruling) -> None:
+        """Prepares for the attributes with rules, which come before any others."""
+        tags = {key.name: key.tag for key in self._keys}
+        for name, source in ruling.sources.items():
+            self._shapes[name] = place_of(source, self._place_limit, tags.get(name))
+            for made in source.names:
+                self._give_column(made)
+        if ruling.rules.unlisted == "exclude":
+            # Attributes that no shape is for are skipped, so what is listed must have one.
+            for name in ruling.listed:
+                self._shapes[name] = Shape(self._place_limit)
+                self._give_column(name)
 
     def encode_page(self, body: bytes) -> tuple[Encoded, str | None]:
         """The rows of a Scan answer, and the token after it, or None if the segment has ended.
@@ -89,7 +117,7 @@ class Encoder:
         """
         if not self._by_item and not storable.doubtful(self._limits, body):
             try:
-                page = self._page_decoder.decode(body)
+                page = self._decoders.page.decode(body)
                 encoded = Encoded(self._columns(page.Items) if page.Items else pa.table({}))
                 return encoded, wire.token(page.LastEvaluatedKey)
             except _MISFITS:
@@ -108,7 +136,7 @@ class Encoder:
         learnt = 0
         while True:
             try:
-                return Encoded(self._columns(self._decoder.decode(body)))
+                return Encoded(self._columns(self._decoders.items.decode(body)))
             except _MISFITS:
                 # Most items are alike, so learning from a few of them is usually enough.
                 following = learnt * SAMPLE or 1
@@ -132,94 +160,100 @@ class Encoder:
         bad: list[BadItem] = []
         learnt = False
         for index, raw in enumerate(items):
+            readable = self.ruling.readable(raw) if self.ruling else raw
             try:
-                learnt = self._learn(raw) or learnt
+                learnt = self._learn(readable) or learnt
             except Malformed as error:
-                bad.append(BadItem(index, raw, str(error), key_text_in(self._keys, raw)))
+                bad.append(self._bad(index, raw, str(error)))
             else:
-                good.append(raw)
+                good.append(readable)
         if not good:
             return Encoded(pa.table({}), bad)
         if self._by_item:
             return Encoded(self._item_by_item(good), bad)
         if learnt:
             self._make_decoders()
-        return Encoded(self._columns(self._decoder.decode(_array(good))), bad)
+        return Encoded(self._columns(self._decoders.items.decode(_array(good))), bad)
+
+    def _bad(self, index: int, raw: bytes, reason: str) -> BadItem:
+        if self.ruling is None:
+            return BadItem(index, raw, reason, key_text_in(self._keys, raw))
+        reason, shown = self.ruling.quarantined(reason, self.ruling.shown(raw))
+        return BadItem(index, shown.encode(), reason, self.ruling.key_text_in(raw))
 
     def _learn(self, raw: bytes) -> bool:
-        item = check_item(self._keys, raw)
-        storable.check(self._limits, self._keys, item)
+        item = decoded(self._keys, raw)
+        row = self.ruling.applied(item) if self.ruling else item
+        for value in row.values():
+            values.plain(value)
+        storable.check(self._limits, self._row_keys, row)
+        for name in row:
+            self._give_column(name)
         learnt = False
         for name, value in item.items():
             shape = self._shapes.get(name)
             if shape is None:
-                if name not in self._known:
-                    if not self._room:
-                        self._by_item = True
-                        continue
-                    self._room -= 1
+                row_name = self.ruling.row_name(name) if self.ruling else name
+                if row_name not in self._columned:
+                    continue
                 self._by_item = self._by_item or not fits_struct(name)
                 shape = self._shapes[name] = Shape(self._place_limit)
             learnt = shape.learn(value) or learnt
         return learnt
 
+    def _give_column(self, name: str) -> None:
+        """Gives an attribute a column if there is room; without room, items are decoded singly."""
+        if name in self._columned:
+            return
+        if name not in self._known:
+            if not self._room:
+                self._by_item = True
+                return
+            self._room -= 1
+        self._columned[name] = None
+
     def _make_decoders(self) -> None:
         keys = {key.name for key in self._keys}
-        fields: list[Any] = []
-        renamed: dict[str, str] = {}
-        for index, (name, shape) in enumerate(self._shapes.items()):
-            required = () if name in keys else (_ABSENT,)
-            renamed[f"a{index}"] = name
-            fields.append((f"a{index}", shape.type, *required))
-        # The required fields of a struct come before the others.
-        fields.sort(key=len)
-        self._field_order = [renamed[each[0]] for each in fields]
-        item = msgspec.defstruct(
-            "Item",
-            fields,
-            rename=renamed,
-            gc=False,
-            forbid_unknown_fields=True,
-        )
-        self._decoder: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(
-            list[item]  # type: ignore[valid-type]
-        )
-        page = msgspec.defstruct(
-            "Page",
-            [
-                ("Items", list[item]),  # type: ignore[valid-type]
-                ("Count", int),
-                ("ScannedCount", int),
-                ("LastEvaluatedKey", Raw, Raw()),
-            ],
-            gc=False,
-        )
-        self._page_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(page)
+        skips = self.ruling is not None and self.ruling.rules.unlisted == "exclude"
+        self._decoders = Decoders.of(self._shapes, keys, _ABSENT, others=skips)
 
     def _columns(self, items: list[Any]) -> pa.Table:
         arrays: list[pa.Array] = []
         fields: list[pa.Field] = []
         # Tuples by item become tuples by attribute, in the order of the fields.
-        values_of = zip(self._field_order, zip(*map(astuple, items), strict=True), strict=True)
+        values_of = zip(
+            self._decoders.attributes, zip(*map(astuple, items), strict=True), strict=True
+        )
         found = dict(values_of)
-        for name, shape in self._shapes.items():
-            made = _column(found[name], shape)
-            if made and made[0] is not NULL and not name.startswith(REPLICATION_PREFIX):
-                fields.append(field_of(name, made[0]))
-                arrays.append(made[1])
+        for source, shape in self._shapes.items():
+            for name, made in self._made(source, shape, found[source]):
+                if made[0] is not NULL and not name.startswith(REPLICATION_PREFIX):
+                    fields.append(field_of(name, made[0]))
+                    arrays.append(made[1])
         rows = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
-        storable.check_keys(self._limits, self._keys, rows)
+        storable.check_keys(self._limits, self._row_keys, rows)
         return rows
+
+    def _made(
+        self, source: str, shape: Shape | Ruled, found: Sequence[Any]
+    ) -> Sequence[tuple[str, tuple[Type, pa.Array]]]:
+        """The columns of one attribute's values."""
+        if not isinstance(shape, Shape):
+            return shape.columns(found, _ABSENT)
+        made = _column(found, shape)
+        name = (self.ruling.row_name(source) if self.ruling else source) or source
+        return [(name, made)] if made else []
 
     def _item_by_item(self, items: Sequence[bytes]) -> pa.Table:
         cells: dict[str, list[columns.Cell | None]] = {
-            name: [None] * len(items) for name in self._shapes
+            name: [None] * len(items) for name in self._columned
         }
         rest: list[str | None] = []
         packed: dict[str, Type] = {}
         for index, raw in enumerate(items):
             leftover: dict[str, Any] = {}
-            for name, value in _generic.decode(raw).items():
+            item = _generic.decode(raw)
+            for name, value in (self.ruling.applied(item) if self.ruling else item).items():
                 ((tag, content),) = value.items()
                 if name in cells:
                     cells[name][index] = (tag, content)
@@ -241,17 +275,15 @@ class Encoder:
         return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def check_item(keys: KeySchema, raw: bytes) -> dict[str, Any]:
-    """The item as Python values in wire form. Raises Malformed if any part is invalid."""
+def decoded(keys: KeySchema, raw: bytes) -> dict[str, Any]:
+    """The item as Python values in wire form. Raises Malformed if it has no valid key."""
     try:
-        item = _generic.decode(raw)
+        item: dict[str, Any] = _generic.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Malformed("an item that is not an object, or text that is not Unicode") from error
     except RecursionError as error:
         raise Malformed("an item nested too deeply") from error
     key_of(keys, item)
-    for value in item.values():
-        values.plain(value)
     return item
 
 

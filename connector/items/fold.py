@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Raw
 
-from connector.core.changes.change import Change, ChangePage
+from connector.core.changes.change import Change, ChangePage, Misplaced
 from connector.core.cursors import Quarantined
 from connector.core.keys import KeySchema, key_text
 from connector.core.rows import CHANGED_AT, ITEM, MARKED, combine, with_service
@@ -19,6 +19,7 @@ from connector.items import columns
 from connector.items.encoder import Encoded, Encoder
 from connector.items.keys import item_of_key, key_of, key_text_in, keys_of
 from connector.items.records import UNDECODABLE
+from connector.items.ruled.ruling import Ruling
 
 _item = msgspec.json.Decoder(dict[str, Any])
 
@@ -74,8 +75,7 @@ class Fold:
             for change in page.changes:
                 self._add_checked(partition, change)
         for bad in page.misplaced:
-            key = key_text_in(self.keys, bad.key)
-            self._refuse(Quarantined(partition, bad.reason, bad.raw, key))
+            self._refuse(self._misplaced(partition, bad))
 
     def _add_ordinary(self, partition: str, page: ChangePage) -> bool:
         """Adds a page at once if no change needs a closer look; returns whether it did."""
@@ -97,7 +97,7 @@ class Fold:
             key = key_of(self.keys, _item.decode(change.key))
         except (*UNDECODABLE, Malformed) as error:
             reason = str(error) if isinstance(error, Malformed) else "a record without its keys"
-            self._refuse(_quarantined(partition, change, None, reason))
+            self._refuse(self._quarantined(partition, change, None, reason))
             return
         if change.unchanged:
             self.counts.unchanged += 1
@@ -112,6 +112,48 @@ class Fold:
             if before[1].version > change.version:
                 return
         self._newest[key] = (partition, change)
+
+    @property
+    def _ruling(self) -> Ruling | None:
+        return self.encoder.ruling
+
+    @property
+    def _row_keys(self) -> KeySchema:
+        return self._ruling.row_keys if self._ruling else self.keys
+
+    def _misplaced(self, partition: str, bad: Misplaced) -> Quarantined:
+        if self._ruling is None:
+            return Quarantined(partition, bad.reason, bad.raw, key_text_in(self.keys, bad.key))
+        reason, raw = self._ruling.quarantined(bad.reason, self._ruling.shown_record(bad.raw))
+        return Quarantined(partition, reason, raw, self._ruling.key_text_in(bad.key))
+
+    def _quarantined(
+        self,
+        partition: str,
+        change: Change,
+        key: tuple[str, ...] | None,
+        reason: str,
+        item: bytes | None = None,
+    ) -> Quarantined:
+        """A change for the quarantine; `item` is the one that was found if it has none itself."""
+        reason = change.flaw or reason
+        if self._ruling is not None:
+            shown = (
+                self._ruling.shown_record(change.raw)
+                if item is None
+                else (self._ruling.shown(item))
+            )
+            reason, raw = self._ruling.quarantined(reason, shown)
+            key = self._ruling.key(key) if key else None
+        else:
+            raw = change.raw if item is None else item.decode(errors="backslashreplace")
+        return Quarantined(
+            partition=partition,
+            reason=reason,
+            raw=raw,
+            key=key_text(key) if key else None,
+            sequence=change.token or None,
+        )
 
     def _refuse(self, record: Quarantined) -> None:
         self.counts.quarantined += 1
@@ -186,9 +228,8 @@ class Fold:
                 # The contents of a deleted item do not matter.
                 del reasons[index]
             else:
-                apart = image is not change.image
-                raw = bytes(image).decode(errors="backslashreplace") if apart else None
-                self._refuse(_quarantined(partition, change, key, reason, raw))
+                apart = bytes(image) if image is not change.image else None
+                self._refuse(self._quarantined(partition, change, key, reason, apart))
         self.counts.applied += len(newest) - len(reasons)
         # If the destination cannot hold a key, it has no row of that key to delete.
         good = _good(encoded, len(newest))
@@ -245,8 +286,10 @@ class Fold:
     def _is_key(
         self, part: int, rows: pa.Table, good: Sequence[int], newest: Sequence[_Newest]
     ) -> bool:
-        attribute = self.keys[part]
-        _, expected = columns.of_one_tag(attribute.tag, [newest[index][0][part] for index in good])
+        attribute = self._row_keys[part]
+        keys = (newest[index][0] for index in good)
+        rows_keys = [(self._ruling.key(key) if self._ruling else key)[part] for key in keys]
+        _, expected = columns.of_one_tag(attribute.tag, rows_keys)
         return bool(rows.column(ITEM + attribute.name).combine_chunks().equals(expected))
 
 
@@ -262,16 +305,3 @@ def _times(changes: Sequence[Change]) -> pa.Array:
     known = pc.if_else(pc.is_finite(seconds), seconds, 0.0)
     micros = pc.round(pc.multiply(known, 1_000_000.0))
     return micros.cast(pa.int64()).cast(CHANGED_AT.type)
-
-
-def _quarantined(
-    partition: str, change: Change, key: tuple[str, ...] | None, reason: str, raw: str | None = None
-) -> Quarantined:
-    """A change for the quarantine; `raw` is the item where the change does not have it."""
-    return Quarantined(
-        partition=partition,
-        reason=change.flaw or reason,
-        raw=change.raw if raw is None else raw,
-        key=key_text(key) if key else None,
-        sequence=change.token or None,
-    )

@@ -80,14 +80,20 @@ def part_text(tag: str, content: object) -> str:
     return content
 
 
-def key_text_in(schema: KeySchema, raw: bytes) -> str | None:
-    """The `key_text` of an item with otherwise arbitrary members; None if it has no valid key."""
+def key_in(schema: KeySchema, raw: bytes) -> tuple[str, ...] | None:
+    """The key of an item with otherwise arbitrary members; None if it has no valid one."""
     try:
         members = parts.members(raw)
         item = {a.name: msgspec.json.decode(members[a.name]) for a in schema}
-        return key_text(key_of(schema, item))
+        return key_of(schema, item)
     except (KeyError, ValueError, RecursionError):
         return None
+
+
+def key_text_in(schema: KeySchema, raw: bytes) -> str | None:
+    """The `key_text` of an item with otherwise arbitrary members; None if it has no valid key."""
+    key = key_in(schema, raw)
+    return None if key is None else key_text(key)
 
 
 def item_of_key(schema: KeySchema, key: Sequence[str]) -> bytes:

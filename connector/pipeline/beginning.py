@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connector.config.model import Config, TableConfig
+from connector.core.rules.hash_key import HashKey, no_key
 from connector.core.spec import TableSpec, check_follow
 from connector.core.state import Phase, TableState, renamed
 from connector.core.words import counted
@@ -31,6 +32,15 @@ class Beginning:
     spool_of: Callable[[TableState], Spool]
     stop: Stop
     workers: int
+    hash_key: HashKey | None = None
+
+    @property
+    def spec(self) -> TableSpec:
+        """The configured spec, with the present hash key. Raises ConfigError if that is missing."""
+        spec = self.table_config.spec()
+        if spec.rules.hashes and self.hash_key is None:
+            raise no_key(self.table)
+        return replace(spec, rules=spec.rules.keyed(self.hash_key))
 
     def state(self, full_refresh: bool = False, plan_id: str | None = None) -> TableState:
         """The state to continue from: planned if it never was, and again for a full refresh.
@@ -38,13 +48,14 @@ class Beginning:
         So is one whose changes nobody follows. A `plan_id` is planned only once, however often it
         is requested.
         """
+        spec = self.spec
         state = self.destination.read(self.table)
         if state is None:
             return self.plan(None, plan_id)
         if state.plan_id != plan_id and (full_refresh or self._stale(state)):
             self.spool_of(state).drop()
             return self.plan(state, plan_id)
-        check_follow(self.table, state.spec or TableSpec(), self.table_config.spec())
+        check_follow(self.table, state.spec or TableSpec(), spec)
         self.lookup.confirm(state.identity)
         state = self.configured(state)
         if state.phase is Phase.LOADING:
@@ -74,10 +85,11 @@ class Beginning:
 
         Raises ConfigError if only a full refresh can convert the rows to it.
         """
-        spec = self.table_config.spec()
+        spec = self.spec
         place = (self.config.destination.schema_name, self.target)
         if (state.spec, state.target_schema, state.target) == (spec, *place):
             return state
+        spec.rules.check_keys(self.table, state.identity.keys)
         changed = self.destination.reconfigure(self.table, self.target, spec)
         if (state.target_schema, state.target) != place:
             moved = (self.table, state.target_schema, state.target, *place)
@@ -85,6 +97,7 @@ class Beginning:
         for key, value in vars(spec).items():
             if state.spec and value != getattr(state.spec, key):
                 before = getattr(state.spec, key)
+                key = "columns" if key == "rules" else key
                 log.info("%s: %s is %s from now on; it was %s", self.table, key, value, before)
         return changed
 
@@ -93,6 +106,9 @@ class Beginning:
 
     def plan(self, replaces: TableState | None, plan_id: str | None = None) -> TableState:
         """Plans a new generation: the first, or one that replaces another."""
+        spec = self.spec
+        if spec.rules:
+            spec.rules.check_keys(self.table, self.lookup.describe().identity.keys)
         planned = plan(
             self.lookup,
             self.snapshot,
@@ -100,7 +116,7 @@ class Beginning:
             self.destination,
             self.table,
             self.target,
-            self.table_config.spec(),
+            spec,
             segments=self._segments(),
             workers=self.workers,
             stop=self.stop,

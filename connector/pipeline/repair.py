@@ -1,18 +1,22 @@
 """Repair: writes what the source holds for some keys, in commits like any other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
+import pyarrow as pa
 from msgspec import Raw
 
 from connector.core.changes.change import ChangePage
-from connector.core.cursors import SHARD, Batch, Span
+from connector.core.cursors import SHARD, Batch, Quarantined, Span
+from connector.core.rows import CHANGED_AT, with_service
 from connector.core.spec import TableSpec
 from connector.core.state import Phase, TableState
 from connector.errors import ConfigError, CursorMoved
 from connector.items.encoder import Encoder
 from connector.items.fold import Fold
 from connector.items.keys import key_item
+from connector.pipeline.comparing.items import Find
 from connector.pipeline.scan import check_quarantine
 from connector.ports import Destination, Lookup
 
@@ -23,6 +27,12 @@ PARTITION = "verify"
 """What the quarantine says of items that a repair could not store."""
 
 _UNKNOWN = Raw(b"null")
+
+_Portion = tuple[pa.Table, Sequence[Quarantined]]
+"""Rows of one commit, and what could not be stored of them."""
+
+_Make = Callable[[TableState], Iterator[_Portion]]
+"""The rows to commit to a table as it stands."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +59,29 @@ class Repair:
     encoder: Encoder
     quarantine_limit: int
 
-    def run(self, state: TableState, keys: Sequence[str]) -> None:
+    def run(
+        self,
+        state: TableState,
+        keys: Sequence[str],
+        gone: Sequence[str] = (),
+        find: Find = lambda rows: rows,
+    ) -> None:
         """Lets the row of each key, as `core.keys.key_text` spells it, be what its item is.
 
-        Raises CursorMoved if other runs are faster time after time, and ConfigError if the table is
-        not loaded yet.
+        Rows of `gone` whose items it cannot `find` either are deleted: their keys are digests, by
+        which no item can be looked up. Raises CursorMoved if other runs are faster time after time,
+        and ConfigError if the table is not loaded yet.
         """
         refuse_loading(state)
         for at in range(0, len(keys), KEYS_AT_ONCE):
-            self._retried(state, keys[at : at + KEYS_AT_ONCE])
+            self._retried(state, partial(self._rows, keys=keys[at : at + KEYS_AT_ONCE]))
+        if gone:
+            self._retried(state, partial(self._deletes, gone=gone, find=find))
 
-    def _retried(self, state: TableState, keys: Sequence[str]) -> None:
+    def _retried(self, state: TableState, make: _Make) -> None:
         for _ in range(TRIES):
             try:
-                return self._written(state, keys)
+                return self._written(state, make)
             except CursorMoved:
                 # A tail has committed since the state was read: what was looked up may be older.
                 continue
@@ -71,18 +90,16 @@ class Repair:
             "Stop it, or run the same command again.",
         )
 
-    def _written(self, planned: TableState, keys: Sequence[str]) -> None:
+    def _written(self, planned: TableState, make: _Make) -> None:
         """Looks up and commits, if no shard has moved in between."""
         state = self.destination.read(planned.table)
         if state is None or state.plan_id != planned.plan_id:
             raise CursorMoved(
                 f"Another run started {planned.table} anew.", "Run the same command again."
             )
-        fold = self._fold(state, keys)
-        for rows in fold.looked_up(self.lookup.items):
+        for rows, bad in make(state):
             # As in a tail: items are read by the table's name.
             self.lookup.confirm(state.identity)
-            bad, fold.quarantined = fold.quarantined, []
             check_quarantine(self.quarantine_limit, bad, state.quarantined)
             self.destination.commit(
                 Batch(
@@ -95,6 +112,21 @@ class Repair:
                     spec=state.spec,
                 )
             )
+
+    def _rows(self, state: TableState, keys: Sequence[str]) -> Iterator[_Portion]:
+        fold = self._fold(state, keys)
+        for rows in fold.looked_up(self.lookup.items):
+            bad, fold.quarantined = fold.quarantined, []
+            yield rows, bad
+
+    def _deletes(self, state: TableState, gone: Sequence[str], find: Find) -> Iterator[_Portion]:
+        # The state was read first: an item that is put after it was looked for moves a shard.
+        there = find(gone)
+        left = [text for text in gone if text not in there]
+        keys = self.encoder.ruling.row_keys if self.encoder.ruling else state.identity.keys
+        rows = Encoder(keys).encode([key_item(keys, text) for text in left]).rows
+        now = pa.array([self.lookup.now()] * len(left), CHANGED_AT.type)
+        yield with_service(rows, now, [True] * len(left)), []
 
     def _fold(self, state: TableState, keys: Sequence[str]) -> Fold:
         now = self.lookup.now()

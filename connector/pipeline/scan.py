@@ -3,19 +3,26 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from connector.core.cursors import Cursor, Quarantined, segment_partition
 from connector.core.rows import CHANGED_AT, combine, with_service
+from connector.core.rules.hash_key import HashKey
+from connector.core.spec import EVERYTHING, Limits, TableSpec
 from connector.core.state import Scannable
 from connector.core.words import counted, first_few
 from connector.errors import BadAnswer, QuarantineLimit
 from connector.events import Listener, Scanned
 from connector.failpoints import failpoint
 from connector.items.encoder import Encoded, Encoder
+from connector.items.ruled.ruling import Ruling
 from connector.ports import Snapshot, Spool
 from connector.stop import MACHINE, Clock
+
+if TYPE_CHECKING:
+    from connector.core.rules.sealing import Seal
 
 LINK_ROWS = 50_000
 LINK_BYTES = 32 * 1024**2
@@ -57,6 +64,8 @@ class SegmentScan:
     quarantine_limit: int
     stopped: Callable[[], bool] = lambda: False
     clock: Clock = MACHINE
+    seal: "Seal | None" = None
+    """Closes the positions in the spool, if the keys of items must not be read there."""
 
     def spooled(self, number: int) -> int:
         """The number of rows of a segment that earlier tries have spooled."""
@@ -73,6 +82,8 @@ class SegmentScan:
             return True
         pending = _Pending(position.token, self.clock)
         token = position.token
+        if self.seal and token is not None:
+            token = self.seal.open(token)
         while not self.stopped():
             size = 0
 
@@ -89,12 +100,11 @@ class SegmentScan:
             self._take(pending, partition, encoded, asked_at, size)
             self.listener(Scanned(number, len(encoded.rows), size, token is None))
             if token is None or pending.full():
-                self._link(partition, pending, Cursor(token, token is None))
-                pending = _Pending(token, self.clock)
+                pending = _Pending(self._link(partition, pending, token), self.clock)
             if token is None:
                 return True
         if pending.tables:
-            self._link(partition, pending, Cursor(token))
+            self._link(partition, pending, token)
         return False
 
     def _take(
@@ -110,9 +120,41 @@ class SegmentScan:
         pending.rows += len(encoded.rows)
         pending.size += size
 
-    def _link(self, partition: str, pending: _Pending, until: Cursor) -> None:
+    def _link(self, partition: str, pending: _Pending, token: str | None) -> str | None:
+        """Spools what is pending, up to a position; returns this position as the spool has it."""
+        stored = self.seal.close(token) if self.seal and token is not None else token
+        until = Cursor(stored, done=token is None)
         rows = combine(pending.tables)
         self.spool.append(partition, pending.since, until, rows, pending.quarantined)
+        return stored
+
+
+def make_encoder(
+    state: Scannable, limits: Limits = EVERYTHING, key: HashKey | None = None
+) -> Encoder:
+    """An encoder for the items of a table, as its generation was planned.
+
+    `limits` are the destination's; items that exceed them are quarantined. `key` is that of the
+    table's digests. Raises ConfigError without it.
+    """
+    spec = state.spec or TableSpec()
+    return Encoder(
+        state.identity.keys,
+        max_columns=spec.max_columns,
+        packed=spec.packed,
+        limits=limits,
+        known=state.columns,
+        ruling=make_ruling(state, key),
+    )
+
+
+def make_ruling(state: Scannable, key: HashKey | None) -> Ruling | None:
+    """The rules of a table, as its generation was planned; None if it has none.
+
+    Raises ConfigError without the key that its digests were made with.
+    """
+    rules = (state.spec or TableSpec()).rules
+    return Ruling(rules, state.identity.keys, key, state.table) if rules else None
 
 
 def check_quarantine(limit: int, quarantined: Sequence[Quarantined], before: int = 0) -> None:

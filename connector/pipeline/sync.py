@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from connector.config.model import Config, TableConfig
-from connector.core.spec import EVERYTHING, Limits, TableSpec
-from connector.core.state import Phase, Scannable, TableState
+from connector.core.rules.hash_key import HashKey
+from connector.core.state import Phase, TableState
 from connector.core.status import Status
 from connector.errors import (
     HistoryLost,
@@ -18,10 +18,12 @@ from connector.errors import (
 )
 from connector.events import Listener
 from connector.items.encoder import Encoder
+from connector.items.ruled.ruling import Ruling
 from connector.pipeline.beginning import Beginning
 from connector.pipeline.following.tail import Tail
 from connector.pipeline.load import load
 from connector.pipeline.problems import Problems
+from connector.pipeline.scan import make_encoder, make_ruling
 from connector.ports import Changes, Destination, Lookup, Snapshot, Spool
 from connector.stop import Stop
 from connector.waits import Waits
@@ -64,6 +66,7 @@ class Run:
     workers: int
     waits: Waits = field(default_factory=Waits)
     whole: Snapshot | None = None  # What a plan is to read, if not the table itself.
+    hash_key: HashKey | None = None
 
     @property
     def followed(self) -> bool:
@@ -104,6 +107,7 @@ class Run:
             self.spool_of,
             self.stop,
             self.workers,
+            self.hash_key,
         )
 
     def plan(self, replaces: TableState | None, plan_id: str | None = None) -> TableState:
@@ -264,7 +268,11 @@ class Run:
 
     def encoder(self, state: TableState) -> Encoder:
         """An encoder for this table's items."""
-        return make_encoder(state, self.config.destination.backend.limits)
+        return make_encoder(state, self.config.destination.backend.limits, self.hash_key)
+
+    def ruling(self, state: TableState) -> Ruling | None:
+        """The rules of this table, if it has any."""
+        return make_ruling(state, self.hash_key)
 
     def _load(
         self,
@@ -303,18 +311,3 @@ class Run:
                 f"The run of {self.table} was asked to end.",
                 "What was read is committed; the same command resumes from there.",
             )
-
-
-def make_encoder(state: Scannable, limits: Limits = EVERYTHING) -> Encoder:
-    """An encoder for the items of a table, as its generation was planned.
-
-    `limits` are the destination's; items that exceed them are quarantined.
-    """
-    spec = state.spec or TableSpec()
-    return Encoder(
-        state.identity.keys,
-        max_columns=spec.max_columns,
-        packed=spec.packed,
-        limits=limits,
-        known=state.columns,
-    )

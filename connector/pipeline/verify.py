@@ -4,11 +4,9 @@ The comparison has its own path from an item to its canonical form, through plai
 so that an error in the columnar path cannot hide on both sides.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -16,16 +14,14 @@ import pyarrow as pa
 
 from connector.core.keys import KeySchema, key_text
 from connector.core.state import TableState
-from connector.core.texts import Malformed
-from connector.events import Listener, Scanned
-from connector.items import canonical, wire
-from connector.items.keys import key_item, key_text_in
+from connector.events import Listener
+from connector.items import canonical
+from connector.items.ruled.ruling import Ruling
+from connector.pipeline.comparing.items import Digests, Items, Repairs, digest
 from connector.pipeline.sample import Sample
 from connector.ports import Destination, Lookup, Snapshot
 
 SHOWN = 10
-KEYS_AT_ONCE = 400
-"""So many items that were looked up are in memory at once."""
 SETTLE_TRIES = 5
 """How often a key that keeps changing is read again before it is reported as unsettled."""
 
@@ -69,7 +65,6 @@ class Sampled:
     keys: int
 
 
-Digests = dict[str, bytes]
 _TWICE = b"twice"
 
 
@@ -87,19 +82,21 @@ def verify(
     tail: Callable[[], None],
     listener: Listener,
     sample: Sample | None = None,
-    repair: Callable[[Sequence[str]], None] | None = None,
+    repair: Repairs | None = None,
     waits: Iterable[Callable[[], object]] = (),
+    ruling: Ruling | None = None,
 ) -> Verdict:
     """Compares the source with the table; keys that differ are read again, or repaired first.
 
     With a `sample`, only a share of both is read. `repair` gets the keys that differ. After each of
-    `waits`, a source that may be behind is read again where it differs.
+    `waits`, a source that may be behind is read again where it differs. The table is compared with
+    what its rules, the `ruling`, make of the items.
     """
+    items = Items(snapshot, lookup, state, ruling, segments, listener)
     # Items may change between the two reads, so a tail comes before each comparison.
     tail()
-    keys = state.identity.keys
-    there = _source_digests(snapshot, keys, _drawn(sample, segments), listener)
-    comparison = _Comparison(lookup, destination, state, tail)
+    there = items.scanned(sample)
+    comparison = _Comparison(items, destination, state, tail)
     here = _rows(comparison, there, sample)
     suspects = _differing(there, here)
     matching = len(there.keys() - suspects)
@@ -118,13 +115,13 @@ def verify(
 
 
 def _repaired(
-    comparison: "_Comparison", found: "_Found", repair: Callable[[Sequence[str]], None]
+    comparison: "_Comparison", found: "_Found", repair: Repairs
 ) -> tuple["_Found", Difference]:
     """What differs once the keys that differed are repaired, and which of them are equal now."""
     wrong = sorted(filter(_is_key, found.pairs))
     if not wrong:
         return found, Difference()
-    repair(wrong)
+    comparison.items.repaired(wrong, repair)
     again = comparison.settled(set(wrong), {key: found.pairs[key][0] for key in wrong})
     left = {key: pair for key, pair in found.pairs.items() if not _is_key(key)}
     after = _Found(
@@ -133,17 +130,12 @@ def _repaired(
     return after, _difference(set(wrong) - again.pairs.keys() - again.unsettled)
 
 
-def _drawn(sample: Sample | None, segments: int) -> tuple[Sequence[int], int]:
-    """The segments to scan, and how many there are."""
-    return sample.segments(segments) if sample else (range(segments), segments)
-
-
 def _rows(comparison: "_Comparison", there: Digests, sample: Sample | None) -> Digests:
     """The rows to compare with the items that were read; items of further rows are looked up."""
     if sample is None:
         return comparison.rows(lambda key: True)
     here = comparison.rows(lambda key: key in there or sample.has(key))
-    there.update(comparison.items(sorted(here.keys() - there.keys())))
+    there.update(comparison.items.of(sorted(here.keys() - there.keys())))
     return here
 
 
@@ -160,7 +152,7 @@ class _Found:
 class _Comparison:
     """Reads single keys of both sides again."""
 
-    lookup: Lookup
+    items: Items
     destination: Destination
     state: TableState
     tail: Callable[[], None]
@@ -168,23 +160,13 @@ class _Comparison:
     def rows(self, wanted: Callable[[str], bool]) -> Digests:
         """The digests of the rows of wanted keys."""
         batches = self.destination.rows(self.state.table)
-        return _table_digests(batches, self.state.identity.keys, wanted)
-
-    def items(self, texts: Sequence[str]) -> Digests:
-        """The digests of the items of some keys."""
-        keys = self.state.identity.keys
-        digests: Digests = {}
-        for at in range(0, len(texts), KEYS_AT_ONCE):
-            asked = [key_item(keys, text) for text in texts[at : at + KEYS_AT_ONCE]]
-            found = (item for item in self.lookup.items(asked) if item is not None)
-            digests.update(_item_digest(keys, item) for item in found)
-        return digests
+        return _table_digests(batches, self.items.row_keys, wanted)
 
     def arrived(self, suspects: set[str], last: Digests) -> tuple[set[str], int]:
         """Which keys still differ, and how many others have an item; `last` is kept up to date."""
         asked = sorted(filter(_is_key, suspects))
         self.tail()
-        here, there = self.rows(set(asked).__contains__), self.items(asked)
+        here, there = self.rows(set(asked).__contains__), self.items.of(asked)
         last.update(there)
         equal = {key for key in asked if here.get(key) == there.get(key)}
         return suspects - equal, len(equal & there.keys())
@@ -199,7 +181,7 @@ class _Comparison:
             if not left:
                 break
             self.tail()
-            here, there = self.rows(left.__contains__), self.items(sorted(left))
+            here, there = self.rows(left.__contains__), self.items.of(sorted(left))
             for key in list(left):
                 pair = there.get(key), here.get(key)
                 # Whether the source is the same as at the last read, after which a tail has run.
@@ -236,44 +218,6 @@ def _difference(keys: Sequence[str] | set[str]) -> Difference:
     return Difference(len(keys), sorted(keys)[:SHOWN])
 
 
-def _source_digests(
-    snapshot: Snapshot, keys: KeySchema, drawn: tuple[Sequence[int], int], listener: Listener
-) -> Digests:
-    chosen, segments = drawn
-
-    def one(segment: int) -> Digests:
-        return dict(_segment_digests(snapshot, keys, segment, segments, listener))
-
-    digests: Digests = {}
-    with ThreadPoolExecutor(len(chosen), "verify") as threads:
-        for part in threads.map(one, chosen):
-            digests.update(part)
-    return digests
-
-
-def _segment_digests(
-    snapshot: Snapshot, keys: KeySchema, segment: int, segments: int, listener: Listener
-) -> Iterator[tuple[str, bytes]]:
-    token: str | None = None
-    while True:
-        (items, token), _ = snapshot.page(segment, segments, token, wire.scan_page)
-        listener(Scanned(segment, len(items), sum(map(len, items)), token is None))
-        for item in items:
-            yield _item_digest(keys, item)
-        if token is None:
-            return
-
-
-def _item_digest(keys: KeySchema, item: bytes) -> tuple[str, bytes]:
-    try:
-        key, value = canonical.of_item(keys, item)
-    except Malformed:
-        # An invalid item cannot be in the table, so it is always a difference.
-        digest = _digest(item)
-        return key_text_in(keys, item) or f"an item without its key ({digest.hex()})", digest
-    return key_text(key), _digest(value)
-
-
 def _table_digests(
     batches: Generator[pa.RecordBatch, None, None], keys: KeySchema, wanted: Callable[[str], bool]
 ) -> Digests:
@@ -284,7 +228,7 @@ def _table_digests(
                 text = key_text(key)
                 if wanted(text):
                     # Two rows of one key equal no item, even if they equal each other.
-                    digests[text] = _TWICE if text in digests else _digest(value)
+                    digests[text] = _TWICE if text in digests else digest(value)
     return digests
 
 
@@ -293,10 +237,6 @@ def _is_key(text: str) -> bool:
         return isinstance(msgspec.json.decode(text), list)
     except msgspec.MsgspecError:
         return False
-
-
-def _digest(value: bytes) -> bytes:
-    return blake2b(value, digest_size=16).digest()
 
 
 def as_dict(verdict: Verdict) -> dict[str, Any]:

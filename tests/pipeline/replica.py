@@ -143,6 +143,7 @@ class Replica:
             segments=2,
             tail=lambda: None,
             listener=quiet,
+            ruling=run.ruling(self.state()),
         )
 
     def assert_equal(self) -> None:

@@ -20,8 +20,8 @@ from connector.errors import ConnectorError
 from connector.events import quiet
 from connector.pipeline.following.failover import fail_over
 from connector.pipeline.following.tail import Tail
-from connector.pipeline.scan import SegmentScan
-from connector.pipeline.sync import Run, make_encoder
+from connector.pipeline.scan import SegmentScan, make_encoder
+from connector.pipeline.sync import Run
 from connector.ports import Destination
 from connector.regions import followed, moved
 from connector.sources.dynamodb.calls import ReadUnitLimiter

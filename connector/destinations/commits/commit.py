@@ -98,7 +98,7 @@ class Commit:
 
     @cached_property
     def _growth(self) -> Growth:
-        target, keys = self._header.target, self._header.identity.keys
+        target, keys = self._header.target, self._header.row_keys
         transaction = self._transaction
         found = transaction.describe(target)
         growth = Growth(transaction, self._state, self._step, found.columns)
@@ -112,7 +112,7 @@ class Commit:
         self._renamed = growth.renamed
         return self._transaction.layout.of(
             self._header.target,
-            self._header.identity.keys,
+            self._header.row_keys,
             columns,
             wanted,
             rest=growth.rest,

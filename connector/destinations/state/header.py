@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from connector.core.keys import KeyAttribute
+from connector.core.keys import KeyAttribute, KeySchema
 from connector.core.spec import TableSpec
 from connector.core.state import Identity, Phase
 from connector.destinations.sql import Target
@@ -57,6 +57,11 @@ class Header(msgspec.Struct, frozen=True):
     def made_with(self) -> TableSpec | None:
         """The generation's spec; None if version 0.1.0 planned it."""
         return None if self.spec is None else _spec.decode(self.spec)
+
+    @property
+    def row_keys(self) -> KeySchema:
+        """The key attributes as rows have them."""
+        return (self.made_with() or TableSpec()).rules.row_keys(self.identity.keys)
 
     @property
     def identity(self) -> Identity:

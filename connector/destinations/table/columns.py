@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from connector.core.keys import KeySchema
 from connector.core.names import DELETED, assign
@@ -19,21 +20,27 @@ _KEY_TYPES = {"S": STRING, "N": INTEGER, "B": BINARY}
 
 def key_columns(dialect: Dialect, keys: KeySchema, spec: TableSpec) -> dict[str, Column]:
     """The columns that a new table starts with."""
-    names = assign([key.name for key in keys], {}, dialect.rules, spec.service)
+    attributes = [key.name for key in keys]
+    names = assign(attributes, {}, dialect.rules, spec.service, spec.rules.names)
     return {key.name: Column(names[key.name], _KEY_TYPES[key.tag]) for key in keys}
 
 
 def adopt(
-    transaction: Transaction, target: Target, found: Found, keys: KeySchema
+    transaction: Transaction,
+    target: Target,
+    found: Found,
+    keys: KeySchema,
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Column]:
     """The columns of a table that the connector created, but that has no state any more.
 
+    `names` are those that the table's rules give to the columns of some attributes.
+
     Raises DestinationRefused if the connector did not create it, or if its key is another one.
     """
-    dialect = transaction.dialect
+    dialect, fold = transaction.dialect, transaction.dialect.rules.fold
     # A column `_deleted` of ours has a default; an attribute's has none.
     marked = transaction.has_default(target, DELETED)
-    fold = dialect.rules.fold
     folded = {fold(name): sql for name, sql in found.columns.items()}
     if any(folded.get(name) != sql for name, sql in dialect.service.items()):
         raise DestinationRefused(
@@ -41,7 +48,7 @@ def adopt(
             "Choose another name with `into`, or drop it.",
         )
     spec = TableSpec(deletes=Deletes.SOFT if marked else Deletes.APPLY)
-    adopted = key_columns(dialect, keys, spec)
+    adopted = _keys_of(dialect, found, keys, spec, names)
     for key in keys:
         name = adopted[key.name].name
         type_ = dialect.adopted_key(key.tag).get(folded.get(fold(name), ""))
@@ -51,17 +58,42 @@ def adopt(
                 "Choose another name with `into`, or drop it.",
             )
         adopted[key.name] = Column(name, type_)
-    taken = {fold(name) for name in (*spec.service, *(c.name for c in adopted.values()))}
-    types = dialect.adopted()
-    for name, sql in found.columns.items():
-        if fold(name) not in taken and name not in adopted and sql in types:
-            adopted[name] = Column(name, types[sql])
+    adopted = _with_others(dialect, found, adopted, spec, names)
     if not _has_key(found, adopted, keys):
         raise DestinationRefused(
             f"The table {target} exists and has another primary key than its source.",
             "Choose another name with `into`, or drop it.",
         )
     return adopted
+
+
+def _with_others(
+    dialect: Dialect,
+    found: Found,
+    keys: Mapping[str, Column],
+    spec: TableSpec,
+    names: Mapping[str, str],
+) -> dict[str, Column]:
+    """The columns of the key and all others of a type that we use."""
+    fold, types, adopted = dialect.rules.fold, dialect.adopted(), dict(keys)
+    taken = {fold(name) for name in (*spec.service, *(c.name for c in keys.values()))}
+    attributes = {fold(name): attribute for attribute, name in names.items()}
+    for name, sql in found.columns.items():
+        attribute = attributes.get(fold(name), name)
+        if fold(name) not in taken and attribute not in adopted and sql in types:
+            adopted[attribute] = Column(name, types[sql])
+    return adopted
+
+
+def _keys_of(
+    dialect: Dialect, found: Found, keys: KeySchema, spec: TableSpec, names: Mapping[str, str]
+) -> dict[str, Column]:
+    """The columns of the key, which may have been made under other names than `names`."""
+    there = {*map(dialect.rules.fold, found.columns)}
+    mine = {a: name for a, name in names.items() if dialect.rules.fold(name) in there}
+    attributes = [key.name for key in keys]
+    named = assign(attributes, {}, dialect.rules, spec.service, mine)
+    return {key.name: Column(named[key.name], _KEY_TYPES[key.tag]) for key in keys}
 
 
 def _has_key(found: Found, columns: Mapping[str, Column], keys: KeySchema) -> bool:
@@ -162,11 +194,11 @@ def grow(
     columns: Mapping[str, Column],
     wanted: Mapping[str, Type],
     room: int,
-    service: Iterable[str],
+    spec: TableSpec,
 ) -> dict[str, Column]:
     """Adds and widens columns until they can hold `wanted`; returns the new map.
 
-    No more than `room` are added, and none takes a name of `service`. Every value keeps its digits.
+    No more than `room` are added, under names that `spec` allows. Every value keeps its digits.
     """
     dialect = transaction.dialect
     grown = dict(columns)
@@ -174,7 +206,7 @@ def grow(
         if attribute in columns:
             grown[attribute] = _widen(transaction, target, columns[attribute], type_)
     new = [name for name, type_ in wanted.items() if name not in columns and type_ != NULL][:room]
-    names = _assign(dialect, new, actual, columns, service)
+    names = named(dialect, new, actual, columns, spec)
     grown |= {name: Column(names[name], wanted[name]) for name in new}
     for first in range(0, len(new), dialect.columns_at_once):
         some = new[first : first + dialect.columns_at_once]
@@ -211,17 +243,19 @@ def ours_last(
         transaction.ask(f"ALTER TABLE {target.sql} ADD COLUMN {quoted(name)} {sql}")
 
 
-def _assign(
+def named(
     dialect: Dialect,
     attributes: Iterable[str],
     actual: Mapping[str, str],
     columns: Mapping[str, Column],
-    service: Iterable[str],
+    spec: TableSpec,
 ) -> dict[str, str]:
+    """Names for the columns of new attributes of a table."""
     taken = {attribute: column.name for attribute, column in columns.items()}
     # A column that a user added keeps its name; an attribute of that name gets another.
     reserved = dialect.rules.reserved.union(map(dialect.rules.fold, actual))
-    return assign(attributes, taken, replace(dialect.rules, reserved=reserved), service)
+    rules = replace(dialect.rules, reserved=reserved)
+    return assign(attributes, taken, rules, spec.service, spec.rules.names)
 
 
 def _widen(transaction: Transaction, target: Target, column: Column, type_: Type) -> Column:

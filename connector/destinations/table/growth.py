@@ -52,7 +52,6 @@ class Growth:
 
     def grow(self, wanted: Mapping[str, Type]) -> dict[str, Column]:
         """The columns, grown to hold `wanted` as far as there is room."""
-        service = self.step.spec.service
         grown = table_columns.grow(
             self.transaction,
             self.target,
@@ -60,7 +59,7 @@ class Growth:
             self.columns,
             wanted,
             self.room,
-            service,
+            self.step.spec,
         )
         if grown.keys() != self.columns.keys():
             table_columns.ours_last(self.transaction, self.target, self.actual, self.columns)
@@ -75,7 +74,7 @@ class Growth:
     def _watch(self, grown: Mapping[str, Column]) -> Watch:
         header = self.step.header
         return Watch.of(
-            header.identity.keys,
+            header.row_keys,
             self.columns,
             grown,
             self.transaction.dialect.type_of,

@@ -12,6 +12,7 @@ from connector.destinations.sql import Target, quoted
 from connector.destinations.state.header import Header, spelled
 from connector.destinations.state.store import State
 from connector.destinations.table import columns as table_columns
+from connector.destinations.table.renaming import Renaming
 from connector.errors import ConfigError
 
 Columns = dict[str, Column]
@@ -38,6 +39,10 @@ class Reshape:
                 self._drop_marked(target)
             if have.packed and not spec.packed:
                 self._use_retired(table, target)
+            if have.rules.names != spec.rules.names:
+                columns, retired = self.state.all_columns(table)
+                named = Renaming(self.transaction, table, target).named(columns, have.rules, spec)
+                self.state.save_columns(table, named, retired)
         self.state.update(table, spec=spelled(spec))
 
     def _use_retired(self, table: str, target: Target) -> None:
@@ -55,8 +60,9 @@ class Reshape:
             self._move(plan.table, before, target)
         actual = self._actual(target)
         retired: Columns = {}
+        Renaming(self.transaction, plan.table, target).check(plan.spec)
         if not actual:
-            columns = table_columns.key_columns(dialect, plan.identity.keys, plan.spec)
+            columns = table_columns.key_columns(dialect, plan.row_keys, plan.spec)
             self.transaction.create(target, columns)
         else:
             columns, retired = self._columns(plan, target, before, actual)
@@ -69,15 +75,19 @@ class Reshape:
         retired: Columns = {}
         if before is None:
             found = self.transaction.describe(target)
-            columns = table_columns.adopt(self.transaction, target, found, plan.identity.keys)
+            names = plan.spec.rules.names
+            columns = table_columns.adopt(self.transaction, target, found, plan.row_keys, names)
         else:
             check_key(before, plan)
             columns, retired = self.state.all_columns(plan.table)
         there = {a: c for a, c in retired.items() if c.name in actual}
         columns = self._free_mark(plan, target, columns | there, actual)
+        had = (before.made_with() if before else None) or TableSpec()
+        renaming = Renaming(self.transaction, plan.table, target)
+        columns = renaming.named(columns, had.rules, plan.spec)
         found = self.transaction.describe(target)
         table_columns.refuse_changed(
-            self.transaction.dialect, target, found, columns, plan.identity.keys
+            self.transaction.dialect, target, found, columns, plan.row_keys
         )
         self._forget_marks(plan, target, before, columns, actual)
         if not plan.spec.packed:
@@ -100,7 +110,7 @@ class Reshape:
         others = {name: other.name for name, other in columns.items() if name != attribute}
         reserved = dialect.rules.reserved.union(map(dialect.rules.fold, actual))
         rules = replace(dialect.rules, reserved=reserved)
-        name = assign([attribute], others, rules, SERVICE)[attribute]
+        name = assign([attribute], others, rules, SERVICE, plan.spec.rules.names)[attribute]
         self.transaction.ask(
             f"ALTER TABLE {target.sql} RENAME COLUMN {quoted(column.name)} TO {quoted(name)}"
         )

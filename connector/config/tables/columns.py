@@ -1,0 +1,77 @@
+"""The entries of a table's `columns`."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from connector.config.fields import Name, Section, Text, refuse
+from connector.core.rules.paths import PathError, parse_path
+from connector.core.rules.rules import Rule, RuleError, Rules, check_rule
+
+
+def _path(text: str) -> str:
+    try:
+        parse_path(text)
+    except PathError as error:
+        raise refuse(f"This is not a path: {error.problem}.", error.hint) from None
+    return text
+
+
+Path = Annotated[Text, AfterValidator(_path)]
+
+
+class ColumnConfig(Section):
+    """What becomes of one attribute, or of a value in one; see docs/tables.md."""
+
+    hash: bool = Field(
+        default=False,
+        description="Replaces the value by its HMAC-SHA-256 under CONNECTOR_HASH_KEY, as hex.",
+    )
+    mask: str | None = Field(
+        default=None, description="Replaces a value that is present and not null by this text."
+    )
+    exclude: bool = Field(default=False, description="Leaves the value out.")
+    rename: Name | None = Field(default=None, description="The name of the attribute's column.")
+    path: Path | None = Field(
+        default=None,
+        description="Makes a column with the entry's name of a nested value, such as address.city.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, data: object) -> object:
+        """Refuses a kind without a value: half a rule would let through what it was to hide."""
+        if isinstance(data, Mapping):
+            known = cls.keys()
+            for key, value in data.items():
+                if value is None and key in known:
+                    raise refuse(f"{key} has no value.", f"Give it one, or take {key} out.")
+        return {} if data is None else data
+
+    def rule(self) -> Rule:
+        """The entry as a rule."""
+        return Rule(self.hash, self.mask, self.exclude, self.rename, self.path)
+
+
+def _checked(columns: Mapping[str, ColumnConfig]) -> Mapping[str, ColumnConfig]:
+    for name, column in columns.items():
+        try:
+            check_rule(name, column.rule())
+        except PathError as error:
+            raise refuse(f"This is not a path: {error.problem}.", error.hint, name) from None
+        except RuleError as error:
+            raise refuse(error.problem, error.hint, name) from None
+    try:
+        rules_of(columns, "keep")
+    except RuleError as error:
+        raise refuse(error.problem, error.hint) from None
+    return columns
+
+
+def rules_of(columns: Mapping[str, ColumnConfig], unlisted: Literal["keep", "exclude"]) -> Rules:
+    """The entries as rules. Raises RuleError if they contradict each other."""
+    return Rules.of({name: column.rule() for name, column in columns.items()}, unlisted)
+
+
+ColumnEntries = Annotated[Mapping[str, ColumnConfig], AfterValidator(_checked)]

@@ -1,0 +1,1 @@
+"""What becomes of a table's attributes before any of them is stored anywhere."""

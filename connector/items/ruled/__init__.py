@@ -1,0 +1,1 @@
+"""A table's rules, applied to its items before anything of them is stored."""

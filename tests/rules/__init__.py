@@ -1,0 +1,1 @@
+"""What a table's rules make of its items."""
