@@ -130,8 +130,9 @@ def _check_rules(table: str, have: Rules, want: Rules) -> None:
         return
     before, now = dict(old.columns), dict(new.columns)
     names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-    what = joined([f"columns.{name}" for name in names] or ["unlisted"])
-    verb = "has" if len(names) < 2 else "have"
+    keys = [*(f"columns.{name}" for name in names)]
+    keys += ["unlisted"] if old.unlisted != new.unlisted else []
+    what, verb = joined(keys, last="and"), "has" if len(keys) == 1 else "have"
     raise ConfigError(
         f"{table}: {what} {verb} changed, and its rows were made by the rules as they were before.",
         f"Nothing was changed. Run `connector snapshot {table} --full-refresh` to read the table "

@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from connector.core.keys import KeyAttribute, KeySchema
 from connector.core.names import SERVICE
 from connector.core.rules.hash_key import HashKey
 from connector.core.rules.paths import EACH, Path, parse_path, shown_path
 from connector.errors import ConfigError
+
+if TYPE_CHECKING:
+    from connector.core.keys import KeySchema
 
 
 @dataclass(frozen=True)
@@ -154,13 +156,11 @@ class Rules:
         """The rule of a whole attribute."""
         return next((rule for path, rule in self.entries if path == (attribute,)), Rule())
 
-    def row_keys(self, keys: KeySchema) -> KeySchema:
+    def row_keys(self, keys: "KeySchema") -> "KeySchema":
         """The key attributes as rows have them: a digest is a text."""
-        return tuple(
-            KeyAttribute(key.name, "S") if self.whole(key.name).hash else key for key in keys
-        )
+        return tuple(replace(key, tag="S") if self.whole(key.name).hash else key for key in keys)
 
-    def hides_keys(self, keys: KeySchema) -> bool:
+    def hides_keys(self, keys: "KeySchema") -> bool:
         """Whether a part of the key is hashed."""
         return any(self.whole(key.name).hash for key in keys)
 
@@ -168,7 +168,7 @@ class Rules:
         """The same, with the check value of the key that digests will be made with."""
         return replace(self, key_check=key.check) if key and self.hashes else self
 
-    def check_keys(self, table: str, keys: KeySchema) -> None:
+    def check_keys(self, table: str, keys: "KeySchema") -> None:
         """Raises ConfigError if the rules leave the key as no key."""
         for key in keys:
             for path, rule in self.entries:

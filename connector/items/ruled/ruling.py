@@ -1,5 +1,6 @@
 """The rules of one table, ready to be applied to its items."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -191,17 +192,29 @@ class Ruling:
             change = parts.members(record["dynamodb"])
         except (KeyError, ValueError, RecursionError):
             return None
-        kept = {name: part for name, part in change.items() if name in _ABOUT}
+        kept = _about(change)
         for name in _IMAGES & change.keys():
             kept[name] = (self.shown(change[name]) or _WITHHELD.decode()).encode()
-        about = {name: part for name, part in record.items() if name in _ABOUT}
-        return _object({**about, "dynamodb": _object(kept)}).decode()
+        return _object({**_about(record), "dynamodb": _object(kept)}).decode()
 
 
 WITHHELD = "withheld: it cannot be read in parts, so what the rules hide cannot be taken out"
 _WITHHELD = b'"withheld"'
 _IMAGES = {"Keys", "NewImage", "OldImage"}
-_ABOUT = {"eventName", "eventID", "SequenceNumber", "ApproximateCreationDateTime"}
+_ABOUT = {
+    "eventName": re.compile(rb'"[A-Z_]+"'),
+    "SequenceNumber": re.compile(rb'"[0-9]+"'),
+    "ApproximateCreationDateTime": re.compile(rb"[0-9.eE+]+"),
+}
+"""What records hold besides items, as far as it is what it should be."""
+
+
+def _about(members: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {
+        name: members[name]
+        for name, form in _ABOUT.items()
+        if name in members and form.fullmatch(members[name])
+    }
 
 
 def _object(members: Mapping[str, bytes]) -> bytes:

@@ -1,0 +1,225 @@
+"""Rules that change: a name is applied to what is there, anything else needs a new read."""
+
+from typing import Any
+
+import pytest
+
+from connector.core.rules.hash_key import VARIABLE
+from connector.errors import ConfigError, NeedsPerson
+from tests.pipeline.replica import ORDERS, Replica, caught_up, key
+
+from .conftest import Made
+from .oracle import digest
+
+COLUMNS = {"email": {"hash": True}}
+REFRESH = f"connector snapshot {ORDERS} --full-refresh"
+
+
+def begun(make: Made, columns: dict[str, Any], **table: Any) -> Replica:
+    """A replica of three items."""
+    replica = make(columns, **table)
+    replica.model.load(
+        {**key(n), "email": {"S": f"mail {n}"}, "n": {"N": str(n)}} for n in range(3)
+    )
+    replica.sync()
+    return replica
+
+
+def become(replica: Replica, columns: dict[str, Any], **table: Any) -> Replica:
+    """Gives the table other rules."""
+    replica.settings["tables"] = {ORDERS: {"columns": columns, **table}}
+    return replica
+
+
+def names(replica: Replica) -> dict[str, str]:
+    """The column of each attribute, by the state."""
+    return dict(replica.sql("SELECT attribute, column_name FROM _connector.columns"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"email": {"hash": True}}),
+        ({"email": {"hash": True}}, {}),
+        ({"email": {"hash": True}}, {"email": {"mask": "-"}}),
+        ({"email": {"mask": "-"}}, {"email": {"mask": "+"}}),
+        ({}, {"email": {"exclude": True}}),
+        ({}, {"m.x": {"hash": True}}),
+        ({}, {"x": {"path": "m.x"}}),
+        ({"x": {"path": "m.x"}}, {"x": {"path": "m.y"}}),
+        ({}, {"id": {"hash": True}}),
+    ],
+)
+def test_what_needs_a_new_read_is_refused_with_the_command(
+    make: Made, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    replica = begun(make, before)
+    shown = replica.sql(f"SELECT id, n FROM {ORDERS} ORDER BY id")
+    become(replica, after)
+    with pytest.raises(ConfigError) as caught:
+        replica.sync()
+    assert REFRESH in caught.value.hint
+    with pytest.raises(ConfigError):
+        replica.run().tail(caught_up)
+    assert replica.sql(f"SELECT id, n FROM {ORDERS} ORDER BY id") == shown
+    become(replica, before)
+    replica.sync()
+    become(replica, after).run().snapshot(full_refresh=True, yes=True)
+    assert replica.verdict().equal
+
+
+def test_unlisted_attributes_come_and_go_with_a_new_read(make: Made) -> None:
+    replica = begun(make, {})
+    become(replica, {"n": {}}, unlisted="exclude")
+    with pytest.raises(ConfigError, match="unlisted"):
+        replica.sync()
+    replica.run().snapshot(full_refresh=True)
+    assert replica.sql(f"SELECT DISTINCT email FROM {ORDERS}") == [(None,)]
+    assert replica.verdict().equal
+
+
+def test_another_hash_key_is_noticed(make: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    replica = begun(make, COLUMNS)
+    monkeypatch.setenv(VARIABLE, "another key, for what that is worth")
+    replica.model.put({**key(9), "email": {"S": "mail 9"}})
+    for run in (replica.sync, lambda: replica.run().tail(caught_up)):
+        with pytest.raises(ConfigError, match=VARIABLE) as caught:
+            run()
+        assert REFRESH in caught.value.hint
+        assert "another key, for" not in str(caught.value)
+    run = replica.run()
+    with pytest.raises(ConfigError, match=VARIABLE):
+        run.ruling(replica.state())
+    assert len(replica.sql(f"SELECT id FROM {ORDERS}")) == 3
+    replica.run().snapshot(full_refresh=True)
+    (digests,) = zip(*replica.sql(f"SELECT email FROM {ORDERS}"), strict=True)
+    wanted = {digest({"S": f"mail {n}"}, b"another key, for what that is worth") for n in (0, 9)}
+    assert wanted <= set(digests)
+    assert replica.verdict().equal
+
+
+def test_without_the_key_nothing_is_read(make: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    replica = make(COLUMNS)
+    for value in ("", None):
+        if value is None:
+            monkeypatch.delenv(VARIABLE)
+        else:
+            monkeypatch.setenv(VARIABLE, value)
+        with pytest.raises(ConfigError, match=VARIABLE):
+            replica.sync()
+    assert replica.rig.calls.count("Scan") == 0
+    assert replica.rig.calls.count("GetRecords") == 0
+
+
+@pytest.mark.parametrize("attribute", ["id", "n", "email"])
+def test_a_column_is_renamed_and_back(make: Made, attribute: str) -> None:
+    replica = begun(make, COLUMNS)
+    rule = COLUMNS.get(attribute, {})
+    before = replica.sql(f"SELECT {attribute} FROM {ORDERS} ORDER BY id")
+    become(replica, {**COLUMNS, attribute: {**rule, "rename": "New Name"}})
+    replica.sync()
+    assert names(replica)[attribute] == "New Name"
+    assert sorted(replica.sql(f'SELECT "New Name" FROM {ORDERS}')) == sorted(before)
+    replica.model.put({**key(3), "email": {"S": "x"}, "n": {"N": "3"}})
+    replica.sync()
+    assert replica.verdict().equal
+    become(replica, COLUMNS)
+    replica.sync()
+    assert names(replica) == {"id": "id", "email": "email", "n": "n"}
+    assert replica.verdict().equal
+
+
+def test_two_columns_change_their_names(make: Made) -> None:
+    replica = begun(make, {})
+    become(replica, {"email": {"rename": "n"}, "n": {"rename": "email"}})
+    replica.sync()
+    assert names(replica) == {"id": "id", "email": "n", "n": "email"}
+    assert replica.sql(f"SELECT n, email FROM {ORDERS} ORDER BY id LIMIT 1") == [("mail 0", 0)]
+    become(replica, {"email": {"rename": "N2"}, "n": {"rename": "Email"}})
+    replica.sync()
+    assert names(replica) == {"id": "id", "email": "N2", "n": "Email"}
+    assert replica.verdict().equal
+
+
+@pytest.mark.parametrize("taken", ["n", "id"])
+def test_a_name_that_is_taken_is_refused(make: Made, taken: str) -> None:
+    replica = begun(make, {})
+    become(replica, {"email": {"rename": taken}})
+    with pytest.raises(ConfigError, match=taken):
+        replica.sync()
+    assert names(replica) == {"id": "id", "email": "email", "n": "n"}
+    # It is refused as well for an attribute that no item has yet.
+    become(replica, {"later": {"rename": taken}})
+    with pytest.raises(ConfigError, match=taken):
+        replica.sync()
+
+
+def test_a_name_that_somebody_added_is_refused(make: Made) -> None:
+    replica = begun(make, {})
+    replica.by_hand(f"ALTER TABLE {ORDERS} ADD COLUMN mine INTEGER")
+    become(replica, {"email": {"rename": "mine"}})
+    with pytest.raises(ConfigError, match="mine"):
+        replica.sync()
+
+
+def test_a_wanted_name_is_kept_from_other_attributes(make: Made) -> None:
+    replica = make({"later": {"rename": "n"}})
+    replica.model.load([{**key(1), "n": {"N": "1"}}])
+    replica.sync()
+    assert names(replica)["n"] != "n"
+    replica.model.put({**key(2), "later": {"S": "x"}})
+    replica.sync()
+    assert names(replica)["later"] == "n"
+    assert replica.verdict().equal
+
+
+def test_a_table_without_its_state_is_adopted_under_the_names(make: Made) -> None:
+    columns = {**COLUMNS, "n": {"rename": "number"}, "id": {"rename": "order_id", "hash": True}}
+    replica = begun(make, columns)
+    run = replica.run()
+    run.destination.reset(ORDERS, drop=False)
+    replica.run().snapshot(yes=True)
+    assert names(replica) == {"id": "order_id", "email": "email", "n": "number"}
+    assert len(replica.sql(f"SELECT order_id, number FROM {ORDERS}")) == 3
+    assert replica.verdict().equal
+
+
+def test_a_state_without_rules_is_read_as_it_is(make: Made) -> None:
+    replica = begun(make, {})
+    old = (
+        '{"layout":"columns","max_columns":500,"deletes":"apply",'
+        '"snapshot":"scan","follow":"stream"}'
+    )
+    replica.by_hand(f"UPDATE _connector.tables SET spec = '{old}'")
+    replica.sync()
+    become(replica, {"n": {"rename": "number"}})
+    replica.sync()
+    assert names(replica)["n"] == "number"
+
+
+@pytest.mark.parametrize(
+    ("column", "rule"),
+    [
+        ("id", {"mask": "-"}),
+        ("id", {"exclude": True}),
+        ("id", {"path": "m.x"}),
+        ("n", {"rename": "ID"}),
+    ],
+)
+def test_what_would_leave_no_key_is_refused(make: Made, column: str, rule: dict[str, Any]) -> None:
+    replica = make({column: rule})
+    with pytest.raises(ConfigError, match="key"):
+        replica.sync()
+    assert replica.rig.calls.count("Scan") == 0
+
+
+def test_a_key_is_hashed_by_a_full_refresh_that_was_confirmed(make: Made) -> None:
+    replica = begun(make, {})
+    become(replica, {"id": {"hash": True}})
+    with pytest.raises(NeedsPerson):
+        replica.run().snapshot(full_refresh=True)
+    replica.run().snapshot(yes=True)
+    assert {id_ for (id_,) in replica.sql(f"SELECT id FROM {ORDERS}")} == {
+        digest({"S": str(n)}) for n in range(3)
+    }
+    assert replica.verdict().equal
