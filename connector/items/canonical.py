@@ -37,7 +37,7 @@ def of_item(keys: KeySchema, raw: bytes, ruling: Ruling | None = None) -> tuple[
     Raises Malformed.
     """
     try:
-        item: dict[str, Any] = msgspec.json.decode(ruling.readable(raw) if ruling else raw)
+        item = _decoded(raw, ruling)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed("an item that is not an object, or text that is not Unicode") from error
     key = key_of(keys, item)
@@ -49,6 +49,16 @@ def of_item(keys: KeySchema, raw: bytes, ruling: Ruling | None = None) -> tuple[
         if not name.startswith(REPLICATION_PREFIX)
     }
     return key, _encode({name: value for name, value in members.items() if value is not None})
+
+
+def _decoded(raw: bytes, ruling: Ruling | None) -> dict[str, Any]:
+    try:
+        item: dict[str, Any] = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        if ruling is None:
+            raise
+        item = msgspec.json.decode(ruling.readable(raw))
+    return item
 
 
 def of_rows(keys: KeySchema, batch: pa.RecordBatch) -> Iterator[tuple[Key, bytes]]:

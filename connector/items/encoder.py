@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import compress
 from typing import Any
 
 import msgspec
@@ -21,7 +20,7 @@ from connector.items.keys import key_of, key_text_in
 from connector.items.records import REPLICATION_PREFIX, UNDECODABLE
 from connector.items.ruled.places import Ruled, place_of
 from connector.items.ruled.ruling import Ruling
-from connector.items.shapes import CONTENTS, PlaceLimit, Shape, fits_struct
+from connector.items.shapes import ABSENT, PlaceLimit, Shape, column_of, fits_struct
 
 SAMPLE = 16
 """By which factor the number of items to learn from grows with each attempt."""
@@ -49,13 +48,6 @@ class Encoded:
     bad: Sequence[BadItem] = ()
 
 
-class _Absent:
-    """Represents a missing attribute: every tag is None."""
-
-    S = N = B = BOOL = NULL = M = L = SS = NS = BS = None
-
-
-_ABSENT = _Absent()
 _MISFITS = (Malformed, *UNDECODABLE)
 _generic = msgspec.json.Decoder(dict[str, Any])
 
@@ -160,7 +152,7 @@ class Encoder:
         bad: list[BadItem] = []
         learnt = False
         for index, raw in enumerate(items):
-            readable = self.ruling.readable(raw) if self.ruling else raw
+            readable = self._readable(raw)
             try:
                 learnt = self._learn(readable) or learnt
             except Malformed as error:
@@ -174,6 +166,16 @@ class Encoder:
         if learnt:
             self._make_decoders()
         return Encoded(self._columns(self._decoders.items.decode(_array(good))), bad)
+
+    def _readable(self, raw: bytes) -> bytes:
+        """The item, without what nobody needs of it if it cannot be decoded."""
+        if self.ruling is None:
+            return raw
+        try:
+            _generic.decode(raw)
+        except UNDECODABLE:
+            return self.ruling.readable(raw)
+        return raw
 
     def _bad(self, index: int, raw: bytes, reason: str) -> BadItem:
         if self.ruling is None:
@@ -215,7 +217,7 @@ class Encoder:
     def _make_decoders(self) -> None:
         keys = {key.name for key in self._keys}
         skips = self.ruling is not None and self.ruling.rules.unlisted == "exclude"
-        self._decoders = Decoders.of(self._shapes, keys, _ABSENT, others=skips)
+        self._decoders = Decoders.of(self._shapes, keys, ABSENT, others=skips)
 
     def _columns(self, items: list[Any]) -> pa.Table:
         arrays: list[pa.Array] = []
@@ -239,8 +241,8 @@ class Encoder:
     ) -> Sequence[tuple[str, tuple[Type, pa.Array]]]:
         """The columns of one attribute's values."""
         if not isinstance(shape, Shape):
-            return shape.columns(found, _ABSENT)
-        made = _column(found, shape)
+            return shape.columns(found, ABSENT)
+        made = column_of(found, shape)
         name = (self.ruling.row_name(source) if self.ruling else source) or source
         return [(name, made)] if made else []
 
@@ -289,30 +291,3 @@ def decoded(keys: KeySchema, raw: bytes) -> dict[str, Any]:
 
 def _array(items: Sequence[bytes]) -> bytes:
     return b"[" + b",".join(items) + b"]"
-
-
-def _column(found: Sequence[Any], shape: Shape) -> tuple[Type, pa.Array] | None:
-    """The array of one attribute's values, or None if no item has it."""
-    tags = shape.tags
-    typed = tags - {"NULL"}
-    if len(typed) > 1 or not typed.isdisjoint(("M", "L")):
-        present = [value is not _ABSENT for value in found]
-        plain = shape.plain(list(compress(found, present)))
-        return columns.of_plain(plain, present) if plain else None
-    if len(tags) == 1:
-        (tag,) = tags
-        contents = CONTENTS[tag](found)
-        if contents.count(None) == len(contents):
-            return None
-        return columns.of_one_tag(tag, contents)
-    cells = [_cell(value, tags) for value in found]
-    return columns.of_cells(cells) if any(cells) else None
-
-
-def _cell(value: Any, tags: set[str]) -> columns.Cell | None:
-    if value is _ABSENT:
-        return None
-    cells = [(tag, content) for tag in tags if (content := getattr(value, tag)) is not None]
-    if len(cells) != 1:
-        raise Malformed("an attribute value that does not have exactly one type")
-    return cells[0]

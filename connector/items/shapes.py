@@ -6,15 +6,17 @@ and the members can then be rendered a column at a time, without a call per valu
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, compress, islice
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 from msgspec import UNSET
 from msgspec.structs import astuple
 
+from connector.core.schema import Type
 from connector.core.texts import Malformed
-from connector.items import values
+from connector.items import columns, values
 
 MAX_MEMBERS = 64
 """A map with more distinct names is keyed by data; it stays a dictionary."""
@@ -195,3 +197,39 @@ CONTENTS: dict[str, Callable[[Sequence[Any]], list[Any]]] = {
     "NS": lambda found: [value.NS for value in found],
     "BS": lambda found: [value.BS for value in found],
 }
+
+
+class _Absent:
+    """Represents a missing attribute: every tag is None."""
+
+    S = N = B = BOOL = NULL = M = L = SS = NS = BS = None
+
+
+ABSENT = _Absent()
+
+
+def column_of(found: Sequence[Any], shape: Shape) -> tuple[Type, pa.Array] | None:
+    """The array of one attribute's values, or None if no item has it."""
+    tags = shape.tags
+    typed = tags - {"NULL"}
+    if len(typed) > 1 or not typed.isdisjoint(("M", "L")):
+        present = [value is not ABSENT for value in found]
+        plain = shape.plain(list(compress(found, present)))
+        return columns.of_plain(plain, present) if plain else None
+    if len(tags) == 1:
+        (tag,) = tags
+        contents = CONTENTS[tag](found)
+        if contents.count(None) == len(contents):
+            return None
+        return columns.of_one_tag(tag, contents)
+    cells = [_cell(value, tags) for value in found]
+    return columns.of_cells(cells) if any(cells) else None
+
+
+def _cell(value: Any, tags: set[str]) -> columns.Cell | None:
+    if value is ABSENT:
+        return None
+    cells = [(tag, content) for tag in tags if (content := getattr(value, tag)) is not None]
+    if len(cells) != 1:
+        raise Malformed("an attribute value that does not have exactly one type")
+    return cells[0]

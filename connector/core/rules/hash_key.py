@@ -2,7 +2,7 @@
 
 import hmac
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 from connector.errors import ConfigError
@@ -34,6 +34,21 @@ class HashKey:
         outer = self._outer.copy()
         outer.update(inner.digest())
         return outer.hexdigest()
+
+    def digests(self, texts: Sequence[str | None]) -> list[str | None]:
+        """The digests of many texts, faster than one by one."""
+        inner_of, outer_of = self._inner.copy, self._outer.copy
+        digests: list[str | None] = []
+        for text in texts:
+            if text is None:
+                digests.append(None)
+                continue
+            inner = inner_of()
+            inner.update(text.encode())
+            outer = outer_of()
+            outer.update(inner.digest())
+            digests.append(outer.hexdigest())
+        return digests
 
     @property
     def check(self) -> str:

@@ -9,7 +9,7 @@ from msgspec import Raw
 from connector.core.schema import STRING, Type
 from connector.core.texts import Malformed
 from connector.items import columns
-from connector.items.ruled.ruling import Source
+from connector.items.ruled.ruling import Source, is_null
 from connector.items.ruled.values import text_of
 from connector.items.shapes import CONTENTS, PlaceLimit, Shape
 
@@ -29,6 +29,27 @@ class Dropped:
     def columns(self, found: Sequence[Any], absent: Any) -> list[Made]:
         """There are none."""
         return []
+
+
+class Masked:
+    """An attribute that rows have a mask for, whatever it holds: it is not decoded."""
+
+    type: Any = Raw
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def learn(self, value: Any) -> bool:
+        """There is nothing to learn."""
+        return False
+
+    def columns(self, found: Sequence[Any], absent: Any) -> list[Made]:
+        """The mask wherever there is a value."""
+        mask = self._source.mask
+        masks = [None if each is absent or is_null(bytes(each)) else mask for each in found]
+        if masks.count(None) == len(masks):
+            return []
+        return [(self._source.name, (STRING, pa.array(masks, pa.string())))]
 
 
 class Hashed:
@@ -64,8 +85,7 @@ class Hashed:
             if tag == "NULL":
                 columns.of_one_tag(tag, contents)
             elif tag == "S" and len(self._shape.tags) == 1:
-                digest = self._source.digest
-                digests = [None if each is None else digest(each.encode()) for each in contents]
+                digests = self._source.digests(contents)
             else:
                 self._add(digests, tag, contents)
         if digests.count(None) == len(digests):
@@ -114,13 +134,15 @@ def _columns(source: Source, found: Sequence[Any], absent: Any) -> list[Made]:
 _SCALAR = frozenset(("S", "N", "B", "BOOL", "NULL"))
 
 
-Ruled = Dropped | Hashed | Changed
+Ruled = Dropped | Masked | Hashed | Changed
 
 
 def place_of(source: Source, limit: PlaceLimit, key_tag: str | None) -> Ruled:
     """How the encoder treats an attribute with rules; `key_tag` is its type if it is a key."""
     if not source.names:
         return Dropped()
+    if source.mask is not None:
+        return Masked(source)
     if source.only_hashed:
         return Hashed(source, limit, (key_tag,) if key_tag else ())
     return Changed(source, key_tag)

@@ -1,7 +1,7 @@
 """The rules of one table, ready to be applied to its items."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,6 @@ from connector.core.keys import KeySchema, key_text
 from connector.core.rules.hash_key import HashKey, another_key, no_key
 from connector.core.rules.paths import Path, parse_path
 from connector.core.rules.rules import Rule, Rules
-from connector.core.texts import Malformed
 from connector.items import parts
 from connector.items.keys import key_in
 from connector.items.ruled.values import (
@@ -36,6 +35,8 @@ class Source:
     name: str
     """What it is called in a row."""
     digest: Digest
+    digests: Callable[[Sequence[str | None]], list[str | None]]
+    """The digests of many texts."""
     place: Place = field(default_factory=Place)
     kept: bool = True
     """Whether the attribute itself is in the row."""
@@ -46,6 +47,11 @@ class Source:
     def names(self) -> list[str]:
         """What a row may have of it."""
         return [*([self.name] if self.kept else []), *(name for name, _, _ in self.made)]
+
+    @property
+    def mask(self) -> str | None:
+        """What a row has instead of whatever the attribute is, if that is all that it has."""
+        return self.place.rule.mask if self.kept and not self.made else None
 
     @property
     def only_hashed(self) -> bool:
@@ -78,7 +84,10 @@ class Ruling:
         self.rules = rules
         self.keys = keys
         self.row_keys = rules.row_keys(keys)
-        self.digest: Digest = key.digest if key else _no_digest
+        # Without a key there is nothing to hash.
+        key = key or HashKey(b"")
+        self.digest: Digest = key.digest
+        self._digests = key.digests
         self._key_names = {each.name for each in keys}
         self.hashed_keys = {name for name in self._key_names if rules.whole(name).hash}
         self._made = {str(path[0]) for path, rule in rules.entries if rule.path is not None}
@@ -101,7 +110,7 @@ class Ruling:
         if name not in self.sources:
             row_name = self.row_name(name)
             kept = row_name is not None
-            self.sources[name] = Source(row_name or name, self.digest, kept=kept)
+            self.sources[name] = Source(row_name or name, self.digest, self._digests, kept=kept)
         return self.sources[name]
 
     def row_name(self, name: str) -> str | None:
@@ -128,17 +137,26 @@ class Ruling:
         return row
 
     def readable(self, raw: bytes) -> bytes:
-        """The item without what is left out of rows, which therefore need not be valid."""
+        """An item that cannot be decoded, without what is hidden whole: that need not be valid."""
         try:
             members = parts.members(raw)
         except (ValueError, RecursionError):
             return raw
-        needed = {name: part for name, part in members.items() if self._needed(name)}
-        return raw if len(needed) == len(members) else _object(needed)
+        return _object(
+            {
+                name: _ANYTHING if self._masked(name) and not is_null(part) else part
+                for name, part in members.items()
+                if self._needed(name)
+            }
+        )
 
     def _needed(self, name: str) -> bool:
         source = self.sources.get(name)
         return bool(source.names) if source else self.row_name(name) is not None
+
+    def _masked(self, name: str) -> bool:
+        source = self.sources.get(name)
+        return source is not None and source.mask is not None
 
     def key(self, key: Sequence[str]) -> tuple[str, ...]:
         """The canonical key of a row, by that of its item."""
@@ -200,6 +218,7 @@ class Ruling:
 
 WITHHELD = "withheld: it cannot be read in parts, so what the rules hide cannot be taken out"
 _WITHHELD = b'"withheld"'
+_ANYTHING = b'{"S":""}'
 _IMAGES = {"Keys", "NewImage", "OldImage"}
 _ABOUT = {
     "eventName": re.compile(rb'"[A-Z_]+"'),
@@ -217,6 +236,11 @@ def _about(members: Mapping[str, bytes]) -> dict[str, bytes]:
     }
 
 
+def is_null(raw: bytes) -> bool:
+    """Whether a value's wire form is that of NULL."""
+    return b"NULL" in raw and b"".join(raw.split()) == b'{"NULL":true}'
+
+
 def _object(members: Mapping[str, bytes]) -> bytes:
     each = (msgspec.json.encode(_text(name)) + b":" + part for name, part in members.items())
     return b"{" + b",".join(each) + b"}"
@@ -224,7 +248,3 @@ def _object(members: Mapping[str, bytes]) -> bytes:
 
 def _text(name: str) -> str:
     return name.encode(errors="backslashreplace").decode()
-
-
-def _no_digest(content: bytes) -> str:
-    raise Malformed("a value whose digest has no key")

@@ -14,6 +14,8 @@ Wire = dict[str, Any]
 
 Digest = Callable[[bytes], str]
 
+NULL: Wire = {"NULL": True}
+
 _SETS = {"SS": "S", "NS": "N", "BS": "B"}
 
 
@@ -67,11 +69,14 @@ def cell_of(value: Any) -> tuple[str, Any]:
 
 
 def replaced(value: Any, rule: Rule, digest: Digest) -> Wire:
-    """A value, hashed or masked as its rule says; a null stays null."""
+    """A value, hashed or masked as its rule says; a null stays null.
+
+    What is masked may be anything.
+    """
+    if rule.mask is not None and value != NULL:
+        return {"S": rule.mask}
     tag, content = cell_of(value)
-    if tag == "NULL" or not (rule.hash or rule.mask is not None):
-        return {tag: content}
-    return {"S": digest(text_of(tag, content)) if rule.hash else rule.mask}
+    return {"S": digest(text_of(tag, content))} if rule.hash and tag != "NULL" else {tag: content}
 
 
 def changed(value: Any, place: Place, digest: Digest) -> Wire:
