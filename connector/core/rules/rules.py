@@ -79,9 +79,11 @@ def check_rule(name: str, rule: Rule) -> None:
         )
     if rule.path is not None:
         parse_path(rule.path)
-    if rule.rename in SERVICE:
+    made = rule.rename if rule.path is None else str(path[0])
+    if made is not None and made.casefold() in SERVICE:
+        kind = "rename" if rule.path is None else "path"
         raise RuleError(
-            f"rename: {rule.rename} is a column of the connector's own.", "Choose another name."
+            f"{kind}: {made} is a column of the connector's own.", "Choose another name."
         )
 
 
