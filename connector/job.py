@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from connector.config.model import Config
-from connector.core.rules.hash_key import hash_key
 from connector.core.spec import TableSpec
 from connector.core.state import ScanPlan, TableState
 from connector.core.status import Status
@@ -229,7 +228,6 @@ def open_run(
         stop=ends,
         workers=workers,
         waits=waits,
-        hash_key=hash_key(),
     )
 
 

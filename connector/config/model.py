@@ -30,7 +30,7 @@ from connector.config.fields import (
     checked,
     refuse,
 )
-from connector.config.tables.columns import ColumnEntries, rules_of
+from connector.config.tables.columns import TableColumns
 from connector.config.text import absolute
 from connector.config.urls import check_endpoint, region_of
 from connector.core.spec import Deletes, TableSpec
@@ -191,7 +191,7 @@ class ExportsConfig(Section):
     )
 
 
-class TableConfig(Section):
+class TableConfig(TableColumns):
     """How one table is replicated."""
 
     into: Name | None = Field(
@@ -233,15 +233,6 @@ class TableConfig(Section):
         default=0.5,
         description="The share of a table's rows that a full refresh may delete without --yes.",
     )
-    columns: ColumnEntries = Field(
-        default_factory=dict,
-        description="What becomes of single attributes, by their names or by paths such as "
-        "info.secret: see docs/tables.md.",
-    )
-    unlisted: Literal["keep", "exclude"] = Field(
-        default="keep",
-        description="What becomes of attributes without an entry in columns; the key always stays.",
-    )
 
     def spec(self) -> TableSpec:
         """The spec to make the table's rows with."""
@@ -251,7 +242,7 @@ class TableConfig(Section):
             Deletes(self.deletes),
             self.snapshot,
             self.follow,
-            rules_of(self.columns, self.unlisted),
+            self.rules(),
         )
 
     @property

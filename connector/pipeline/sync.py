@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from connector.config.model import Config, TableConfig
-from connector.core.rules.hash_key import HashKey
+from connector.core.rules.hash_key import HashKey, hash_key
 from connector.core.state import Phase, TableState
 from connector.core.status import Status
 from connector.errors import (
@@ -66,7 +66,8 @@ class Run:
     workers: int
     waits: Waits = field(default_factory=Waits)
     whole: Snapshot | None = None  # What a plan is to read, if not the table itself.
-    hash_key: HashKey | None = None
+    hash_key: HashKey | None = field(default_factory=hash_key)
+    """The key of its digests, of which only the environment knows."""
 
     @property
     def followed(self) -> bool:

@@ -63,15 +63,33 @@ def _checked(columns: Mapping[str, ColumnConfig]) -> Mapping[str, ColumnConfig]:
         except RuleError as error:
             raise refuse(error.problem, error.hint, name) from None
     try:
-        rules_of(columns, "keep")
+        _rules(columns, "keep")
     except RuleError as error:
         raise refuse(error.problem, error.hint) from None
     return columns
 
 
-def rules_of(columns: Mapping[str, ColumnConfig], unlisted: Literal["keep", "exclude"]) -> Rules:
+def _rules(columns: Mapping[str, ColumnConfig], unlisted: Literal["keep", "exclude"]) -> Rules:
     """The entries as rules. Raises RuleError if they contradict each other."""
     return Rules.of({name: column.rule() for name, column in columns.items()}, unlisted)
 
 
 ColumnEntries = Annotated[Mapping[str, ColumnConfig], AfterValidator(_checked)]
+
+
+class TableColumns(Section):
+    """What becomes of a table's attributes."""
+
+    columns: ColumnEntries = Field(
+        default_factory=dict,
+        description="What becomes of single attributes, by their names or by paths such as "
+        "info.secret: see docs/tables.md.",
+    )
+    unlisted: Literal["keep", "exclude"] = Field(
+        default="keep",
+        description="What becomes of attributes without an entry in columns; the key always stays.",
+    )
+
+    def rules(self) -> Rules:
+        """The rules to make rows by."""
+        return _rules(self.columns, self.unlisted)
