@@ -8,6 +8,7 @@ from connector.config.model import Config
 from connector.core.needs import Need, Wanted, tried, untried
 from connector.core.rules.hash_key import VARIABLE, hash_key, no_key
 from connector.core.rules.rules import Rules
+from connector.core.state import Identity
 from connector.core.words import counted
 from connector.errors import ConfigError, ConnectorError, SourceRefused
 from connector.job import open_destination
@@ -115,7 +116,8 @@ def _located(config: Config, table: str) -> tuple[Config, list[Need]]:
         # It is among the needs of the destination.
         state = None
     try:
-        return followed(config, table, state.identity.region if state else None), []
+        planned = state.identity if state else Identity("", "", "", "", ())
+        return followed(config, table, planned.region, planned.table_arn), []
     except ConfigError as error:
         return config.in_region(config.source.home), [Need("region", error.message, table, error)]
 

@@ -147,7 +147,9 @@ def _as_read(
     if not config.source.regions:
         return config
     state = destination.read(table)
-    return followed(config, table, state.identity.region if state else None)
+    if state is None:
+        return followed(config, table, None)
+    return followed(config, table, state.identity.region, state.identity.table_arn)
 
 
 @dataclass(frozen=True)

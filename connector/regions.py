@@ -22,15 +22,18 @@ def begins_in(config: Config, table: str) -> str | None:
     return own
 
 
-def followed(config: Config, table: str, planned: str | None) -> Config:
+def followed(config: Config, table: str, planned: str | None, arn: str = "") -> Config:
     """The configuration with the source in the Region that a table was planned in, if it was.
 
-    Raises ConfigError if that is neither source.region nor one of source.regions.
+    An earlier version has not stored that, but the `arn`. Raises ConfigError if the Region is
+    neither source.region nor one of source.regions.
     """
     source = config.source
     if not source.regions:
         # The source itself refuses a table that was planned elsewhere.
         return config
+    if not planned and (own := _of_arn(arn)) in source.choices:
+        planned = own
     if planned and planned not in source.choices:
         raise elsewhere(table, planned, " and ".join(source.choices))
     return config.in_region(planned or begins_in(config, table))

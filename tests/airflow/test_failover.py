@@ -16,7 +16,7 @@ from tests.rigs.scripted import (
 )
 
 from .home import Home, states
-from .test_dags import is_equal, rows, run
+from .test_dags import is_equal, rows, run, runs_of
 from .test_factory import made, write
 
 pytestmark = pytest.mark.usefixtures("aws", "fresh_runs")
@@ -71,7 +71,23 @@ def test_one_that_is_there_already_is_left_alone(home, rig, courses):
     assert rows(home, "select generation from _connector.tables") == [{"generation": 1}]
 
 
-def test_a_failover_that_is_under_way_is_not_overtaken_by_a_snapshot(home, rig, courses):
+def test_a_tail_starts_no_snapshot_while_a_failover_loads_the_table(home, rig, courses):
+    from airflow.api.common.trigger_dag import trigger_dag
+    from airflow.utils.types import DagRunTriggeredByType
+
+    # It fails, for there is nothing to leave yet, but Airflow knows the DAG from then on.
+    assert states(run(home, f"{COURSES}__failover", region=WEST))["plan"] == ["failed"]
+    trigger_dag(
+        f"{COURSES}__failover",
+        triggered_by=DagRunTriggeredByType.TEST,
+        conf={"region": EAST},
+    )
+    tailed = run(home, f"{COURSES}__tail")
+    assert (tailed.state, states(tailed)["start_snapshot"]) == ("success", ["skipped"])
+    assert runs_of(f"{COURSES}__snapshot") == []
+
+
+def test_a_failover_that_has_failed_goes_on_in_the_next_run(home, rig, courses):
     assert run(home, f"{COURSES}__snapshot").state == "success"
     rig.regions[EAST].faults.add(faults.access_denied(), on="Scan", times=1)
     failed = run(home, f"{COURSES}__failover", region=EAST)

@@ -123,7 +123,6 @@ def test_a_table_that_nobody_follows_is_read_in_the_other_region(files: World, f
         ("commit.before_commit", "failover"),
         ("commit.after_commit", "sync"),
         ("commit.before_commit:2", "failover"),
-        ("commit.after_commit:3", "failover"),
     ],
 )
 def test_one_that_was_killed_anywhere_goes_on(there: World, at: str, then: str) -> None:

@@ -295,6 +295,10 @@ def test_a_state_without_a_region_is_in_the_configured_one(there: World) -> None
     (row,) = rows(there.program("status", "-o", "json", *there.program.to))
     assert row["region"] == WEST
     assert there.state().identity.region == ""
+    there.group.tables[WEST].put(order("and more", 1))
+    # Whatever the order of the list: its ARN says where it was.
+    synced(there.program.with_(CONNECTOR_SOURCE__REGIONS=f"{EAST},{WEST}"))
+    there.assert_equal()
     stays = moved(there.program, WEST)
     assert stays.code == 0 and "already" in stays.stderr
     there.lost()
@@ -313,6 +317,25 @@ def test_check_shows_the_replicas_and_tries_each_region(files: World) -> None:
     for operation in ("DescribeTable", "Scan", "GetRecords", "BatchGetItem"):
         assert found[f"{operation} in {EAST}"]["ok"]
         assert found[operation]["ok"]
+
+
+def test_check_of_an_arn_asks_for_the_one_of_each_region(files: World) -> None:
+    arn = files.group.tables[WEST].arn
+    done = files.program("check", arn, "-o", "json", *files.program.to)
+    assert done.code == 0, done.stdout
+    assert {row["table"] for row in rows(done)} == {None, arn}
+    for region, service in ((WEST, files.rig), (EAST, files.other)):
+        (call,) = service.calls.of("Scan")
+        assert call.table == files.group.tables[region].arn
+
+
+def test_a_plain_table_is_no_less_welcome_beside_global_ones(files: World) -> None:
+    files.rig.create_table("plain", SCHEMA)
+    done = files.program("check", "plain", "-o", "json", *files.program.to)
+    assert done.code == 0, done.stdout
+    found = {row["check"]: row["detail"] for row in rows(done)}
+    assert found["replicas"] == f"not a global table, so it can be read in {WEST} alone"
+    assert not files.other.calls.log
 
 
 def test_check_names_what_is_not_allowed_in_the_other_region(files: World) -> None:
