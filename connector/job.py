@@ -16,7 +16,7 @@ from connector.pipeline.scan import SegmentScan
 from connector.pipeline.sync import Run, Scanning
 from connector.ports import Destination, Lookup
 from connector.publishing import Publishing
-from connector.regions import followed, moved
+from connector.regions import begins_in, followed, moved
 from connector.scanning.pool import WorkerProcesses, usual_workers
 from connector.scanning.processes import ProcessScan
 from connector.scanning.segments import segment_scan
@@ -81,6 +81,11 @@ def status(state: TableState | None, now: datetime) -> Status:
     """A table's status from its state alone; the source is not asked."""
     spec = (state and state.spec) or TableSpec()
     return Status.of(state, now, sources.follower_of(spec).retention)
+
+
+def region_of(config: Config, state: TableState) -> str | None:
+    """The Region that a table is read in, as far as the state and the configuration say."""
+    return state.identity.region or begins_in(config, state.identity.table_arn)
 
 
 def open_way(

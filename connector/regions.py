@@ -8,18 +8,11 @@ from connector.errors import ConfigError, elsewhere
 def begins_in(config: Config, table: str) -> str | None:
     """The Region in which a table is first read; None where boto3's own chain knows it.
 
-    Raises ConfigError for an ARN in a Region that is not configured.
+    An ARN has it in itself, which counts if that Region is configured.
     """
     source = config.source
     own = _of_arn(table)
-    if not source.regions or own is None:
-        return source.home
-    if own not in source.choices:
-        raise ConfigError(
-            f"The table {table} is in {own}, which source.regions does not list.",
-            f"Add {own} to source.regions.",
-        )
-    return own
+    return own if source.regions and own in source.choices else source.home
 
 
 def followed(config: Config, table: str, planned: str | None, arn: str = "") -> Config:
@@ -32,11 +25,15 @@ def followed(config: Config, table: str, planned: str | None, arn: str = "") -> 
     if not source.regions:
         # The source itself refuses a table that was planned elsewhere.
         return config
-    if not planned and (own := _of_arn(arn)) in source.choices:
-        planned = own
+    own = _of_arn(table)
+    if own is not None and not planned and own not in source.choices:
+        raise ConfigError(
+            f"The table {table} is in {own}, which source.regions does not list.",
+            f"Add {own} to source.regions.",
+        )
     if planned and planned not in source.choices:
         raise elsewhere(table, planned, " and ".join(source.choices))
-    return config.in_region(planned or begins_in(config, table))
+    return config.in_region(planned or begins_in(config, arn or table))
 
 
 def moved(config: Config, region: str) -> Config:

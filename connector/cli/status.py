@@ -109,12 +109,13 @@ def _row(
     rows: int | None,
     published: "Published | None",
 ) -> dict[str, Any]:
+    from connector import job
     from connector.cli.screen.status_rows import status_row
 
     listed = table in config.tables
     row = status_row(table, config.target(table) if listed else table, status, rows, published)
-    # A state of an earlier version has no Region: it is the configured one.
-    row["region"] = row["region"] or (config.source.home if status.state else None)
+    if status.state:
+        row["region"] = job.region_of(config, status.state)
     # If no tables are listed, any may be synced, so none counts as missing from the list.
     return {**row, "configured": listed} if config.tables else row
 

@@ -297,7 +297,10 @@ def test_a_state_without_a_region_is_in_the_configured_one(there: World) -> None
     assert there.state().identity.region == ""
     there.group.tables[WEST].put(order("and more", 1))
     # Whatever the order of the list: its ARN says where it was.
-    synced(there.program.with_(CONNECTOR_SOURCE__REGIONS=f"{EAST},{WEST}"))
+    turned = there.program.with_(CONNECTOR_SOURCE__REGIONS=f"{EAST},{WEST}")
+    synced(turned)
+    (row,) = rows(turned("status", "-o", "json", *turned.to))
+    assert row["region"] == WEST
     there.assert_equal()
     stays = moved(there.program, WEST)
     assert stays.code == 0 and "already" in stays.stderr
