@@ -35,7 +35,10 @@ class Exported(Replica):
     def run_of(self, export: Export, stop: Stop | None = None) -> Run:
         """A run that is told which export to read."""
         config = self.config()
-        return job.open_run(config, ORDERS, stop=stop, command="test", export=export.url)
+        shared = self.shared(config)
+        return job.open_run(
+            config, ORDERS, stop=stop, command="test", shared=shared, export=export.url
+        )
 
     def assert_no_scan(self) -> None:
         """The table itself was not read."""

@@ -85,15 +85,16 @@ class Replica:
         )
 
     def run(self, stop: Stop | None = None) -> Run:
-        """A new run: what it does not find in the file or in the spool, it does not know.
-
-        But for its clients of DynamoDB, which know nothing of a table.
-        """
+        """A new run: what it does not find in the file or in the spool, it does not know."""
         config = self.config()
+        shared = self.shared(config)
+        return job.open_run(config, self.name, stop=stop, command="test", shared=shared)
+
+    def shared(self, config: Config) -> job.Shared:
+        """What runs share: their clients, which know nothing of a table, and nothing else."""
         if config.source not in self._clients:
             self._clients[config.source] = job.Shared.by(config).clients
-        shared = job.Shared(self._clients[config.source])
-        return job.open_run(config, self.name, stop=stop, command="test", shared=shared)
+        return job.Shared(self._clients[config.source])
 
     def sync(self, until: Callable[[Tail], bool] = caught_up) -> TableState:
         """One run of sync."""
