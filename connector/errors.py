@@ -56,6 +56,18 @@ class CursorMoved(Transient):
     """Another run committed first; this batch was not written."""
 
 
+class Tied(Transient):
+    """Times do not say which of two changes of a key is newer; the batch was not written."""
+
+    def __init__(self, keys: frozenset[str]) -> None:
+        super().__init__("The newest changes of some items are tied.", "Run the same command again.")
+        self.keys = keys
+        """As `core.keys.key_text` spells them."""
+
+    def __reduce__(self) -> tuple[type, tuple[frozenset[str]]]:  # type: ignore[override]
+        return type(self), (self.keys,)
+
+
 class DiskFull(Transient):
     """The destination's disk is full; what was being written is rolled back."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 
@@ -15,12 +15,19 @@ class Cursor:
 
     The token is a stream's sequence number or a Scan's LastEvaluatedKey; None is the beginning.
     `seen_at` is when the partition was last read without a gap; it does not affect equality.
+    `adjacent` is the other parent of a shard that two were merged into.
     """
 
     token: str | None = None
     done: bool = False
     seen_at: datetime | None = field(default=None, compare=False)
     parent: str | None = field(default=None, compare=False)
+    adjacent: str | None = field(default=None, compare=False)
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The shards that it continues."""
+        return tuple(each for each in (self.parent, self.adjacent) if each)
 
 
 START = Cursor()
@@ -67,6 +74,10 @@ class Batch:
     """Whether another batch follows at once, so that an expensive connection may stay open."""
     spec: TableSpec | None = None
     """The spec that the rows were made with."""
+    retention: timedelta | None = None
+    """How long the source keeps changes, if that varies."""
+    unburied: datetime | None = None
+    """Tombstones of items that were deleted before then are no longer needed."""
 
 
 SEGMENT = "segment/"

@@ -2,7 +2,7 @@
 
 A table has one column `item.<attribute>` for each attribute, with the type in the field's
 metadata; then `changed_at`, perhaps `rest` (plain JSON of the attributes that get no column of
-their own) and, from a stream, `deleted` and perhaps `marked`.
+their own) and, from a stream, `deleted` and perhaps `marked` and `settled`.
 """
 
 from base64 import b64decode
@@ -22,6 +22,8 @@ CHANGED_AT = pa.field("changed_at", pa.timestamp("us", "UTC"))
 DELETED = pa.field("deleted", pa.bool_())
 MARKED = pa.field("marked", pa.bool_())
 """Whether the item was deleted at the source, but its row stays and is marked."""
+SETTLED = pa.field("settled", pa.bool_())
+"""Whether the item was read at the source; only rows that are merged by time say that."""
 REST = "rest"
 _PACKED = "packed"
 _BESIDE = "beside"
@@ -127,7 +129,7 @@ def combine(tables: Sequence[pa.Table]) -> pa.Table:
     rest = rest_field(_packed_in_all(tables))
     service = [
         field
-        for field in (CHANGED_AT, DELETED, MARKED, rest)
+        for field in (CHANGED_AT, DELETED, MARKED, SETTLED, rest)
         if any(field.name in table.column_names for table in tables)
     ]
     return pa.concat_tables([conform(table, schema, service) for table in tables])
@@ -140,7 +142,7 @@ def _packed_in_all(tables: Sequence[pa.Table]) -> dict[str, Type] | None:
 
 
 def _missing(field: pa.Field, length: int) -> pa.Array:
-    if field.equals(DELETED) or field.equals(MARKED):
+    if field.equals(DELETED) or field.equals(MARKED) or field.equals(SETTLED):
         return pa.array([False] * length, pa.bool_())
     return pa.nulls(length, field.type)
 

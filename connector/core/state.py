@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from connector.core.keys import KeySchema
 from connector.core.schema import Type
 from connector.core.spec import TableSpec
 
-STATE_VERSION = 4
+STATE_VERSION = 5
 
 
 class Phase(StrEnum):
@@ -67,6 +67,8 @@ class Plan:
     replaces: str | None
     """The plan id of the generation that this one replaces; None for the first."""
     spec: TableSpec = field(default_factory=TableSpec)
+    retention: timedelta | None = None
+    """How long the source keeps changes, if that varies."""
 
     @property
     def row_keys(self) -> KeySchema:
@@ -102,6 +104,8 @@ class TableState:
     spec: TableSpec | None = None
     """The spec of the generation; version 0.1.0 did not store it."""
     target_schema: str = ""
+    retention: timedelta | None = None
+    """How long the source keeps changes, if it varies and was seen."""
 
     @property
     def shards(self) -> dict[str, Cursor]:
@@ -192,6 +196,8 @@ class Committed:
     renamed: Mapping[str, str] = field(default_factory=dict)
     """New columns that are not named after their attribute."""
     drift: Sequence[Drift] = ()
+    superseded: int = 0
+    """Rows that were not written, since what is stored of their keys is newer."""
 
     @property
     def widened_columns(self) -> int:
@@ -225,3 +231,5 @@ class Load:
     """The share of the earlier generation's rows that may vanish; None allows any."""
     packed: Callable[[Collection[str], int], Mapping[str, Type]] = lambda known, room: {}
     """The types of attributes in `rest`: of the known attributes and of `room` others."""
+    by_time: bool = False
+    """Whether later changes are merged by time, so that tombstones are still needed."""

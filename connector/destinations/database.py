@@ -101,6 +101,14 @@ class Transaction(Protocol):
         """
         return plain.merge(self, merge)
 
+    def not_older(self, layout: Layout) -> list[dict[str, Any]]:
+        """Rows that are not older than those staged as `sql.STAGED_TIMES`, by its column `place`.
+
+        The staged rows have the bounds of their times: `low`, `made`, `high`. The answer says
+        whether a row is `newer` than all of them.
+        """
+        return plain.not_older(self, layout)
+
     def load(self, loading: "Loading", tables: Iterable[pa.Table]) -> tuple[int, int]:
         """Brings in the rows of a scan; returns how many were written and how many deleted.
 

@@ -49,6 +49,9 @@ class Target:
 STAGED = "_connector_staged"
 """The staged rows. No column may have this name, since it would hide theirs."""
 
+STAGED_TIMES = "_connector_staged_times"
+"""The keys and the times of staged rows."""
+
 STAGED_KEYS = "_connector_staged_keys"
 """The keys of staged rows."""
 

@@ -124,7 +124,9 @@ def _beginnings(
 ) -> dict[str, Cursor]:
     # Records that are trimmed before they are read were written before then: the snapshot has them.
     cursors = {
-        shard_partition(shard.id): Cursor(seen_at=began, parent=shard.parent)
+        shard_partition(shard.id): Cursor(
+            seen_at=began, parent=shard.parent, adjacent=shard.adjacent
+        )
         for shard in listing.shards.values()
     }
     if origin is not None:

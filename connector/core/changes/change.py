@@ -87,6 +87,8 @@ class ChangePage:
     """When the newest change with a known time was made, in seconds since 1970."""
     ordinary: bool = False
     """Whether none of the changes can be `unchanged`."""
+    behind: bool = False
+    """Whether the source says that there is more to read, even if there are no changes here."""
     goes_on: bool = True
     """Whether the page says how to continue after it. If not, that proves nothing."""
     ended: bool = False

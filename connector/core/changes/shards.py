@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from graphlib import CycleError, TopologicalSorter
 
 from connector.core.cursors import Cursor
 
@@ -46,12 +47,19 @@ class Retention:
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard as DescribeStream lists it; `ending` is None while it is open."""
+    """One shard as its stream lists it; `ending` is None while it is open."""
 
     id: str
     parent: str | None = None
     starting: str | None = None
     ending: str | None = None
+    adjacent: str | None = None
+    """The other parent of a shard that two were merged into."""
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The shards that it continues."""
+        return tuple(each for each in (self.parent, self.adjacent) if each)
 
     @property
     def closed(self) -> bool:
@@ -67,6 +75,8 @@ class Listing:
     enabled: bool = True
     since: datetime | None = None
     """From when on there are changes, whether or not they can still be read; None is not known."""
+    lasting: bool = False
+    """Whether its shards stay open when it is no longer enabled."""
 
     @classmethod
     def of(cls, shards: Iterable[Shard], enabled: bool = True) -> "Listing":
@@ -90,8 +100,8 @@ class Loss:
 class Newcomers:
     """Listed shards that have no cursor yet.
 
-    `welcome` may get one. `orphans` may not: their parent is neither listed nor known, so it is
-    not certain that it was read.
+    `welcome` may get one. `orphans` may not: a parent of theirs is neither listed nor known, so it
+    is not certain that it was read.
     """
 
     welcome: tuple[Shard, ...]
@@ -99,20 +109,20 @@ class Newcomers:
 
 
 def readable(listing: Listing, cursors: Mapping[str, Cursor]) -> list[Shard]:
-    """Unfinished shards with a parent that is committed to its end, or was trimmed before the plan.
+    """Unfinished shards whose parents are committed to their ends, or were trimmed before the plan.
 
     Shards that are not listed are included: only reading them shows why.
     """
     return [
-        listing.shards.get(shard_id) or Shard(shard_id, cursor.parent)
+        listing.shards.get(shard_id) or Shard(shard_id, cursor.parent, adjacent=cursor.adjacent)
         for shard_id, cursor in cursors.items()
-        if not cursor.done and _parent_is_past(cursor, cursors)
+        if not cursor.done and _parents_are_past(cursor, cursors)
     ]
 
 
-def _parent_is_past(cursor: Cursor, cursors: Mapping[str, Cursor]) -> bool:
-    parent = cursors.get(cursor.parent) if cursor.parent else None
-    return parent is None or parent.done
+def _parents_are_past(cursor: Cursor, cursors: Mapping[str, Cursor]) -> bool:
+    known = (cursors.get(parent) for parent in cursor.parents)
+    return all(parent is None or parent.done for parent in known)
 
 
 def newcomers(listing: Listing, cursors: Mapping[str, Cursor]) -> Newcomers:
@@ -120,7 +130,7 @@ def newcomers(listing: Listing, cursors: Mapping[str, Cursor]) -> Newcomers:
     known = set(cursors)
     unknown = [shard for shard in listing.shards.values() if shard.id not in known]
     welcome: list[Shard] = []
-    while ready := [s for s in unknown if s.parent is None or s.parent in known]:
+    while ready := [s for s in unknown if known.issuperset(s.parents)]:
         welcome += ready
         known.update(shard.id for shard in ready)
         unknown = [shard for shard in unknown if shard.id not in known]
@@ -144,31 +154,27 @@ def losses(
     lost = [
         Loss(shard.id, "it was listed only after its child was read")
         for shard in found.welcome
-        if any(c.parent == shard.id and (c.token or c.done) for c in cursors.values())
+        if any(shard.id in c.parents and (c.token or c.done) for c in cursors.values())
     ]
     if not retention.nothing_trimmed(planned_at, now):
+        known = {*cursors, *(shard.id for shard in found.welcome)}
         lost += [
-            Loss(
-                str(shard.parent),
-                f"it was never read and is no longer listed, and {shard.id} follows it",
-            )
+            Loss(parent, f"it was never read and is no longer listed, and {shard.id} follows it")
             for shard in found.orphans
+            for parent in shard.parents
+            if parent not in known
         ]
     return lost
 
 
 def in_circle(listing: Listing) -> str | None:
     """A shard that is its own ancestor, which no stream can have, or None."""
-    sound: set[str] = set()
-    for start in listing.shards:
-        path: list[str] = []
-        current: str | None = start
-        while current is not None and current in listing.shards and current not in sound:
-            if current in path:
-                return current
-            path.append(current)
-            current = listing.shards[current].parent
-        sound.update(path)
+    ancestry = {shard.id: shard.parents for shard in listing.shards.values()}
+    try:
+        TopologicalSorter(ancestry).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        return circle[0]
     return None
 
 
@@ -186,8 +192,8 @@ def childless(
     """
     if not listing.enabled:
         return []
-    parents = {shard.parent for shard in listing.shards.values()}
-    parents.update(cursor.parent for cursor in cursors.values())
+    parents = {parent for shard in listing.shards.values() for parent in shard.parents}
+    parents.update(parent for cursor in cursors.values() for parent in cursor.parents)
     return [
         shard_id
         for shard_id, cursor in cursors.items()
@@ -208,7 +214,7 @@ def forgettable(
         and shard_id not in listing.shards
         and cursor.seen_at is not None
         and now - cursor.seen_at > retention.remembered
-        and all(c.done for c in cursors.values() if c.parent == shard_id)
+        and all(c.done for c in cursors.values() if shard_id in c.parents)
     ]
 
 
@@ -217,7 +223,7 @@ def read_through(cursors: Mapping[str, Cursor]) -> datetime | None:
 
     A finished shard without a child counts: its stream continues in one that is not listed yet.
     """
-    parents = {cursor.parent for cursor in cursors.values()}
+    parents = {parent for cursor in cursors.values() for parent in cursor.parents}
     seen = [
         cursor.seen_at
         for shard_id, cursor in cursors.items()

@@ -9,9 +9,10 @@ import pyarrow as pa
 from connector.core.cursors import Batch, Quarantined
 from connector.core.names import DELETED as MARK
 from connector.core.names import REST
-from connector.core.rows import DELETED, MARKED, packed_in, schema_of
+from connector.core.rows import DELETED, MARKED, SETTLED, packed_in, schema_of
 from connector.core.schema import Type, join_all
 from connector.core.state import Committed, Load, Phase
+from connector.destinations.commits.by_time import ByTime
 from connector.destinations.commits.load import Loading
 from connector.destinations.commits.staging import Layout, count, deleted_keys, without_rest
 from connector.destinations.commits.step import Step
@@ -34,13 +35,18 @@ class Commit:
         self._state = state
         self._header = self._step.header
         self._renamed: Mapping[str, str] = {}
+        self._lost: frozenset[str] = frozenset()
+        """Keys of rows that are older than what is stored of them."""
 
     def batch(self, batch: Batch) -> Committed:
         """Merges a batch and moves its cursors."""
         self._step.move(batch)
         written, deleted = self._merge(batch.rows)
         failpoint("commit.after_merge")
-        return self._step.end(written, deleted, batch.quarantined, self._renamed)
+        bad = [each for each in batch.quarantined if each.key not in self._lost]
+        return self._step.end(
+            written, deleted, bad, self._renamed, superseded=len(self._lost)
+        )
 
     def load(self, load: Load, rows: Iterable[pa.Table], bad: Sequence[Quarantined]) -> Committed:
         """Loads every spooled row and ends the loading phase."""
@@ -83,12 +89,17 @@ class Commit:
         return self._put(layout, layout.stage(rows))
 
     def _put(self, layout: Layout, staged: pa.Table) -> tuple[int, int]:
+        by_time = SETTLED.name in staged.column_names
+        if by_time:
+            table = self._header.table_name
+            merge_by_time = ByTime(self._transaction, self._state, table, layout)
+            staged, self._lost = merge_by_time.winners(staged)
         deletes, marked = count(staged, DELETED), count(staged, MARKED)
         written = len(staged) - deletes - marked
         with self._transaction.staged(staged, STAGED):
             merge = Merge(layout, self._step.number, written, deletes, marked)
             deleted = self._transaction.merge(merge)
-        if deletes and self._header.phase is Phase.LOADING:
+        if deletes and (by_time or self._header.phase is Phase.LOADING):
             with self._transaction.staged(deleted_keys(layout, staged), STAGED_KEYS):
                 self._state.bury(self._header.table_name, STAGED_KEYS, self._step.number)
         return written, deleted + marked

@@ -10,7 +10,7 @@ from connector.core.names import DELETED as MARK
 from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
 from connector.core.rows import DELETED, MARKED
 from connector.destinations.commits.staging import Layout, key_texts
-from connector.destinations.sql import OUTER, STAGED, quoted
+from connector.destinations.sql import OUTER, STAGED, STAGED_TIMES, quoted
 from connector.destinations.state import tables as t
 
 if TYPE_CHECKING:
@@ -42,6 +42,17 @@ def merge(transaction: "Transaction", merge: "Merge") -> int:
             [merge.commit],
         )
     return int(gone[0]["n"])
+
+
+def not_older(transaction: "Transaction", layout: Layout) -> list[dict[str, Any]]:
+    """Rows that are not older than the staged times of their keys."""
+    at = f"{OUTER}.{quoted(CHANGED_AT)}"
+    s = STAGED_TIMES
+    return transaction.ask(
+        f"SELECT {s}.place AS place, {at} > {s}.high AS newer "
+        f"FROM {layout.target.sql} AS {OUTER} JOIN {s} ON {layout.key_of_staged(OUTER, s)} "
+        f"WHERE {at} = {s}.low OR {at} >= {s}.made"
+    )
 
 
 def load(

@@ -12,7 +12,16 @@ from msgspec import Raw
 from connector.core.keys import KeySchema, key_text, stored_part
 from connector.core.names import CHANGED_AT, REST
 from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
-from connector.core.rows import DELETED, MARKED, conform, packed_in, rest_field, schema_of, unpack
+from connector.core.rows import (
+    DELETED,
+    MARKED,
+    SETTLED,
+    conform,
+    packed_in,
+    rest_field,
+    schema_of,
+    unpack,
+)
 from connector.core.rows import REST as REST_FIELD
 from connector.core.schema import Kind, Type
 from connector.core.state import Column
@@ -74,7 +83,9 @@ class Layout:
 
     def stage(self, rows: pa.Table) -> pa.Table:
         """The rows in the table's own types, under their staged names."""
-        service = [CHANGED_AT_FIELD, DELETED, MARKED, *([rest_field()] if self.rest else [])]
+        service = [CHANGED_AT_FIELD, DELETED, MARKED]
+        service += [SETTLED] if SETTLED.name in rows.column_names else []
+        service += [rest_field()] if self.rest else []
         types = {attribute: self.columns[attribute].type for attribute in self.attributes}
         conformed = conform(rows, types, service)
         names = [f"c{position}" for position in range(len(types))]
@@ -133,8 +144,15 @@ def without_rest(rows: pa.Table) -> pa.Table:
 
 
 def deleted_keys(layout: Layout, staged: pa.Table) -> pa.Table:
-    """The keys of staged deletes, in the format of tombstones."""
-    return pa.table({"key": key_texts(layout, staged.filter(staged.column(DELETED.name)))})
+    """The keys of staged deletes, in the format of tombstones, and when they were made.
+
+    That is null unless changes are merged by time.
+    """
+    deleted = staged.filter(staged.column(DELETED.name))
+    by_time = SETTLED.name in staged.column_names
+    times = deleted.column(CHANGED_AT_FIELD.name).cast(pa.int64())
+    micros = times if by_time else pa.nulls(len(deleted), pa.int64())
+    return pa.table({"key": key_texts(layout, deleted), "micros": micros})
 
 
 def key_texts(layout: Layout, staged: pa.Table) -> pa.Array:

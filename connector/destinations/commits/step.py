@@ -7,7 +7,7 @@ from connector.core.spec import TableSpec
 from connector.core.state import Committed, Load, Phase, Plan
 from connector.core.words import counted
 from connector.destinations.sql import Target
-from connector.destinations.state.header import Header
+from connector.destinations.state.header import Header, whole_seconds
 from connector.destinations.state.store import State
 from connector.destinations.table import columns as table_columns
 from connector.destinations.table.dialect import Dialect
@@ -107,17 +107,28 @@ class Step:
                 done=span.until.done,
                 seen_at=span.until.seen_at or (before.seen_at if before else None),
                 parent=span.until.parent or (before.parent if before else None),
+                adjacent=span.until.adjacent or (before.adjacent if before else None),
             )
         self._state.move(batch.table, until)
         if batch.forgotten:
             self._state.drop_cursors(batch.table, batch.forgotten)
         if batch.consistent_since and not self.header.consistent_since:
             self._state.update(batch.table, consistent_since=batch.consistent_since)
+        if batch.retention not in (None, self.header.lasts):
+            assert batch.retention is not None
+            self._state.update(batch.table, retention=whole_seconds(batch.retention))
+        # While loading, tombstones also keep spooled rows away.
+        if batch.unburied and self.header.phase is Phase.TAILING:
+            self._state.unbury(batch.table, batch.unburied)
 
     def finish(self, load: Load) -> None:
-        """Ends the loading phase: every segment is done, and tombstones are no longer needed."""
+        """Ends the loading phase: every segment is done, and tombstones are no longer needed.
+
+        If changes are merged by time, a late one may still be older than a tombstone.
+        """
         self._state.finish(load.table, load.partitions)
-        self._state.unbury(load.table)
+        if not load.by_time:
+            self._state.unbury(load.table)
         self._state.update(
             load.table,
             phase=Phase.TAILING.value,
@@ -132,6 +143,7 @@ class Step:
         bad: Sequence[Quarantined],
         renamed: Mapping[str, str],
         streamed: int = 0,
+        superseded: int = 0,
     ) -> Committed:
         """Quarantines records that could not be stored, and counts the work."""
         table = self.header.table_name
@@ -141,4 +153,6 @@ class Step:
         drift = self.watch.found()
         self._state.journal.drift(table, self.number, drift, self._now)
         self._state.journal.count(self._run, table, self._now, counts)
-        return Committed(self.number, *counts, self.new_columns, streamed, renamed, drift)
+        return Committed(
+            self.number, *counts, self.new_columns, streamed, renamed, drift, superseded
+        )

@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 from connector.core.rows import ITEM, pack, schema_of
 from connector.core.schema import Kind, Type
 from connector.destinations.commits.staging import Layout
-from connector.destinations.postgres.types import ALWAYS_FIT
+from connector.destinations.postgres.types import ALWAYS_FIT, staged_value
+from connector.destinations.sql import quoted
 
 # A page has 8,160 bytes for a row. Of them the row's header, its map of nulls for 1,600 columns
 # and the service columns need less than 300; the rest is left for a user's own columns.
@@ -36,6 +37,13 @@ class PostgresLayout(Layout):
         packed = pack(rows.filter(wide), self._late(rows))
         others = rows.filter(pc.invert(wide))
         return pa.concat_tables([super().stage(others), super().stage(packed)])
+
+    def key_of_staged(self, table: str, staged: str) -> str:
+        """A condition that a row of the table and a staged row share a key."""
+        return " AND ".join(
+            f"{table}.{quoted(column.name)} = {staged_value(f'{staged}.{name}', column.type)}"
+            for name, column in self.keys_staged
+        )
 
     def _late(self, rows: pa.Table) -> list[str]:
         """The rows' attributes with columns beyond those that always fit."""

@@ -1,6 +1,6 @@
 """One table's row of the state, validated when it is read."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -42,6 +42,7 @@ class Header(msgspec.Struct, frozen=True):
     spec: str | None = None
     overflowed: bool | None = None
     region: str | None = None
+    retention: int | None = None
     database: str = ""
     """The target's database; not a column of the state."""
 
@@ -64,6 +65,11 @@ class Header(msgspec.Struct, frozen=True):
         return (self.made_with() or TableSpec()).rules.row_keys(self.identity.keys)
 
     @property
+    def lasts(self) -> timedelta | None:
+        """How long the source keeps changes, if that varies."""
+        return None if self.retention is None else timedelta(seconds=self.retention)
+
+    @property
     def identity(self) -> Identity:
         """The source that the generation was planned for."""
         keys = tuple(KeyAttribute(name, tag) for name, tag in _keys.decode(self.keys))
@@ -80,6 +86,11 @@ class Header(msgspec.Struct, frozen=True):
 def spelled(spec: TableSpec) -> str:
     """A spec in the format of `Header.spec`."""
     return msgspec.json.encode(spec).decode()
+
+
+def whole_seconds(lasts: timedelta) -> int:
+    """A retention in the format of `Header.retention`."""
+    return round(lasts.total_seconds())
 
 
 def unreadable(why: str) -> StateRefused:

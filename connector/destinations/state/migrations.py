@@ -36,12 +36,19 @@ def _regions(schema: Schema) -> None:
     _add_column(schema, t.tables.c.region)
 
 
+def _times(schema: Schema) -> None:
+    """Adds what a merge by time needs, and the second parent of a shard."""
+    _add_column(schema, t.cursors.c.adjacent)
+    _add_column(schema, t.tables.c.retention)
+    _add_column(schema, t.tombstones.c.micros)
+
+
 def _add_column(schema: Schema, column: sa.Column[object]) -> None:
     table = quoted(t.SCHEMA, column.table.name)
     schema.execute(f"ALTER TABLE {table} ADD COLUMN {t.column_definition(column)}", ())
 
 
-STEPS: Mapping[int, Step] = {2: _specs, 3: _drift, 4: _regions}
+STEPS: Mapping[int, Step] = {2: _specs, 3: _drift, 4: _regions, 5: _times}
 """Steps by the version that they lead to."""
 
 

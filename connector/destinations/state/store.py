@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from connector.core.changes.times import micros
 from connector.core.cursors import Cursor
 from connector.core.schema import parse_type
 from connector.core.state import STATE_VERSION, Column, Phase, Plan, TableState
 from connector.destinations.sql import Target
 from connector.destinations.state import tables as t
-from connector.destinations.state.header import Header, spelled, unreadable
+from connector.destinations.state.header import Header, spelled, unreadable, whole_seconds
 from connector.destinations.state.journal import Journal
 from connector.destinations.state.migrations import found_version, migrate, record
 from connector.destinations.state.tables import Schema, compiled, insert
@@ -138,12 +140,13 @@ class State:
             drift=self.journal.drifted(table) if self._has(t.drift) else 0,
             problem=header.problem,
             spec=header.made_with(),
+            retention=header.lasts,
             target_schema=header.target_schema,
         )
 
     def cursors(self, table: str, partitions: Sequence[str] | None = None) -> dict[str, Cursor]:
         """Cursors by partition: all of them, or those of the given partitions."""
-        query = sa.select(t.cursors).where(t.cursors.c.table_name == table)
+        query = self._select(t.cursors).where(t.cursors.c.table_name == table)
         if partitions is not None:
             query = query.where(t.cursors.c.partition.in_(partitions))
         rows = self._run(query.order_by(t.cursors.c.partition))
@@ -202,6 +205,7 @@ class State:
             "spec": spelled(plan.spec),
             "overflowed": False,
             "region": plan.identity.region or None,
+            "retention": None if plan.retention is None else whole_seconds(plan.retention),
         }
         self._run(sa.insert(t.tables).values(row))
         self._insert_cursors(plan.table, plan.cursors)
@@ -226,6 +230,7 @@ class State:
                     "done": cursor.done,
                     "seen_at": cursor.seen_at,
                     "parent": cursor.parent,
+                    "adjacent": cursor.adjacent,
                 }
                 for partition, cursor in cursors.items()
             ),
@@ -290,19 +295,41 @@ class State:
         )
 
     def bury(self, table: str, staged: str, commit: int) -> None:
-        """Adds a tombstone for each key in the column `key` of the staged table."""
+        """Adds a tombstone for each row of the staged table, which has `key` and `micros`."""
         keys: Any = sa.select(
-            sa.literal(table), sa.column("key"), sa.literal(commit, sa.BigInteger)
+            sa.literal(table),
+            sa.column("key"),
+            sa.literal(commit, sa.BigInteger),
+            sa.column("micros"),
         )
         self._run(
             sa.insert(t.tombstones).from_select(
-                ["table_name", "key", "commit"], keys.select_from(sa.table(staged))
+                ["table_name", "key", "commit", "micros"], keys.select_from(sa.table(staged))
             )
         )
 
-    def unbury(self, table: str) -> None:
-        """Drops the tombstones of a table."""
-        self._forget(table, t.tombstones)
+    def unbury(self, table: str, before: datetime | None = None) -> None:
+        """Drops the tombstones of a table, or those of items that were deleted before a time."""
+        if before is None:
+            self._forget(table, t.tombstones)
+            return
+        old = t.tombstones.c.micros < micros(before)
+        self._run(sa.delete(t.tombstones).where(t.tombstones.c.table_name == table).where(old))
+
+    def deleted_since(self, table: str, staged: str) -> list[dict[str, Any]]:
+        """Tombstones that are not older than staged rows: the row's `place`, and if it is `newer`.
+
+        The staged table has `place`, `key`, and the bounds of its time.
+        """
+        rows = sa.table(staged, *map(sa.column, ("place", "key", "low", "made", "high"))).alias("s")
+        d = t.tombstones.alias("d")
+        conflict = sa.or_(d.c.micros == rows.c.low, d.c.micros >= rows.c.made)
+        return self._run(
+            sa.select(rows.c.place, (d.c.micros > rows.c.high).label("newer"))
+            .select_from(d.join(rows, d.c.key == rows.c.key))
+            .where(d.c.table_name == table)
+            .where(conflict)
+        )
 
     def buried(self, table: str) -> bool:
         """Whether the table has a tombstone."""

@@ -80,6 +80,8 @@ tables = sa.Table(
     sa.Column("spec", sa.Text, info=_added(2)),
     sa.Column("overflowed", sa.Boolean, info=_added(2)),
     sa.Column("region", sa.Text, info=_added(4)),
+    # How many seconds the source keeps changes, where that can differ.
+    sa.Column("retention", sa.BigInteger, info=_added(5)),
 )
 
 cursors = sa.Table(
@@ -91,6 +93,7 @@ cursors = sa.Table(
     sa.Column("done", sa.Boolean, nullable=False),
     _moment("seen_at"),
     sa.Column("parent", sa.Text),
+    sa.Column("adjacent", sa.Text, info=_added(5)),
 )
 
 columns = sa.Table(
@@ -110,6 +113,8 @@ tombstones = sa.Table(
     sa.Column("table_name", sa.Text, nullable=False),
     sa.Column("key", sa.Text, nullable=False),
     sa.Column("commit", sa.BigInteger, nullable=False, quote=True),
+    # When the item was deleted, in microseconds since 1970, where changes are merged by time.
+    sa.Column("micros", sa.BigInteger, info=_added(5)),
 )
 
 quarantine = sa.Table(

@@ -1,5 +1,6 @@
 """The position in one shard, and one visit that reads on from there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -110,11 +111,11 @@ class Visit:
     """Whether it ended because enough was read, rather than for lack of records."""
 
     @classmethod
-    def begin(cls, shard: Shard, position: Position, parent: Position | None) -> "Visit":
+    def begin(cls, shard: Shard, position: Position, parents: Sequence[Position]) -> "Visit":
         """A visit from the shard's current position."""
         return cls(
             shard=shard,
-            cursor=begun(position.cursor, parent.cursor if parent else None),
+            cursor=begun(position.cursor, [parent.cursor for parent in parents]),
             silence=position.silence,
             fresh=position.fresh,
             missing=position.missing,
@@ -152,13 +153,13 @@ class Visit:
             budget.spend(count)
             if count:
                 self._take(page, began)
-            elif page.goes_on and not self.shard.closed:
+            elif page.goes_on and not page.behind and not self.shard.closed:
                 self._fall_silent(page.asked_at, quiet)
             self._doubt(page)
             if page.ended:
                 # `seen_at` stays: the shard's children may hold records older than now.
                 self.cursor = replace(self.cursor, done=True)
-            if page.ended or not (count or self.shard.closed):
+            if page.ended or not (count or page.behind or self.shard.closed):
                 break
         else:
             self.more = True
@@ -219,11 +220,16 @@ class Visit:
         self.cursor = replace(self.cursor, done=True)
 
 
-def begun(cursor: Cursor, parent: Cursor | None) -> Cursor:
-    """The cursor to read from: a shard holds nothing older than what was read of its parent."""
-    if cursor.token is not None or parent is None or parent.seen_at is None:
-        return cursor
-    return seen(cursor, parent.seen_at)
+def begun(cursor: Cursor, parents: Sequence[Cursor]) -> Cursor:
+    """The cursor to read from: a shard holds nothing older than what was read of its parents."""
+    at = all_seen(parents)
+    return cursor if cursor.token is not None or at is None else seen(cursor, at)
+
+
+def all_seen(cursors: Sequence[Cursor]) -> datetime | None:
+    """The time up to which each of some shards was read; None if that of one is not known."""
+    times = [cursor.seen_at for cursor in cursors if cursor.seen_at is not None]
+    return min(times, default=None) if len(times) == len(cursors) else None
 
 
 def seen(cursor: Cursor, at: datetime) -> Cursor:

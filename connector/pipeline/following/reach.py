@@ -10,7 +10,7 @@ from connector.core.changes.shards import Shard, forgettable, read_through
 from connector.core.cursors import SHARD, Batch, Cursor, Span
 from connector.core.state import Committed, Phase, TableState
 from connector.pipeline.following.discovery import Discovery
-from connector.pipeline.following.position import Position, Visit
+from connector.pipeline.following.position import Position, Visit, all_seen
 from connector.ports import Changes
 from connector.stop import Stop
 from connector.waits import Waits
@@ -72,10 +72,11 @@ class Reach:
             self._welcome(shard)
 
     def _welcome(self, shard: Shard) -> None:
-        # A child holds nothing older than what was read of its parent.
-        parent = self.positions.get(shard.parent) if shard.parent else None
-        seen_at = parent.cursor.seen_at if parent else self.state.planned_at
-        self.positions[shard.id] = Position(Cursor(seen_at=seen_at, parent=shard.parent), None)
+        # A child holds nothing older than what was read of its parents.
+        known = [self.positions[each].cursor for each in shard.parents if each in self.positions]
+        seen_at = all_seen(known) if known else self.state.planned_at
+        cursor = Cursor(seen_at=seen_at, parent=shard.parent, adjacent=shard.adjacent)
+        self.positions[shard.id] = Position(cursor, None)
         log.info("%s shard %s: found", self.state.table, shard.id)
 
     def cursors(self) -> dict[str, Cursor]:

@@ -41,7 +41,8 @@ class Reading:
 
         def read(name: str) -> Visit:
             position = positions[name]
-            visit = Visit.begin(ready[name], position, positions.get(position.cursor.parent or ""))
+            parents = [positions[p] for p in position.cursor.parents if p in positions]
+            visit = Visit.begin(ready[name], position, parents)
             return visit.read(self._changes, began=began, quiet=quiet, share=share, budget=budget)
 
         visits = list(self._threads.map(read, waiting))

@@ -1,0 +1,67 @@
+"""The order of changes by the times at which they were made, for sources without a better one.
+
+Times are whole microseconds since 1970. Some sources cut them to milliseconds, so a whole
+millisecond may stand for any moment within it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+
+MILLISECOND = 1000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def micros(at: datetime) -> int:
+    """A moment in microseconds since 1970."""
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+class Order(Enum):
+    """How one change stands to another of the same key."""
+
+    OLDER = "older"
+    TIED = "tied"
+    NEWER = "newer"
+
+
+def tied_with(at: int) -> tuple[int, int]:
+    """The first and the last time that cannot be told from `at`.
+
+    Of the times in between only those are tied that are whole milliseconds or not before `at`.
+    """
+    first = at - at % MILLISECOND
+    return (first, first + MILLISECOND - 1) if at == first else (first, at)
+
+
+def order(at: int, than: int) -> Order:
+    """How a change made at one time stands to one made at another."""
+    first, last = tied_with(at)
+    if than > last:
+        return Order.OLDER
+    return Order.TIED if than == first or than >= at else Order.NEWER
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The places of changes that do not simply win."""
+
+    lost: frozenset[int]
+    tied: frozenset[int]
+
+
+def judged(conflicts: Iterable[tuple[int, bool]], settled: Mapping[int, bool]) -> Judgement:
+    """Which of some changes lose, and which are tied, by what is stored of their keys.
+
+    A conflict is a change's place, and whether what is stored is certainly newer; otherwise both
+    are tied. A change that is settled, because its item was read, wins a tie.
+    """
+    lost: set[int] = set()
+    tied: set[int] = set()
+    for place, newer in conflicts:
+        if newer:
+            lost.add(place)
+        elif not settled[place]:
+            tied.add(place)
+    return Judgement(frozenset(lost), frozenset(tied - lost))
