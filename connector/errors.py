@@ -60,7 +60,9 @@ class Tied(Transient):
     """Times do not say which of two changes of a key is newer; the batch was not written."""
 
     def __init__(self, keys: frozenset[str]) -> None:
-        super().__init__("The newest changes of some items are tied.", "Run the same command again.")
+        super().__init__(
+            "The newest changes of some items are tied.", "Run the same command again."
+        )
         self.keys = keys
         """As `core.keys.key_text` spells them."""
 

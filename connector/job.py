@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -80,7 +80,10 @@ def open_destination(config: Config, table: str | None = None, command: str = ""
 def status(state: TableState | None, now: datetime) -> Status:
     """A table's status from its state alone; the source is not asked."""
     spec = (state and state.spec) or TableSpec()
-    return Status.of(state, now, sources.follower_of(spec).retention)
+    retention = sources.follower_of(spec).retention
+    if retention and state and state.retention:
+        retention = replace(retention, lasts=state.retention)
+    return Status.of(state, now, retention)
 
 
 def region_of(config: Config, state: TableState) -> str | None:

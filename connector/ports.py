@@ -49,6 +49,8 @@ class Description:
     """As AWS says it; a table that cannot be read has no description."""
     group: GlobalTable | None = None
     """The global table that it is a replica of."""
+    refusal: ConnectorError | None = None
+    """The error for a plan if it is not, where that is not a stream of DynamoDB."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,11 @@ class Changes(Protocol):
         """Whether changes have the items as they are after them; if not, they are looked up."""
         ...
 
+    @property
+    def by_time(self) -> bool:
+        """Whether nothing but the times of changes orders them."""
+        ...
+
     def listing(self) -> Listing:
         """Every shard that is listed now."""
         ...
@@ -186,7 +193,8 @@ class Destination(Protocol):
         """Merges rows and moves cursors in one transaction.
 
         Raises CursorMoved, and writes nothing, if a stored cursor is not its span's `since` or the
-        generation is another one.
+        generation is another one. Rows that say whether they are `settled` are merged by time:
+        raises Tied, and writes nothing, if that does not order them and what is stored.
         """
         ...
 

@@ -16,6 +16,9 @@ _ROLE_SESSION = re.compile(
     r"/[\w+=,.@-]+",
     re.ASCII,
 )
+_KINESIS = re.compile(
+    rf"arn:aws[a-z-]*:kinesis:{_LABEL.pattern}:[0-9]{{12}}:stream/[a-zA-Z0-9_.-]{{1,128}}", re.ASCII
+)
 _EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
 
 
@@ -66,6 +69,16 @@ def check_role(text: str) -> str:
         "This is not the ARN of a role.",
         "Copy it from IAM: it looks like arn:aws:iam::123456789012:role/reader.",
     )
+
+
+def check_kinesis_arn(text: str) -> str:
+    """Returns the valid ARN of a Kinesis data stream. Raises ConfigError for any other text."""
+    if not _KINESIS.fullmatch(text):
+        raise ConfigError(
+            "This is not the ARN of a Kinesis data stream.",
+            "It looks like arn:aws:kinesis:us-west-2:123456789012:stream/orders.",
+        )
+    return text
 
 
 def check_external_id(text: str) -> str:

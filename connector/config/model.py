@@ -10,7 +10,7 @@ from pydantic import (
     model_validator,
 )
 
-from connector.config.aws_names import check_external_id, check_role
+from connector.config.aws_names import check_external_id, check_kinesis_arn, check_role
 from connector.config.destination import DestinationConfig
 from connector.config.fields import (
     Columns,
@@ -65,6 +65,11 @@ class SourceConfig(Section):
         default=None,
         description="The endpoint of DynamoDB Streams; by default endpoint_url serves both.",
     )
+    kinesis_endpoint_url: Text | None = Field(
+        default=None,
+        description="The endpoint of Kinesis, for tables with follow: kinesis; by default "
+        "endpoint_url serves it as well.",
+    )
     consistent_read: bool = Field(
         default=True,
         description="Scans with strongly consistent reads, which cost twice as many read units.",
@@ -86,7 +91,7 @@ class SourceConfig(Section):
         check = _AWS_NAMES[str(info.field_name)]
         return None if text is None else checked(lambda: check(text))
 
-    @field_validator("endpoint_url", "streams_endpoint_url")
+    @field_validator("endpoint_url", "streams_endpoint_url", "kinesis_endpoint_url")
     @classmethod
     def _endpoint(cls, url: str | None, info: ValidationInfo) -> str | None:
         if url is not None:
@@ -202,10 +207,14 @@ class TableConfig(TableColumns):
         description="How all items are read: scan reads the table itself, export the newest full "
         "export in exports.url.",
     )
-    follow: Literal["stream", "none"] = Field(
+    follow: Literal["stream", "kinesis", "none"] = Field(
         default="stream",
-        description="How changes are read: stream reads DynamoDB Streams; with none, each sync "
-        "reads the whole table again.",
+        description="How changes are read: stream reads DynamoDB Streams, kinesis a Kinesis data "
+        "stream that the table sends its changes to; with none, each sync reads the whole table "
+        "again.",
+    )
+    kinesis: Text | None = Field(
+        default=None, description="The ARN of that Kinesis data stream, with follow: kinesis."
     )
     segments: Segments | None = Field(
         default=None,
@@ -233,6 +242,21 @@ class TableConfig(TableColumns):
         default=0.5,
         description="The share of a table's rows that a full refresh may delete without --yes.",
     )
+
+    @field_validator("kinesis")
+    @classmethod
+    def _stream_arn(cls, arn: str | None) -> str | None:
+        return None if arn is None else checked(lambda: check_kinesis_arn(arn))
+
+    @model_validator(mode="after")
+    def _has_stream(self) -> "TableConfig":
+        if self.follow == "kinesis" and self.kinesis is None:
+            raise refuse(
+                "follow is kinesis, but kinesis does not name a stream.",
+                "Set kinesis to its ARN, for example "
+                "arn:aws:kinesis:us-west-2:123456789012:stream/orders.",
+            )
+        return self
 
     def spec(self) -> TableSpec:
         """The spec to make the table's rows with."""

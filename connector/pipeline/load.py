@@ -4,8 +4,10 @@ import logging
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
+import pyarrow as pa
+
 from connector.core.cursors import SEGMENT, Quarantined
-from connector.core.rows import REST, schema_of
+from connector.core.rows import CHANGED_AT, REST, schema_of
 from connector.core.schema import NULL, Type, join, join_all
 from connector.core.state import Committed, Load, TableState
 from connector.core.words import counted
@@ -41,10 +43,13 @@ def load(
     now: datetime,
     limit: int,
     max_deleted: float | None,
+    by_time: bool = False,
 ) -> Committed:
     """Loads a scan that finished before `now`, by the source's clock, and drops its spool.
 
-    Raises Transient if a segment is not scanned to its end.
+    Where changes are merged `by_time`, its rows count as of the plan: what has changed between then
+    and the page of an item is still to come. Raises Transient if a segment is not scanned to its
+    end.
     """
     partitions = [SEGMENT + name for name in sorted(state.scanned)]
     links = _whole_chains(spool, state.table, partitions)
@@ -60,8 +65,9 @@ def load(
             scanned_until=now,
             max_deleted=max_deleted,
             packed=lambda known, room: _packed(links, known, room),
+            by_time=by_time,
         ),
-        (link.rows() for link in links),
+        (dated(link.rows(), state.planned_at) if by_time else link.rows() for link in links),
         quarantined,
     )
     log.info("%s: %s", state.table, loaded_text(sum(link.count for link in links), committed))
@@ -69,6 +75,12 @@ def load(
     failpoint("load.before_drop")
     spool.drop()
     return committed
+
+
+def dated(rows: pa.Table, at: datetime) -> pa.Table:
+    """The rows, each changed at one time."""
+    times = pa.repeat(pa.scalar(at, CHANGED_AT.type), len(rows))
+    return rows.set_column(rows.column_names.index(CHANGED_AT.name), CHANGED_AT, times)
 
 
 def _whole_chains(spool: Spool, table: str, partitions: Sequence[str]) -> list[Link]:

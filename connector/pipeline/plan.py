@@ -1,7 +1,7 @@
 """Plan: fixes the source's identity and every cursor before the first page is read."""
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from connector.core.changes.shards import Listing
@@ -61,6 +61,7 @@ def plan(
             cursors=_beginnings(listing, began, total, prepared.origin),
             replaces=replaces,
             spec=spec,
+            retention=varying(changes),
         )
     )
     failpoint("plan.after_commit")
@@ -91,8 +92,15 @@ def _listing(table: str, changes: Changes | None, description: Description, stop
     if changes is None:
         return Listing({})
     if not description.streaming:
-        raise no_stream(table, description.identity.region if description.group else "")
+        region = description.identity.region if description.group else ""
+        raise description.refusal or no_stream(table, region)
     return settled_listing(changes, stop)
+
+
+def varying(changes: Changes | None) -> timedelta | None:
+    """How long a source keeps changes, if that must be remembered because it varies."""
+    retention = changes.retention if changes else None
+    return retention.lasts if retention and retention.varies else None
 
 
 def _report(state: TableState, shards: int | None) -> None:

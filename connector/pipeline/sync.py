@@ -301,6 +301,7 @@ class Run:
             now=self.lookup.now(),
             limit=limit,
             max_deleted=max_deleted,
+            by_time=self.changes is not None and self.changes.by_time,
         )
         loaded = self.destination.read(self.table)
         assert loaded is not None

@@ -7,10 +7,11 @@ from connector.errors import StateRefused
 from connector.ports import Snapshot
 from connector.sources.dynamodb.ways import NONE, SCAN, STREAM
 from connector.sources.exports.ways import EXPORT
+from connector.sources.kinesis.ways import KINESIS
 from connector.sources.way import FollowerKind, Opening, SnapshotKind, WayIn
 
 SNAPSHOTS: tuple[SnapshotKind, ...] = (SCAN, EXPORT)
-FOLLOWERS: tuple[FollowerKind, ...] = (STREAM, NONE)
+FOLLOWERS: tuple[FollowerKind, ...] = (STREAM, KINESIS, NONE)
 
 
 def snapshot_of(spec: TableSpec) -> SnapshotKind:

@@ -20,6 +20,8 @@ class Retention:
     """Subtracted from `lasts` to be safe; longer than the overlap."""
     remembered: timedelta
     """How long a finished shard, or its children, may still be listed."""
+    varies: bool = False
+    """Whether `lasts` is the stream's own, which its owner can change at any time."""
 
     @property
     def reach(self) -> timedelta:

@@ -51,10 +51,7 @@ class ByTime:
         times = pa.table(
             {
                 **{name: staged.column(name) for name in names},
-                **{
-                    name: bound.cast(CHANGED_AT.type)
-                    for name, bound in _bounds(staged).items()
-                },
+                **{name: bound.cast(CHANGED_AT.type) for name, bound in _bounds(staged).items()},
                 "place": pa.array(range(len(staged)), pa.int64()),
             },
         )

@@ -44,9 +44,7 @@ class Commit:
         written, deleted = self._merge(batch.rows)
         failpoint("commit.after_merge")
         bad = [each for each in batch.quarantined if each.key not in self._lost]
-        return self._step.end(
-            written, deleted, bad, self._renamed, superseded=len(self._lost)
-        )
+        return self._step.end(written, deleted, bad, self._renamed, superseded=len(self._lost))
 
     def load(self, load: Load, rows: Iterable[pa.Table], bad: Sequence[Quarantined]) -> Committed:
         """Loads every spooled row and ends the loading phase."""

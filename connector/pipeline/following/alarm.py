@@ -15,12 +15,11 @@ WARN_EVERY = timedelta(seconds=60)
 class LagAlarm:
     """Logs a warning, later an error, but not in every round."""
 
-    retention: Retention
     _warned_at: datetime | None = None
 
-    def check(self, table: str, lag: float | None, now: datetime) -> None:
+    def check(self, table: str, lag: float | None, now: datetime, retention: Retention) -> None:
         """Logs a lag, in seconds, if it is too long."""
-        behind, lasts = timedelta(seconds=lag or 0.0), self.retention.lasts
+        behind, lasts = timedelta(seconds=lag or 0.0), retention.lasts
         if behind < lasts / 2 or (self._warned_at and now - self._warned_at < WARN_EVERY):
             return
         self._warned_at = now

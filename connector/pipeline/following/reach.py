@@ -143,6 +143,11 @@ class Reach:
         found = forgettable(self.discovery.listing, self.cursors(), now, self.changes.retention)
         return [SHARD + shard for shard in found]
 
+    def unburied(self) -> datetime | None:
+        """Until when deletes need no tombstone: no older change can come that is not looked up."""
+        oldest = read_through(self.cursors())
+        return oldest - self.changes.retention.lasts if oldest else None
+
     def committed(self, batch: Batch, committed: Committed) -> None:
         """Continues from a commit."""
         for span in batch.spans:

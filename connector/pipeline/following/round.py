@@ -1,16 +1,20 @@
 """One round: read every shard that is due, fold what was read, and commit it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from connector.config.model import TailConfig
 from connector.core.cursors import Batch, Quarantined, Span, shard_partition
+from connector.core.rows import SETTLED
 from connector.core.spec import TableSpec
+from connector.errors import Tied
 from connector.events import Listener, Tailed
 from connector.failpoints import failpoint
+from connector.items.by_time.fold import TimedFold
 from connector.items.encoder import Encoder
 from connector.items.fold import Counts, Fold
 from connector.pipeline.columns import report_columns
@@ -61,11 +65,14 @@ class Round:
     """The number of commits made."""
     _unreported: Counts | None = None
     _committed_at: datetime | None = None
+    _overtaken: list[int] = field(default_factory=lambda: [0, 0])
+    """How many rows lost to newer ones in commits that are not reported yet, and how many of them
+    were only quarantined."""
 
     def __post_init__(self) -> None:
         self._reading = Reading(self.changes, self.config)
         self._committing = Committing(self.destination)
-        self._alarm = LagAlarm(self.changes.retention)
+        self._alarm = LagAlarm()
 
     def close(self) -> None:
         """Ends the reading, and waits for the commit under way."""
@@ -104,11 +111,29 @@ class Round:
 
     def _fold(self, reach: Reach) -> Fold:
         horizon = (reach.state.planned_at - self.changes.retention.overlap).timestamp()
-        spec = reach.state.spec or TableSpec()
-        return Fold(reach.state.identity.keys, self.encoder, spec.deletes, horizon)
+        keys, spec = reach.state.identity.keys, reach.state.spec or TableSpec()
+        if self.changes.by_time:
+            planned = reach.state.planned_at.timestamp()
+            return TimedFold(keys, self.encoder, spec.deletes, horizon, planned=planned)
+        return Fold(keys, self.encoder, spec.deletes, horizon)
 
     def _commit(self, reach: Reach, fold: Fold, read: Read, force: bool = False) -> None:
-        """Starts the commit of a round, and waits for it unless there is more to read meanwhile."""
+        """Starts the commit of a round, and waits for it unless there is more to read meanwhile.
+
+        A merge by time is waited for, since items may have to be read first.
+        """
+        while True:
+            try:
+                self._try_commit(reach, fold, read, force)
+                if isinstance(fold, TimedFold):
+                    self.await_commit(reach)
+                return
+            except Tied as tied:
+                if not isinstance(fold, TimedFold):
+                    raise
+                fold.doubt(tied.keys)
+
+    def _try_commit(self, reach: Reach, fold: Fold, read: Read, force: bool) -> None:
         # A record without a sequence number moves no cursor, but must be committed all the same.
         found, portions = len(fold) > 0, self._portions(reach, fold)
         portion = next(portions)
@@ -137,14 +162,18 @@ class Round:
         """The rows of a round, at least once, and what could not be stored of them.
 
         Rows of changes without images come in portions: their items are looked up, and all of them
-        need not fit in memory.
+        need not fit in memory. So do those of changes that time does not order.
         """
-        if self.changes.images:
+        if isinstance(fold, TimedFold):
+            portions = fold.portions(self.lookup.items)
+        elif self.changes.images:
             rows = fold.rows()
             yield rows, fold.quarantined
             return
-        for rows in fold.looked_up(self.lookup.items):
-            if len(rows):
+        else:
+            portions = fold.looked_up(self.lookup.items)
+        for rows in portions:
+            if len(rows) and _looked_up(rows):
                 # Items are read by the table's name. If it is the planned one now, it was so then:
                 # a table that is deleted does not come back.
                 self.lookup.confirm(reach.state.identity)
@@ -162,7 +191,7 @@ class Round:
         more: bool = True,
     ) -> None:
         rows, bad = portion
-        state = reach.state
+        state, retention = reach.state, self.changes.retention
         check_quarantine(self.quarantine_limit, bad, state.quarantined)
         self._committing.begin(
             Batch(
@@ -176,6 +205,8 @@ class Round:
                 forgotten=forgotten,
                 more=more,
                 spec=state.spec,
+                retention=retention.lasts if retention.varies else None,
+                unburied=reach.unburied() if self.changes.by_time else None,
             )
         )
 
@@ -187,12 +218,25 @@ class Round:
         report_columns(reach.state.table, committed)
         self.commits, self._committed_at = self.commits + 1, self.changes.now()
         reach.committed(batch, committed)
+        lost = len(batch.quarantined) - committed.quarantined
+        self._overtaken = [self._overtaken[0] + committed.superseded, self._overtaken[1] + lost]
         counts, self._unreported = self._unreported, None
         if counts is not None:
+            (superseded, lost), self._overtaken = self._overtaken, [0, 0]
+            counts.superseded += superseded
+            counts.quarantined -= lost
+            counts.applied -= superseded - lost
             self._report(reach, counts)
 
     def _report(self, reach: Reach, counts: Counts) -> None:
         """Reports a round once it is committed."""
         lag = reach.lag()
         self.listener(Tailed(vars(counts), lag))
-        self._alarm.check(reach.state.table, lag, self.changes.now())
+        self._alarm.check(reach.state.table, lag, self.changes.now(), self.changes.retention)
+
+
+def _looked_up(rows: pa.Table) -> bool:
+    """Whether any of the rows is of an item that was read by its key."""
+    if SETTLED.name not in rows.column_names:
+        return True
+    return bool(pc.any(rows.column(SETTLED.name)).as_py())

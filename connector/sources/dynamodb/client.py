@@ -1,5 +1,7 @@
 """Read-only boto3 clients that return large answers as bytes."""
 
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,6 +34,14 @@ READ_ONLY = frozenset(
     )
 )
 """Every operation that these clients may call. None of them changes anything."""
+
+FOR_KINESIS = frozenset(("DescribeKinesisStreamingDestination",))
+"""What they may call as well for a table that is followed by a Kinesis stream."""
+
+KINESIS_READ_ONLY = frozenset(
+    ("DescribeStreamSummary", "ListShards", "GetShardIterator", "GetRecords")
+)
+"""Every operation that a client of Kinesis may call."""
 
 FRESH_SECONDS = 60.0
 """How long clients are given to further tables: a file may hold other credentials by then."""
@@ -74,6 +84,8 @@ class Clients:
 
     dynamodb: Any
     streams: Any
+    kinesis: Callable[[], Any]
+    """A client of Kinesis, made when it is first asked for."""
     credentials: Any = None
     """Those of a host program's session, if they were opened with any."""
 
@@ -159,17 +171,41 @@ def _clients(source: SourceConfig, session: Any, region: str, readers: int) -> C
         # botocore would refuse the short sequence numbers of DynamoDB Local.
         parameter_validation=False,
     )
-    boto = boto3.Session(botocore_session=session)
-    dynamodb = boto.client("dynamodb", endpoint_url=given[0], config=config)
-    streams = boto.client("dynamodbstreams", endpoint_url=given[1], config=config)
-    for client in (dynamodb, streams):
+    boto: Any = boto3.Session(botocore_session=session)
+    allowed = set(READ_ONLY)
+
+    def opened(service: str, url: str | None, operations: AbstractSet[str]) -> Any:
+        client = boto.client(service, endpoint_url=url, config=config)
         # Only for these clients: those used to log in call other operations.
-        client.meta.events.register("before-call", _refuse_writes)
+        client.meta.events.register("before-call", partial(_refuse_others, operations))
         check_endpoint(client.meta.endpoint_url, allow_http=source.allow_http)
         known_region(session, region, client.meta.endpoint_url)
         if source.regions:
             _refuse_other_region(region, client.meta.endpoint_url)
-    return Clients(dynamodb, streams)
+        return client
+
+    def open_kinesis() -> Any:
+        url = source.kinesis_endpoint_url or source.endpoint_url
+        check_endpoints(session, ["kinesis"] if url is None else [], source.allow_http)
+        allowed.update(FOR_KINESIS)
+        return opened("kinesis", url, KINESIS_READ_ONLY)
+
+    dynamodb = opened("dynamodb", given[0], allowed)
+    return Clients(dynamodb, opened("dynamodbstreams", given[1], allowed), _once(open_kinesis))
+
+
+def _once(make: Callable[[], Any]) -> Callable[[], Any]:
+    """Makes something when it is first asked for, by whichever thread."""
+    lock = Lock()
+    made: list[Any] = []
+
+    def get() -> Any:
+        with lock:
+            if not made:
+                made.append(make())
+            return made[0]
+
+    return get
 
 
 def _refuse_other_region(region: str, endpoint: str) -> None:
@@ -182,6 +218,6 @@ def _refuse_other_region(region: str, endpoint: str) -> None:
         )
 
 
-def _refuse_writes(model: Any, **_: Any) -> None:
-    if model.name not in READ_ONLY:
+def _refuse_others(allowed: AbstractSet[str], model: Any, **_: Any) -> None:
+    if model.name not in allowed:
         raise PermissionError(f"The connector never calls {model.name}.")

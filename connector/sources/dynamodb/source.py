@@ -56,6 +56,16 @@ class DynamoDBSource:
         self._identity: Identity | None = None
         self._stream: Stream | None = None
 
+    @property
+    def caller(self) -> Caller:
+        """How the table's calls are made, for what else is called for it."""
+        return self._call
+
+    @property
+    def clients(self) -> Clients:
+        """The clients that its calls are made with."""
+        return self._clients
+
     def describe(self) -> Description:
         """Identity and size of the table as it is now."""
         description = describe(
@@ -100,6 +110,11 @@ class DynamoDBSource:
     def images(self) -> bool:
         """Whether the stream's records have the items as they are after each change."""
         return self._described_stream().images
+
+    @property
+    def by_time(self) -> bool:
+        """A stream has the changes of each item in their order."""
+        return False
 
     def listing(self) -> Listing:
         """Every shard that the stream lists now."""

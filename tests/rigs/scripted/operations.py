@@ -179,6 +179,42 @@ def records(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
     return Response(get_records(service.stream(iterator.arn), iterator, parameters))
 
 
+def describe_link(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
+    """DescribeKinesisStreamingDestination."""
+    table = service.table(parameters["TableName"])
+    links = [
+        {
+            "StreamArn": stream.arn,
+            "DestinationStatus": stream.link,
+            "ApproximateCreationDateTimePrecision": stream.precision,
+        }
+        for stream in service.kinesis.values()
+        if stream.table == table.name and stream.link
+    ]
+    return Response.of({"TableName": table.name, "KinesisDataStreamDestinations": links})
+
+
+def kinesis_summary(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
+    """DescribeStreamSummary."""
+    return Response.of(service.kinesis_stream(parameters["StreamARN"]).summary())
+
+
+def kinesis_shards(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
+    """ListShards."""
+    return Response.of(service.kinesis_stream(parameters["StreamARN"]).list_shards(parameters))
+
+
+def kinesis_iterator(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
+    """Kinesis' GetShardIterator."""
+    return Response.of(service.kinesis_stream(parameters["StreamARN"]).iterator(parameters))
+
+
+def kinesis_records(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
+    """Kinesis' GetRecords."""
+    iterator = Iterator.parse(parameters["ShardIterator"])
+    return Response(service.kinesis_stream(iterator.arn).records(iterator, parameters))
+
+
 def shard_of(operation: str, parameters: Parameters) -> str | None:
     """The shard a request reads, if it names one."""
     if operation != "GetRecords":
@@ -201,4 +237,9 @@ OPERATIONS: dict[str, Operation] = {
     "DynamoDBStreams_20120810.DescribeStream": describe,
     "DynamoDBStreams_20120810.GetShardIterator": shard_iterator,
     "DynamoDBStreams_20120810.GetRecords": records,
+    "DynamoDB_20120810.DescribeKinesisStreamingDestination": describe_link,
+    "Kinesis_20131202.DescribeStreamSummary": kinesis_summary,
+    "Kinesis_20131202.ListShards": kinesis_shards,
+    "Kinesis_20131202.GetShardIterator": kinesis_iterator,
+    "Kinesis_20131202.GetRecords": kinesis_records,
 }

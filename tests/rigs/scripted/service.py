@@ -15,6 +15,7 @@ from .clock import MORNING, VirtualClock
 from .errors import ServiceError, invalid, missing_stream, missing_table, unknown_operation
 from .faults import Faults
 from .items import KeySchema
+from .kinesis import KinesisStream
 from .operations import OPERATIONS, shard_of
 from .prerendered import PrerenderedTable
 from .reading import Iterator
@@ -47,6 +48,7 @@ class ScriptedDynamoDB:
         self.lock = threading.RLock()
         self.tables: dict[str, Table | PrerenderedTable] = {}
         self.deleted: list[Table] = []
+        self.kinesis: dict[str, KinesisStream] = {}
         self.faults = Faults()
         self.calls = Calls()
         self.regions: dict[str, ScriptedDynamoDB] = {}
@@ -77,6 +79,7 @@ class ScriptedDynamoDB:
             self.region = self._first_region
             self.tables.clear()
             self.deleted.clear()
+            self.kinesis.clear()
             self.faults.reset()
             self.calls.clear()
             self.numbers = SequenceNumbers()
@@ -131,6 +134,32 @@ class ScriptedDynamoDB:
                 table.enable_stream(view)
             self.tables[name] = table
             return table
+
+    def add_kinesis(self, table: str, name: str = "", *, shards: int = 1) -> KinesisStream:
+        """A Kinesis stream that a table sends its changes to from now on."""
+        with self.lock:
+            arn = f"arn:aws:kinesis:{self.region}:{self.account}:stream/{name or table}"
+            stream = KinesisStream(
+                arn=arn,
+                table=table,
+                region=self.region,
+                clock=self.clock,
+                lock=self.lock,
+                created_at=self.clock.now(),
+            )
+            stream.open_first(shards)
+            self.kinesis[arn] = stream
+            found = self.table(table)
+            if isinstance(found, Table):
+                found.kinesis = stream
+            return stream
+
+    def kinesis_stream(self, arn: str) -> KinesisStream:
+        """The Kinesis stream with this ARN."""
+        if arn not in self.kinesis:
+            name = arn.rpartition("/")[2]
+            raise ServiceError("ResourceNotFoundException", f"Stream {name} not found.")
+        return self.kinesis[arn]
 
     def add_prerendered(self, table: PrerenderedTable) -> PrerenderedTable:
         """Serves a table made for load tests; `table.changes` is its stream."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .clock import VirtualClock
 from .errors import ServiceError
 from .items import Item, KeySchema, Position, Value, canonical
+from .kinesis import KinesisStream
 from .rows import Rows
 from .shards import SequenceNumbers
 from .stream import Change, Stream
@@ -43,6 +44,7 @@ class Table:
     group: "Replication | None" = field(default=None, repr=False)
     """The global table that it is a replica of."""
     rows: Rows = field(default_factory=Rows, repr=False)
+    kinesis: KinesisStream | None = field(default=None, repr=False)
 
     @property
     def arn(self) -> str:
@@ -198,9 +200,12 @@ class Table:
             if not differ(old, new):
                 return
             self.rows.replace(position, new, self.clock.now())
+            key = self.schema.key_of(new if new is not None else old or {})
+            change = Change(key, position[0], old, new, identity)
             if self.streaming:
-                key = self.schema.key_of(new if new is not None else old or {})
-                self.stream.write(Change(key, position[0], old, new, identity))
+                self.stream.write(change)
+            if self.kinesis is not None:
+                self.kinesis.write(change)
 
 
 def differ(old: Item | None, new: Item | None) -> bool:

@@ -1,0 +1,161 @@
+"""A fold of changes that only their times order: where these do not, the item is read."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+from msgspec import Raw
+
+from connector.core.changes.change import Change
+from connector.core.changes.times import MILLISECOND, Order, order
+from connector.core.cursors import Quarantined
+from connector.core.keys import key_text
+from connector.core.rows import SETTLED, combine
+from connector.items.fold import KEYS_AT_ONCE, LOOKED_UP_BYTES, ROWS_AT_ONCE, Fold, LookUp
+from connector.items.keys import item_of_key
+
+_Key = tuple[str, ...]
+_Newest = tuple[_Key, tuple[str, Change]]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A change whose item was read: as it is now, at least as new as the change."""
+
+    key: Raw
+    image: Raw | None
+    version: int
+    at: float
+    expired: bool
+    raw: str
+    token: str
+    unchanged: bool = False
+    flaw: str = ""
+
+
+@dataclass
+class TimedFold(Fold):
+    """Collects the changes of one round; `portions` returns their rows, as often as it is asked."""
+
+    planned: float = 0.0
+    """When the plan was made, in seconds since 1970. Scanned rows count as of then: whether they
+    have a change that was made shortly before, only the item shows."""
+    _doubted: set[_Key] = field(default_factory=set)
+    _refused: tuple[int, Sequence[Quarantined]] | None = None
+
+    def _fold(self, key: _Key, partition: str, change: Change) -> None:
+        before = self._newest.get(key)
+        if before is not None:
+            self.counts.superseded += 1
+            if not self._replaces(key, before[1], change):
+                return
+        self._newest[key] = (partition, change)
+        # Only this source's changes are ever unsure.
+        if change.at <= self.planned or change.unsure:  # type: ignore[attr-defined]
+            self._doubted.add(key)
+
+    def _replaces(self, key: _Key, before: Change, change: Change) -> bool:
+        """Whether a change takes the place of another; if they are tied, the key is doubted."""
+        stands = order(change.version, before.version)
+        if stands is Order.NEWER:
+            if change.version // MILLISECOND != before.version // MILLISECOND:
+                # Whatever was tied with the one before is older than this one.
+                self._doubted.discard(key)
+            return True
+        if stands is Order.OLDER or _same(before, change):
+            return False
+        self._doubted.add(key)
+        later = change.version > before.version
+        return later or (change.version == before.version and change.image is None)
+
+    def doubt(self, keys: frozenset[str]) -> None:
+        """Has the items of some keys read, as `core.keys.key_text` spells them."""
+        self._doubted |= {key for key in self._newest if key_text(key) in keys}
+
+    @property
+    def doubts(self) -> bool:
+        """Whether items must be read."""
+        return bool(self._doubted)
+
+    def portions(self, look_up: LookUp) -> Iterator[pa.Table]:
+        """The rows of all keys, at least once: first those that need no look-up."""
+        if self._refused is None:
+            self._refused = (self.counts.quarantined, tuple(self.quarantined))
+        self.counts.quarantined, refused = self._refused
+        self.quarantined, self.counts.applied = list(refused), 0
+        certain = [each for each in self._newest.items() if each[0] not in self._doubted]
+        if certain or not self._doubted:
+            yield self._tables(certain)
+        yield from self._read_portions(look_up)
+
+    def _tables(self, newest: Sequence[_Newest]) -> pa.Table:
+        tables = [
+            self._rows(part, [change.image for _, (_, change) in part])
+            for part in _parts(newest, ROWS_AT_ONCE)
+        ]
+        return combine(tables) if len(tables) > 1 else tables[0]
+
+    def _read_portions(self, look_up: LookUp) -> Iterator[pa.Table]:
+        tables: list[pa.Table] = []
+        size = 0
+        doubted = [(key, self._newest[key]) for key in sorted(self._doubted)]
+        for part in _parts(doubted, KEYS_AT_ONCE) if doubted else ():
+            settled = self._settled(part, look_up)
+            size += sum(len(bytes(each.image or b"")) for _, (_, each) in settled)
+            tables.append(self._rows(settled, [each.image for _, (_, each) in settled]))
+            if size >= LOOKED_UP_BYTES:
+                yield combine(tables)
+                tables, size = [], 0
+        if tables:
+            yield combine(tables)
+
+    def _settled(
+        self, newest: Sequence[_Newest], look_up: LookUp
+    ) -> list[tuple[_Key, tuple[str, Settled]]]:
+        items = look_up([item_of_key(self.keys, key) for key, _ in newest])
+        return [
+            (key, (partition, self._as_read(change, item)))
+            for (key, (partition, change)), item in zip(newest, items, strict=True)
+        ]
+
+    def _as_read(self, change: Change, item: bytes | None) -> Settled:
+        at = max(change.at, self.planned)
+        return Settled(
+            key=change.key,
+            image=None if item is None else Raw(item),
+            version=change.version,
+            at=at,
+            # If an item is gone after a put, only the record of its delete says whether it expired.
+            expired=change.expired or change.image is not None,
+            raw=change.raw if item is None else item.decode(errors="backslashreplace"),
+            token=change.token,
+        )
+
+    def _with_deletes(
+        self,
+        rows: pa.Table,
+        changes: Sequence[Change],
+        removed: Sequence[bool],
+        replaced: Sequence[bool],
+    ) -> pa.Table:
+        made = super()._with_deletes(rows, changes, removed, replaced)
+        settled = [isinstance(change, Settled) for change in changes]
+        return made.append_column(SETTLED, pa.array(settled, pa.bool_()))
+
+
+def _same(one: Change, other: Change) -> bool:
+    """Whether two changes leave the same item, as a record that comes again does."""
+    if one.flaw or other.flaw:
+        return False
+    first, second = one.image, other.image
+    if first is None or second is None:
+        return first is second
+    return bytes(first) == bytes(second)
+
+
+def _parts(newest: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Slices of at most this many, at least one."""
+    yield newest[:size]
+    for at in range(size, len(newest), size):
+        yield newest[at : at + size]

@@ -1,0 +1,1 @@
+"""Kinesis Data Streams for DynamoDB: another stream of a table's changes, without an order."""

@@ -1,0 +1,1 @@
+"""Tables that are followed by a Kinesis stream."""
