@@ -83,12 +83,16 @@ def _rules(table: str, rules: Rules, trial: Trial) -> str:
 def _source(config: Config, table: str, stop: Stop, shared: SharedClients) -> _Tried:
     spec = config.tables[table].spec()
     kind = snapshot_of(spec)
-    streamed = follower_of(spec).streamed
+    follower = follower_of(spec)
+    by_key = follower.trial is not None
     config, needs = _located(config, table)
-    trial = Trial(config.source, table, stop.sleep, shared, streamed, kind.scans)
+    trial = Trial(config.source, table, stop.sleep, shared, follower.streamed, kind.scans, by_key)
     needs += trial.needs()
     if spec.rules:
         needs.append(tried("rules", lambda: _rules(table, spec.rules, trial), table))
+    if follower.trial is not None:
+        described = next(need for need in needs if need.check == DESCRIBED)
+        needs += _followed(config, table, stop, shared, trial, described)
     if (look := kind.trial) is not None:
         described = next(need for need in needs if need.check == DESCRIBED)
 
@@ -128,6 +132,24 @@ def _others(config: Config, trial: Trial) -> list[str]:
         return []
     others = [each for each in config.source.choices if each != trial.region]
     return [each for each in others if each in trial.group.replicas]
+
+
+def _followed(
+    config: Config,
+    table: str,
+    stop: Stop,
+    shared: SharedClients,
+    trial: Trial,
+    described: Need,
+) -> list[Need]:
+    """What the table's follower needs, once the table was described."""
+    kind = follower_of(config.tables[table].spec())
+    assert kind.trial is not None
+    if described.error:
+        return [untried(kind.kind, described)]
+    clients = shared.get(config.source.region)
+    opening = Opening(config, table, streamed=False, sleep=stop.sleep, clients=clients)
+    return list(kind.trial(opening, trial.identity))
 
 
 def _identity(

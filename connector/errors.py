@@ -56,20 +56,6 @@ class CursorMoved(Transient):
     """Another run committed first; this batch was not written."""
 
 
-class Tied(Transient):
-    """Times do not say which of two changes of a key is newer; the batch was not written."""
-
-    def __init__(self, keys: frozenset[str]) -> None:
-        super().__init__(
-            "The newest changes of some items are tied.", "Run the same command again."
-        )
-        self.keys = keys
-        """As `core.keys.key_text` spells them."""
-
-    def __reduce__(self) -> tuple[type, tuple[frozenset[str]]]:  # type: ignore[override]
-        return type(self), (self.keys,)
-
-
 class DiskFull(Transient):
     """The destination's disk is full; what was being written is rolled back."""
 
@@ -179,6 +165,22 @@ def elsewhere(table: str, region: str, here: str) -> ConfigError:
         f"Add {region} to source.regions; or, where {here} has a replica, go on there: "
         f"`connector failover {table} --region {here}`.",
     )
+
+
+_SWITCHED_OFF = "was switched off; everything in it was read"
+
+
+def switched_off(table: str) -> StreamDisabled:
+    """The error for a stream that was read to its end, and gets no more changes."""
+    return StreamDisabled(
+        f"The stream of {table} {_SWITCHED_OFF}, and later changes are in no stream.",
+        f"Enable it again first. {WAYS_OUT}",
+    )
+
+
+def was_switched_off(problem: str | None) -> bool:
+    """Whether the problem that a run has noted was that error."""
+    return problem is not None and _SWITCHED_OFF in problem
 
 
 def reset_meanwhile(table: str, doing: str) -> Transient:

@@ -127,7 +127,7 @@ def _comparison(
         if repair:
             refuse_loading(state)
         limit = run.config.quarantine.limit
-        repairs = Repair(run.lookup, run.destination, run.encoder(state), limit)
+        repairs = Repair(run.lookup, run.destination, run.encoder(state), limit, run.by_time)
         pages, lookup = run.pages, run.lookup
         delays: Sequence[float] = ()
         if region is not None and region != state.identity.region:

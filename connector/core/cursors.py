@@ -78,6 +78,8 @@ class Batch:
     """How long the source keeps changes, if that varies."""
     unburied: datetime | None = None
     """Tombstones of items that were deleted before then are no longer needed."""
+    buries: bool = False
+    """Whether deletes leave tombstones even if the table is loaded."""
 
 
 SEGMENT = "segment/"

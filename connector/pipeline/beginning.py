@@ -9,6 +9,7 @@ from connector.core.rules.hash_key import HashKey, no_key
 from connector.core.spec import TableSpec, check_follow
 from connector.core.state import Phase, TableState, renamed
 from connector.core.words import counted
+from connector.errors import switched_off, was_switched_off
 from connector.pipeline.columns import report_renamed
 from connector.pipeline.plan import plan
 from connector.ports import Changes, Destination, Lookup, Snapshot, Spool
@@ -55,6 +56,9 @@ class Beginning:
         if state.plan_id != plan_id and (full_refresh or self._stale(state)):
             self.spool_of(state).drop()
             return self.plan(state, plan_id)
+        if self.changes is not None and self.changes.by_time and was_switched_off(state.problem):
+            # Once it is switched on again, nothing but this note shows that changes are missing.
+            raise switched_off(self.table)
         check_follow(self.table, state.spec or TableSpec(), spec)
         self.lookup.confirm(state.identity)
         state = self.configured(state)

@@ -58,6 +58,8 @@ class Repair:
     destination: Destination
     encoder: Encoder
     quarantine_limit: int
+    by_time: bool = False
+    """Whether changes are merged by time, so that a late one may be older than a repair."""
 
     def run(
         self,
@@ -110,6 +112,7 @@ class Repair:
                     rows=rows,
                     quarantined=bad,
                     spec=state.spec,
+                    buries=self.by_time,
                 )
             )
 

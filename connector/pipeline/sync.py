@@ -74,6 +74,11 @@ class Run:
         """Whether its changes are read, so that it need not be read whole each time."""
         return self.changes is not None
 
+    @property
+    def by_time(self) -> bool:
+        """Whether nothing but the times of its changes orders them."""
+        return self.changes is not None and self.changes.by_time
+
     def status(self, state: TableState | None) -> Status:
         """Where the table stands by its state, at the source's own time."""
         retention = self.changes.retention if self.changes else None
@@ -301,7 +306,7 @@ class Run:
             now=self.lookup.now(),
             limit=limit,
             max_deleted=max_deleted,
-            by_time=self.changes is not None and self.changes.by_time,
+            by_time=self.by_time,
         )
         loaded = self.destination.read(self.table)
         assert loaded is not None

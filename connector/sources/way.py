@@ -1,13 +1,14 @@
 """What a way in to a table is: a kind of snapshot or of follower as a record, and what it opens."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from connector.config.model import Config
 from connector.core.changes.shards import Retention
+from connector.core.needs import Need
 from connector.core.state import Identity, Scannable
 from connector.ports import Changes, Lookup, Snapshot
 from connector.waits import Waits
@@ -82,6 +83,8 @@ class FollowerKind:
     """How long changes can be read; None if there are none to read."""
     open: Callable[[Opening], tuple[Lookup, Changes | None]]
     """The table itself, with what it is followed by in its identity, and its changes."""
+    trial: Callable[[Opening, Identity], Iterable[Need]] | None = None
+    """Tries what it needs apart from the table and its own stream; None if it needs nothing."""
 
 
 @dataclass(frozen=True)

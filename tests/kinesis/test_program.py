@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.program import Program, assert_one_sentence
+from tests.cli.program import Program
 from tests.pipeline.replica import ORDERS, SCHEMA, key, order
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
 

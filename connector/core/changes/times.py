@@ -43,6 +43,15 @@ def order(at: int, than: int) -> Order:
     return Order.TIED if than == first or than >= at else Order.NEWER
 
 
+class Tied(Exception):
+    """Times do not say which of two changes of a key is newer. Nothing was written."""
+
+    def __init__(self, keys: frozenset[str]) -> None:
+        super().__init__("some changes are tied")
+        self.keys = keys
+        """As `core.keys.key_text` spells them."""
+
+
 @dataclass(frozen=True)
 class Judgement:
     """The places of changes that do not simply win."""

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connector.core.changes.times import MILLISECOND, judged
+from connector.core.changes.times import MILLISECOND, Tied, judged
 from connector.core.rows import CHANGED_AT, SETTLED
 from connector.destinations.commits.staging import Layout, key_texts
 from connector.destinations.database import Transaction
 from connector.destinations.sql import STAGED_KEYS, STAGED_TIMES
 from connector.destinations.state.store import State
-from connector.errors import Tied
 
 _Conflict = tuple[int, bool]
 """The place of a staged row, and whether what is stored of its key is certainly newer."""

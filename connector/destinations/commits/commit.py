@@ -37,10 +37,13 @@ class Commit:
         self._renamed: Mapping[str, str] = {}
         self._lost: frozenset[str] = frozenset()
         """Keys of rows that are older than what is stored of them."""
+        self._buries = False
+        """Whether deletes leave tombstones."""
 
     def batch(self, batch: Batch) -> Committed:
         """Merges a batch and moves its cursors."""
         self._step.move(batch)
+        self._buries = batch.buries or self._header.phase is Phase.LOADING
         written, deleted = self._merge(batch.rows)
         failpoint("commit.after_merge")
         bad = [each for each in batch.quarantined if each.key not in self._lost]
@@ -87,8 +90,7 @@ class Commit:
         return self._put(layout, layout.stage(rows))
 
     def _put(self, layout: Layout, staged: pa.Table) -> tuple[int, int]:
-        by_time = SETTLED.name in staged.column_names
-        if by_time:
+        if SETTLED.name in staged.column_names:
             table = self._header.table_name
             merge_by_time = ByTime(self._transaction, self._state, table, layout)
             staged, self._lost = merge_by_time.winners(staged)
@@ -97,7 +99,7 @@ class Commit:
         with self._transaction.staged(staged, STAGED):
             merge = Merge(layout, self._step.number, written, deletes, marked)
             deleted = self._transaction.merge(merge)
-        if deletes and (by_time or self._header.phase is Phase.LOADING):
+        if deletes and self._buries:
             with self._transaction.staged(deleted_keys(layout, staged), STAGED_KEYS):
                 self._state.bury(self._header.table_name, STAGED_KEYS, self._step.number)
         return written, deleted + marked

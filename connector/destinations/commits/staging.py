@@ -144,14 +144,9 @@ def without_rest(rows: pa.Table) -> pa.Table:
 
 
 def deleted_keys(layout: Layout, staged: pa.Table) -> pa.Table:
-    """The keys of staged deletes, in the format of tombstones, and when they were made.
-
-    That is null unless changes are merged by time.
-    """
+    """The keys of staged deletes, in the format of tombstones, and when they were made."""
     deleted = staged.filter(staged.column(DELETED.name))
-    by_time = SETTLED.name in staged.column_names
-    times = deleted.column(CHANGED_AT_FIELD.name).cast(pa.int64())
-    micros = times if by_time else pa.nulls(len(deleted), pa.int64())
+    micros = deleted.column(CHANGED_AT_FIELD.name).cast(pa.int64())
     return pa.table({"key": key_texts(layout, deleted), "micros": micros})
 
 

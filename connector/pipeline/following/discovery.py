@@ -1,7 +1,7 @@
 """Discovers shards: listings, children of finished shards, and proof of losses."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import inf
@@ -21,8 +21,8 @@ from connector.errors import (
     WAYS_OUT,
     BadAnswer,
     HistoryLost,
-    StreamDisabled,
     Unreachable,
+    switched_off,
 )
 from connector.ports import Changes
 from connector.stop import Stop
@@ -159,16 +159,15 @@ class Discovery:
         what = "silence in the stream, to prove that nothing is left unread"
         self._proving.goes_on(what, ahead=ahead)
 
-    def check_enabled(self, table: str, cursors: Mapping[str, Cursor]) -> None:
+    def check_enabled(
+        self, table: str, cursors: Mapping[str, Cursor], caught_up: Callable[[], bool]
+    ) -> None:
         """Raises StreamDisabled if the stream was switched off and was read to its end."""
-        ended = all(cursor.done for cursor in cursors.values())
-        if self.listed_at is None or self.listing.enabled or not ended:
+        if self.listed_at is None or self.listing.enabled:
             return
-        raise StreamDisabled(
-            f"The stream of {table} was switched off; everything in it was read, and later changes "
-            "are in no stream.",
-            f"Enable it again first. {WAYS_OUT}",
-        )
+        ended = all(cursor.done for cursor in cursors.values())
+        if ended or (self.listing.lasting and caught_up()):
+            raise switched_off(table)
 
     def complete(self, cursors: Mapping[str, Cursor], since: datetime) -> bool:
         """Whether the listing is younger than `since` and lacks no shard that must exist."""

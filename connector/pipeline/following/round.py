@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connector.config.model import TailConfig
+from connector.core.changes.times import Tied
 from connector.core.cursors import Batch, Quarantined, Span, shard_partition
 from connector.core.rows import SETTLED
 from connector.core.spec import TableSpec
-from connector.errors import Tied
 from connector.events import Listener, Tailed
 from connector.failpoints import failpoint
 from connector.items.by_time.fold import TimedFold
@@ -207,6 +207,7 @@ class Round:
                 spec=state.spec,
                 retention=retention.lasts if retention.varies else None,
                 unburied=reach.unburied() if self.changes.by_time else None,
+                buries=self.changes.by_time,
             )
         )
 

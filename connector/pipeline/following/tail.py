@@ -106,8 +106,8 @@ class Tail:
                     read = self._read()
                 if not read.more:
                     self._rivals = 0
-                self._reach.discovery.check_enabled(self.state.table, self._reach.cursors())
                 ended = finished()
+                self._check_enabled()
                 if ended:
                     self._round.finish(self._reach)
             except CursorMoved as error:
@@ -126,6 +126,10 @@ class Tail:
         read = self._round.run(self._reach)
         self._rest_shards(read.visits)
         return read
+
+    def _check_enabled(self) -> None:
+        reach = self._reach
+        reach.discovery.check_enabled(self.state.table, reach.cursors(), self.caught_up)
 
     def _rest_shards(self, visits: Sequence[Visit]) -> None:
         reach, now = self._reach, self.changes.now()

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from connector.errors import BadAnswer, ConnectorError, Throttled, Unreachable
-from connector.sources.dynamodb.refused.answers import CREDENTIAL_TRIES, Asked, of_answer
+from connector.sources.dynamodb.refused.answers import CREDENTIAL_TRIES, KINESIS, Asked, of_answer
 from connector.sources.dynamodb.refused.refusals import of_botocore
 from connector.waits import Waits
 
@@ -97,7 +97,7 @@ class Caller:
                 left = deadline - self.monotonic()
                 if delay > left:
                     raise translate(error, CREDENTIAL_TRIES, asked) from error
-                wait.goes_on(_awaited(problem, error), left, delay)
+                wait.goes_on(_awaited(problem, error, asked.service), left, delay)
                 log.debug("retrying after %s", type(error).__name__)
                 self.sleep(delay)
                 attempt += 1
@@ -133,13 +133,20 @@ class Caller:
             table=self.table,
             endpoint=getattr(meta, "endpoint_url", ""),
             answered=_name(operation) in self.answered,
+            service=_service(meta),
         )
 
 
-def _awaited(problem: ConnectorError, error: Exception) -> str:
+def _service(meta: Any) -> str:
+    """The name of a client's service; DynamoDB's two are one to the user."""
+    model = getattr(meta, "service_model", None)
+    return KINESIS if getattr(model, "service_name", "") == "kinesis" else "DynamoDB"
+
+
+def _awaited(problem: ConnectorError, error: Exception, service: str) -> str:
     """What a run waits for after an error that may go away."""
     if isinstance(problem, Throttled) and isinstance(error, ClientError):
-        return f"DynamoDB, which throttles {error.operation_name}"
+        return f"{service}, which throttles {error.operation_name}"
     return f"a usable answer ({problem.message.rstrip('.')})"
 
 
@@ -177,7 +184,7 @@ def member(name: str) -> Callable[[dict[str, Any]], Any]:
 
     def check(answer: dict[str, Any]) -> Any:
         if answer.get(name) is None:
-            raise BadAnswer(f"An answer of DynamoDB lacks {name}.", "Run again.")
+            raise BadAnswer(f"An answer of AWS lacks {name}.", "Run again.")
         return answer[name]
 
     return check

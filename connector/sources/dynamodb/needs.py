@@ -54,9 +54,11 @@ class Trial:
         shared: SharedClients | None = None,
         streamed: bool = True,
         scanned: bool = True,
+        by_key: bool = False,
     ) -> None:
         self._config = config
         self._scanned = scanned
+        self._by_key = by_key
         self._streamed = streamed
         self._table = table
         self._name = config.name_of(table)
@@ -119,7 +121,7 @@ class Trial:
     @property
     def _looks_up(self) -> bool:
         view = (self._described.get("StreamSpecification") or {}).get("StreamViewType")
-        return self._streamed and view in WITHOUT_IMAGES
+        return self._by_key or (self._streamed and view in WITHOUT_IMAGES)
 
     def _stream_needs(self, described: Need, status: Need) -> Iterator[Need]:
         stream = self._after(described, "stream", self._stream)

@@ -19,6 +19,7 @@ THROTTLES = frozenset(
         "RequestLimitExceeded",
         "LimitExceededException",
         "Throttling",
+        "KMSThrottlingException",
     )
 )
 _OF_THE_MOMENT = frozenset(
@@ -35,12 +36,16 @@ _UNKNOWN_OPERATION = frozenset(
 )
 # An answer with one of these, and no code of AWS's own, comes from another web server.
 _NO_DYNAMODB = frozenset(("301", "302", "303", "307", "308", "404", "405"))
-_OF_TABLES = frozenset(("DescribeTable", "Scan", "BatchGetItem"))
+_OF_TABLES = frozenset(
+    ("DescribeTable", "Scan", "BatchGetItem", "DescribeKinesisStreamingDestination")
+)
+_OF_KINESIS = frozenset(("DescribeStreamSummary", "ListShards", "GetShardIterator", "GetRecords"))
 _OF_STREAMS = frozenset(("DescribeStream", "GetShardIterator", "GetRecords"))
 
 CREDENTIAL_TRIES = 3
 """Credentials may be being renewed, and a request may have waited before it was sent."""
 
+KINESIS = "Kinesis"
 _ADMINISTRATOR = "Ask the administrator of the AWS account."
 _SENTENCES: dict[str, tuple[str, str]] = {
     "UnrecognizedClientException": (
@@ -107,6 +112,13 @@ class Asked:
     endpoint: str = ""
     answered: bool = False
     """Whether the same operation has been answered there before."""
+    service: str = "DynamoDB"
+    """The name of the service."""
+
+    @property
+    def kinesis(self) -> bool:
+        """Whether it is Kinesis that was asked."""
+        return self.service == KINESIS
 
 
 @dataclass(frozen=True)
@@ -141,8 +153,10 @@ def of_answer(error: ClientError, attempt: int = 0, asked: Asked | None = None) 
         found = meaning(answer)
         if found is not None:
             return found
-    hint = "Check the endpoint: DynamoDB does not give this answer to such a request."
-    if answer.operation not in _OF_STREAMS | _OF_TABLES:
+    hint = (
+        f"Check the endpoint: {answer.asked.service} does not give this answer to such a request."
+    )
+    if answer.operation not in _OF_STREAMS | _OF_TABLES | _OF_KINESIS:
         hint = "Check the role and the other names in the request, and the credentials."
     return SourceRefused(f"{answer.refused}.", hint)
 
@@ -154,19 +168,24 @@ def _throttle(answer: _Answer) -> ConnectorError | None:
     named = [each.get("reason") for each in reasons or () if isinstance(each, dict)]
     reason = ", ".join(str(each) for each in named if each) or answer.code
     hint = "Nothing is lost: run the same command later, or set source.max_read_units lower."
-    if answer.operation in _OF_STREAMS:
+    if answer.asked.kinesis:
+        hint = (
+            "Nothing is lost: run the same command later. Each shard answers five reads and 2 MB "
+            "a second to all of its readers together: others may be reading this stream, too."
+        )
+    elif answer.operation in _OF_STREAMS:
         hint = (
             "Nothing is lost: run the same command later. At most two readers may read a shard at "
             "once: a Lambda function or another connector may be reading this stream, too."
         )
-    return Throttled(f"DynamoDB kept throttling {answer.operation} ({reason}).", hint)
+    return Throttled(f"{answer.asked.service} kept throttling {answer.operation} ({reason}).", hint)
 
 
 def _of_the_moment(answer: _Answer) -> ConnectorError | None:
     if answer.status < 500 and answer.code not in _OF_THE_MOMENT:
         return None
     return Unreachable(
-        f"DynamoDB answered {answer.operation} with {answer.status} {answer.code}.",
+        f"{answer.asked.service} answered {answer.operation} with {answer.status} {answer.code}.",
         "Nothing is lost: run the same command again later.",
     )
 
@@ -214,13 +233,19 @@ def shown_difference(seconds: float) -> str:
 
 
 def _unknown_operation(answer: _Answer) -> ConnectorError | None:
-    if answer.operation not in _OF_STREAMS | _OF_TABLES:
+    if answer.operation not in _OF_STREAMS | _OF_TABLES | _OF_KINESIS:
         return None
     elsewhere = answer.code in _UNKNOWN_OPERATION or "scoped to correct service" in answer.message
     # If the same call has been answered before, a gateway on the way has a temporary problem.
     if not elsewhere and (answer.asked.answered or answer.code not in _NO_DYNAMODB):
         return None
     endpoint = answer.asked.endpoint or "The endpoint"
+    if answer.asked.kinesis:
+        return SourceRefused(
+            f"{endpoint} does not know {answer.operation}: it is not Kinesis.",
+            "Set source.kinesis_endpoint_url to an endpoint that is; without it, "
+            "source.endpoint_url is used for Kinesis as well.",
+        )
     if answer.operation in _OF_STREAMS:
         return SourceRefused(
             f"{endpoint} does not know {answer.operation}: it does not serve DynamoDB Streams.",
@@ -255,7 +280,8 @@ def _credentials(answer: _Answer) -> ConnectorError | None:
 
 
 def _denial(answer: _Answer) -> ConnectorError | None:
-    return of_denial(answer.code, answer.message, answer.operation, answer.asked.table)
+    prefix = "kinesis" if answer.asked.kinesis else "dynamodb"
+    return of_denial(answer.code, answer.message, answer.operation, answer.asked.table, prefix)
 
 
 def _key(answer: _Answer) -> ConnectorError | None:

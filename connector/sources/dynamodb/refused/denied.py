@@ -88,10 +88,10 @@ class _Denial:
             kind=kind["kind"] if kind else "",
         )
 
-    def sentence(self, code: str, operation: str, table: str) -> str:
+    def sentence(self, code: str, operation: str, table: str, prefix: str = "dynamodb") -> str:
         """The denial in one sentence; whatever AWS does not name is taken from the call."""
         principal = self.principal or "the caller"
-        action = self.action or f"{_service(operation)}:{operation}"
+        action = self.action or f"{_service(operation, prefix)}:{operation}"
         resource = self.resource or (table if action.startswith("dynamodb:") else "")
         on = f" on {resource}" if resource else ""
         return (
@@ -117,22 +117,24 @@ class _Denial:
         return _HINTS.get(kind, _UNKNOWN)
 
 
-def _service(operation: str) -> str:
-    """The service of an operation: logging in assumes roles, and everything else is DynamoDB's."""
-    return "sts" if operation.startswith("AssumeRole") else "dynamodb"
+def _service(operation: str, prefix: str = "dynamodb") -> str:
+    """The service of an operation in a policy: logging in assumes roles."""
+    return "sts" if operation.startswith("AssumeRole") else prefix
 
 
 _OF_OTHERS = frozenset(_HINTS) - {"identity-based policy", "resource-based policy"}
 """Kinds of policies that neither a key's policy nor a grant can overrule."""
 
 
-def of_denial(code: str, message: str, operation: str, table: str) -> ConnectorError | None:
+def of_denial(
+    code: str, message: str, operation: str, table: str, prefix: str = "dynamodb"
+) -> ConnectorError | None:
     """Our error for a denied action, or None for any other answer."""
     denial = _Denial.read(message)
     if code not in DENIED and not denial.action:
         return None
     hint = _TRUST if _service(operation) == "sts" else denial.hint
-    return SourceRefused(denial.sentence(code, operation, table), hint)
+    return SourceRefused(denial.sentence(code, operation, table, prefix), hint)
 
 
 # The name of a table may contain any of these words.
