@@ -52,6 +52,9 @@ STAGED = "_connector_staged"
 STAGED_TIMES = "_connector_staged_times"
 """The keys and the times of staged rows."""
 
+STAGED_AGES = "_connector_staged_ages"
+"""The keys of staged rows as tombstones spell them, and their times."""
+
 STAGED_KEYS = "_connector_staged_keys"
 """The keys of staged rows."""
 

@@ -36,7 +36,7 @@ def _kept(field: pa.Field, column: pa.ChunkedArray) -> list[Any]:
             pa.string()
         )
         return [text and text.encode() for text in column.to_pylist()]
-    return column.cast(pa.int64() if field.name == "changed_at" else column.type).to_pylist()
+    return column.cast(pa.int64() if pa.types.is_timestamp(field.type) else field.type).to_pylist()
 
 
 def plain(value: bytes | str | None, kind: str) -> object:

@@ -37,7 +37,7 @@ MUTATIONS = (
     Mutation(
         part="the parent gate",
         file="core/changes/shards.py",
-        before="if not cursor.done and _parent_is_past(cursor, cursors)",
+        before="if not cursor.done and _parents_are_past(cursor, cursors)",
         after="if not cursor.done",
         test="test_known_bugs.py::test_b3_parent_and_child_are_not_read_in_parallel",
     ),

@@ -154,7 +154,8 @@ def test_i6_replaying_any_suffix_gives_the_same_table(replica: Replica, older: i
     run(replica.destination, "DELETE FROM _connector.cursors")
     for partition, cursor in places.items():
         row = ("orders", partition, cursor.token, cursor.done, cursor.seen_at, cursor.parent)
-        run(replica.destination, "INSERT INTO _connector.cursors VALUES (?, ?, ?, ?, ?, ?)", *row)
+        inserted = "INSERT INTO _connector.cursors VALUES (?, ?, ?, ?, ?, ?, NULL)"
+        run(replica.destination, inserted, *row)
     now = replica.checker.now_is
     now.places = {name: (cursor.token, cursor.done) for name, cursor in places.items()}
     now.last.clear()

@@ -12,6 +12,7 @@ from connector import failpoints
 from connector.pipeline.following import round as one_round
 from connector.pipeline.following import tail
 from connector.sources.dynamodb import calls, client, source
+from connector.sources.kinesis import pace
 from tests.rigs.scripted import ScriptedDynamoDB, reading
 from tests.rigs.scripted import scan as scanning
 
@@ -36,6 +37,8 @@ def world(server: ScriptedDynamoDB) -> Iterator[ScriptedDynamoDB]:
         # Between two answers the program counts seconds by itself: they must be virtual as well.
         virtual = SimpleNamespace(monotonic=server.clock.now, time=server.clock.now)
         stack.enter_context(patch.object(calls, "time", virtual))
+        stack.enter_context(patch.object(pace, "time", virtual))
+        stack.enter_context(patch.object(pace, "PROCESS", pace.Paces()))
         # The slices a wait is cut into, so that Ctrl-C need not wait long.
         stack.enter_context(patch.object(tail, "REST_SECONDS", 60.0))
         stack.enter_context(patch.object(one_round, "Committing", LateCommitting))

@@ -10,7 +10,7 @@ from connector.core.changes.times import MILLISECOND, Tied, judged
 from connector.core.rows import CHANGED_AT, SETTLED
 from connector.destinations.commits.staging import Layout, key_texts
 from connector.destinations.database import Transaction
-from connector.destinations.sql import STAGED_KEYS, STAGED_TIMES
+from connector.destinations.sql import STAGED_AGES, STAGED_TIMES
 from connector.destinations.state.store import State
 
 _Conflict = tuple[int, bool]
@@ -46,14 +46,10 @@ class ByTime:
         return frozenset(key_texts(self.layout, chosen).to_pylist())
 
     def _of_rows(self, staged: pa.Table) -> Iterator[_Conflict]:
-        names = [name for name, _ in self.layout.keys_staged]
-        times = pa.table(
-            {
-                **{name: staged.column(name) for name in names},
-                **{name: bound.cast(CHANGED_AT.type) for name, bound in _bounds(staged).items()},
-                "place": pa.array(range(len(staged)), pa.int64()),
-            },
-        )
+        times = staged.select([name for name, _ in self.layout.keys_staged])
+        for name, bound in _bounds(staged).items():
+            times = times.append_column(name, bound.cast(CHANGED_AT.type))
+        times = times.append_column("place", pa.array(range(len(staged)), pa.int64()))
         with self.transaction.staged(times, STAGED_TIMES):
             found = self.transaction.not_older(self.layout)
         return _conflicts(found)
@@ -68,8 +64,8 @@ class ByTime:
                 "place": pa.array(range(len(staged)), pa.int64()),
             }
         )
-        with self.transaction.staged(keys, STAGED_KEYS):
-            found = self.state.deleted_since(self.table, STAGED_KEYS)
+        with self.transaction.staged(keys, STAGED_AGES):
+            found = self.state.deleted_since(self.table, STAGED_AGES)
         return _conflicts(found)
 
 
