@@ -21,7 +21,7 @@ from benchmarks.follow import followed
 from benchmarks.growth import by_size, by_workers, rounds_by_rows
 from benchmarks.idle import idle
 from benchmarks.snapshots import snapshot
-from benchmarks.tails import drained
+from benchmarks.tails import drained, drained_of_kinesis
 from benchmarks.warehouses import KINDS
 from tests.rigs.scripted import prerendered
 
@@ -35,6 +35,7 @@ LONG = ("large", "sizes", "rounds", "workers")
 """Parts that read tables of up to ten million items."""
 
 LARGE_ITEMS = 5_000_000
+KINESIS_CHANGES = 200_000
 
 
 def _decoding(options: argparse.Namespace) -> list[Any]:
@@ -70,6 +71,15 @@ def _tails(options: argparse.Namespace) -> list[Any]:
     ]
 
 
+def _kinesis(options: argparse.Namespace) -> list[Any]:
+    changes = min(options.items, KINESIS_CHANGES)
+    return [
+        drained_of_kinesis(kind, options.items, changes)
+        for kind in options.destinations
+        for _ in range(options.rounds)
+    ]
+
+
 def _follow(options: argparse.Namespace) -> list[Any]:
     return [followed(kind, per_second=500, seconds=20) for kind in options.destinations]
 
@@ -80,6 +90,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], list[Any]]] = {
     "large": _large,
     "exports": _exports,
     "tails": _tails,
+    "kinesis": _kinesis,
     "follow": _follow,
     "idle": lambda options: [idle(500, settle=40, seconds=30)],
     "sizes": lambda options: by_size([500_000, 1_000_000, 2_000_000, 5_000_000], options.rounds),

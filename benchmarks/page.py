@@ -19,6 +19,7 @@ TYPES: dict[str, type] = {
     "snapshots": Snapshot,
     "large": Snapshot,
     "tails": Drained,
+    "kinesis": Drained,
     "follow": Followed,
     "idle": Idle,
     "sizes": Grown,

@@ -115,6 +115,7 @@ class Served:
             "AWS_REGION": "us-west-2",
             "AWS_ENDPOINT_URL_DYNAMODB": self.url,
             "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": self.url,
+            "AWS_ENDPOINT_URL_KINESIS": self.url,
         }
 
     def release(self) -> None:
@@ -125,10 +126,13 @@ class Served:
 
 
 @contextmanager
-def served(shape: str, items: int, events: int = 0, shards: int = 4) -> Iterator[Served]:
-    """A server that lives as long as the block."""
+def served(
+    shape: str, items: int, events: int = 0, shards: int = 4, kinesis: bool = False
+) -> Iterator[Served]:
+    """A server that lives as long as the block; changes wait in a stream of either kind."""
     command = [sys.executable, "-m", "tests.rigs.scripted", "--table", "load", "--shape", shape]
     command += ["--items", str(items), "--events", str(events), "--shards", str(shards)]
+    command += ["--kinesis"] if kinesis else []
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert server.stdin is not None and server.stdout is not None
     try:

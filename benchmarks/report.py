@@ -18,6 +18,7 @@ TITLES = {
     "large": "Snapshot of 5 million items, --workers 2",
     "exports": "Snapshot from an export in 4 files, against a scan",
     "tails": "Backlog in 16 shards, one connector tail",
+    "kinesis": "Backlog in a Kinesis stream of 64 shards, one connector tail",
     "follow": "connector tail --follow at 500 changes a second",
     "idle": "Idle shards, followed",
     "sizes": "Snapshot to DuckDB by size",
@@ -29,7 +30,7 @@ TITLES = {
 def rows(part: str, found: list[Any]) -> list[dict[str, str]]:
     """A row of text for each figure."""
     shown = [_ROW[type(each)](each) for each in found]
-    if part == "tails":
+    if part in ("tails", "kinesis"):
         shown += _medians(found)
     return shown
 

@@ -10,6 +10,8 @@ from benchmarks.warehouses import Warehouse, compare, warehouse
 from tests.rigs.scripted import PrerenderedTable, prerendered
 
 SHARDS = 16
+KINESIS_SHARDS = 64
+KINESIS = "arn:aws:kinesis:us-west-2:000000000000:stream/load"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,24 @@ def drained(kind: str, rows: int, events: int) -> Drained:
         folder = Path(name)
         with (
             served("flat", rows, events, SHARDS) as source,
+            warehouse(kind, folder) as place,
+        ):
+            sync(folder, source, place, table)
+            source.release()
+            cost = _tail(folder, source, place)
+            _check(place, table, source)
+    return Drained(kind, rows, events, cost.wall, cost.cpu, cost.peak_bytes)
+
+
+def drained_of_kinesis(kind: str, rows: int, events: int) -> Drained:
+    """The same out of a Kinesis stream, of which each shard gives 2 MB a second."""
+    table = PrerenderedTable("load", rows, prerendered.flat)
+    with TemporaryDirectory(prefix="connector-bench-") as name:
+        folder = Path(name)
+        settings = f"tables: {{load: {{follow: kinesis, kinesis: '{KINESIS}'}}}}\n"
+        (folder / "connector.yaml").write_text(settings)
+        with (
+            served("flat", rows, events, KINESIS_SHARDS, kinesis=True) as source,
             warehouse(kind, folder) as place,
         ):
             sync(folder, source, place, table)

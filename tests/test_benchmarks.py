@@ -20,12 +20,15 @@ def run(*arguments: str) -> str:
 
 def test_a_small_run_checks_its_tables_and_writes_its_figures(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
-    shown = run("benchmarks", *SMALL, "--only", "decoding,snapshots,tails", "--json", str(file))
+    shown = run(
+        "benchmarks", *SMALL, "--only", "decoding,snapshots,tails,kinesis", "--json", str(file)
+    )
     figures = json.loads(file.read_text())
-    assert list(figures) == ["machine", "decoding", "snapshots", "tails"]
+    assert list(figures) == ["machine", *parts]
     assert figures["decoding"][0]["ratio"] > 0
     assert figures["snapshots"][0]["rate"] > 0
     assert figures["tails"][0]["rate"] > 0
+    assert figures["kinesis"][0]["rate"] > 0
     assert shown.count("duckdb") >= 2
 
 

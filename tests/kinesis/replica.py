@@ -1,5 +1,6 @@
 """A table that is followed by a Kinesis stream, in virtual time, and what its replica holds."""
 
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -65,13 +66,18 @@ class Followed(Replica):
     def contents(self) -> dict[Key, Item]:
         """The live rows, read by the test itself."""
         if self.postgres is None:
-            return super().contents()
+            return {
+                key: {name: binary(value) for name, value in item.items()}
+                for key, item in super().contents().items()
+            }
         (found,) = self.postgres.by_hand(
             f"SELECT coalesce(jsonb_agg(to_jsonb(t)), '[]')::text FROM \"{self.table}\" t"
         )
         rows = of_json(found[0])
         return {
-            row["id"]: {n: v for n, v in row.items() if v is not None and not n.startswith("_")}
+            row["id"]: {
+                n: binary(v) for n, v in row.items() if v is not None and not n.startswith("_")
+            }
             for row in rows
             if not row.get("_deleted")
         }
@@ -88,6 +94,13 @@ class Followed(Replica):
         """How many keys were read by key so far."""
         calls = self.rig.calls.of("BatchGetItem")
         return sum(len(c.parameters["RequestItems"][self.table]["Keys"]) for c in calls)
+
+
+def binary(value: Any) -> Any:
+    """A value as `plain_item` has it: binary as base64, whatever each database says of it."""
+    if isinstance(value, str) and value.startswith("\\x"):
+        value = bytes.fromhex(value[2:])
+    return b64encode(value).decode() if isinstance(value, bytes) else value
 
 
 __all__ = ["Crash", "Followed"]

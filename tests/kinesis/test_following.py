@@ -197,7 +197,7 @@ def test_binary_values_are_read_by_key(replica):
     once = replica.looked_up()
     replica.sync()
     replica.assert_equal()
-    assert replica.looked_up() == once + 2
+    assert replica.looked_up() == once + 1
 
 
 def test_shards_split_and_merge(each):
@@ -206,8 +206,9 @@ def test_shards_split_and_merge(each):
     each.play(*(Put(f"k{n}", 1) for n in range(20)))
     merged = each.kinesis.merge(left, right)
     each.play(*(Put(f"k{n}", 2) for n in range(10)), Delete("k15"))
-    state = each.sync()
+    each.sync()
     each.assert_equal()
+    state = each.state()
     assert {name for name, cursor in state.shards.items() if not cursor.done} == {merged.id}
     assert state.shards[merged.id].parents == (left.id, right.id)
 

@@ -9,7 +9,7 @@ once all changes have arrived; they wait in the stream until a line comes from s
 import argparse
 import sys
 
-from . import prerendered
+from . import kinesis_backlog, prerendered
 from .backlog import fill
 from .clock import RunningClock
 from .service import ScriptedDynamoDB
@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--events", type=int, default=0, help="changes that wait in the stream")
     parser.add_argument("--shards", type=int, default=4)
+    parser.add_argument("--kinesis", action="store_true", help="they wait in a Kinesis stream")
     options = parser.parse_args()
     table = prerendered.PrerenderedTable(
         options.table, options.items, SHAPES[options.shape], kept_pages=options.keep
@@ -41,10 +42,14 @@ def main() -> None:
     rig.calls.keep = False
     rig.add_prerendered(table)
     with rig:
-        waiting = fill(table, options.events, options.shards)
+        if options.kinesis:
+            stream = rig.add_kinesis(table.name, shards=options.shards)
+            waiting = kinesis_backlog.fill(table, stream, options.events)
+        else:
+            waiting = fill(table, options.events, options.shards)
         print(rig.url, waiting.total, sep="\n", flush=True)
         for _ in sys.stdin:
-            waiting.released = True
+            waiting.release()
 
 
 if __name__ == "__main__":

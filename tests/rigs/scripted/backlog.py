@@ -24,6 +24,10 @@ class Backlog:
     revisions: dict[int, int] = field(default_factory=dict, repr=False)
     """The last revision of each item that was changed, by its number."""
 
+    def release(self) -> None:
+        """Lets them come out of the stream."""
+        self.released = True
+
     @property
     def total(self) -> int:
         """The sum of `revision` over the table once everything has arrived."""

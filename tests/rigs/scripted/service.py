@@ -275,7 +275,10 @@ class ScriptedDynamoDB:
         if call.operation == "GetRecords":
             old = Iterator.parse(call.parameters["ShardIterator"])
             again = Iterator(old.arn, old.shard, old.start, self.clock.now())
-            return Response.of({"Records": [], "NextShardIterator": again.token()})
+            page: dict[str, Any] = {"Records": [], "NextShardIterator": again.token()}
+            if old.arn in self.kinesis:
+                page["MillisBehindLatest"] = 1000
+            return Response.of(page)
         if call.operation != "Scan":
             raise ValueError(f"{call.operation} has no pages")
         table = self.table(call.parameters["TableName"])
