@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.sources.dynamodb.client import READ_ONLY
+from connector.sources.dynamodb.client import FOR_KINESIS, KINESIS_READ_ONLY, READ_ONLY
 from tests.cli.program import Program
 
 from .rigs import exports
@@ -21,7 +21,8 @@ SECTIONS = {text.partition("\n")[0]: text for text in PAGE.split("\n## ")[1:]}
 ITEMS = [{"id": {"S": str(n)}, "total": {"N": "10.5"}} for n in range(40)]
 DEFAULT = "destination: {url: 'duckdb:///warehouse.duckdb'}\ntables: {orders: {}}\n"
 GLOBAL = "Global tables and failover"
-VIEWS = {"Streams without new images": "KEYS_ONLY", "Without a stream": None}
+KINESIS = "Kinesis Data Streams for DynamoDB"
+VIEWS = {"Streams without new images": "KEYS_ONLY", "Without a stream": None, KINESIS: None}
 S3_ACTIONS = {"s3:GetObject", "s3:ListBucket"}
 
 
@@ -52,10 +53,13 @@ def program(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Program]
                 table.load(ITEMS)
                 table.group = table.group if elsewhere else None
         rig.clock.advance(hours=5)
+        rig.add_kinesis("orders")
         table = rig.model("orders")
         at = table.clock.datetime() - timedelta(hours=1)
         exports.write(tmp_path / "s3" / "prefix", table, at, prefix="prefix")
-        yield Program(tmp_path, rig.url, {"AWS_ENDPOINT_URL_S3": s3.url})
+        yield Program(
+            tmp_path, rig.url, {"AWS_ENDPOINT_URL_S3": s3.url, "AWS_ENDPOINT_URL_KINESIS": rig.url}
+        )
 
 
 @pytest.mark.parametrize("section", [each for each in SECTIONS if blocks(SECTIONS[each], "text")])
@@ -65,6 +69,8 @@ def test_a_sections_commands_print_what_it_shows(section, program, tmp_path):
     config.write_text((blocks(text, "yaml") or [DEFAULT])[0])
     printed = ""
     for line in "".join(blocks(text, "sh")).replace("\\\n", "").splitlines():
+        if line.startswith("aws "):
+            continue
         done = program(*shlex.split(line)[1:])
         assert done.code == 0, (line, done.stdout, done.stderr)
         printed += done.stdout + done.stderr
@@ -76,7 +82,8 @@ def test_a_sections_commands_print_what_it_shows(section, program, tmp_path):
 
 def test_every_statement_is_of_reading_alone():
     statements = [json.loads(text) for text in blocks(PAGE, "json")]
-    allowed = {f"dynamodb:{name}" for name in READ_ONLY} | S3_ACTIONS
+    allowed = {f"dynamodb:{name}" for name in READ_ONLY | FOR_KINESIS} | S3_ACTIONS
+    allowed |= {f"kinesis:{name}" for name in KINESIS_READ_ONLY}
     asked = {action for each in statements for action in each["Action"]}
     assert asked <= allowed
     assert {each["Effect"] for each in statements} == {"Allow"}

@@ -39,11 +39,11 @@ def load(
     destination: Destination,
     spool: Spool,
     state: TableState,
+    by_time: bool = False,
     *,
     now: datetime,
     limit: int,
     max_deleted: float | None,
-    by_time: bool = False,
 ) -> Committed:
     """Loads a scan that finished before `now`, by the source's clock, and drops its spool.
 

@@ -65,8 +65,7 @@ def plan(
         )
     )
     failpoint("plan.after_commit")
-    _report(state, len(listing.shards) if changes else None)
-    return state
+    return _reported(state, len(listing.shards) if changes else None)
 
 
 def _settled(
@@ -103,11 +102,12 @@ def varying(changes: Changes | None) -> timedelta | None:
     return retention.lasts if retention and retention.varies else None
 
 
-def _report(state: TableState, shards: int | None) -> None:
+def _reported(state: TableState, shards: int | None) -> TableState:
     parts = counted(state.segments, "segment")
     if shards is not None:
         parts += f" and {counted(shards, 'shard')}"
     log.info("%s: generation %d planned, %s", state.table, state.generation, parts)
+    return state
 
 
 def _began(past: Past | None, changes: Changes | None, listing: Listing, now: datetime) -> datetime:

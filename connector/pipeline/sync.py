@@ -298,16 +298,8 @@ class Run:
         # A scan reads the table by its name, and would not notice that another one has that name.
         self.lookup.confirm(state.identity)
         spool = self.spool_of(state)
-        limit = self.config.quarantine.limit
-        load(
-            self.destination,
-            spool,
-            state,
-            now=self.lookup.now(),
-            limit=limit,
-            max_deleted=max_deleted,
-            by_time=self.by_time,
-        )
+        limit, now, to = self.config.quarantine.limit, self.lookup.now(), self.destination
+        load(to, spool, state, self.by_time, now=now, limit=limit, max_deleted=max_deleted)
         loaded = self.destination.read(self.table)
         assert loaded is not None
         return loaded

@@ -50,7 +50,7 @@ MUTATIONS = (
     ),
     Mutation(
         part="the tombstones",
-        file="destinations/state/store.py",
+        file="destinations/state/tombstones.py",
         before="        keys: Any = sa.select(\n",
         after="        return\n        keys: Any = sa.select(\n",
         test="test_matrix_scan.py::test_11_items_deleted_behind_and_before_the_cursor_of_the_scan",

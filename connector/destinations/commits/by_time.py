@@ -55,7 +55,7 @@ class ByTime:
         return _conflicts(found)
 
     def _of_tombstones(self, staged: pa.Table) -> Iterator[_Conflict]:
-        if not self.state.buried(self.table):
+        if not self.state.tombstones.any(self.table):
             return iter(())
         keys = pa.table(
             {
@@ -65,7 +65,7 @@ class ByTime:
             }
         )
         with self.transaction.staged(keys, STAGED_AGES):
-            found = self.state.deleted_since(self.table, STAGED_AGES)
+            found = self.state.tombstones.not_older(self.table, STAGED_AGES)
         return _conflicts(found)
 
 

@@ -58,7 +58,7 @@ class Commit:
             layout,
             self._header.start_commit,
             self._step.number,
-            overtaken=self._state.buried(load.table),
+            overtaken=self._state.tombstones.any(load.table),
             watch=self._step.watch,
         )
         failpoint("load.before_insert")
@@ -101,7 +101,7 @@ class Commit:
             deleted = self._transaction.merge(merge)
         if deletes and self._buries:
             with self._transaction.staged(deleted_keys(layout, staged), STAGED_KEYS):
-                self._state.bury(self._header.table_name, STAGED_KEYS, self._step.number)
+                self._state.tombstones.bury(self._header.table_name, STAGED_KEYS, self._step.number)
         return written, deleted + marked
 
     def _add(self, layout: Layout, service: str) -> None:

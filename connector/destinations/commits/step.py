@@ -119,7 +119,7 @@ class Step:
             self._state.update(batch.table, retention=whole_seconds(batch.retention))
         # While loading, tombstones also keep spooled rows away.
         if batch.unburied and self.header.phase is Phase.TAILING:
-            self._state.unbury(batch.table, batch.unburied)
+            self._state.tombstones.drop(batch.table, batch.unburied)
 
     def finish(self, load: Load) -> None:
         """Ends the loading phase: every segment is done, and tombstones are no longer needed.
@@ -128,7 +128,7 @@ class Step:
         """
         self._state.finish(load.table, load.partitions)
         if not load.by_time:
-            self._state.unbury(load.table)
+            self._state.tombstones.drop(load.table)
         self._state.update(
             load.table,
             phase=Phase.TAILING.value,

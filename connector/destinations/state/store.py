@@ -2,13 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from connector.core.changes.times import micros
 from connector.core.cursors import Cursor
 from connector.core.schema import parse_type
 from connector.core.state import STATE_VERSION, Column, Phase, Plan, TableState
@@ -18,6 +16,7 @@ from connector.destinations.state.header import Header, spelled, unreadable, who
 from connector.destinations.state.journal import Journal
 from connector.destinations.state.migrations import found_version, migrate, record
 from connector.destinations.state.tables import Schema, compiled, insert
+from connector.destinations.state.tombstones import Tombstones
 from connector.errors import StateRefused
 
 
@@ -28,6 +27,7 @@ class State:
         self._schema = schema
         self._version: int | None = None
         self.journal = Journal(schema.execute)
+        self.tombstones = Tombstones(schema.execute)
 
     def _run(self, statement: sa.sql.expression.ClauseElement) -> list[dict[str, Any]]:
         return self._schema.execute(*compiled(statement))
@@ -293,48 +293,6 @@ class State:
                 for position, (attribute, column) in enumerate(every.items())
             ),
         )
-
-    def bury(self, table: str, staged: str, commit: int) -> None:
-        """Adds a tombstone for each row of the staged table, which has `key` and `micros`."""
-        keys: Any = sa.select(
-            sa.literal(table),
-            sa.column("key"),
-            sa.literal(commit, sa.BigInteger),
-            sa.column("micros"),
-        )
-        self._run(
-            sa.insert(t.tombstones).from_select(
-                ["table_name", "key", "commit", "micros"], keys.select_from(sa.table(staged))
-            )
-        )
-
-    def unbury(self, table: str, before: datetime | None = None) -> None:
-        """Drops the tombstones of a table, or those of items that were deleted before a time."""
-        if before is None:
-            self._forget(table, t.tombstones)
-            return
-        old = t.tombstones.c.micros < micros(before)
-        self._run(sa.delete(t.tombstones).where(t.tombstones.c.table_name == table).where(old))
-
-    def deleted_since(self, table: str, staged: str) -> list[dict[str, Any]]:
-        """Tombstones that are not older than staged rows: the row's `place`, and if it is `newer`.
-
-        The staged table has `place`, `key`, and the bounds of its time.
-        """
-        rows = sa.table(staged, *map(sa.column, ("place", "key", "low", "made", "high"))).alias("s")
-        d = t.tombstones.alias("d")
-        conflict = sa.or_(d.c.micros == rows.c.low, d.c.micros >= rows.c.made)
-        return self._run(
-            sa.select(rows.c.place, (d.c.micros > rows.c.high).label("newer"))
-            .select_from(d.join(rows, d.c.key == rows.c.key))
-            .where(d.c.table_name == table)
-            .where(conflict)
-        )
-
-    def buried(self, table: str) -> bool:
-        """Whether the table has a tombstone."""
-        query = sa.select(t.tombstones.c.commit).where(t.tombstones.c.table_name == table)
-        return bool(self._run(query.limit(1)))
 
 
 def _spelled(attribute: str) -> str:

@@ -182,35 +182,18 @@ def _not_of_dynamodb(expected: Expected, why: str) -> NeedsPerson:
 
 def _in_parts(sent: _Sent, expected: Expected) -> TimedRecord:
     """A record with an invalid part; only the needed parts are checked."""
-    data = sent.Data
-    if data.startswith(_AGGREGATED):
-        raise _not_of_dynamodb(expected, "It was aggregated by the Kinesis Producer Library.")
-    record = _members(data)
-    if not record and not any(mark in data for mark in _MARKS):
-        raise _not_of_dynamodb(expected, "It is not JSON.")
+    record = _of_dynamodb(sent.Data, expected)
     change = _members(record.get("dynamodb", b""))
-    source = _word(record.get("eventSource"))
-    if record and not change and source != _SOURCE:
-        raise _not_of_dynamodb(expected, "It has no member `dynamodb`.")
-    _refuse_foreign(
-        expected,
-        _word(record.get("tableName")),
-        source,
-        _word(record.get("awsRegion")),
-        _word(record.get("eventSourceARN")),
-    )
-    event, keys, image = _word(record.get("eventName")), change.get("Keys", b"null"), None
-    image = change.get("NewImage")
+    event, image = _word(record.get("eventName")), change.get("NewImage")
+    keys, arrived = change.get("Keys", b"null"), sent.ApproximateArrivalTimestamp
     at = seconds(
         _moment(change.get("ApproximateCreationDateTime")),
         _word(change.get("ApproximateCreationDateTimePrecision")),
     )
     reason = _flaw(bool(record), event, at, image is not None)
-    arrived = sent.ApproximateArrivalTimestamp
-    if reason:
-        text = data.decode(errors="backslashreplace")
+    if at is None or reason:
+        text = sent.Data.decode(errors="backslashreplace")
         return flawed(reason, text, keys, sent.SequenceNumber, at, arrived)
-    assert at is not None
     images = TimedImages(
         Keys=Raw(keys),
         SequenceNumber=sent.SequenceNumber,
@@ -225,6 +208,21 @@ def _in_parts(sent: _Sent, expected: Expected) -> TimedRecord:
         userIdentity=_raw(record.get("userIdentity")),
         arrived=arrived,
     )
+
+
+def _of_dynamodb(data: bytes, expected: Expected) -> dict[str, bytes]:
+    """The members of a record, none if it was cut off. Raises NeedsPerson for what is no change."""
+    if data.startswith(_AGGREGATED):
+        raise _not_of_dynamodb(expected, "It was aggregated by the Kinesis Producer Library.")
+    record = _members(data)
+    if not record and not any(mark in data for mark in _MARKS):
+        raise _not_of_dynamodb(expected, "It is not JSON.")
+    names = ("tableName", "eventSource", "awsRegion", "eventSourceARN")
+    table, source, region, arn = (_word(record.get(name)) for name in names)
+    if record and "dynamodb" not in record and source != _SOURCE:
+        raise _not_of_dynamodb(expected, "It has no member `dynamodb`.")
+    _refuse_foreign(expected, table, source, region, arn)
+    return record
 
 
 def _flaw(readable: bool, event: str, at: float | None, complete: bool) -> str:

@@ -56,7 +56,7 @@ class KinesisTrial:
         return untried(check, before) if before.error else self._try(check, work)
 
     def _link(self) -> str:
-        check_region(self._arn, self._dynamodb.meta.region_name, self._table)
+        check_region(self._arn, self._open().meta.region_name, self._table)
         found = link(self._call, self._dynamodb, self._table, self._arn)
         if found.begins:
             raise Unreachable(
