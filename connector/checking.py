@@ -105,7 +105,9 @@ def _source(config: Config, table: str, stop: Stop, shared: SharedClients) -> _T
             untried(kind.kind, described) if described.error else tried(kind.kind, found, table)
         )
     for region in _others(config, trial):
-        there = Trial(config.source.at(region), table, stop.sleep, shared, streamed, kind.scans)
+        there = Trial(
+            config.source.at(region), table, stop.sleep, shared, follower.streamed, kind.scans
+        )
         needs += (replace(need, check=f"{need.check} in {region}") for need in there.needs())
     return _Tried(table, trial, needs)
 

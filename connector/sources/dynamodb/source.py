@@ -62,6 +62,11 @@ class DynamoDBSource:
         return self._call
 
     @property
+    def name(self) -> str:
+        """The table's name, or its ARN, in this Region."""
+        return self._name
+
+    @property
     def clients(self) -> Clients:
         """The clients that its calls are made with."""
         return self._clients
@@ -83,10 +88,14 @@ class DynamoDBSource:
 
         Raises ConfigError if it was planned in another Region, which is then not asked.
         """
+        self.confirm_region(planned)
+        check_identity(planned, self.describe())
+
+    def confirm_region(self, planned: Identity) -> None:
+        """Raises ConfigError if the table was planned in another Region."""
         here = self._clients.dynamodb.meta.region_name
         if planned.region not in ("", here):
             raise elsewhere(self.table, planned.region, here)
-        check_identity(planned, self.describe())
 
     def prepare(self, table: Identity) -> Prepared:
         """A Scan reads what is there, in any number of segments."""

@@ -30,6 +30,7 @@ class KinesisTrial:
         self._arn = arn
         self._table = opening.table
         self._about = table
+        self._name = source.name
         patience = min(opening.config.source.retry_seconds, PATIENCE)
         self._call = Caller(patience, SourceClock(), opening.sleep, table=opening.table)
         self._dynamodb = source.clients.dynamodb
@@ -57,7 +58,7 @@ class KinesisTrial:
 
     def _link(self) -> str:
         check_region(self._arn, self._open().meta.region_name, self._table)
-        found = link(self._call, self._dynamodb, self._table, self._arn)
+        found = link(self._call, self._dynamodb, self._name, self._arn)
         if found.begins:
             raise Unreachable(
                 f"The table {self._table} does not send its changes to {self._arn} yet.",

@@ -44,6 +44,7 @@ class KinesisSource:
 
     def confirm(self, planned: Identity) -> None:
         """Raises HistoryLost if the table or the stream is no longer the planned one."""
+        self._source.confirm_region(planned)
         check_identity(planned, self._described_by(self._source.describe(), None))
 
     def _described_by(self, table: Description, refused: ConnectorError | None) -> Description:
@@ -95,7 +96,7 @@ class KinesisSource:
         """Whether the table sends its changes there, once that is settled."""
         wait = self._call.waits.begin()
         for tried in range(BEGINNING_TRIES):
-            found = link(self._call, self._dynamodb, self._table, self._arn)
+            found = link(self._call, self._dynamodb, self._source.name, self._arn)
             if not found.begins:
                 return found
             left = BEGINNING_TRIES - tried
