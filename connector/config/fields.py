@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from connector.config.aws_names import check_region
+from connector.config.aws_names import check_kinesis_arn, check_region
 from connector.config.urls import check_exports, spool_location
 from connector.errors import ConfigError
 
@@ -56,6 +56,10 @@ def _spool(value: str, info: ValidationInfo) -> str:
 def _exports(value: str) -> str:
     checked(lambda: check_exports(value))
     return value
+
+
+def _kinesis(arn: str) -> str:
+    return checked(lambda: check_kinesis_arn(arn))
 
 
 def no_switch(value: object) -> object:
@@ -127,6 +131,7 @@ Columns = Annotated[int, Field(ge=1, le=1500), BeforeValidator(no_switch)]
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(no_switch)]
 Records = Annotated[int, Field(ge=0), BeforeValidator(no_switch)]
 SourceTable = Annotated[str, AfterValidator(_source_table)]
+KinesisArn = Annotated[str, AfterValidator(_kinesis)]
 ExportsUrl = Annotated[str, AfterValidator(_exports)]
 Spool = Annotated[str, AfterValidator(_spool)]
 

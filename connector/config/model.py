@@ -10,12 +10,13 @@ from pydantic import (
     model_validator,
 )
 
-from connector.config.aws_names import check_external_id, check_kinesis_arn, check_role
+from connector.config.aws_names import check_external_id, check_role
 from connector.config.destination import DestinationConfig
 from connector.config.fields import (
     Columns,
     Count,
     ExportsUrl,
+    KinesisArn,
     Name,
     Positive,
     Records,
@@ -32,7 +33,7 @@ from connector.config.fields import (
 )
 from connector.config.tables.columns import TableColumns
 from connector.config.text import absolute
-from connector.config.urls import check_endpoint, region_of
+from connector.config.urls import check_endpoint, check_one_region, choices_of
 from connector.core.spec import Deletes, TableSpec
 
 _SPOOL = ".connector/spool"
@@ -97,7 +98,8 @@ class SourceConfig(Section):
         if url is not None:
             allow_http = bool(info.data.get("allow_http"))
             checked(lambda: check_endpoint(url, allow_http=allow_http))
-            _refuse_one_region(url, _choices(info.data.get("region"), info.data.get("regions", ())))
+            choices = choices_of(info.data.get("region"), info.data.get("regions", ()))
+            checked(lambda: check_one_region(url, choices))
         return url
 
     @property
@@ -108,7 +110,7 @@ class SourceConfig(Section):
     @property
     def choices(self) -> tuple[str, ...]:
         """Every Region that a table may be read in, first choice first."""
-        return _choices(self.region, self.regions)
+        return choices_of(self.region, self.regions)
 
     def at(self, region: str | None) -> "SourceConfig":
         """The same, but in this Region."""
@@ -120,21 +122,6 @@ class SourceConfig(Section):
         if not self.regions or self.region is None or not table.startswith("arn:"):
             return table
         return ":".join([*parts[:3], self.region, *parts[4:]])
-
-
-def _choices(region: str | None, regions: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((region, *regions) if region else regions))
-
-
-def _refuse_one_region(url: str, choices: tuple[str, ...]) -> None:
-    """Refuses an endpoint of one Region where several may be read."""
-    own = region_of(url)
-    others = [each for each in choices if each != own]
-    if own and others and len(choices) > 1:
-        raise refuse(
-            f"This is an endpoint of {own}, through which {others[0]} cannot be read.",
-            "Leave it out, and each Region has its own; or list one Region only.",
-        )
 
 
 class ScanConfig(Section):
@@ -213,7 +200,7 @@ class TableConfig(TableColumns):
         "stream that the table sends its changes to; with none, each sync reads the whole table "
         "again.",
     )
-    kinesis: Text | None = Field(
+    kinesis: KinesisArn | None = Field(
         default=None, description="The ARN of that Kinesis data stream, with follow: kinesis."
     )
     segments: Segments | None = Field(
@@ -242,11 +229,6 @@ class TableConfig(TableColumns):
         default=0.5,
         description="The share of a table's rows that a full refresh may delete without --yes.",
     )
-
-    @field_validator("kinesis")
-    @classmethod
-    def _stream_arn(cls, arn: str | None) -> str | None:
-        return None if arn is None else checked(lambda: check_kinesis_arn(arn))
 
     @model_validator(mode="after")
     def _has_stream(self) -> "TableConfig":

@@ -1,6 +1,7 @@
 """Checks the endpoints of AWS and the location of the spool."""
 
 import re
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -98,6 +99,22 @@ def _is_host(host: str) -> bool:
         return bool(ip_address(host.strip("[]")))
     except ValueError:
         return False
+
+
+def choices_of(region: str | None, regions: tuple[str, ...]) -> tuple[str, ...]:
+    """Every Region that a table may be read in, first choice first."""
+    return tuple(dict.fromkeys((region, *regions) if region else regions))
+
+
+def check_one_region(url: str, choices: Sequence[str]) -> None:
+    """Raises ConfigError for an endpoint of one Region where several may be read."""
+    own = region_of(url)
+    others = [each for each in choices if each != own]
+    if own and others and len(choices) > 1:
+        raise ConfigError(
+            f"This is an endpoint of {own}, through which {others[0]} cannot be read.",
+            "Leave it out, and each Region has its own; or list one Region only.",
+        )
 
 
 def _is_port(port: str | None) -> bool:
