@@ -18,6 +18,8 @@ import traceback
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from tests.kinesis.drawn import play_drawn
+from tests.kinesis.replica import Followed
 from tests.rigs.scripted import ScriptedDynamoDB
 from tests.rigs.scripted.scenario import Create
 from tests.stream.claims import Tally
@@ -28,6 +30,8 @@ from tests.stream.world import pages, world
 
 SIZES = (1, 400, 2**20)
 ACTIONS = 40
+BY_KINESIS = 4
+"""Of so many schedules, one follows a Kinesis stream."""
 IN_A_FILE = 40
 """Of so many schedules, one keeps its replica in a DuckDB file; the others keep it in memory."""
 REPORT_SECONDS = 60.0
@@ -64,6 +68,8 @@ def play(server: ScriptedDynamoDB, seed: int, counts: Counts) -> None:
     dice = random.Random(seed)
     # The program's own jitter, too.
     random.seed(seed)
+    if seed % BY_KINESIS == 1:
+        return play_kinesis(server, seed, counts)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder, world(server) as rig:
         where = Path(folder) if seed % IN_A_FILE == 0 else None
         shards, view = dice.choice((1, 1, 2, 4)), dice.choice(VIEWS)
@@ -77,6 +83,18 @@ def play(server: ScriptedDynamoDB, seed: int, counts: Counts) -> None:
             raise
         finally:
             counts.add(schedule)
+
+
+def play_kinesis(server: ScriptedDynamoDB, seed: int, counts: Counts) -> None:
+    """One schedule of a table that a Kinesis stream follows."""
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder, world(server) as rig:
+        where = Path(folder) if seed % IN_A_FILE == 1 else None
+        began = rig.clock.now()
+        drawn = play_drawn(Followed(rig, folder=where, shards=1 + seed % 3), seed, ACTIONS)
+        counts.schedules += 1
+        counts.crashes += drawn.trace.count("Crash")
+        counts.faults += drawn.trace.count("fault")
+        counts.hours += round((rig.clock.now() - began) / 3600)
 
 
 def main() -> int:

@@ -131,6 +131,10 @@ class ExportRefused(NeedsPerson):
     """An export that is damaged, incomplete, of another table, or older than the stream."""
 
 
+class ForeignRecord(NeedsPerson):
+    """A record in the stream that is not a change of the table."""
+
+
 class QuarantineLimit(NeedsPerson):
     """More records than allowed could not be stored."""
 

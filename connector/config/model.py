@@ -32,6 +32,7 @@ from connector.config.fields import (
     refuse,
 )
 from connector.config.tables.columns import TableColumns
+from connector.config.tables.followed import check_followed
 from connector.config.text import absolute
 from connector.config.urls import check_endpoint, check_one_region, choices_of
 from connector.core.spec import Deletes, TableSpec
@@ -232,12 +233,7 @@ class TableConfig(TableColumns):
 
     @model_validator(mode="after")
     def _has_stream(self) -> "TableConfig":
-        if self.follow == "kinesis" and self.kinesis is None:
-            raise refuse(
-                "follow is kinesis, but kinesis does not name a stream.",
-                "Set kinesis to its ARN, for example "
-                "arn:aws:kinesis:us-west-2:123456789012:stream/orders.",
-            )
+        check_followed(self.follow, self.kinesis)
         return self
 
     def spec(self) -> TableSpec:

@@ -17,7 +17,7 @@ from connector.demo.source import TABLE as COURSES
 from connector.events import quiet
 from connector.pipeline.verify import verify
 from tests.rigs import duckdb_file, exports
-from tests.rigs.scripted import ScriptedDynamoDB, faults
+from tests.rigs.scripted import ScriptedDynamoDB, Table, faults
 
 from .home import Home, events, states, xcoms
 
@@ -183,6 +183,35 @@ def test_the_load_and_the_tail_publish_a_copy(home, rig, courses, tmp_path, monk
         courses.put(course)
     assert run(home, f"{COURSES}__tail").state == "success"
     assert duckdb_file.read(copy, "SELECT count(*) FROM courses") == [(len(courses),)]
+
+
+@pytest.fixture
+def by_kinesis(home: Home, rig: ScriptedDynamoDB, courses: Table) -> Iterator[None]:
+    """The courses are followed by a Kinesis stream, by the file."""
+    stream = rig.add_kinesis(COURSES, shards=2)
+    file = home.dags / "connector.yaml"
+    before = file.read_text()
+    settings = f"into: courses, follow: kinesis, kinesis: '{stream.arn}'"
+    file.write_text(before.replace("into: courses", settings))
+    yield
+    file.write_text(before)
+
+
+@pytest.mark.usefixtures("by_kinesis")
+def test_a_table_that_is_followed_by_kinesis_has_the_same_two_dags(home, rig, courses):
+    for course in demo_source.FIRST:
+        courses.put(course)
+    courses.disable_stream()
+    assert run(home, f"{COURSES}__snapshot").state == "success"
+    courses.delete({"courseid": {"S": demo_source.DELETED}})
+    rig.kinesis_stream(next(iter(rig.kinesis))).split()
+    for course in demo_source.SECOND:
+        courses.put(course)
+    assert run(home, f"{COURSES}__tail").state == "success"
+    assert is_equal(home, rig, COURSES, "connector.yaml")
+    tail = events("/main/courses")[-1]
+    assert tail["seconds_to_data_loss"] == pytest.approx(86_400 - tail["lag_seconds"], abs=0.2)
+    assert rig.calls.count("DescribeStream") == 0
 
 
 @pytest.fixture

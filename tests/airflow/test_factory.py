@@ -65,6 +65,12 @@ def test_the_tail_is_bounded_and_never_runs_twice(tmp_path):
     assert (followed.task_dict["tail"].seconds, followed.task_dict["tail"].follow) == (240, True)
 
 
+def test_a_table_that_is_followed_by_kinesis_has_both(tmp_path):
+    arn = "arn:aws:kinesis:us-west-2:000000000000:stream/orders"
+    file = write(tmp_path, f"  orders: {{follow: kinesis, kinesis: '{arn}'}}\n")
+    assert sorted(made(file)) == ["orders__snapshot", "orders__tail"]
+
+
 def test_a_table_that_is_not_followed_has_a_snapshot_alone(tmp_path):
     file = write(tmp_path, "  orders: {follow: none}\n  users: {}\n")
     assert sorted(made(file)) == ["orders__snapshot", "users__snapshot", "users__tail"]

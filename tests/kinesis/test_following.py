@@ -6,8 +6,8 @@ from connector.core.state import Phase
 from connector.errors import (
     BadAnswer,
     ConfigError,
+    ForeignRecord,
     HistoryLost,
-    NeedsPerson,
     SourceRefused,
     StreamDisabled,
 )
@@ -381,7 +381,7 @@ def test_records_of_anything_else_stop_the_table(replica, change, says):
     replica.play(Put("good", 1))
     replica.kinesis.change = change
     replica.play(Put("bad", 1))
-    error = replica.fails(NeedsPerson, says)
+    error = replica.fails(ForeignRecord, says)
     assert error.exit_code == 3
     assert replica.contents() == before
 
@@ -392,7 +392,7 @@ def test_records_of_anything_else_stop_the_table(replica, change, says):
 def test_what_is_no_record_stops_the_table(replica, data):
     started(replica)
     replica.kinesis.append(data)
-    error = replica.fails(NeedsPerson, "DynamoDB did not write")
+    error = replica.fails(ForeignRecord, "DynamoDB did not write")
     assert "hello" not in str(error)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.program import Program
+from tests.cli.program import Program, assert_one_sentence
 from tests.pipeline.replica import ORDERS, SCHEMA, key, order
-from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
+from tests.rigs.scripted import RunningClock, ScriptedDynamoDB, faults
 
 
 @pytest.fixture
@@ -43,4 +43,78 @@ def test_a_table_is_synced_and_followed(rig, program):
     assert json.loads(done.stdout)["matching"] == 40
     done = program("status", *program.to, "-o", "json")
     assert done.code == 0, done.stderr
-    print(done.stdout)
+    (status,) = json.loads(done.stdout)
+    assert status["seconds_to_data_loss"] > 86_000
+
+
+def test_a_check_tries_each_permission_and_asks_for_microseconds(rig, program):
+    done = program("check", ORDERS, *program.to, "-o", "json")
+    assert done.code == 0, done.stderr
+    lines = {each["check"]: each for each in json.loads(done.stdout)}
+    assert lines["DescribeKinesisStreamingDestination"]["detail"].endswith("microseconds")
+    assert "needed for verify" not in lines["BatchGetItem"]["detail"]
+    assert "keeps records for 24 h" in lines["DescribeStreamSummary"]["detail"]
+    next(iter(rig.kinesis.values())).precision = "MILLISECOND"
+    done = program("check", ORDERS, *program.to, "-o", "json")
+    lines = {each["check"]: each for each in json.loads(done.stdout)}
+    found = lines["DescribeKinesisStreamingDestination"]
+    assert found["ok"] is True
+    assert "update-kinesis-streaming-destination" in found["detail"]
+
+
+@pytest.mark.parametrize(
+    ("on", "action"),
+    [
+        ("DescribeStreamSummary", "kinesis:DescribeStreamSummary"),
+        ("ListShards", "kinesis:ListShards"),
+        ("GetShardIterator", "kinesis:GetShardIterator"),
+        ("GetRecords", "kinesis:GetRecords"),
+        ("DescribeKinesisStreamingDestination", "dynamodb:DescribeKinesisStreamingDestination"),
+    ],
+)
+def test_a_missing_permission_is_named(rig, program, on, action):
+    rig.faults.add(faults.error("AccessDeniedException", "no"), on=on, times=10**6)
+    done = program("check", ORDERS, *program.to, "-o", "json")
+    assert done.code == 2
+    lines = {each["check"]: each for each in json.loads(done.stdout)}
+    assert lines[on]["ok"] is False
+    assert action in lines[on]["detail"]
+    done = program("sync", ORDERS, *program.to)
+    assert_one_sentence(done, 2, action)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ("follow: kinesis", "follow is kinesis, but kinesis does not name a stream"),
+        ("follow: kinesis, kinesis: orders", "not the ARN of a Kinesis data stream"),
+        (
+            "follow: kinesis, kinesis: 'arn:aws:dynamodb:us-west-2:000000000000:table/orders'",
+            "not the ARN of a Kinesis data stream",
+        ),
+        (
+            "follow: kinesis, kinesis: 'arn:aws:kinesis:eu-west-1:000000000000:stream/orders'",
+            "a stream in eu-west-1",
+        ),
+        (
+            "follow: kinesis, kinesis: 'arn:aws:kinesis:us-west-2:000000000000:stream/others'",
+            "does not send its changes",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(rig, program, tmp_path, settings, says):
+    (tmp_path / "connector.yaml").write_text(f"tables: {{{ORDERS}: {{{settings}}}}}\n")
+    done = program("sync", ORDERS, *program.to)
+    assert_one_sentence(done, 2, says)
+    assert rig.calls.count("Scan") == 0
+
+
+def test_another_way_to_follow_needs_a_full_refresh(rig, program, tmp_path):
+    done = program("sync", ORDERS, *program.to)
+    assert done.code == 0, done.stderr
+    rig.model(ORDERS).enable_stream()
+    (tmp_path / "connector.yaml").write_text(f"tables: {{{ORDERS}: {{}}}}\n")
+    done = program("sync", ORDERS, *program.to)
+    assert_one_sentence(done, 2, "follow is now stream and was kinesis")
+    done = program("snapshot", ORDERS, "--full-refresh", *program.to)
+    assert done.code == 0, done.stderr

@@ -70,8 +70,11 @@ class TimedFold(Fold):
         return later or (change.version == before.version and change.image is None)
 
     def doubt(self, keys: frozenset[str]) -> None:
-        """Has the items of some keys read, as `core.keys.key_text` spells them."""
-        self._doubted |= {key for key in self._newest if key_text(key) in keys}
+        """Has the items of some keys read, as `core.keys.key_text` spells those of their rows."""
+        ruling = self._ruling
+        self._doubted |= {
+            key for key in self._newest if key_text(ruling.key(key) if ruling else key) in keys
+        }
 
     @property
     def doubts(self) -> bool:
@@ -103,7 +106,9 @@ class TimedFold(Fold):
         for part in _parts(doubted, KEYS_AT_ONCE) if doubted else ():
             settled = self._settled(part, look_up)
             size += sum(len(bytes(each.image or b"")) for _, (_, each) in settled)
-            tables.append(self._rows(settled, [each.image for _, (_, each) in settled]))
+            # Not the same objects: the quarantine is to have the items, and not the changes.
+            found = [each.image and Raw(bytes(each.image)) for _, (_, each) in settled]
+            tables.append(self._rows(settled, found))
             if size >= LOOKED_UP_BYTES:
                 yield combine(tables)
                 tables, size = [], 0
@@ -128,7 +133,7 @@ class TimedFold(Fold):
             at=at,
             # If an item is gone after a put, only the record of its delete says whether it expired.
             expired=change.expired or change.image is not None,
-            raw=change.raw if item is None else item.decode(errors="backslashreplace"),
+            raw=change.raw,
             token=change.token,
         )
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from connector.core.texts import Malformed
-from connector.errors import BadAnswer, NeedsPerson
+from connector.errors import BadAnswer, ForeignRecord
 from connector.items import parts
 from connector.items.by_time.records import TimedImages, TimedRecord, flawed, seconds
 from connector.items.records import REPLICATION_PREFIX, UNDECODABLE, RecordsPage
@@ -84,8 +84,8 @@ class KinesisPage:
 def kinesis_page(body: bytes, expected: Expected) -> KinesisPage:
     """The changes in one answer.
 
-    Raises BadAnswer if the body is not such an answer, and NeedsPerson if a record is not a change
-    of the expected table.
+    Raises BadAnswer if the body is not such an answer, and ForeignRecord if a record is not a
+    change of the expected table.
     """
     try:
         answer = _answer.decode(body)
@@ -152,12 +152,12 @@ def _placed(sent: _Sent, record: TimedRecord | None, expected: Expected) -> Time
 
 
 def _refuse_foreign(expected: Expected, table: str, source: str, region: str, arn: str) -> None:
-    """Raises NeedsPerson if a record says that it is of anything else. What it omits is no sign."""
+    """Raises ForeignRecord if a record says that it is of anything else; an omission is no sign."""
     if source not in ("", _SOURCE):
         raise _not_of_dynamodb(expected, "It is of another source.")
     if table not in ("", expected.table):
         named = f"the table {table}" if _NAME.fullmatch(table) else "another table"
-        raise NeedsPerson(
+        raise ForeignRecord(
             f"The stream {expected.stream} has records of {named}, not only of {expected.table}; "
             "nothing of them was written.",
             "Give each table a Kinesis stream of its own, as its only destination, and set "
@@ -165,15 +165,15 @@ def _refuse_foreign(expected: Expected, table: str, source: str, region: str, ar
         )
     elsewhere = region not in ("", expected.region)
     if elsewhere or (arn and not (f"{arn}/").startswith(f"{expected.table_arn}/")):
-        raise NeedsPerson(
+        raise ForeignRecord(
             f"The stream {expected.stream} has records of a table of the name {expected.table} "
             "that is in another Region or account; nothing of them was written.",
             "Give each table a Kinesis stream of its own, and set tables.TABLE.kinesis to it.",
         )
 
 
-def _not_of_dynamodb(expected: Expected, why: str) -> NeedsPerson:
-    return NeedsPerson(
+def _not_of_dynamodb(expected: Expected, why: str) -> ForeignRecord:
+    return ForeignRecord(
         f"The stream {expected.stream} has a record that DynamoDB did not write. {why}",
         f"Nothing of it was written. Let nothing but the table {expected.table} write to this "
         "stream, or give the table another one, and take a new snapshot.",
@@ -211,7 +211,7 @@ def _in_parts(sent: _Sent, expected: Expected) -> TimedRecord:
 
 
 def _of_dynamodb(data: bytes, expected: Expected) -> dict[str, bytes]:
-    """The members of a record, none if it was cut off. Raises NeedsPerson for what is no change."""
+    """The members of a record, none if it was cut off. Raises ForeignRecord if it is no change."""
     if data.startswith(_AGGREGATED):
         raise _not_of_dynamodb(expected, "It was aggregated by the Kinesis Producer Library.")
     record = _members(data)

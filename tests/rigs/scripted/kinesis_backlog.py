@@ -41,13 +41,14 @@ def fill(table: PrerenderedTable, stream: KinesisStream, events: int, seed: int 
     backlog = KinesisBacklog(stream)
     dice = random.Random(seed)
     templates = [_template(table, place) for place in range(table.per_page)]
-    first = int((stream.clock.now() + LATER) * 1e6)
+    # One in each millisecond, so that none is tied with another: this table has no look-ups.
+    first = int((stream.clock.now() + LATER) * 1000)
     for event in range(events):
         item = dice.randrange(table.items)
         page, place = divmod(item, table.per_page)
         number = stream.numbers.take()
         backlog.revisions[item] = REVISIONS + event
-        data = templates[place] % (first + event, page, page, REVISIONS + event, page)
+        data = templates[place] % (1000 * (first + event) + 1, page, page, REVISIONS + event, page)
         body = b'{"Data":"%s","PartitionKey":"k","SequenceNumber":"%d",' % (
             b64encode(data),
             number,

@@ -1,0 +1,13 @@
+"""How a table is followed, as far as its settings must agree."""
+
+from connector.config.fields import refuse
+
+
+def check_followed(follow: str, kinesis: str | None) -> None:
+    """Refuses a table that is to be followed by a stream that nothing names."""
+    if follow == "kinesis" and kinesis is None:
+        raise refuse(
+            "follow is kinesis, but kinesis does not name a stream.",
+            "Set kinesis to its ARN, for example "
+            "arn:aws:kinesis:us-west-2:123456789012:stream/orders.",
+        )
