@@ -32,7 +32,7 @@ from connector.config.fields import (
     refuse,
 )
 from connector.config.tables.columns import TableColumns
-from connector.config.tables.followed import check_followed
+from connector.config.tables.followed import check_stream
 from connector.config.text import absolute
 from connector.config.urls import check_endpoint, check_one_region, choices_of
 from connector.core.spec import Deletes, TableSpec
@@ -68,9 +68,7 @@ class SourceConfig(Section):
         description="The endpoint of DynamoDB Streams; by default endpoint_url serves both.",
     )
     kinesis_endpoint_url: Text | None = Field(
-        default=None,
-        description="The endpoint of Kinesis, for tables with follow: kinesis; by default "
-        "endpoint_url serves it as well.",
+        default=None, description="The endpoint of Kinesis; by default endpoint_url serves it too."
     )
     consistent_read: bool = Field(
         default=True,
@@ -233,7 +231,8 @@ class TableConfig(TableColumns):
 
     @model_validator(mode="after")
     def _has_stream(self) -> "TableConfig":
-        check_followed(self.follow, self.kinesis)
+        if self.follow == "kinesis":
+            check_stream(self.kinesis)
         return self
 
     def spec(self) -> TableSpec:

@@ -3,9 +3,9 @@
 from connector.config.fields import refuse
 
 
-def check_followed(follow: str, kinesis: str | None) -> None:
-    """Refuses a table that is to be followed by a stream that nothing names."""
-    if follow == "kinesis" and kinesis is None:
+def check_stream(arn: str | None) -> None:
+    """Refuses a table that is to be followed by a Kinesis stream that nothing names."""
+    if arn is None:
         raise refuse(
             "follow is kinesis, but kinesis does not name a stream.",
             "Set kinesis to its ARN, for example "
