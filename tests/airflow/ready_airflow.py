@@ -6,12 +6,17 @@ once. What stays, such as the scheduler, is started as usual.
 """
 
 import ast
+import atexit
+import gc
 import importlib
 import os
 import shutil
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+from sqlalchemy.orm import configure_mappers
 
 STAYS = ("api-server", "scheduler", "dag-processor", "triggerer", "celery")
 NAME = "airflow"
@@ -25,7 +30,11 @@ LATE = (
     "airflow.cli.commands.pool_command",
     "airflow.cli.commands.task_command",
     "airflow.dag_processing.dagbag",
+    "airflow.migrations.db_types",
+    "airflow.providers.amazon.aws.hooks.base_aws",
     "airflow.serialization.serialized_objects",
+    "alembic.command",
+    "alembic.config",
 )
 # It imports next to nothing, so that it takes no time of its own.
 ASKS = """#!{python} -IS
@@ -47,6 +56,11 @@ def main(folder: Path) -> None:
     command.cli_parser.get_parser()
     for name in LATE:
         importlib.import_module(name)
+    importlib.import_module("airflow.models").import_all_models()
+    configure_mappers()
+    # Else each use would copy what it looks through for garbage.
+    gc.collect()
+    gc.freeze()
     with socket.socket(socket.AF_UNIX) as waiting:
         waiting.bind(str(folder / SOCKET))
         waiting.listen()
@@ -69,7 +83,7 @@ def main(folder: Path) -> None:
                 code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
                 asked.sendall(str(code).encode())
     _become(*used)
-    sys.exit(command.main())
+    _end_with(command.main)
 
 
 def _received(asked: socket.socket) -> tuple[bytes, list[int]]:
@@ -78,6 +92,22 @@ def _received(asked: socket.socket) -> tuple[bytes, list[int]]:
     while more := asked.recv(65536):
         text += more
     return text, streams
+
+
+def _end_with(run: Callable[[], object]) -> None:
+    """Runs it and ends the process, without the second that taking Airflow apart would take."""
+    try:
+        run()
+        code: object = 0
+    except SystemExit as end:
+        code = end.code or 0
+    if not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _become(text: bytes, streams: list[int]) -> None:
