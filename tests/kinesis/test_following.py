@@ -260,11 +260,12 @@ def test_answers_that_are_none_lose_nothing(replica, fault):
 
 
 def test_an_iterator_that_was_kept_too_long_is_renewed(replica):
-    started(replica)
-    replica.after(Put("x", 1), minutes=7)
-    replica.rig.faults.add(faults.throttle(), on="GetRecords", after=2, times=40)
-    replica.follow(minutes=12)
+    started(replica, Put("x", 1))
+    late = faults.run(lambda: replica.rig.clock.advance(minutes=6))
+    replica.rig.faults.add(late, on="GetRecords", times=1)
+    replica.sync()
     replica.assert_equal()
+    assert replica.rig.calls.count("GetRecords", error="ExpiredIteratorException") == 1
 
 
 # What is lost ----------------------------------------------------------------------------------
