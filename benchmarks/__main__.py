@@ -20,6 +20,7 @@ from benchmarks.exports import exported
 from benchmarks.follow import followed
 from benchmarks.growth import by_size, by_workers, rounds_by_rows
 from benchmarks.idle import idle
+from benchmarks.rules import ruled
 from benchmarks.snapshots import snapshot
 from benchmarks.tails import drained, drained_of_kinesis
 from benchmarks.warehouses import KINDS
@@ -63,6 +64,10 @@ def _exports(options: argparse.Namespace) -> list[Any]:
     return [exported(kind, options.items, options.rounds) for kind in options.destinations]
 
 
+def _rules(options: argparse.Namespace) -> list[Any]:
+    return [ruled(kind, options.items, options.rounds) for kind in options.destinations]
+
+
 def _tails(options: argparse.Namespace) -> list[Any]:
     return [
         drained(kind, options.items, options.items)
@@ -89,6 +94,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], list[Any]]] = {
     "snapshots": _snapshots,
     "large": _large,
     "exports": _exports,
+    "rules": _rules,
     "tails": _tails,
     "kinesis": _kinesis,
     "follow": _follow,

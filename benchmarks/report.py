@@ -9,6 +9,7 @@ from benchmarks.exports import Exported
 from benchmarks.follow import Followed
 from benchmarks.growth import Grown
 from benchmarks.idle import Idle
+from benchmarks.rules import Ruled
 from benchmarks.snapshots import Snapshot
 from benchmarks.tails import Drained
 
@@ -17,6 +18,7 @@ TITLES = {
     "snapshots": "Snapshot, --workers 2",
     "large": "Snapshot of 5 million items, --workers 2",
     "exports": "Snapshot from an export in 4 files, against a scan",
+    "rules": "Snapshot with a hash and an exclude, against none",
     "tails": "Backlog in 16 shards, one connector tail",
     "kinesis": "Backlog in a Kinesis stream of 64 shards, one connector tail",
     "follow": "connector tail --follow at 500 changes a second",
@@ -141,6 +143,18 @@ def _grown(each: Grown) -> dict[str, str]:
     }
 
 
+def _ruled(each: Ruled) -> dict[str, str]:
+    return {
+        "destination": each.destination,
+        "items": f"{each.items:,}",
+        "loaded/s, no rules": f"{each.plain:,.0f}",
+        "loaded/s, rules": f"{each.ruled:,.0f}",
+        "of it": f"{each.ratio:.0%}",
+        "processor s, no rules": f"{each.plain_cpu:.1f}",
+        "processor s, rules": f"{each.ruled_cpu:.1f}",
+    }
+
+
 _ROW: dict[type, Callable[[Any], dict[str, str]]] = {
     Decoding: _decoding,
     Snapshot: _snapshot,
@@ -148,5 +162,6 @@ _ROW: dict[type, Callable[[Any], dict[str, str]]] = {
     Drained: _drained,
     Followed: _followed,
     Idle: _idle,
+    Ruled: _ruled,
     Grown: _grown,
 }

@@ -1,18 +1,22 @@
 """What rules cost a snapshot: the same table with a hash and an exclude, and without, in turns."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from benchmarks.processes import Served, served
+from benchmarks.processes import served
 from benchmarks.snapshots import LOADED, sync
 from benchmarks.warehouses import warehouse
 from connector.core.rules.hash_key import VARIABLE
 from tests.rigs.scripted import PrerenderedTable, prerendered
 
 COLUMNS = {"customer": {"hash": True}, "status": {"exclude": True}}
+VARIABLES = {
+    "CONNECTOR_TABLES": json.dumps({"load": {"columns": COLUMNS}}),
+    VARIABLE: "the key of a benchmark, which is no secret",
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ def ruled(kind: str, items: int, rounds: int) -> Ruled:
         with warehouse(kind, folder) as place:
             for number in range(2 * rounds):
                 with_rules = bool(number % 2)
-                cost = sync(folder, _with_rules(source) if with_rules else source, place, table)
+                variables = VARIABLES if with_rules else {}
+                cost = sync(folder, source, place, table, variables=variables)
                 rates[with_rules].append(items / cost.seconds_until(LOADED))
                 seconds[with_rules].append(cost.cpu)
                 place.clean()
@@ -54,13 +59,3 @@ def ruled(kind: str, items: int, rounds: int) -> Ruled:
         median(seconds[False]),
         median(seconds[True]),
     )
-
-
-def _with_rules(source: Served) -> Served:
-    settings = {"load": {"columns": COLUMNS}}
-    environment = {
-        **source.environment,
-        "CONNECTOR_TABLES": json.dumps(settings),
-        VARIABLE: "the key of a benchmark, which is no secret",
-    }
-    return replace(source, environment=environment)

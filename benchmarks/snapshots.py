@@ -3,11 +3,12 @@
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 from benchmarks.processes import Cost, Served, measured, printed, served
 from benchmarks.warehouses import Warehouse, compare, warehouse
@@ -91,12 +92,16 @@ def sync(
     place: Warehouse,
     table: PrerenderedTable,
     workers: int = WORKERS,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Cost:
-    """Snapshots the table with the program and compares its count, its keys and a sum."""
+    """Snapshots the table with the program and compares its count, its keys and a sum.
+
+    `variables` are further settings of the program.
+    """
     cost = measured(
         connector("snapshot", place, "--workers", str(workers)),
         folder=folder,
-        environment=source.environment,
+        environment={**source.environment, **variables},
     )
     number = summed(table)
     sql = f"SELECT count(*), count(DISTINCT id), sum({number}) FROM load"

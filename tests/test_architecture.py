@@ -67,6 +67,7 @@ ONLY_IN = {
     "airflow": ["airflow/*"],
     "moto": ["demo/*"],
     "typer": ["cli/*"],
+    "cryptography": ["core/rules/sealing.py"],
 }
 
 # Slow to import, so nothing that `connector --help` imports may import them at module level.
@@ -76,6 +77,7 @@ HEAVY = {
     "airflow",
     "boto3",
     "botocore",
+    "cryptography",
     "duckdb",
     "moto",
     "msgspec",

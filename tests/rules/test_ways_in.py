@@ -1,6 +1,7 @@
 """Rules are the same for every way in, and for scans in threads and in processes."""
 
 import base64
+import json
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -91,7 +92,7 @@ def test_a_worker_elsewhere_must_have_the_same_key(
     replica.model.load(item(n) for n in range(3))
     state = replica.run().planned()
     assert state.spec is not None
-    spec = spec_of(state.spec.plain())
+    spec = spec_of(json.loads(json.dumps(state.spec.plain())))
     assert KEY.decode() not in repr((state, spec, replica.config(), state.spec.plain()))
     about: dict[str, Any] = {"plan_id": state.plan_id, "segments": 1, "spec": spec}
     about |= {"listener": quiet, "stop": Stop.never()}
