@@ -106,7 +106,7 @@ def check_change(table: str, have: TableSpec, want: TableSpec, facts: Facts) -> 
 
     A full refresh always can.
     """
-    _check_rules(table, have.rules, want.rules)
+    check_rules(table, have.rules, want.rules)
     why = _layout(have, want, facts) or _deletes(have, want, facts) or _sources(have, want, facts)
     if why:
         raise _refused(table, have, want, *why)
@@ -118,7 +118,7 @@ def check_follow(table: str, have: TableSpec, want: TableSpec) -> None:
         raise _refused(table, have, want, "follow", _UNSEEN)
 
 
-def _check_rules(table: str, have: Rules, want: Rules) -> None:
+def check_rules(table: str, have: Rules, want: Rules) -> None:
     """Raises ConfigError if rows that were made by other rules are there. Names alone may differ.
 
     What was hashed, masked or left out is not there any more, and what was not is there.

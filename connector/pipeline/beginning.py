@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from connector.config.model import Config, TableConfig
-from connector.core.rules.hash_key import HashKey, no_key
+from connector.core.rules.hash_key import SHORT, VARIABLE, HashKey, no_key
 from connector.core.spec import TableSpec, check_follow
 from connector.core.state import Phase, TableState, renamed
 from connector.core.words import counted
@@ -113,6 +113,14 @@ class Beginning:
         spec = self.spec
         if spec.rules:
             spec.rules.check_keys(self.table, self.lookup.describe().identity.keys)
+        if spec.rules.hashes and self.hash_key is not None and self.hash_key.short:
+            log.warning(
+                "%s: %s has fewer than %d characters, so it can be found by trying; "
+                "`openssl rand -hex 32` makes a better one",
+                self.table,
+                VARIABLE,
+                SHORT,
+            )
         planned = plan(
             self.lookup,
             self.snapshot,

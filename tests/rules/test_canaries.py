@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,8 @@ import pytest
 
 from connector import failpoints
 from connector.core.rules.hash_key import VARIABLE
-from tests.cli.program import Done, Program
-from tests.pipeline.replica import ORDERS
+from tests.cli.program import Done, Program, assert_one_sentence
+from tests.pipeline.replica import ORDERS, Replica
 from tests.rigs.postgres import known
 from tests.rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB, faults
 
@@ -225,3 +226,45 @@ def test_postgres_holds_nothing_that_is_hidden(
     database.by_hand("CHECKPOINT")
     assert_silent(tmp_path, killed, done)
     assert_silent(Path(str(folder[0])))
+
+
+def test_the_log_at_debug_shows_nothing_that_is_hidden(
+    source: ScriptedDynamoDB,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(VARIABLE, KEY.decode())
+    for name in ("botocore", "urllib3", "boto3", "connector"):
+        caplog.set_level(logging.DEBUG, name)
+    settings: dict[str, object] = {"tables": {ORDERS: {"columns": COLUMNS}}}
+    replica = Replica(source, tmp_path, settings=settings)
+    source.faults.add(faults.throttle(), on="Scan", times=2)
+    state = replica.sync()
+    assert state.quarantined
+    assert any(record.name.startswith("connector") for record in caplog.records)
+    assert_none(caplog.text.encode(), "the log")
+    run = replica.run()
+    for shown in (state, state.spec, run.config, run.encoder(state), run.hash_key, run):
+        assert_none(repr(shown).encode(), f"the form of a {type(shown).__name__}")
+
+
+def test_check_says_what_rules_need(source: ScriptedDynamoDB, tmp_path: Path) -> None:
+    program = configured(source, tmp_path)
+    lines = [json.loads(program("check", "--output", "json").stdout)]
+    lines.append(json.loads(program.with_(**{VARIABLE: ""})("check", "--output", "json").stdout))
+    good, bad = ([line for line in each if line["check"] == "rules"] for each in lines)
+    assert [line["ok"] for line in good + bad] == [True, False]
+    assert VARIABLE in bad[0]["detail"]
+    assert "openssl rand" in bad[0]["fix"]
+
+
+def test_without_the_key_nothing_is_read_and_the_code_is_2(
+    source: ScriptedDynamoDB, tmp_path: Path
+) -> None:
+    program = configured(source, tmp_path).with_(**{VARIABLE: ""})
+    for command in ("sync", "snapshot", "tail"):
+        done = program(command, ORDERS)
+        assert_one_sentence(done, 2, VARIABLE)
+    assert source.calls.count("Scan") == 0
+    assert source.calls.count("GetRecords") == 0

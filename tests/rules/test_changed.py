@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from connector.core.rules.hash_key import VARIABLE
-from connector.errors import ConfigError, NeedsPerson
+from connector.errors import ConfigError, ConnectorError, DestinationRefused, NeedsPerson
 from tests.pipeline.replica import ORDERS, Replica, caught_up, key
+from tests.rigs.scripted import Key, KeySchema
 
 from .conftest import Made
 from .oracle import digest
@@ -223,3 +224,64 @@ def test_a_key_is_hashed_by_a_full_refresh_that_was_confirmed(make: Made) -> Non
         digest({"S": str(n)}) for n in range(3)
     }
     assert replica.verdict().equal
+
+
+@pytest.mark.parametrize(("tag", "values"), [("N", ["1", "2"]), ("B", ["AA==", "AQ=="])])
+def test_a_key_that_is_no_text_is_hashed_only_in_a_new_table(
+    make: Made, tag: str, values: list[str]
+) -> None:
+    replica = make({}, schema=KeySchema(Key("id", tag)))
+    replica.model.load({"id": {tag: value}} for value in values)
+    replica.sync()
+    become(replica, {"id": {"hash": True}})
+    with pytest.raises(DestinationRefused, match="reset orders --drop"):
+        replica.run().snapshot(full_refresh=True, yes=True)
+    assert len(replica.sql(f"SELECT id FROM {ORDERS}")) == 2
+    replica.run().destination.reset(ORDERS, drop=True)
+    replica.sync()
+    assert {each for (each,) in replica.sql(f"SELECT id FROM {ORDERS}")} == {
+        digest({tag: value}) for value in values
+    }
+    assert replica.verdict().equal
+
+
+def test_a_short_key_is_warned_of(
+    make: Made, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(VARIABLE, "short-canary")
+    begun(make, COLUMNS)
+    (warning,) = [each for each in caplog.messages if VARIABLE in each]
+    assert "short-canary" not in warning
+
+
+def test_a_state_of_the_first_version_has_no_rules_either(make: Made) -> None:
+    replica = begun(make, {})
+    replica.by_hand("UPDATE _connector.tables SET spec = NULL")
+    become(replica, COLUMNS)
+    with pytest.raises(ConfigError) as caught:
+        replica.sync()
+    assert REFRESH in caught.value.hint
+
+
+def test_a_column_that_something_depends_on(make: Made) -> None:
+    replica = begun(make, {})
+    replica.by_hand(f"CREATE INDEX mine ON {ORDERS} (n)")
+    become(replica, {"n": {"rename": "number"}})
+    try:
+        replica.sync()
+    except ConnectorError as error:
+        assert error.exit_code == 2
+        assert "index" in error.message
+        assert names(replica)["n"] == "n"
+        replica.by_hand("DROP INDEX mine")
+        replica.sync()
+    assert names(replica)["n"] == "number"
+    assert replica.verdict().equal
+
+
+def test_a_name_that_the_database_does_not_allow_is_refused(make: Made) -> None:
+    long = "n" * 70_000
+    replica = make({"n": {"rename": long}})
+    with pytest.raises(ConfigError, match="allows no column"):
+        replica.sync()
+    assert replica.rig.calls.count("Scan") == 0

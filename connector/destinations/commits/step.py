@@ -49,6 +49,12 @@ def check_key(before: Header, plan: Plan) -> None:
             f"The key of {plan.table} has changed.",
             f"Run `connector reset {plan.table} --drop` and take a new snapshot.",
         )
+    if before.row_keys != plan.row_keys:
+        raise DestinationRefused(
+            f"The key of {plan.table} is hashed from now on, or no longer, and its column holds "
+            "values of another type.",
+            f"Run `connector reset {plan.table} --drop` and take a new snapshot.",
+        )
 
 
 def unknown(table: str) -> DestinationRefused:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from connector.core.names import COMMIT, DELETED, REST, SERVICE, assign
-from connector.core.spec import Deletes, Facts, TableSpec, check_change
+from connector.core.rules.rules import NO_RULES
+from connector.core.spec import Deletes, Facts, TableSpec, check_change, check_rules
 from connector.core.state import Column, Phase, Plan
 from connector.destinations.commits.step import check_key, refuse_shared, unknown
 from connector.destinations.database import Transaction
@@ -32,6 +33,9 @@ class Reshape:
             raise unknown(table)
         self._move(table, header, target)
         have = header.made_with()
+        if have is None:
+            # Version 0.1.0 knew no rules.
+            check_rules(table, NO_RULES, spec.rules)
         if have is not None and have != spec:
             facts = self._facts(header, target)
             check_change(table, have, spec, facts)
