@@ -138,11 +138,8 @@ class Fold:
         """A change for the quarantine; `item` is the one that was found if it has none itself."""
         reason = change.flaw or reason
         if self._ruling is not None:
-            shown = (
-                self._ruling.shown_record(change.raw)
-                if item is None
-                else (self._ruling.shown(item))
-            )
+            ruling = self._ruling
+            shown = ruling.shown_record(change.raw) if item is None else ruling.shown(item)
             reason, raw = self._ruling.quarantined(reason, shown)
             key = self._ruling.key(key) if key else None
         else:
@@ -286,10 +283,11 @@ class Fold:
     def _is_key(
         self, part: int, rows: pa.Table, good: Sequence[int], newest: Sequence[_Newest]
     ) -> bool:
-        attribute = self._row_keys[part]
-        keys = (newest[index][0] for index in good)
-        rows_keys = [(self._ruling.key(key) if self._ruling else key)[part] for key in keys]
-        _, expected = columns.of_one_tag(attribute.tag, rows_keys)
+        attribute, ruling = self._row_keys[part], self._ruling
+        texts = [newest[index][0][part] for index in good]
+        if ruling is not None and attribute.name in ruling.hashed_keys:
+            texts = [ruling.key(newest[index][0])[part] for index in good]
+        _, expected = columns.of_one_tag(attribute.tag, texts)
         return bool(rows.column(ITEM + attribute.name).combine_chunks().equals(expected))
 
 
