@@ -16,6 +16,7 @@ from connector.errors import ConfigError, ConnectorError, StateRefused
 from connector.events import quiet
 from connector.job import open_segment_scan
 from connector.stop import Stop
+from tests.cli.program import Program
 from tests.exports.replica import Exported
 from tests.pipeline.replica import ORDERS, SCHEMA, Replica, key, polled
 from tests.rigs.scripted import ScriptedDynamoDB
@@ -159,3 +160,30 @@ def test_the_key_is_shown_by_nothing() -> None:
     assert os.environ["CONNECTOR_HASH_KEY"] == KEY.decode()
     with pytest.raises(TypeError):
         key_.__reduce__()
+
+
+def test_a_table_that_is_followed_by_kinesis(rig: ScriptedDynamoDB, tmp_path: Path) -> None:
+    table = rig.create_table(ORDERS, SCHEMA, view=None)
+    table.load(item(n) for n in range(5))
+    arn = rig.add_kinesis(ORDERS, shards=2).arn
+    settings = {"follow": "kinesis", "kinesis": arn, "columns": COLUMNS}
+    (tmp_path / "connector.yaml").write_text(json.dumps({"tables": {ORDERS: settings}}))
+    program = Program(
+        tmp_path,
+        rig.url,
+        {"AWS_ENDPOINT_URL_KINESIS": rig.url, "CONNECTOR_HASH_KEY": KEY.decode()},
+    )
+    said = [program("sync", ORDERS, *program.to)]
+    table.put(item(1, "new"), item(5), {**item(6, "canary"), "broken": {"ZZ": "x"}})
+    table.put(*(item(1, f"new {n}") for n in range(5)), item(1, "new"))
+    table.delete(key(2))
+    said += [program(*line, *program.to) for line in (("sync", ORDERS), ("verify", ORDERS))]
+    assert [done.code for done in said[:2]] == [0, 0], [done.stderr for done in said]
+    assert shown(Replica(rig, tmp_path)) == wanted(0, 3, 4, 5) | wanted(1, mail="new")
+    replica = Replica(rig, tmp_path)
+    ((quarantined, raw),) = replica.sql("SELECT key, raw FROM _connector.quarantine")
+    assert quarantined == f'["{digest({"S": "6"})}"]'
+    assert "broken" in raw
+    for file in tmp_path.rglob("warehouse*"):
+        assert b"canary" not in file.read_bytes()
+    assert not any("canary" in done.stdout + done.stderr for done in said)
