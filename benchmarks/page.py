@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.decoding import Decoding
+from benchmarks.exports import Exported
 from benchmarks.follow import Followed
 from benchmarks.growth import Grown
 from benchmarks.idle import Idle
@@ -22,10 +23,20 @@ TYPES: dict[str, type] = {
     "kinesis": Drained,
     "follow": Followed,
     "idle": Idle,
+    "exports": Exported,
     "sizes": Grown,
     "rounds": Grown,
     "workers": Grown,
 }
+EXPORTS = """## Snapshots from an export
+
+The same table as an export of four files, DynamoDB JSON and gzip, on this disk, against a Scan in
+the same run: into the spool by one process, and into the table by two.
+
+<!-- exports -->
+
+"""
+"""What the page says of exports, once they were measured."""
 TEXT = Path(__file__).with_name("page.md")
 
 
@@ -34,6 +45,7 @@ def main() -> None:
     figures = json.loads(Path(sys.argv[1]).read_text())
     parts = {part: _parsed(type_, figures.get(part, [])) for part, type_ in TYPES.items()}
     text = TEXT.read_text()
+    text = text.replace("<!-- exports -->\n\n", EXPORTS if parts["exports"] else "")
     for part, found in parts.items():
         text = text.replace(f"<!-- {part} -->", _table(report.rows(part, found)) if found else "")
     text = text.replace("<!-- targets -->", _table(list(_targets(parts))))

@@ -16,7 +16,8 @@ from connector.regions import followed
 from connector.sources.dynamodb.client import SharedClients
 from connector.sources.dynamodb.needs import DESCRIBED, Trial, identity
 from connector.sources.dynamodb.refused.answers import shown_difference
-from connector.sources.registry import follower_of, snapshot_of
+from connector.sources.registry import besides, follower_of, snapshot_of
+from connector.sources.registry import needs as besides_table
 from connector.sources.way import Opening
 from connector.spool import chains as spool
 from connector.stop import Stop
@@ -46,7 +47,7 @@ def check(
     credentials: Any = None,
 ) -> list[Need]:
     """The needs of runs of `tables`: first those they share, then each table's own."""
-    shared = SharedClients(config.source, credentials=credentials)
+    shared = SharedClients(config.source, credentials=credentials, besides=besides(config))
     sources = [_source(config, table, stop or Stop.never(), shared) for table in tables]
     wanted = [_wanted(config, each) for each in sources]
     destination = list(_destination(config, wanted))
@@ -109,6 +110,9 @@ def _source(config: Config, table: str, stop: Stop, shared: SharedClients) -> _T
             config.source.at(region), table, stop.sleep, shared, follower.streamed, kind.scans
         )
         needs += (replace(need, check=f"{need.check} in {region}") for need in there.needs())
+    if needs[0].error is None:
+        opening = Opening(config, table, sleep=stop.sleep, clients=shared.get())
+        needs += besides_table(opening, trial.identity)
     return _Tried(table, trial, needs)
 
 

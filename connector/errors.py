@@ -119,6 +119,10 @@ class ShardGone(HistoryLost):
     """A shard no longer exists; whether data is lost depends on how far it was read."""
 
 
+class WindowsMissing(HistoryLost):
+    """A time that no incremental export covers, although there are later ones."""
+
+
 class StreamDisabled(NeedsPerson):
     """The stream was switched off; everything in it was read, and nothing new will come."""
 
@@ -219,9 +223,9 @@ def extra_missing(who: str, extra: str, package: str) -> ConfigError:
 
 
 WAYS_OUT = (
-    "Either run `connector snapshot TABLE --full-refresh` once (in Airflow, its snapshot with "
-    "`full_refresh`), or set `on_gap: resync` for the table; its rows stay readable until the new "
-    "ones replace them."
+    "Either run `connector repair TABLE`, which says what exports it needs, or `connector snapshot "
+    "TABLE --full-refresh` once (in Airflow, its snapshot with `full_refresh`), or set `on_gap: "
+    "resync` for the table; its rows stay readable until the new ones replace them."
 )
 
 

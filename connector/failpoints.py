@@ -25,11 +25,14 @@ NAMES = (
 # Reached once in the life of a state, and never by a state that this version has created.
 MIGRATION_NAMES = ("migrate.before_commit", "migrate.after_commit")
 
-# Reached only by a stream without images.
+# Reached only where items are looked up: of a stream without images, or beside windows.
 LOOK_UP_NAMES = ("tail.after_look_up",)
 
 # Reached only if a copy is published.
 PUBLISH_NAMES = ("publish.while_copying", "publish.before_rename", "publish.after_rename")
+
+# Reached only by a repair.
+MEND_NAMES = ("mend.before_plan", "mend.before_commit", "mend.after_commit")
 
 _reached: Counter[str] = Counter()
 

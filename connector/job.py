@@ -12,8 +12,8 @@ from connector.core.state import ScanPlan, TableState
 from connector.core.status import Status
 from connector.destinations import registry as destinations
 from connector.events import Listener, ScanBegun, quiet
-from connector.pipeline.scan import SegmentScan
-from connector.pipeline.sync import Run, Scanning
+from connector.pipeline.scan import Scanning, SegmentScan
+from connector.pipeline.sync import Run
 from connector.ports import Destination, Lookup
 from connector.publishing import Publishing
 from connector.regions import begins_in, followed, moved
@@ -58,7 +58,9 @@ class Shared:
         # The scan that goes on beside the readers of a stream has a connection of its own.
         connections = tables * (config.tail.readers + 1)
         return cls(
-            clients=SharedClients(config.source, connections, credentials),
+            clients=SharedClients(
+                config.source, connections, credentials, besides=sources.besides(config)
+            ),
             processes=processes or WorkerProcesses(),
             turns=ScanTurns.of(scans, capped=config.source.max_read_units is not None),
         )
@@ -80,7 +82,7 @@ def open_destination(config: Config, table: str | None = None, command: str = ""
 def status(state: TableState | None, now: datetime) -> Status:
     """A table's status from its state alone; the source is not asked."""
     spec = (state and state.spec) or TableSpec()
-    retention = sources.follower_of(spec).retention
+    retention = sources.follower_of(spec).retention_of(state)
     if retention and state and state.retention:
         retention = replace(retention, lasts=state.retention)
     return Status.of(state, now, retention)
@@ -212,10 +214,9 @@ def open_run(
     export: str | None = None,
     region: str | None = None,
 ) -> Run:
-    """Everything one run of one table needs.
+    """Everything one run of a table needs; `export` replaces the scan, `region` the state's Region.
 
-    `credentials` are a host program's. Concurrent runs have `shared` in common; tries that share a
-    `destination` are one run. The url `export` replaces the scan, `region` the state's Region.
+    `credentials` are a host program's; runs share `shared`, and tries of one run `destination`.
     """
     destination = destination or open_destination(config, table, command)
     config = _as_read(config, table, destination, region, export)
@@ -231,6 +232,7 @@ def open_run(
         whole=way.snapshot,
         pages=way.pages,
         changes=way.changes,
+        filler=way.filler,
         destination=destination,
         spool_of=lambda state: ArrowSpool(config.spool_location(), table, state.plan_id),
         start_scan=_Scans(config, way.lookup, workers, listener, common, credentials, waits).start,

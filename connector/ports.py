@@ -15,7 +15,7 @@ from connector.core.needs import Need, Wanted
 from connector.core.publishing import Copies
 from connector.core.schema import Type
 from connector.core.spec import TableSpec
-from connector.core.state import Committed, Identity, Load, Plan, Ran, TableState
+from connector.core.state import Committed, Identity, Load, Mend, Plan, Ran, TableState
 from connector.errors import ConnectorError
 
 IN_STEP = ("ACTIVE", "UPDATING")
@@ -87,19 +87,15 @@ class Lookup(Protocol):
 
     def describe(self) -> Description:
         """Identity and size. Raises SourceRefused if the table cannot be replicated."""
-        ...
 
     def confirm(self, planned: Identity) -> None:
         """Raises HistoryLost if the table, or its stream, is no longer the planned one."""
-        ...
 
     def now(self) -> datetime:
         """The source's own time, so that a wrong clock here is no loss there."""
-        ...
 
     def items(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Items by key, read consistently, in wire form; None for a missing item."""
-        ...
 
 
 class Snapshot(Protocol):
@@ -152,6 +148,13 @@ class Changes(Protocol):
     def children(self, shard: str) -> list[Shard]:
         """The children of a shard that are listed so far."""
         ...
+
+    @property
+    def while_loading(self) -> bool:
+        """Whether changes can be read before the snapshot is loaded."""
+
+    def beginning(self, shard: Shard, planned_at: datetime, past: Past | None) -> Cursor:
+        """The cursor of a shard that is read from a plan on, whose snapshot may be of the past."""
 
     def read(self, shard: Shard, since: Cursor) -> ChangePage:
         """The next page of a shard after the cursor's token; None is its beginning.
@@ -213,6 +216,15 @@ class Destination(Protocol):
         """
         ...
 
+    def mend(self, mend: Mend) -> TableState:
+        """Replaces all shards in one transaction. Raises CursorMoved if another plan is current."""
+        ...
+
+    def changed_since(
+        self, table: str, since: datetime, until: datetime
+    ) -> Generator[tuple[str, bool], None, None]:
+        """The keys of live rows that changed after `since`, and whether that was by `until`."""
+
     def note(self, table: str, problem: str | None) -> None:
         """Stores why a table needs a person, or that it no longer does."""
         ...
@@ -269,19 +281,15 @@ class Spool(Protocol):
         quarantined: Sequence[Quarantined],
     ) -> None:
         """Adds the link that leads from the token `since` to `until`."""
-        ...
 
     def position(self, partition: str) -> Cursor:
         """The end of a segment's chain."""
-        ...
 
     def links(self, partition: str) -> Iterator["Link"]:
         """The links of a chain, from its beginning."""
-        ...
 
     def drop(self) -> None:
         """Removes every link of this plan."""
-        ...
 
 
 class Link(Protocol):
@@ -290,27 +298,21 @@ class Link(Protocol):
     @property
     def rows_schema(self) -> pa.Schema:
         """The schema of the rows, known without reading them."""
-        ...
 
     def packed(self) -> Mapping[str, Type] | None:
         """The types of the attributes in the rows' `rest`, read now; None if they are unknown."""
-        ...
 
     @property
     def until(self) -> Cursor:
         """Where the next link begins; `done` if there is none."""
-        ...
 
     @property
     def count(self) -> int:
         """The number of rows, known without reading them."""
-        ...
 
     @property
     def quarantined(self) -> Sequence[Quarantined]:
         """Items of this link that cannot be stored."""
-        ...
 
     def rows(self) -> pa.Table:
         """The rows, read now."""
-        ...

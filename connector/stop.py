@@ -28,6 +28,14 @@ class Stop:
         """A run that is never asked to end."""
         return cls.of(Event())
 
+    def check(self, table: str) -> None:
+        """Raises Interrupted if the run of a table was asked to end."""
+        if self.requested():
+            raise Interrupted(
+                f"The run of {table} was asked to end.",
+                "What was read is committed; the same command resumes from there.",
+            )
+
     def sleep(self, seconds: float) -> None:
         """Waits. Raises Interrupted if the run was asked to end."""
         if self.wait(seconds):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from connector.sources.dynamodb.client import FOR_KINESIS, KINESIS_READ_ONLY, READ_ONLY
+from connector.sources.exports.calls import ASKED, STARTED
 from tests.cli.program import Program
 
 from .rigs import exports
@@ -24,6 +25,8 @@ GLOBAL = "Global tables and failover"
 KINESIS = "Kinesis Data Streams for DynamoDB"
 VIEWS = {"Streams without new images": "KEYS_ONLY", "Without a stream": None, KINESIS: None}
 S3_ACTIONS = {"s3:GetObject", "s3:ListBucket"}
+STARTS = {"s3:PutObject", "s3:AbortMultipartUpload"}
+WINDOW, LOST = "01604474917628-b2c3d4e5", "01604474921228-d4e5f6a7"
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -55,11 +58,31 @@ def program(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Program]
         rig.clock.advance(hours=5)
         rig.add_kinesis("orders")
         table = rig.model("orders")
-        at = table.clock.datetime() - timedelta(hours=1)
-        exports.write(tmp_path / "s3" / "prefix", table, at, prefix="prefix")
-        yield Program(
-            tmp_path, rig.url, {"AWS_ENDPOINT_URL_S3": s3.url, "AWS_ENDPOINT_URL_KINESIS": rig.url}
-        )
+        at = table.clock.datetime().replace(microsecond=0) - timedelta(hours=1)
+        root = tmp_path / "s3" / "prefix"
+        exports.write(root, table, at, prefix="prefix")
+        endpoints = {"AWS_ENDPOINT_URL_S3": s3.url, "AWS_ENDPOINT_URL_KINESIS": rig.url}
+        program = Program(tmp_path, rig.url, endpoints)
+        if section == "Incremental exports":
+            end = at + timedelta(minutes=50)
+            exports.write_window(root, table, at, end, prefix="prefix", name=WINDOW)
+        if section == "Repair of a gap":
+            overslept(program, rig, root)
+        yield program
+
+
+def overslept(program: Program, rig: ScriptedDynamoDB, root: Path) -> None:
+    """A table whose stream has lost changes since its sync, and an export of these."""
+    assert program("sync", "orders", *program.to).code == 0
+    table = rig.model("orders")
+    begin = table.clock.datetime().replace(microsecond=0) - timedelta(minutes=20)
+    for _ in range(2):
+        table.put({"id": {"S": "1"}, "total": {"N": str(len(table.stream.shards))}})
+        rig.clock.advance(hours=20)
+        table.stream.roll()
+    assert program("sync", "orders", *program.to).code == 3
+    end = begin + timedelta(hours=24)
+    exports.write_window(root, table, begin, end, prefix="prefix", name=LOST)
 
 
 @pytest.mark.parametrize("section", [each for each in SECTIONS if blocks(SECTIONS[each], "text")])
@@ -80,9 +103,10 @@ def test_a_sections_commands_print_what_it_shows(section, program, tmp_path):
     assert [line for line in shown if line not in lines] == []
 
 
-def test_every_statement_is_of_reading_alone():
+def test_every_statement_is_of_reading_or_of_starting_exports():
     statements = [json.loads(text) for text in blocks(PAGE, "json")]
-    allowed = {f"dynamodb:{name}" for name in READ_ONLY | FOR_KINESIS} | S3_ACTIONS
+    calls = READ_ONLY | FOR_KINESIS | ASKED | STARTED
+    allowed = {f"dynamodb:{name}" for name in calls} | S3_ACTIONS | STARTS
     allowed |= {f"kinesis:{name}" for name in KINESIS_READ_ONLY}
     asked = {action for each in statements for action in each["Action"]}
     assert asked <= allowed

@@ -1,7 +1,8 @@
-"""Two DAGs for each table of a connector.yaml: one reads the whole table, the other its stream.
+"""The DAGs of each table of a connector.yaml: one reads the whole table, the other its changes.
 
-A table whose stream nobody follows has only the first. With several Regions there is another one,
-which goes on with the table in one of them.
+A table whose changes nobody follows has only the first. With several Regions there is another one,
+which goes on with the table in one of them; if there is a place for exports, another one fills in
+what a stream has lost.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,15 +19,18 @@ from connector.airflow.names import (
     failover_id,
     pool_command,
     pool_of,
+    repair_id,
     snapshot_id,
     tail_id,
 )
+from connector.airflow.step import ConnectorOperator
 from connector.airflow.steps import (
     LABEL,
     CheckPool,
     FailoverStep,
     LoadStep,
     PlanStep,
+    RepairStep,
     ScanStep,
     StartSnapshot,
     TailStep,
@@ -59,9 +63,8 @@ def connector_dags(
 ) -> list[DAG]:
     """The DAGs of every configured table. This reads only the file.
 
-    A tail ends when it has caught up, or after `every`; with `tail_for` it runs for that long.
-    A table that is not followed has no tail, and is read again every `snapshot_every`, or by hand.
-    `pool` is that of the steps that write; by default the pool of the DuckDB file, if there is one.
+    A tail ends once it has caught up, or after `every`; with `tail_for` it lasts so long. A table
+    that is not followed is read again every `snapshot_every`. `pool` is that of steps that write.
     """
     loaded = _loaded(Path(config_file), destination_conn_id)
     if isinstance(loaded, ConfigError):
@@ -72,16 +75,17 @@ def connector_dags(
     retrying = _retrying(retries, retry_delay)
     write_pool = pool or _pool(config, destination_conn_id)
     dags: list[DAG] = []
-    for table in sorted(config.tables):
+    for table, settings in sorted(config.tables.items()):
         asset = table_asset(config, table, destination_conn_id)
         made = _TableDags(table, asset, write_pool, connections, retrying, config.source.choices)
-        followed = config.tables[table].followed
         if wanted in (None, made.snapshot_id):
-            dags.append(made.snapshot(scans_at_once, None if followed else snapshot_every))
-        if followed and wanted in (None, made.tail_id):
+            dags.append(made.snapshot(scans_at_once, None if settings.followed else snapshot_every))
+        if settings.followed and wanted in (None, made.tail_id):
             dags.append(made.tail(every, tail_for))
         if len(made.regions) > 1 and wanted in (None, made.failover_id):
             dags.append(made.failover(scans_at_once))
+        if settings.followed and config.exports.url and wanted in (None, made.repair_id):
+            dags.append(made.repair())
     mistakes = [_Mistakes.of(Path(config_file), wrong.values())] if wrong and not wanted else []
     return dags + mistakes
 
@@ -162,6 +166,10 @@ class _TableDags:
         return tail_id(self.table)
 
     @property
+    def repair_id(self) -> str:
+        return repair_id(self.table)
+
+    @property
     def _step(self) -> dict[str, Any]:
         return {"table": self.table, **self.connections}
 
@@ -171,35 +179,15 @@ class _TableDags:
 
     def snapshot(self, scans_at_once: int, every: timedelta | None = None) -> DAG:
         """Reads the whole table: plan, a scan for each segment, load."""
-        with DAG(
-            self.snapshot_id,
-            description=f"Reads the whole table {self.table} and loads it",
-            schedule=every,
-            start_date=_START,
-            catchup=False,
-            max_active_runs=1,
-            params=_params(),
-            default_args=self.retrying,
-            tags=_TAGS,
-            doc_md=self._about(),
-        ) as dag:
+        description = f"Reads the whole table {self.table} and loads it"
+        with self._dag(self.snapshot_id, description, _params(), every) as dag:
             self._read(self._planned(), scans_at_once)
         return dag
 
     def failover(self, scans_at_once: int) -> DAG:
         """Goes on with the table in another Region: a plan there, its scan, and the load."""
-        with DAG(
-            self.failover_id,
-            description=f"Goes on with {self.table} in the replica of another Region",
-            schedule=None,
-            start_date=_START,
-            catchup=False,
-            max_active_runs=1,
-            params=_failover_params(self.regions),
-            default_args=self.retrying,
-            tags=_TAGS,
-            doc_md=self._about(),
-        ) as dag:
+        description = f"Goes on with {self.table} in the replica of another Region"
+        with self._dag(self.failover_id, description, _failover_params(self.regions)) as dag:
             self._read(self._planned(FailoverStep), scans_at_once)
         return dag
 
@@ -219,19 +207,8 @@ class _TableDags:
     def tail(self, every: timedelta, tail_for: timedelta | None) -> DAG:
         """Follows the stream; if the table is not loaded, it also starts the snapshot."""
         bound = tail_for or every
-        with DAG(
-            self.tail_id,
-            description=f"Keeps {self.table} up to date from its stream",
-            schedule=every,
-            start_date=_START,
-            catchup=False,
-            max_active_runs=1,
-            # Nothing else would ever end a run if its pool does not exist.
-            dagrun_timeout=bound + _GIVE_UP,
-            default_args=self.retrying,
-            tags=_TAGS,
-            doc_md=self._about(),
-        ) as dag:
+        description = f"Keeps {self.table} up to date from its changes"
+        with self._dag(self.tail_id, description, schedule=every, bound=bound) as dag:
             plan = self._planned()
             start = StartSnapshot(
                 task_id="start_snapshot",
@@ -249,12 +226,46 @@ class _TableDags:
             plan >> [start, follow]
         return dag
 
+    def repair(self) -> DAG:
+        """Fills in what the stream has lost, from exports; it is only ever run by hand."""
+        description = f"Fills in changes of {self.table} that its stream has lost"
+        with self._dag(self.repair_id, description, _repair_params()) as dag:
+            self._after_pool(RepairStep(task_id="repair", asset=self.asset, **self._writes))
+        return dag
+
+    def _dag(
+        self,
+        dag_id: str,
+        description: str,
+        params: dict[str, Param] | None = None,
+        schedule: timedelta | None = None,
+        bound: timedelta | None = None,
+    ) -> DAG:
+        """A DAG without steps, which only runs by hand if it has no schedule."""
+        return DAG(
+            dag_id,
+            description=description,
+            schedule=schedule,
+            start_date=_START,
+            catchup=False,
+            max_active_runs=1,
+            # Nothing else would ever end a run if its pool does not exist.
+            dagrun_timeout=bound + _GIVE_UP if bound else None,
+            params=params,
+            default_args=self.retrying,
+            tags=_TAGS,
+            doc_md=self._about(),
+        )
+
     def _planned(self, kind: type[PlanStep] = PlanStep) -> PlanStep:
         """The plan, preceded by a check that its pool exists, which itself needs no pool."""
         plan = kind(task_id="plan", **self._writes)
-        if self.pool not in (None, _ALWAYS_THERE):
-            CheckPool(task_id="pool", retries=0) >> plan
+        self._after_pool(plan)
         return plan
+
+    def _after_pool(self, first: ConnectorOperator) -> None:
+        if self.pool not in (None, _ALWAYS_THERE):
+            CheckPool(task_id="pool", retries=0) >> first
 
     def _about(self) -> str:
         about = f"Created by connector for the DynamoDB table `{self.table}`."
@@ -264,6 +275,18 @@ class _TableDags:
             f"{about} Its steps wait for a slot of the pool `{self.pool}`; to create it, run "
             f"`{pool_command(self.pool)}`."
         )
+
+
+def _repair_params() -> dict[str, Param]:
+    return {
+        "minutes": Param(
+            60,
+            type="integer",
+            minimum=1,
+            title="Minutes",
+            description="How long to read on at most; the tail goes on from there.",
+        ),
+    }
 
 
 def _params() -> dict[str, Param]:

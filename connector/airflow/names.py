@@ -30,6 +30,11 @@ def failover_id(table: str) -> str:
     return f"{_dag_name(table)}__failover"
 
 
+def repair_id(table: str) -> str:
+    """The id of the DAG that fills in what a table's stream has lost."""
+    return f"{_dag_name(table)}__repair"
+
+
 def _dag_name(table: str) -> str:
     arn = _ARN.fullmatch(table)
     # Tables of two accounts may have the same name. The hash distinguishes an ARN from a table

@@ -198,6 +198,27 @@ class TailStep(ConnectorOperator):
             return emit(context, self.asset, run, tally.applied)
 
 
+class RepairStep(ConnectorOperator):
+    """Fills in what the stream has lost from incremental exports, and reads on until caught up."""
+
+    def __init__(self, *, asset: Asset, **kwargs: Any) -> None:
+        super().__init__(outlets=[asset], **kwargs)
+        self.asset = asset
+
+    def step(self, context: Context, stop: Stop) -> dict[str, Any]:
+        """The counters of the asset's event."""
+        tally = Tally(self.table)
+        run = self.open_run(stop, tally)
+        deadline = MACHINE.monotonic() + 60 * float(context["params"]["minutes"])
+
+        def ended(tail: "Tail") -> bool:
+            return tail.caught_up() or MACHINE.monotonic() >= deadline
+
+        run.repair(ended)
+        log.info("%s: repaired, %s", self.table, tally.tailed_text())
+        return emit(context, self.asset, run, tally.applied)
+
+
 class StartSnapshot(TriggerDagRunOperator):
     """Starts the snapshot of a table that is not loaded, unless something is loading it already."""
 

@@ -10,7 +10,8 @@ from connector.cli.check import check
 from connector.cli.demo import demo
 from connector.cli.failover import failover
 from connector.cli.query import query
-from connector.cli.reset import reset
+from connector.cli.rescue.repair import repair
+from connector.cli.rescue.reset import reset
 from connector.cli.runs.completion import rejoin
 from connector.cli.runs.leaving import misused, report
 from connector.cli.screen import streams
@@ -49,7 +50,7 @@ def connector(
     """Keeps a warehouse table equal to an Amazon DynamoDB table, and can prove it."""
 
 
-for verb in (sync, snapshot, tail, status, check, verify, failover, query, reset, demo):
+for verb in (sync, snapshot, tail, status, check, verify, failover, repair, query, reset, demo):
     app.command()(verb)
 
 

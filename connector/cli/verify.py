@@ -27,6 +27,8 @@ from connector.errors import ConfigError, ConnectorError, Mismatch, Transient
 from connector.pipeline.side_by_side import Outcome, Result
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from connector.cli.screen.output import Printer
     from connector.core.state import TableState
     from connector.pipeline.following.tail import Tail
@@ -146,9 +148,19 @@ def _comparison(
             waits=[partial(run.stop.sleep, seconds) for seconds in delays],
             ruling=run.ruling(state),
         )
-        return replace(verdict, region=region)
+        return replace(verdict, region=region, as_of=_as_of(run))
 
     return compared
+
+
+def _as_of(run: "Run") -> "datetime | None":
+    """Up to when its source's changes are there, if they only come now and then."""
+    from connector.core.changes.shards import read_through
+
+    if run.changes is None or run.changes.while_loading:
+        return None
+    state = run.destination.read(run.table)
+    return read_through(state.shards) if state else None
 
 
 def _there(run: "Run", state: "TableState", region: str) -> "tuple[Snapshot, Lookup]":
@@ -172,6 +184,13 @@ def _problem(table: str, verdict: "Verdict") -> ConnectorError | None:
             f"{table} differs from its replica in {verdict.region}.",
             f"What that lacks may never have arrived there. `connector failover {table} --region "
             f"{verdict.region}` would make them equal, by what is there.",
+        )
+    if not verdict.equal and verdict.as_of is not None:
+        return Mismatch(
+            f"{table} differs from its source as it is now; its rows are as of "
+            f"{verdict.as_of.isoformat(timespec='seconds')}, when the last export ends.",
+            f"Run `connector verify {table}` again once a later export is complete; if the "
+            f"difference remains, `connector verify {table} --repair` writes what the source has.",
         )
     if not verdict.equal:
         return Mismatch(

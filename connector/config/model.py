@@ -34,7 +34,7 @@ from connector.config.fields import (
 from connector.config.tables.columns import TableColumns
 from connector.config.tables.followed import check_stream
 from connector.config.text import absolute
-from connector.config.urls import check_endpoint, check_one_region, choices_of
+from connector.config.urls import check_endpoint, check_one_region, check_start, choices_of
 from connector.core.spec import Deletes, TableSpec
 
 _SPOOL = ".connector/spool"
@@ -152,13 +152,11 @@ class TailConfig(Section):
         default=10.0, description="Seconds to which that interval grows while a shard stays idle."
     )
     idle_requests: Positive = Field(
-        default=20.0,
-        description="The most reads per second of idle shards, all of them together.",
+        default=20.0, description="The most reads per second of idle shards, all together."
     )
     batch_records: Count = Field(default=40_000, description="The most records in one commit.")
     commit_seconds: Seconds = Field(
-        default=1.0,
-        description="Seconds between commits of a run that follows, if there are changes.",
+        default=1.0, description="Seconds between commits while following, if there are changes."
     )
     readers: Count = Field(default=16, description="The most shards to read at once.")
 
@@ -180,6 +178,8 @@ class ExportsConfig(Section):
         description="The folder that holds AWSDynamoDB/: s3://bucket/prefix, or file:///folder for "
         "a copy.",
     )
+    start: bool = Field(default=False, description="Allows the connector to start exports itself.")
+    format: Literal["json", "ion"] = Field(default="json", description="The format they get.")
 
 
 class TableConfig(TableColumns):
@@ -193,11 +193,10 @@ class TableConfig(TableColumns):
         description="How all items are read: scan reads the table itself, export the newest full "
         "export in exports.url.",
     )
-    follow: Literal["stream", "kinesis", "none"] = Field(
+    follow: Literal["stream", "kinesis", "exports", "none"] = Field(
         default="stream",
-        description="How changes are read: stream reads DynamoDB Streams, kinesis a Kinesis data "
-        "stream that the table sends its changes to; with none, each sync reads the whole table "
-        "again.",
+        description="How changes are read: from DynamoDB Streams, from a Kinesis data stream, from "
+        "incremental exports; with none, each sync reads the whole table again.",
     )
     kinesis: KinesisArn | None = Field(
         default=None, description="The ARN of that Kinesis data stream, with follow: kinesis."
@@ -219,10 +218,10 @@ class TableConfig(TableColumns):
         description="apply deletes a row with its item; soft keeps the row, marked _deleted; "
         "ignore-ttl does so only for items that expired through their time to live.",
     )
-    on_gap: Literal["fail", "resync"] = Field(
+    on_gap: Literal["fail", "resync", "repair"] = Field(
         default="fail",
         description="What to do when changes were lost: fail stops with exit code 3, resync reads "
-        "the whole table again.",
+        "the whole table again, repair reads what was lost from incremental exports.",
     )
     max_deleted: Share = Field(
         default=0.5,
@@ -289,6 +288,7 @@ class Config(Section):
                     "Give one of them another name with `into`.",
                 )
         self.destination.check_names(map(self.target, self.tables))
+        checked(lambda: check_start(self.exports.start, self.exports.url))
         return self
 
     def target(self, table: str) -> str:

@@ -129,3 +129,12 @@ def _is_loopback(host: str) -> bool:
         return ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def check_start(start: bool, url: str | None) -> None:
+    """Raises ConfigError if exports may be started, and nothing says in which bucket."""
+    if start and not (url or "").startswith("s3://"):
+        raise ConfigError(
+            "exports.start is true, and exports.url names no bucket to export to.",
+            "Set exports.url to s3://bucket/prefix, or exports.start to false.",
+        )

@@ -77,6 +77,19 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Mend:
+    """Shards to go on from instead of all others, after changes of those were lost."""
+
+    table: str
+    identity: Identity
+    """The source as it is now: its stream may be another one."""
+    replaces: str
+    """The plan id that it begins from."""
+    plan_id: str
+    cursors: Mapping[str, Cursor]
+
+
+@dataclass(frozen=True)
 class TableState:
     """One table's state, read in one transaction."""
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from datetime import datetime
 from typing import TypeVar
 from uuid import uuid4
 
@@ -14,8 +15,9 @@ from connector.core.names import COMMIT
 from connector.core.needs import Need, Wanted, tried
 from connector.core.publishing import Copies
 from connector.core.spec import TableSpec
-from connector.core.state import Committed, Load, Plan, Ran, TableState
+from connector.core.state import Committed, Load, Mend, Plan, Ran, TableState
 from connector.destinations.commits.commit import Commit
+from connector.destinations.commits.mend import mended
 from connector.destinations.commits.step import moved, unknown
 from connector.destinations.database import Database, Failure, Found, Transaction
 from connector.destinations.sql import Target, quoted
@@ -24,7 +26,7 @@ from connector.destinations.state.tables import SCHEMA
 from connector.destinations.table import columns as table_columns
 from connector.destinations.table.in_the_way import NotWidened, explained, forgetting
 from connector.destinations.table.reshape import Reshape
-from connector.destinations.table.rows import count_rows, read_rows
+from connector.destinations.table.rows import changed_keys, count_rows, live_rows, read_rows
 from connector.destinations.trial import Trial
 from connector.errors import ConnectorError, DestinationRefused
 from connector.failpoints import failpoint
@@ -219,6 +221,27 @@ class DatabaseDestination:
             columns, keys = state.columns(table), header.row_keys
             table_columns.refuse_changed(transaction.dialect, target, found, columns, keys)
             yield transaction, state, target, found
+
+    def changed_since(
+        self, table: str, since: datetime, until: datetime
+    ) -> Generator[tuple[str, bool], None, None]:
+        """The keys of rows that changed after `since`, and whether that was by `until`."""
+        with self._reading(table) as (transaction, state, target, found):
+            columns, retired = state.all_columns(table)
+            live = live_rows(transaction, retired | columns, found.columns)
+            header = state.header(table)
+            keys = [columns[key.name] for key in header.row_keys] if header else []
+            yield from changed_keys(transaction, target, keys, live, since, until)
+
+    def mend(self, mend: Mend) -> TableState:
+        """Replaces the cursors of all shards in one transaction; the rows stay as they are."""
+        return self._attempt(lambda: self._mend(mend))
+
+    def _mend(self, mend: Mend) -> TableState:
+        if not self.database.exists():
+            raise moved(mend.table)
+        with self._transaction("mend", mend.table) as (_, state):
+            return mended(state, mend)
 
     def query(self, sql: str) -> pa.Table:
         """The answer to a read-only query; names without a schema are those of the tables."""

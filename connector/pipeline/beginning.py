@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from connector.config.model import Config, TableConfig
+from connector.core.changes.filler import Filler
 from connector.core.rules.hash_key import SHORT, VARIABLE, HashKey, no_key
 from connector.core.spec import TableSpec, check_follow
 from connector.core.state import Phase, TableState, renamed
@@ -34,6 +35,7 @@ class Beginning:
     stop: Stop
     workers: int
     hash_key: HashKey | None = None
+    filler: Filler | None = None
 
     @property
     def spec(self) -> TableSpec:
@@ -134,6 +136,7 @@ class Beginning:
             stop=self.stop,
             replaces=replaces.plan_id if replaces else None,
             plan_id=plan_id,
+            filler=self.filler,
         )
         before = replaces.columns if replaces else {}
         report_renamed(self.table, renamed(planned.columns, before))

@@ -1,9 +1,11 @@
 """Plan: fixes the source's identity and every cursor before the first page is read."""
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
+from connector.core.changes.filler import Filler
 from connector.core.changes.shards import Listing
 from connector.core.cursors import (
     Cursor,
@@ -17,7 +19,15 @@ from connector.core.words import counted
 from connector.errors import no_stream
 from connector.failpoints import failpoint
 from connector.pipeline.following.discovery import settled_listing
-from connector.ports import Changes, Description, Destination, Lookup, Past, Prepared, Snapshot
+from connector.ports import (
+    Changes,
+    Description,
+    Destination,
+    Lookup,
+    Past,
+    Prepared,
+    Snapshot,
+)
 from connector.stop import Stop
 
 log = logging.getLogger("connector.plan")
@@ -40,14 +50,14 @@ def plan(
     stop: Stop,
     replaces: str | None = None,
     plan_id: str | None = None,
+    filler: Filler | None = None,
 ) -> TableState:
     """Starts a generation: identity, every shard at its beginning and all segments, at once.
 
     Raises NeedsPerson, and writes nothing, if the snapshot lacks what is in no stream either.
     """
-    description = lookup.describe()
-    prepared = snapshot.prepare(description.identity)
-    listing, began = _settled(table, prepared, changes, description, stop, lookup)
+    prepared = snapshot.prepare((description := lookup.describe()).identity)
+    start = _Planning(table, prepared, changes, filler, description, stop, lookup).checked()
     total = _segments_for(description, workers, segments, prepared.parts)
     failpoint("plan.before_commit")
     state = destination.plan(
@@ -57,43 +67,95 @@ def plan(
             identity=description.identity,
             plan_id=plan_id or uuid4().hex,
             segments=total,
-            planned_at=began,
-            cursors=_beginnings(listing, began, total, prepared.origin),
+            planned_at=start.at,
+            cursors=start.cursors | _segments(total, prepared.origin),
             replaces=replaces,
             spec=spec,
             retention=varying(changes),
         )
     )
     failpoint("plan.after_commit")
-    return _reported(state, len(listing.shards) if changes else None)
+    return _reported(state, start.shards if changes else None)
 
 
-def _settled(
-    table: str,
-    prepared: Prepared,
-    changes: Changes | None,
-    description: Description,
-    stop: Stop,
-    lookup: Lookup,
-) -> tuple[Listing, datetime]:
-    """The shards there are, and the moment of the plan, once the snapshot is known to be whole."""
-    listing = _listing(table, changes, description, stop)
-    began = _began(prepared.past, changes, listing, lookup.now())
-    if prepared.check is None:
-        return listing, began
-    prepared.check()
-    # That may have taken hours, and what the stream reaches back to has moved on.
-    listing = _listing(table, changes, description, stop)
-    return listing, _began(prepared.past, changes, listing, lookup.now())
+@dataclass(frozen=True)
+class _Start:
+    """The moment of a plan, and the cursor of every shard that is read from it on."""
+
+    at: datetime
+    cursors: dict[str, Cursor]
+    shards: int = 0
 
 
-def _listing(table: str, changes: Changes | None, description: Description, stop: Stop) -> Listing:
-    if changes is None:
-        return Listing({})
-    if not description.streaming:
-        region = description.identity.region if description.group else ""
-        raise description.refusal or no_stream(table, region)
-    return settled_listing(changes, stop)
+@dataclass(frozen=True)
+class _Planning:
+    """How the shards of one table are found before a plan."""
+
+    table: str
+    prepared: Prepared
+    changes: Changes | None
+    filler: Filler | None
+    description: Description
+    stop: Stop
+    lookup: Lookup
+
+    def checked(self) -> _Start:
+        """The shards there are once the snapshot is known to be whole."""
+        start = self._start()
+        if self.prepared.check is None:
+            return start
+        self.prepared.check()
+        # That may have taken hours, and what the stream reaches back to has moved on.
+        return self._start()
+
+    def _start(self) -> _Start:
+        """The shards there are now.
+
+        Changes that are older than the plan by the overlap are the snapshot's. One that was taken
+        in the past has none after `past.since`, so these all must be in the stream yet, or be
+        filled in from elsewhere.
+        """
+        changes, past, found = self.changes, self.prepared.past, self.description
+        if changes is None:
+            return _Start(past.at if past else self.lookup.now(), {})
+        if not found.streaming:
+            region = found.identity.region if found.group else ""
+            raise found.refusal or no_stream(self.table, region)
+        listing, now = settled_listing(changes, self.stop), self.lookup.now()
+        if past is None:
+            return _Start(now, _beginnings(changes, listing, now, None), len(listing.shards))
+        began = min(now, past.since + changes.retention.overlap)
+        cursors = self._of_the_past(changes, listing, past, began, now)
+        return _Start(began, cursors, len(listing.shards))
+
+    def _of_the_past(
+        self, changes: Changes, listing: Listing, past: Past, began: datetime, now: datetime
+    ) -> dict[str, Cursor]:
+        readable = changes.retention.readable(listing.since, now)
+        if past.since > readable:
+            return _beginnings(changes, listing, began, past)
+        uncovered = past.uncovered(readable, now)
+        found = self.filler and self.filler.earlier(
+            self.description.identity,
+            past.at,
+            readable + changes.retention.overlap,
+            exact=True,
+            about=f"{uncovered.message} ",
+        )
+        if not found:
+            raise uncovered
+        return filled(*found, listing)
+
+
+def filled(name: str, first: Cursor, listing: Listing) -> dict[str, Cursor]:
+    """The cursor of a shard with what a stream no longer has, and below it those of the stream."""
+    # A shard of the stream is not read before the end of that; it has nothing older to go on from.
+    return {shard_partition(name): first} | {
+        shard_partition(shard.id): Cursor(
+            seen_at=first.seen_at, parent=shard.parent if shard.parent in listing.shards else name
+        )
+        for shard in listing.shards.values()
+    }
 
 
 def varying(changes: Changes | None) -> timedelta | None:
@@ -110,36 +172,20 @@ def _reported(state: TableState, shards: int | None) -> TableState:
     return state
 
 
-def _began(past: Past | None, changes: Changes | None, listing: Listing, now: datetime) -> datetime:
-    """What counts as the moment of the plan: by it, changes are the snapshot's or the stream's.
-
-    Those that are older by the overlap are the snapshot's. One that was taken in the past has none
-    after `since`, so these all must be in the stream yet.
-    """
-    if past is None:
-        return now
-    if changes is None:
-        return past.at
-    retention = changes.retention
-    readable = max(listing.since or now, now - retention.reach)
-    if past.since <= readable:
-        raise past.uncovered(readable, now)
-    return min(now, past.since + retention.overlap)
-
-
 def _beginnings(
-    listing: Listing, began: datetime, segments: int, origin: str | None
+    changes: Changes, listing: Listing, began: datetime, past: Past | None
 ) -> dict[str, Cursor]:
-    # Records that are trimmed before they are read were written before then: the snapshot has them.
-    cursors = {
-        shard_partition(shard.id): Cursor(
-            seen_at=began, parent=shard.parent, adjacent=shard.adjacent
-        )
+    return {
+        shard_partition(shard.id): changes.beginning(shard, began, past)
         for shard in listing.shards.values()
     }
+
+
+def _segments(segments: int, origin: str | None) -> dict[str, Cursor]:
+    cursors = {segment_partition(number, segments): Cursor() for number in range(segments)}
     if origin is not None:
         cursors[origin_partition(origin)] = Cursor(done=True)
-    return cursors | {segment_partition(number, segments): Cursor() for number in range(segments)}
+    return cursors
 
 
 def _segments_for(

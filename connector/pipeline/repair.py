@@ -7,7 +7,7 @@ from functools import partial
 import pyarrow as pa
 from msgspec import Raw
 
-from connector.core.changes.change import ChangePage
+from connector.core.changes.change import ChangePage, Touched
 from connector.core.cursors import SHARD, Batch, Quarantined, Span
 from connector.core.rows import CHANGED_AT, with_service
 from connector.core.spec import TableSpec
@@ -26,28 +26,11 @@ TRIES = 50
 PARTITION = "verify"
 """What the quarantine says of items that a repair could not store."""
 
-_UNKNOWN = Raw(b"null")
-
 _Portion = tuple[pa.Table, Sequence[Quarantined]]
 """Rows of one commit, and what could not be stored of them."""
 
 _Make = Callable[[TableState], Iterator[_Portion]]
 """The rows to commit to a table as it stands."""
-
-
-@dataclass(frozen=True)
-class _Touched:
-    """A key whose item must be looked up, as a change; its image is not known."""
-
-    key: Raw
-    at: float
-    image: Raw | None
-    version: int = 0
-    expired: bool = False
-    raw: str = ""
-    token: str = ""
-    unchanged: bool = False
-    flaw: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,7 +119,7 @@ class Repair:
         spec = state.spec or TableSpec()
         fold = Fold(state.identity.keys, self.encoder, spec.deletes)
         touched = [
-            _Touched(Raw(key_item(state.identity.keys, key)), now.timestamp(), _UNKNOWN, raw=key)
+            Touched(Raw(key_item(state.identity.keys, key)), now.timestamp(), raw=key)
             for key in keys
         ]
         fold.add(PARTITION, ChangePage(touched, token=None, asked_at=now, ordinary=True))

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
@@ -172,3 +172,15 @@ def check_quarantine(limit: int, quarantined: Sequence[Quarantined], before: int
         "`_connector.quarantine`, which shows the reason for each; then fix the items at the "
         "source.",
     )
+
+
+class Scanning(Protocol):
+    """The scan of all segments, running beside the tail."""
+
+    def finished(self) -> bool:
+        """Whether every segment is done. Raises the error of a worker that failed."""
+        ...
+
+    def stop(self) -> None:
+        """Ends the workers; the rows they have spooled stay."""
+        ...

@@ -3,15 +3,13 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from connector.config.model import Config, TableConfig
+from connector.core.changes.filler import Filler
 from connector.core.rules.hash_key import HashKey, hash_key
 from connector.core.state import Phase, TableState
 from connector.core.status import Status
 from connector.errors import (
-    HistoryLost,
-    Interrupted,
     reset_meanwhile,
     unfollowed,
     unfollowed_for_long,
@@ -20,10 +18,11 @@ from connector.events import Listener
 from connector.items.encoder import Encoder
 from connector.items.ruled.ruling import Ruling
 from connector.pipeline.beginning import Beginning
+from connector.pipeline.following.mending import Mending
 from connector.pipeline.following.tail import Tail
 from connector.pipeline.load import load
 from connector.pipeline.problems import Problems
-from connector.pipeline.scan import make_encoder, make_ruling
+from connector.pipeline.scan import Scanning, make_encoder, make_ruling
 from connector.ports import Changes, Destination, Lookup, Snapshot, Spool
 from connector.stop import Stop
 from connector.waits import Waits
@@ -31,18 +30,6 @@ from connector.waits import Waits
 log = logging.getLogger("connector.sync")
 
 REST_SECONDS = 0.1
-
-
-class Scanning(Protocol):
-    """The scan of all segments, running beside the tail."""
-
-    def finished(self) -> bool:
-        """Whether every segment is done. Raises the error of a worker that failed."""
-        ...
-
-    def stop(self) -> None:
-        """Ends the workers; the rows they have spooled stay."""
-        ...
 
 
 @dataclass
@@ -68,6 +55,7 @@ class Run:
     whole: Snapshot | None = None  # What a plan is to read, if not the table itself.
     hash_key: HashKey | None = field(default_factory=hash_key)
     """The key of its digests, of which only the environment knows."""
+    filler: Filler | None = None  # What a stream no longer has, from elsewhere.
 
     @property
     def followed(self) -> bool:
@@ -114,6 +102,7 @@ class Run:
             self.stop,
             self.workers,
             self.hash_key,
+            self.filler,
         )
 
     def plan(self, replaces: TableState | None, plan_id: str | None = None) -> TableState:
@@ -135,10 +124,10 @@ class Run:
             return self._whole(state, max_deleted)
         if state.phase is Phase.LOADING:
             with self._tail(state) as tail:
-                tail.loaded(self._load(state, tail.until, max_deleted))
+                tail.loaded(self._load(state, self._beside(tail), max_deleted))
                 # Rows that the stream overtook are older than the scan until all of it is read.
                 tail.until(tail.caught_up)
-                self._check_stopped()
+                self.stop.check(self.table)
                 return self._problems.cleared(tail.state)
         log.info(
             "%s: has its snapshot already; --full-refresh reads the whole table again", self.table
@@ -166,6 +155,11 @@ class Run:
         loaded = self._load(state, self._wait_until, max_deleted)
         return self._problems.cleared(loaded)
 
+    def _beside(self, tail: Tail) -> Callable[[Callable[[], bool]], None]:
+        """What goes on beside a scan, until something holds."""
+        assert self.changes is not None
+        return tail.until if self.changes.while_loading else self._wait_until
+
     def _wait_until(self, finished: Callable[[], bool]) -> None:
         while not finished() and not self.stop.wait(REST_SECONDS):
             continue
@@ -191,14 +185,28 @@ class Run:
     def resynced(
         self, step: Callable[[], TableState], again: Callable[[], TableState]
     ) -> TableState:
-        """Runs a step; if history was lost and `on_gap` is resync, runs `again` afterwards."""
-        try:
-            return step()
-        except HistoryLost as lost:
-            if self.table_config.on_gap != "resync":
-                raise
-            log.warning("%s: %s The whole table is read again.", self.table, lost.message)
-        return again()
+        """Runs a step; if history was lost, `on_gap` decides: resync runs `again` afterwards.
+
+        With repair, what was lost is filled in from exports, and the step itself runs again.
+        """
+        return self._mending.around(step, again, self.table_config.on_gap)
+
+    def repair(self, until: Callable[[Tail], bool]) -> TableState:
+        """Fills in what was lost from exports, and follows on; does nothing if nothing was lost.
+
+        Raises NeedsPerson, with the commands that export what is missing, and changes nothing.
+        """
+        if self.changes is None:
+            raise unfollowed(self.table)
+        state = self._mending.begin()
+        if state is not None:
+            return state
+        return self._problems.noted(lambda: self._follow(until))
+
+    @property
+    def _mending(self) -> Mending:
+        ports = self.lookup, self.changes, self.filler, self.destination
+        return Mending(self.table, *ports, self.stop)
 
     @property
     def _problems(self) -> Problems:
@@ -210,13 +218,13 @@ class Run:
             return self._whole(state, self.table_config.max_deleted)
         with self._tail(state) as tail:
             if state.phase is Phase.LOADING:
-                state = self._load(state, tail.until, self.table_config.max_deleted)
+                state = self._load(state, self._beside(tail), self.table_config.max_deleted)
                 tail.loaded(state)
             else:
                 # A run that was killed right after its load has left its spool behind.
                 self.spool_of(state).drop()
             tail.until(self._ended(tail, until))
-            self._check_stopped()
+            self.stop.check(self.table)
             return tail.state
 
     def tail(self, until: Callable[[Tail], bool]) -> TableState:
@@ -241,10 +249,14 @@ class Run:
     def _follow(self, until: Callable[[Tail], bool]) -> TableState:
         state = self.planned()
         if state.phase is Phase.LOADING:
+            assert self.changes is not None
+            if not self.changes.while_loading:
+                log.warning("%s: is not loaded yet; its changes are read after that", self.table)
+                return state
             log.warning("%s: has no snapshot yet, so only items that change arrive", self.table)
         with self._tail(state) as tail:
             tail.until(self._ended(tail, until))
-            self._check_stopped()
+            self.stop.check(self.table)
             return tail.state
 
     def _ended(self, tail: Tail, until: Callable[[Tail], bool]) -> Callable[[], bool]:
@@ -291,7 +303,7 @@ class Run:
             wait_until(scanning.finished)
         finally:
             scanning.stop()
-        self._check_stopped()
+        self.stop.check(self.table)
         return self._put(state, max_deleted)
 
     def _put(self, state: TableState, max_deleted: float | None) -> TableState:
@@ -303,10 +315,3 @@ class Run:
         loaded = self.destination.read(self.table)
         assert loaded is not None
         return loaded
-
-    def _check_stopped(self) -> None:
-        if self.stop.requested():
-            raise Interrupted(
-                f"The run of {self.table} was asked to end.",
-                "What was read is committed; the same command resumes from there.",
-            )

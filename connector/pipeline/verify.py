@@ -7,6 +7,7 @@ so that an error in the columnar path cannot hide on both sides.
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -49,6 +50,8 @@ class Verdict:
     """What was read, if only a share was."""
     region: str | None = None
     """The Region of the replica that was asked for."""
+    as_of: datetime | None = None
+    """The time of the rows, where a source is not followed up to the present."""
 
     @property
     def equal(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 
-from connector.pipeline.sync import Scanning
+from connector.pipeline.scan import Scanning
 from connector.waits import Waits
 
 

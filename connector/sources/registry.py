@@ -1,17 +1,23 @@
 """Every way in to a table. To add one: its folder, a line here, and its name in `config.model`."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
+from connector.config.model import Config
+from connector.core.changes.filler import Filler
+from connector.core.needs import Need
 from connector.core.spec import TableSpec
+from connector.core.state import Identity
 from connector.errors import StateRefused
 from connector.ports import Snapshot
 from connector.sources.dynamodb.ways import NONE, SCAN, STREAM
-from connector.sources.exports.ways import EXPORT
+from connector.sources.exports import ways as exports
+from connector.sources.exports.ways import EXPORT, EXPORTS
 from connector.sources.kinesis.ways import KINESIS
 from connector.sources.way import FollowerKind, Opening, SnapshotKind, WayIn
 
 SNAPSHOTS: tuple[SnapshotKind, ...] = (SCAN, EXPORT)
-FOLLOWERS: tuple[FollowerKind, ...] = (STREAM, KINESIS, NONE)
+FOLLOWERS: tuple[FollowerKind, ...] = (STREAM, KINESIS, EXPORTS, NONE)
 
 
 def snapshot_of(spec: TableSpec) -> SnapshotKind:
@@ -48,4 +54,18 @@ def open_way(opening: Opening) -> WayIn:
     follower = follower_of(spec)
     opening = replace(opening, streamed=follower.streamed)
     lookup, changes = follower.open(opening)
-    return WayIn(lookup, open_snapshot(opening, spec), SCAN.open(opening), changes)
+    filler: Filler | None = None
+    if changes is not None and follower.streamed:
+        changes, filler = exports.fill(opening, changes)
+    snapshot = open_snapshot(opening, spec)
+    return WayIn(lookup, snapshot, SCAN.open(opening), changes, filler)
+
+
+def besides(config: Config) -> frozenset[str]:
+    """The operations of AWS that a configuration allows besides those that are always allowed."""
+    return exports.besides(config)
+
+
+def needs(opening: Opening, table: Identity) -> Iterator[Need]:
+    """What the settings of a table need besides the table itself."""
+    return exports.needs(opening, table)

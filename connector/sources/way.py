@@ -7,9 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from connector.config.model import Config
+from connector.core.changes.filler import Filler
 from connector.core.changes.shards import Retention
 from connector.core.needs import Need
-from connector.core.state import Identity, Scannable
+from connector.core.state import Identity, Scannable, TableState
 from connector.ports import Changes, Lookup, Snapshot
 from connector.waits import Waits
 
@@ -85,6 +86,14 @@ class FollowerKind:
     """The table itself, with what it is followed by in its identity, and its changes."""
     trial: Callable[[Opening, Identity], Iterable[Need]] | None = None
     """Tries what it needs apart from the table and its own stream; None if it needs nothing."""
+    retention_by: Callable[[TableState], Retention] | None = None
+    """How long changes of a table can be read, where that differs from table to table."""
+
+    def retention_of(self, state: TableState | None) -> Retention | None:
+        """How long changes can be read, as far as a table's state says it."""
+        if state is None or self.retention_by is None:
+            return self.retention
+        return self.retention_by(state)
 
 
 @dataclass(frozen=True)
@@ -96,3 +105,5 @@ class WayIn:
     pages: Snapshot
     """All items of the table itself, whatever the snapshot is of."""
     changes: Changes | None
+    filler: Filler | None = None
+    """What its changes no longer have, from elsewhere."""

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +240,47 @@ def test_the_files_of_an_export_are_read_by_mapped_tasks(home, rig, courses, exp
     assert {segment["origin"] for plan in plans for segment in plan} == {export.url}
     assert run(home, f"{COURSES}__tail").state == "success"
     assert rig.calls.count("Scan") == 0
+    assert is_equal(home, rig, COURSES, "connector.yaml")
+
+
+def test_a_table_that_follows_exports_has_the_same_two_dags(home, rig, courses, exports_folder):
+    file = home.dags / "connector.yaml"
+    file.write_text(file.read_text().replace("snapshot: export", "follow: exports"))
+    for course in demo_source.FIRST:
+        courses.put(course)
+    begin = courses.clock.datetime().replace(microsecond=0) - timedelta(minutes=1)
+    first = run(home, f"{COURSES}__tail")
+    assert (first.state, states(first)["start_snapshot"]) == ("success", ["success"])
+    assert run(home, f"{COURSES}__snapshot").state == "success"
+    for course in demo_source.SECOND:
+        courses.put(course)
+    rig.clock.advance(hours=2)
+    exports.write_window(exports_folder, courses, begin, courses.clock.datetime())
+    assert run(home, f"{COURSES}__tail").state == "success"
+    assert rig.calls.count("DescribeStream") == 0
+    assert is_equal(home, rig, COURSES, "connector.yaml")
+
+
+def test_a_gap_is_repaired_by_a_dag_of_its_own(home, rig, courses, exports_folder):
+    file = home.dags / "connector.yaml"
+    file.write_text(file.read_text().replace(", snapshot: export", ""))
+    for course in demo_source.FIRST:
+        courses.put(course)
+    run(home, f"{COURSES}__snapshot")
+    run(home, f"{COURSES}__tail")
+    begin = courses.clock.datetime().replace(microsecond=0) - timedelta(minutes=20)
+    for course in demo_source.SECOND:
+        courses.put(course)
+    for _ in range(2):
+        rig.clock.advance(hours=20)
+        courses.stream.roll()
+    courses.delete({"courseid": {"S": demo_source.DELETED}})
+    assert run(home, f"{COURSES}__tail").state == "failed"
+    assert run(home, f"{COURSES}__repair").state == "failed"
+    exports.write_window(exports_folder, courses, begin, begin + timedelta(hours=24))
+    repaired = run(home, f"{COURSES}__repair", minutes=5)
+    assert states(repaired) == {"pool": ["success"], "repair": ["success"]}
+    assert run(home, f"{COURSES}__tail").state == "success"
     assert is_equal(home, rig, COURSES, "connector.yaml")
 
 

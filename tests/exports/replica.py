@@ -32,6 +32,15 @@ class Exported(Replica):
         at: datetime = self.model.clock.datetime() - ago
         return exports.write(self.folder / "exports", self.model, at, **options)
 
+    def window(self, begin: datetime, end: datetime | None = None, **options: Any) -> Export:
+        """An incremental export, to now unless it is told otherwise."""
+        end = end or self.now()
+        return exports.write_window(self.folder / "exports", self.model, begin, end, **options)
+
+    def now(self) -> datetime:
+        """The time at the source, in whole seconds, as exports are asked for."""
+        return self.model.clock.datetime().replace(microsecond=0)
+
     def run_of(self, export: Export, stop: Stop | None = None) -> Run:
         """A run that is told which export to read."""
         config = self.config()

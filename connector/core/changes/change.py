@@ -1,7 +1,7 @@
 """Changes as a source reports them. Their contents stay as they were on the wire."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -62,12 +62,42 @@ class Change(Protocol):
 
 
 @dataclass(frozen=True)
+class Touched:
+    """A key whose item must be looked up, as a change; its image is not known, or there is none."""
+
+    key: Raw
+    at: float
+    image: Raw | None = field(default_factory=lambda: Raw(b"null"))
+    version: int = 0
+    """Any change that a source reports is newer."""
+    expired: bool = False
+    raw: str = ""
+    token: str = ""
+    unchanged: bool = False
+    flaw: str = ""
+
+
+@dataclass(frozen=True)
 class Misplaced:
     """A change without a position in its partition, so that its order is unknown."""
 
     raw: str
     reason: str
     key: bytes
+
+
+@dataclass(frozen=True)
+class Unnamed:
+    """Rows that the changes after a page may leave out, although they changed: they are looked up.
+
+    A source that only has the last change of each item may have none for an item that was created
+    and deleted in its period.
+    """
+
+    since: datetime
+    """Rows whose last known change is later."""
+    named: Callable[[Sequence[str]], Sequence[bool]]
+    """Whether the changes name each of these keys, as `core.keys.key_text` spells them."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +123,21 @@ class ChangePage:
     """Whether the page says how to continue after it. If not, that proves nothing."""
     ended: bool = False
     """Whether the partition is proven to have ended."""
+    through: datetime | None = None
+    """Up to when everything is read after this page, if that is not the time of a change."""
+    drained: bool = False
+    """Whether nothing more is there for now, which needs no silence to prove it."""
+    waiting: bool = False
+    """Whether more will come, although nothing is there yet: no silence counts."""
+    checkpoint: bool = False
+    """Whether the page must be committed before the next one is read."""
+    unnamed: Unnamed | None = None
+    """What is to be looked up before the pages after this one; it has no changes then."""
+
+    @property
+    def more_to_come(self) -> bool:
+        """Whether it is no silence if the page is empty."""
+        return self.behind or self.waiting or self.drained or self.ended
 
     @property
     def count(self) -> int:

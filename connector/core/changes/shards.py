@@ -28,6 +28,10 @@ class Retention:
         """How far back from now changes are certainly still there, and long enough to be read."""
         return self.lasts - (self.margin - self.overlap)
 
+    def readable(self, since: datetime | None, now: datetime) -> datetime:
+        """From when on a stream that has existed since a time certainly has every change."""
+        return max(since or now, now - self.reach)
+
     def nothing_trimmed(self, seen_at: datetime | None, now: datetime) -> bool:
         """Whether every change after a cursor that must be read is certainly still there.
 
@@ -45,6 +49,11 @@ class Retention:
         """
         read_since = cursor.seen_at is None or cursor.seen_at > planned_at
         return read_since or not self.nothing_trimmed(planned_at, now)
+
+
+EARLIER = "earlier/"
+"""What the ids of shards begin with that hold what a stream no longer has, from elsewhere. They
+are the parents of the stream's shards, and no listing has them."""
 
 
 @dataclass(frozen=True)
@@ -229,9 +238,19 @@ def read_through(cursors: Mapping[str, Cursor]) -> datetime | None:
     seen = [
         cursor.seen_at
         for shard_id, cursor in cursors.items()
-        if not (cursor.done and shard_id in parents)
+        if not (cursor.done and shard_id in parents) and _parents_are_past(cursor, cursors)
     ]
     return min((at for at in seen if at), default=None)
+
+
+def filled_until(cursors: Mapping[str, Cursor], planned_at: datetime) -> datetime:
+    """From when on the stream itself must be read: the plan, or what was filled in after it."""
+    filled = [
+        cursor.seen_at
+        for shard_id, cursor in cursors.items()
+        if shard_id.startswith(EARLIER) and cursor.done and cursor.seen_at
+    ]
+    return max([planned_at, *filled])
 
 
 def window(seen_at: datetime | None, now: datetime) -> str:

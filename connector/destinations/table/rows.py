@@ -1,10 +1,12 @@
 """A table's rows, as the source's attributes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from connector.core.names import DELETED, REST
+from connector.core.keys import key_text, stored_part
+from connector.core.names import CHANGED_AT, DELETED, REST
 from connector.core.rows import field_of, rest_field
 from connector.core.schema import JSON
 from connector.core.state import Column
@@ -27,7 +29,7 @@ def read_rows(
     column that only rows marked as deleted still fill is left out.
     """
     dialect = transaction.dialect
-    live = _live(transaction, {**retired, **columns}, actual)
+    live = live_rows(transaction, {**retired, **columns}, actual)
     filled = table_columns.filled(
         retired,
         actual,
@@ -57,17 +59,51 @@ def count_rows(
     actual: Mapping[str, str],
 ) -> int:
     """The number of items in the table."""
-    sql = f"SELECT count(*) AS n FROM {target.sql}{_live(transaction, columns, actual)}"
+    sql = f"SELECT count(*) AS n FROM {target.sql}{live_rows(transaction, columns, actual)}"
     return int(transaction.ask(sql)[0]["n"])
+
+
+def changed_keys(
+    transaction: Transaction,
+    target: Target,
+    keys: Sequence[Column],
+    live: str,
+    since: datetime,
+    until: datetime,
+) -> Iterator[tuple[str, bool]]:
+    """The keys of rows that changed after `since`, and whether that was by `until`."""
+    dialect, changed = transaction.dialect, quoted(CHANGED_AT)
+    chosen = [dialect.sent(quoted(column.name), column.type) for column in keys]
+    names = ", ".join(f"{value} AS c{place}" for place, value in enumerate(chosen))
+    sql = (
+        f"SELECT {names}, {changed} <= {_moment(until)} AS early FROM {target.sql}"
+        f"{live or ' WHERE true'} AND {changed} > {_moment(since)}"
+    )
+    for batch in transaction.batches(sql):
+        parts = [
+            [stored_part(column.type, value) for value in _as_read(array, column).to_pylist()]
+            for array, column in zip(batch.columns, keys, strict=False)
+        ]
+        early = batch.column(len(keys)).to_pylist()
+        yield from zip(map(key_text, zip(*parts, strict=True)), map(bool, early), strict=True)
+
+
+def _as_read(array: pa.Array, column: Column) -> pa.Array:
+    field = field_of(column.name, column.type)
+    return array if array.type == field.type else array.cast(_read_as(field)).cast(field.type)
+
+
+def _moment(at: datetime) -> str:
+    return f"CAST('{at.astimezone(UTC).isoformat()}' AS TIMESTAMP WITH TIME ZONE)"
 
 
 def _read_as(field: pa.Field) -> pa.DataType:
     return pa.string() if field.type == JSON.arrow else field.type
 
 
-def _live(
+def live_rows(
     transaction: Transaction, columns: Mapping[str, Column], actual: Mapping[str, str]
 ) -> str:
-    """A condition that leaves out rows marked as deleted, which the source no longer has."""
+    """A condition, if one is needed, that leaves out rows marked as deleted."""
     marks = has(transaction.dialect, actual, columns, DELETED)
     return f" WHERE {quoted(DELETED)} IS NOT TRUE" if marks else ""

@@ -10,6 +10,7 @@ from connector.core.changes.shards import (
     Listing,
     Shard,
     childless,
+    filled_until,
     growing,
     in_circle,
     losses,
@@ -112,7 +113,8 @@ class Discovery:
                 raise BadAnswer(
                     f"The stream lists shard {circle} as its own ancestor.", "Report it."
                 )
-            lost = losses(listing, cursors, self.planned_at, now, self.changes.retention)
+            since = filled_until(cursors, self.planned_at)
+            lost = losses(listing, cursors, since, now, self.changes.retention)
             if not lost:
                 break
             if attempt == LISTING_TRIES - 1:

@@ -52,6 +52,8 @@ class Position:
     """Since when the shard gives no next iterator, although nothing shows that it has ended."""
     due_at: datetime | None = None
     """When to read it again; None means now."""
+    drained: bool = False
+    """Whether its last page said that nothing more is there for now."""
     rested: float = 0.0
     """How many seconds it rested before its last read."""
 
@@ -63,7 +65,7 @@ class Position:
         """Whether nothing older than `began` is left unread, given that a stream is delayed."""
         silence = self.silence
         silent = silence is not None and silence.lasts(quiet) and silence.until >= began + quiet
-        return self.cursor.done or self.fresh or silent
+        return self.cursor.done or self.fresh or silent or self.drained
 
     def seen_through(self, until: datetime) -> bool:
         """Whether everything up to `until` was read."""
@@ -103,6 +105,7 @@ class Visit:
     fresh: bool
     missing: datetime | None = None
     doubted: datetime | None = None
+    drained: bool = False
     pages: list[ChangePage] = field(default_factory=list)
     found: bool = False
     """Whether it has read records."""
@@ -126,7 +129,7 @@ class Visit:
         """Moves the position to the end of this visit."""
         position.cursor, position.silence = self.cursor, self.silence
         position.fresh, position.missing = self.fresh, self.missing
-        position.doubted = self.doubted
+        position.doubted, position.drained = self.doubted, self.drained
 
     def read(
         self,
@@ -147,23 +150,37 @@ class Visit:
                 # It may only be late; `judge_missing` decides. Until then it is not caught up.
                 self.missing, self.silence = self.missing or changes.now(), None
                 break
-            self.missing = None
-            count = page.count
-            left -= count or EMPTY_PAGE
-            budget.spend(count)
-            if count:
-                self._take(page, began)
-            elif page.goes_on and not page.behind and not self.shard.closed:
-                self._fall_silent(page.asked_at, quiet)
+            if page.unnamed is not None and self.pages:
+                # What is looked up depends on what those pages do to the table.
+                self.more = True
+                break
+            self.missing, self.drained = None, page.drained
+            left -= page.count or EMPTY_PAGE
+            budget.spend(page.count)
+            moves = self._take_or_rest(page, began, quiet)
             self._doubt(page)
             if page.ended:
                 # `seen_at` stays: the shard's children may hold records older than now.
                 self.cursor = replace(self.cursor, done=True)
-            if page.ended or not (count or page.behind or self.shard.closed):
+            if page.ended or not (moves or page.behind or self.shard.closed):
+                break
+            if page.unnamed is not None or page.checkpoint:
+                self.more = True
                 break
         else:
             self.more = True
         return self
+
+    def _take_or_rest(self, page: ChangePage, began: datetime, quiet: timedelta) -> bool:
+        """Takes what a page has; returns whether it leads further."""
+        moves = page.count > 0 or page.token != self.cursor.token
+        if moves:
+            self._take(page, began)
+        elif page.goes_on and not (self.shard.closed or page.more_to_come):
+            self._fall_silent(page.asked_at, quiet)
+        if page.through is not None:
+            self.cursor = seen(self.cursor, page.through)
+        return moves
 
     def _take(self, page: ChangePage, began: datetime) -> None:
         self.pages.append(page)

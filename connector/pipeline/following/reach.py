@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from connector.config.model import TailConfig
-from connector.core.changes.shards import Shard, forgettable, read_through
+from connector.core.changes.shards import EARLIER, Shard, filled_until, forgettable, read_through
 from connector.core.cursors import SHARD, Batch, Cursor, Span
 from connector.core.state import Committed, Phase, TableState
 from connector.pipeline.following.discovery import Discovery
@@ -109,12 +109,27 @@ class Reach:
         if self.state.phase is not Phase.TAILING or self.state.consistent_since or not end:
             return False
         # The last shards of a stream that was just switched off may not be listed yet.
-        settled, found = end + self.quiet, self.discovery
+        settled, found = filled_until(self.cursors(), end) + self.quiet, self.discovery
         return (
             found.listing.enabled
             and found.complete(self.cursors(), settled)
-            and all(p.seen_through(settled) or self.proven(p) for p in self.positions.values())
+            and all(
+                # That nothing more is there for now does not mean that the scan is overtaken.
+                p.seen_through(settled) or (self.proven(p) and not p.drained)
+                for p in self.positions.values()
+            )
         )
+
+    @property
+    def filled_until(self) -> datetime:
+        """From when on the shards themselves must be read."""
+        return filled_until(self.cursors(), self.state.planned_at)
+
+    @property
+    def filling(self) -> bool:
+        """Whether what the stream no longer has is being read from elsewhere."""
+        cursors = self.cursors().items()
+        return any(shard.startswith(EARLIER) and not cursor.done for shard, cursor in cursors)
 
     def lag(self) -> float | None:
         """Seconds since the slowest shard that must be read was last read without a gap."""

@@ -3,13 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from connector.config.model import TailConfig
+from connector.core.changes.change import Unnamed
 from connector.core.changes.times import Tied
-from connector.core.cursors import Batch, Quarantined, Span, shard_partition
+from connector.core.cursors import Batch, Span, shard_partition
 from connector.core.rows import SETTLED
 from connector.core.spec import TableSpec
 from connector.events import Listener, Tailed
@@ -23,13 +25,11 @@ from connector.pipeline.following.committing import Committing
 from connector.pipeline.following.position import Visit
 from connector.pipeline.following.reach import Reach
 from connector.pipeline.following.reading import Reading
+from connector.pipeline.following.unnamed import Portion, UnnamedRows
 from connector.pipeline.scan import check_quarantine
 from connector.ports import Changes, Destination, Lookup
 
 HEARTBEAT = timedelta(seconds=60)
-
-_Portion = tuple[pa.Table, Sequence[Quarantined]]
-"""Rows of one commit, and what could not be stored of them."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,19 @@ class Round:
         visits = self._read(reach)
         failpoint("tail.after_read")
         fold = self._fold(reach)
+        unnamed: Unnamed | None = None
+        checkpoint = False
         for visit in visits:
             for page in visit.pages:
+                unnamed, checkpoint = page.unnamed or unnamed, checkpoint or page.checkpoint
                 fold.add(shard_partition(visit.shard.id), page)
             # Records that the fold does not need are freed before the rows are made.
             visit.pages.clear()
         failpoint("tail.after_fold")
         read = Read(visits, fold.counts.read)
-        self._commit(reach, fold, read)
+        self._commit(reach, fold, read, unnamed=unnamed)
+        if checkpoint:
+            self.await_commit(reach)
         return read
 
     def finish(self, reach: Reach) -> None:
@@ -105,7 +110,7 @@ class Round:
             if visit.missing:
                 listed = reach.discovery.listing.shards.get(visit.shard.id)
                 visit.judge_missing(
-                    listed, reach.state.planned_at, self.changes.now(), self.changes.retention
+                    listed, reach.filled_until, self.changes.now(), self.changes.retention
                 )
         return visits
 
@@ -117,14 +122,21 @@ class Round:
             return TimedFold(keys, self.encoder, spec.deletes, horizon, planned=planned)
         return Fold(keys, self.encoder, spec.deletes, horizon)
 
-    def _commit(self, reach: Reach, fold: Fold, read: Read, force: bool = False) -> None:
+    def _commit(
+        self,
+        reach: Reach,
+        fold: Fold,
+        read: Read,
+        force: bool = False,
+        unnamed: Unnamed | None = None,
+    ) -> None:
         """Starts the commit of a round, and waits for it unless there is more to read meanwhile.
 
         A merge by time is waited for, since items may have to be read first.
         """
         while True:
             try:
-                self._try_commit(reach, fold, read, force)
+                self._try_commit(reach, fold, read, force, unnamed)
                 if isinstance(fold, TimedFold):
                     self.await_commit(reach)
                 return
@@ -133,9 +145,15 @@ class Round:
                     raise
                 fold.doubt(tied.keys)
 
-    def _try_commit(self, reach: Reach, fold: Fold, read: Read, force: bool) -> None:
+    def _try_commit(
+        self, reach: Reach, fold: Fold, read: Read, force: bool, unnamed: Unnamed | None
+    ) -> None:
         # A record without a sequence number moves no cursor, but must be committed all the same.
         found, portions = len(fold) > 0, self._portions(reach, fold)
+        if unnamed is not None:
+            # Rows of the commit under way may be among those that are looked up.
+            self.await_commit(reach)
+            portions = chain(self._looking(reach).portions(unnamed), portions)
         portion = next(portions)
         self.await_commit(reach)
         for following in portions:
@@ -158,7 +176,7 @@ class Round:
         if not read.more:
             self.await_commit(reach)
 
-    def _portions(self, reach: Reach, fold: Fold) -> Iterator[_Portion]:
+    def _portions(self, reach: Reach, fold: Fold) -> Iterator[Portion]:
         """The rows of a round, at least once, and what could not be stored of them.
 
         Rows of changes without images come in portions: their items are looked up, and all of them
@@ -181,10 +199,15 @@ class Round:
             bad, fold.quarantined = fold.quarantined, []
             yield rows, bad
 
+    def _looking(self, reach: Reach) -> UnnamedRows:
+        ruling, fold = self.encoder.ruling, self._fold(reach)
+        hashed = bool(ruling and ruling.hashed_keys)
+        return UnnamedRows(reach.state, self.destination, self.lookup, fold, hashed)
+
     def _begin(
         self,
         reach: Reach,
-        portion: _Portion,
+        portion: Portion,
         spans: Sequence[Span],
         consistent: datetime | None = None,
         forgotten: Sequence[str] = (),
@@ -233,7 +256,9 @@ class Round:
         """Reports a round once it is committed."""
         lag = reach.lag()
         self.listener(Tailed(vars(counts), lag))
-        self._alarm.check(reach.state.table, lag, self.changes.now(), self.changes.retention)
+        if not reach.filling:
+            # What is filled in is older than the stream reaches, and nothing of it is lost.
+            self._alarm.check(reach.state.table, lag, self.changes.now(), self.changes.retention)
 
 
 def _looked_up(rows: pa.Table) -> bool:

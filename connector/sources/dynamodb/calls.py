@@ -55,6 +55,16 @@ class SourceClock:
             return None
         return time.time() - (time.monotonic() + self._offset)
 
+    def mark(self) -> float:
+        """This moment, whose time at the source may be known only after an answer."""
+        return time.monotonic()
+
+    def at(self, mark: float) -> datetime:
+        """The source's time at a moment; before its first answer, this machine's."""
+        if self._offset is None:
+            return datetime.fromtimestamp(time.time() - (time.monotonic() - mark), UTC)
+        return datetime.fromtimestamp(mark + self._offset, UTC)
+
     def now(self) -> datetime:
         """The source's time now; before its first answer, this machine's."""
         if self._offset is None:

@@ -33,7 +33,7 @@ READ_ONLY = frozenset(
         "GetRecords",
     )
 )
-"""Every operation that these clients may call. None of them changes anything."""
+"""Every operation that these clients always may call. None of them changes anything."""
 
 FOR_KINESIS = frozenset(("DescribeKinesisStreamingDestination",))
 """What they may call as well for a table that is followed by a Kinesis stream."""
@@ -90,14 +90,21 @@ class Clients:
     """Those of a host program's session, if they were opened with any."""
 
 
-def open_clients(source: SourceConfig, readers: int = 16, credentials: Any = None) -> Clients:
+def open_clients(
+    source: SourceConfig,
+    readers: int = 16,
+    credentials: Any = None,
+    besides: frozenset[str] = frozenset(),
+) -> Clients:
     """Clients for `source`; botocore's own chain supplies what it leaves out.
 
-    `credentials` from a session that a host program has opened replace those of `source`.
+    `credentials` from a session that a host program has opened replace those of `source`. What the
+    configuration asks for may be called `besides` READ_ONLY.
     """
     login = log_in(source, credentials)
     try:
-        opened = _clients(source, login.session, login.region, readers)
+        allowed = READ_ONLY | besides
+        opened = _clients(source, login.session, login.region, readers, allowed)
         return replace(opened, credentials=credentials)
     except Exception as error:
         raise login.refusal(error) from None
@@ -115,9 +122,12 @@ class SharedClients:
         readers: int = 16,
         credentials: Any = None,
         clock: Clock = MACHINE,
+        besides: frozenset[str] = frozenset(),
     ) -> None:
         self._source = source
-        self._open = partial(open_clients, readers=readers, credentials=credentials)
+        self._open = partial(
+            open_clients, readers=readers, credentials=credentials, besides=besides
+        )
         self._clock = clock
         self._lock = Lock()
         self._made: dict[str | None, tuple[Future[Clients], float]] = {}
@@ -155,7 +165,9 @@ class SharedClients:
             made.set_exception(error)
 
 
-def _clients(source: SourceConfig, session: Any, region: str, readers: int) -> Clients:
+def _clients(
+    source: SourceConfig, session: Any, region: str, readers: int, known: frozenset[str]
+) -> Clients:
     session.register_component("response_parser_factory", _RawParserFactory())
     given = (source.endpoint_url, source.streams_endpoint_url or source.endpoint_url)
     elsewhere = [each for each, url in zip(TABLE_SERVICES, given, strict=True) if url is None]
@@ -172,7 +184,7 @@ def _clients(source: SourceConfig, session: Any, region: str, readers: int) -> C
         parameter_validation=False,
     )
     boto: Any = boto3.Session(botocore_session=session)
-    allowed = set(READ_ONLY)
+    allowed = set(known)
 
     def opened(service: str, url: str | None, operations: AbstractSet[str]) -> Any:
         client = boto.client(service, endpoint_url=url, config=config)

@@ -64,7 +64,7 @@ class Scanner:
         if self._limiter.counts:
             parameters["ReturnConsumedCapacity"] = "TOTAL"
             self._limiter.wait()
-        asked_at = self._call.clock.now()
+        asked = self._call.clock.mark()
         try:
             decoded = self._call(self._dynamodb.scan, checked, **parameters)
         except Exception as error:
@@ -75,7 +75,7 @@ class Scanner:
                 "The destination is unchanged; `connector status` shows it.",
             ) from error
         self._limiter.spend(units)
-        return decoded, asked_at
+        return decoded, self._call.clock.at(asked)
 
 
 def _units(content: bytes) -> float:

@@ -10,7 +10,7 @@ from connector.core.changes.shards import Listing, Retention, Shard
 from connector.core.cursors import Cursor
 from connector.core.state import Identity
 from connector.errors import elsewhere
-from connector.ports import Decoded, Description, Prepared
+from connector.ports import Decoded, Description, Past, Prepared
 from connector.sources.dynamodb.calls import Caller, ReadUnitLimiter, SourceClock, Spending
 from connector.sources.dynamodb.client import Clients, open_clients
 from connector.sources.dynamodb.lookups import Lookups
@@ -132,6 +132,15 @@ class DynamoDBSource:
     def children(self, shard: str) -> list[Shard]:
         """The children of a shard, as far as they are listed yet."""
         return self._described_stream().children(shard)
+
+    @property
+    def while_loading(self) -> bool:
+        """A stream is read beside the scan, since its records may not outlast that."""
+        return True
+
+    def beginning(self, shard: Shard, planned_at: datetime, past: Past | None) -> Cursor:
+        """The beginning of a shard: records that are trimmed before they are read are older."""
+        return Cursor(seen_at=planned_at, parent=shard.parent)
 
     def read(self, shard: Shard, since: Cursor) -> ChangePage:
         """The next page of a shard."""

@@ -35,7 +35,9 @@ def describe(
     region = dynamodb.meta.region_name
     refuse_status(name, table)
     if not streamed:
-        return description({**table, "StreamSpecification": None, "LatestStreamArn": ""}, region)
+        bare = {**table, "StreamSpecification": None, "LatestStreamArn": ""}
+        # Whatever it is followed by, or nothing, goes on without a stream.
+        return replace(description(bare, region), streaming=True)
     refuse_stream(name, table, region if global_table(table) else "")
     return description(table, region)
 

@@ -50,19 +50,24 @@ def open_export(storage: Storage, folder: str, table: Identity) -> Export:
     if summary is None:
         raise _no_export(storage, folder)
     at = manifest.check(summary, table)
-    where = storage.at.url(f"{folder}/{manifest.FILES}")
-    content = _checked(storage, folder, manifest.FILES)
-    if content is None:
-        raise missing(where)
-    files = manifest.data_files(content, where, summary.items)
     return Export(
         folder=folder,
         url=storage.at.url(folder),
         at=at,
         format=summary.format,
         items=summary.items,
-        files=_located(storage, folder, files),
+        files=open_files(storage, folder, summary),
     )
+
+
+def open_files(storage: Storage, folder: str, summary: Summary) -> tuple[Located, ...]:
+    """The data files of an export, by its list of them. Raises ExportRefused where one lacks."""
+    where = storage.at.url(f"{folder}/{manifest.FILES}")
+    content = _checked(storage, folder, manifest.FILES)
+    if content is None:
+        raise missing(where)
+    files = manifest.data_files(content, where, summary.items)
+    return _located(storage, folder, files)
 
 
 def _checked(storage: Storage, folder: str, name: str) -> bytes | None:

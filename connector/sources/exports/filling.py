@@ -1,6 +1,6 @@
 """The AWS commands that export what an export lacks; only a table's owner runs them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from connector.core.state import Identity
@@ -19,14 +19,10 @@ def commands(export: Export, table: Identity, since: datetime, now: datetime) ->
 
     The incremental windows begin where the export ends, and overlap with the stream by an hour.
     """
-    where = _where(export, table)
-    incremental = "; ".join(
-        f"{_CALL} {where} --export-type INCREMENTAL_EXPORT "
-        f"--incremental-export-specification ExportFromTime={_shown(begin)},"
-        f"ExportToTime={_shown(end)},ExportViewType=NEW_AND_OLD_IMAGES"
-        for begin, end in windows(export.at, min(since + SLACK, now))
-    )
-    return f"{_CALL} {where}. What is missing since then is in: {incremental}."
+    root = export.url.rpartition(f"/{FOLDER}")[0]
+    lacking = windows(export.at, min(since + SLACK, now))
+    incremental = window_commands(table, root, lacking)
+    return f"{_CALL} {_where(table, root)}. What is missing since then is in: {incremental}."
 
 
 def windows(begin: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
@@ -37,8 +33,19 @@ def windows(begin: datetime, end: datetime) -> Iterator[tuple[datetime, datetime
         begin = following
 
 
-def _where(export: Export, table: Identity) -> str:
-    root = export.url.rpartition(f"/{FOLDER}")[0]
+def window_commands(
+    table: Identity, root: str, lacking: Iterable[tuple[datetime, datetime]]
+) -> str:
+    """Incremental exports of some windows, to a place that is `s3://bucket/prefix`."""
+    return "; ".join(
+        f"{_CALL} {_where(table, root)} --export-type INCREMENTAL_EXPORT "
+        f"--incremental-export-specification ExportFromTime={_shown(begin)},"
+        f"ExportToTime={_shown(end)},ExportViewType=NEW_AND_OLD_IMAGES"
+        for begin, end in lacking
+    )
+
+
+def _where(table: Identity, root: str) -> str:
     bucket, _, prefix = root.removeprefix("s3://").partition("/")
     if not root.startswith("s3://"):
         bucket, prefix = "BUCKET", "PREFIX"
@@ -49,4 +56,5 @@ def _where(export: Export, table: Identity) -> str:
 
 
 def _shown(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    whole = "milliseconds" if at.microsecond else "seconds"
+    return at.astimezone(UTC).isoformat(timespec=whole).replace("+00:00", "Z")

@@ -13,7 +13,7 @@ from connector.sources.exports.storage import Storage
 log = logging.getLogger("connector.sources.exports")
 
 READERS = 16
-_NOT_EXPORTS = ("data",)
+NOT_EXPORTS = ("data",)
 """The folder that incremental exports share."""
 
 
@@ -23,7 +23,7 @@ def newest(storage: Storage, table: Identity) -> Export:
     Raises ExportRefused where there is none, or where it cannot be loaded as it is.
     """
     parent = f"{storage.at.path}/{FOLDER.rstrip('/')}"
-    names = [name for name in storage.folders(parent) if name not in _NOT_EXPORTS]
+    names = [name for name in storage.folders(parent) if name not in NOT_EXPORTS]
 
     def summary(name: str) -> Summary | ExportRefused | None:
         try:

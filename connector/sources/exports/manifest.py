@@ -21,6 +21,7 @@ FOLDER = "AWSDynamoDB/"
 
 NEWEST_VERSION = "2023-08-01"
 FULL = "FULL_EXPORT"
+INCREMENTAL = "INCREMENTAL_EXPORT"
 JSON = "DYNAMODB_JSON"
 ION = "ION"
 
@@ -41,6 +42,8 @@ class _Summary(msgspec.Struct, rename="camel"):
     export_arn: str | None = None
     export_time: str | None = None
     export_type: str | None = None
+    export_from_time: str | None = None
+    export_to_time: str | None = None
     filter_specification: Any = None
 
 
@@ -65,6 +68,12 @@ class Summary:
     items: int
     version: str = NEWEST_VERSION
     filtered: bool = False
+    arn: str | None = None
+    """The ARN of the export."""
+    begin: datetime | None = None
+    """The time that an incremental export begins with."""
+    end: datetime | None = None
+    """The time before which it ends."""
 
     @property
     def full(self) -> bool:
@@ -100,12 +109,15 @@ def summary(content: bytes, where: str) -> Summary:
         where=where,
         table_arn=found.table_arn,
         table_id=found.table_id,
-        at=_moment(found.export_time, where),
+        at=_moment(found.export_time, where, "exportTime"),
         kind=found.export_type or FULL,
         format=found.output_format,
         items=found.item_count,
         version=found.version,
         filtered=bool(found.filter_specification),
+        arn=found.export_arn,
+        begin=_moment(found.export_from_time, where, "exportFromTime"),
+        end=_moment(found.export_to_time, where, "exportToTime"),
     )
 
 
@@ -114,10 +126,7 @@ def check(found: Summary, table: Identity) -> datetime:
     if not found.of(table):
         _refuse_foreign(found, table)
     if found.filtered:
-        raise ExportRefused(
-            f"{found.where} was made with a filter, so it is no whole table.",
-            "Take a full export without one.",
-        )
+        raise of_a_filter(found)
     if not found.full:
         raise ExportRefused(
             f"{found.where} is of an {found.kind.lower().replace('_', ' ')}, which holds only what "
@@ -126,12 +135,37 @@ def check(found: Summary, table: Identity) -> datetime:
         )
     if found.at is None:
         raise ExportRefused(f"{found.where} lacks exportTime.", AGAIN)
+    _check_format(found)
+    return found.at
+
+
+def check_window(found: Summary) -> tuple[datetime, datetime]:
+    """The times of an incremental export. Raises ExportRefused where it cannot be used."""
+    if found.filtered:
+        raise of_a_filter(found)
+    if found.begin is None or found.end is None:
+        missing = "exportFromTime" if found.begin is None else "exportToTime"
+        raise ExportRefused(f"{found.where} lacks {missing}.", AGAIN)
+    if found.begin >= found.end:
+        raise ExportRefused(f"{found.where} ends before it begins.", AGAIN)
+    _check_format(found)
+    return found.begin, found.end
+
+
+def of_a_filter(found: Summary) -> ExportRefused:
+    """The error for an export that leaves out what a filter does."""
+    return ExportRefused(
+        f"{found.where} was made with a filter, so it is no whole table.",
+        f"Take {'a full' if found.kind == FULL else 'an'} export without one.",
+    )
+
+
+def _check_format(found: Summary) -> None:
     if found.format not in (JSON, ION):
         raise ExportRefused(
             f"{found.where} is in the format {found.format}, which is not known.",
             f"Take an export in {JSON} or {ION}.",
         )
-    return found.at
 
 
 def _refuse_foreign(found: Summary, table: Identity) -> None:
@@ -206,11 +240,11 @@ def _decoded(content: bytes, type_: type[Decoded], where: str, what: str) -> Dec
         raise ExportRefused(f"{where} is not {what}, or was cut off.", AGAIN) from None
 
 
-def _moment(text: str | None, where: str) -> datetime | None:
+def _moment(text: str | None, where: str, name: str) -> datetime | None:
     if text is None:
         return None
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise ExportRefused(f"{where} has an exportTime that is no time.", AGAIN) from None
+        raise ExportRefused(f"{where} has an {name} that is no time.", AGAIN) from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -8,14 +8,17 @@ from connector.core.state import Identity
 from connector.core.words import counted
 from connector.errors import ConfigError, ConnectorError, ExportRefused
 from connector.ports import Decoded, Past, Prepared
+from connector.sources.exports.calls import DEFAULT_DAYS, ExportCalls
 from connector.sources.exports.data_files.checking import check_files
 from connector.sources.exports.data_files.formats import format_of
 from connector.sources.exports.export import Export, open_export
 from connector.sources.exports.filling import commands
 from connector.sources.exports.finding import newest
 from connector.sources.exports.snapshot import ExportSnapshot
+from connector.sources.exports.starting import Starter
 from connector.sources.exports.storage import Storage, place
 from connector.sources.way import Opening
+from connector.waits import Waits
 
 log = logging.getLogger("connector.sources.exports")
 
@@ -38,7 +41,7 @@ class ExportSource:
         Raises ExportRefused where there is none that can be loaded, and ConfigError where it is in
         Ion and nothing is installed that reads it.
         """
-        storage, export = self._chosen(table)
+        storage, export = self._chosen(table, starting=True)
         format = format_of(export.format)
         counts = f"{counted(export.items, 'item')} in {counted(len(export.files), 'file')}"
         log.info("%s: the export %s has %s", self._opening.table, export.url, counts)
@@ -56,7 +59,12 @@ class ExportSource:
 
     def found(self, table: Identity) -> str:
         """The newest export and its time, by its manifests. Raises as `prepare` does."""
-        _, export = self._chosen(table)
+        try:
+            _, export = self._chosen(table)
+        except ExportRefused as error:
+            if not self._opening.config.exports.start:
+                raise
+            return f"the next run starts one: {error.message}"
         format_of(export.format)
         return f"{export.url}, {counted(export.items, 'item')} as of {_shown(export.at)}"
 
@@ -89,7 +97,7 @@ class ExportSource:
         storage = self._storage(plan.origin)
         return ExportSnapshot(storage, open_export(storage, storage.at.path, plan.identity))
 
-    def _chosen(self, table: Identity) -> tuple[Storage, Export]:
+    def _chosen(self, table: Identity, starting: bool = False) -> tuple[Storage, Export]:
         if self._opening.export is not None:
             storage = self._storage(self._opening.export)
             return storage, open_export(storage, storage.at.path, table)
@@ -101,16 +109,55 @@ class ExportSource:
                 "Set exports.url to the folder that holds AWSDynamoDB/, or name one with --export.",
             )
         storage = self._storage(url)
-        return storage, newest(storage, table)
+        source = self._opening.dynamodb
+        calls = ExportCalls(source.caller, source.clients.dynamodb, self._opening.table)
+        starter = starter_of(self._opening, calls)
+        if starter is None or not starting:
+            return storage, newest(storage, table)
+        return storage, self._newest_or_started(storage, table, starter)
+
+    def _newest_or_started(self, storage: Storage, table: Identity, starter: Starter) -> Export:
+        """The newest export; one is started if there is none, or none that can still be used."""
+        backups, now = starter.calls.backups(), self._opening.dynamodb.now()
+        since = now - timedelta(days=backups.days if backups else DEFAULT_DAYS)
+        try:
+            found = newest(storage, table)
+        except ExportRefused as error:
+            log.info("%s: %s One is started.", self._opening.table, error.message)
+        else:
+            if found.at > since:
+                return found
+        starter.whole(table, backups, now)
+        return newest(storage, table)
 
     def _storage(self, url: str) -> Storage:
-        at = place(url)
-        if at.scheme != "s3":
-            return Storage(at)
-        from connector.sources.exports.s3 import S3Bucket
+        return storage_of(self._opening, url)
 
-        source, clients = self._opening.config.source, self._opening.clients
-        return Storage(at, S3Bucket(at.bucket, source, clients.credentials if clients else None))
+
+def storage_of(opening: Opening, url: str) -> Storage:
+    """Where exports are, as the table's own credentials read it."""
+    at = place(url)
+    if at.scheme != "s3":
+        return Storage(at)
+    from connector.sources.exports.s3 import S3Bucket
+
+    source, clients = opening.config.source, opening.clients
+    return Storage(at, S3Bucket(at.bucket, source, clients.credentials if clients else None))
+
+
+def starter_of(opening: Opening, calls: ExportCalls) -> Starter | None:
+    """What starts exports of a table; None where the configuration does not allow it."""
+    exports = opening.config.exports
+    if not exports.start or exports.url is None:
+        return None
+    return Starter(
+        calls,
+        place(exports.url),
+        exports.format,
+        opening.sleep,
+        opening.config.tail.idle_poll_seconds,
+        opening.waits or Waits(opening.table),
+    )
 
 
 def too_old(export: Export, table: Identity, since: datetime, now: datetime) -> ExportRefused:

@@ -10,7 +10,7 @@ from connector.core.cursors import Cursor
 from connector.core.state import Identity
 from connector.errors import ConfigError, ConnectorError, HistoryLost, Unreachable
 from connector.items.by_time.page import Expected
-from connector.ports import Description
+from connector.ports import Description, Past
 from connector.sources.dynamodb.source import DynamoDBSource
 from connector.sources.dynamodb.table import check_identity
 from connector.sources.kinesis.destination import Link, link, refusal
@@ -87,6 +87,15 @@ class KinesisSource:
     def children(self, shard: str) -> list[Shard]:
         """The children of a shard, as far as they are known yet."""
         return self._described().children(shard)
+
+    @property
+    def while_loading(self) -> bool:
+        """The stream is read beside the scan, since its records may not outlast that."""
+        return True
+
+    def beginning(self, shard: Shard, planned_at: datetime, past: Past | None) -> Cursor:
+        """The beginning of a shard: records that are trimmed before they are read are older."""
+        return Cursor(seen_at=planned_at, parent=shard.parent, adjacent=shard.adjacent)
 
     def read(self, shard: Shard, since: Cursor) -> ChangePage:
         """The next page of a shard."""

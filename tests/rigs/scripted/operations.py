@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .backups import describe_backups, describe_export, list_exports, start_export
 from .errors import ServiceError, invalid
 from .items import Item, Key, KeySchema, Value, canonical, canonical_item, measured
 from .prerendered import PrerenderedTable
@@ -229,6 +230,10 @@ OPERATIONS: dict[str, Operation] = {
     "DynamoDB_20120810.DescribeTable": describe_table,
     "DynamoDB_20120810.Scan": scan_table,
     "DynamoDB_20120810.BatchGetItem": batch_get_item,
+    "DynamoDB_20120810.DescribeContinuousBackups": describe_backups,
+    "DynamoDB_20120810.DescribeExport": describe_export,
+    "DynamoDB_20120810.ListExports": list_exports,
+    "DynamoDB_20120810.ExportTableToPointInTime": start_export,
     "DynamoDB_20120810.CreateTable": create_table,
     "DynamoDB_20120810.PutItem": put_item,
     "DynamoDB_20120810.DeleteItem": delete_item,

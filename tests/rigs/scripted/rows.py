@@ -69,6 +69,10 @@ class Rows:
                 stored[position] = before
         return Rows(stored)
 
+    def written(self, begin: float, end: float) -> dict[Position, float]:
+        """The positions that were written from one time on and before another, and when last."""
+        return {position: at for at, position, _ in self._before if begin <= at < end}
+
     def between(self, low: int, high: int, after: Position | None) -> tuple[int, int]:
         """Where a range of hashes begins and ends in scan order, cut at a cursor."""
         first = bisect_left(self._order, (low,))

@@ -10,6 +10,7 @@ from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.session import Session
 
+from .backups import Backups
 from .calls import Call, Calls
 from .clock import MORNING, VirtualClock
 from .errors import ServiceError, invalid, missing_stream, missing_table, unknown_operation
@@ -53,6 +54,7 @@ class ScriptedDynamoDB:
         self.calls = Calls()
         self.regions: dict[str, ScriptedDynamoDB] = {}
         """The other Regions behind the same address; one that is not here is this one, too."""
+        self.backups = Backups()
         self.admits: Callable[[str], ServiceError | None] = lambda key: None
         """Why a call that this access key has signed is refused, if it is."""
         self._server = HttpServer(self.answer, self.clock, port)
@@ -82,6 +84,7 @@ class ScriptedDynamoDB:
             self.kinesis.clear()
             self.faults.reset()
             self.calls.clear()
+            self.backups = Backups()
             self.numbers = SequenceNumbers()
             self.clock.set(MORNING)
 

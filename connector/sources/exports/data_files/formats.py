@@ -6,8 +6,9 @@ from typing import Protocol
 import msgspec
 
 from connector.errors import ExportRefused
+from connector.sources.exports.data_files.changes import BadLine, ExportChange
 from connector.sources.exports.data_files.ion import IonLines
-from connector.sources.exports.data_files.json_lines import BadLine, JsonLines
+from connector.sources.exports.data_files.json_lines import JsonLines
 from connector.sources.exports.data_files.reading import Lines, Reading
 from connector.sources.exports.export import Located
 from connector.sources.exports.manifest import AGAIN, ION
@@ -19,6 +20,10 @@ class Format(Protocol):
 
     def count(self, text: bytes) -> int:
         """How many items whole lines hold, known without decoding them."""
+        ...
+
+    def changes(self, text: bytes) -> Sequence[ExportChange]:
+        """The changes of whole lines. Raises BadLine where one has none."""
         ...
 
     def items(self, text: bytes) -> Sequence[bytes | msgspec.Raw]:
@@ -44,3 +49,12 @@ def items_of(format: Format, lines: Lines, where: str) -> Sequence[bytes | msgsp
     except BadLine as error:
         line = lines.before + error.number
         raise ExportRefused(f"{where} has no item in its line {line:,}.", AGAIN) from None
+
+
+def changes_of(format: Format, lines: Lines, where: str) -> Sequence[ExportChange]:
+    """The changes in lines of a file. Raises ExportRefused where one has none."""
+    try:
+        return format.changes(lines.text)
+    except BadLine as error:
+        line = lines.before + error.number
+        raise ExportRefused(f"{where} has no change in its line {line:,}.", AGAIN) from None

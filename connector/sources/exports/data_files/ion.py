@@ -10,7 +10,8 @@ import msgspec
 from connector.core.texts import Malformed
 from connector.errors import ConfigError, extra_missing
 from connector.items.values import MAX_DEPTH
-from connector.sources.exports.data_files.json_lines import BadLine, filled
+from connector.sources.exports.data_files.changes import BadLine, ExportChange, changes_of_lines
+from connector.sources.exports.data_files.json_lines import filled
 
 _MARKER = b"$ion_1_0"
 _TEXT_BYTES = 32 * 1024**2
@@ -53,6 +54,20 @@ class IonLines:
             return items
         return [self._of_line(line, number) for number, line in enumerate(lines, 1)]
 
+    def changes(self, text: bytes) -> Sequence[ExportChange]:
+        """The changes of whole lines. Raises BadLine where one has none."""
+        return changes_of_lines(
+            [self._change(line, number) for number, line in enumerate(_with_items(text), 1)]
+        )
+
+    def _change(self, line: bytes, number: int) -> bytes:
+        """A line as it would be in DynamoDB JSON."""
+        try:
+            (value,) = self._values(line)
+            return _change(value)
+        except (self._error, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+            raise BadLine(number) from None
+
     def _of_line(self, line: bytes, number: int) -> bytes:
         items = self._tried(line)
         if items is None or len(items) != 1:
@@ -84,6 +99,17 @@ def _item(value: Any) -> bytes:
     if not isinstance(item, Mapping):
         raise Malformed("a value that is no item")
     return msgspec.json.encode({name: _wire(each, 0) for name, each in item.items()})
+
+
+def _change(value: Any) -> bytes:
+    record = value.get("Record", value)
+    written = {"WriteTimestampMicros": {"N": str(record["Metadata"]["WriteTimestampMicros"])}}
+    images = {
+        name: {each: _wire(content, 0) for each, content in record[name].items()}
+        for name in ("Keys", "NewImage", "OldImage")
+        if record.get(name) is not None
+    }
+    return msgspec.json.encode({"Metadata": written, **images})
 
 
 def _wire(value: Any, depth: int) -> Value:

@@ -8,14 +8,11 @@ from msgspec import Raw
 from connector.core.texts import Malformed
 from connector.items import parts
 from connector.items.records import UNDECODABLE
-
-
-class BadLine(ValueError):
-    """A line without an item; `number` counts from the first line of the text that has one."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
+from connector.sources.exports.data_files.changes import (
+    BadLine,
+    ExportChange,
+    changes_of_lines,
+)
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -41,6 +38,10 @@ class JsonLines:
             return [line.Item for line in _line.decode_lines(text)]
         except UNDECODABLE:
             return [_item(line, number) for number, line in enumerate(filled(text), 1)]
+
+    def changes(self, text: bytes) -> Sequence[ExportChange]:
+        """The changes of whole lines. Raises BadLine where one has none."""
+        return changes_of_lines(filled(text))
 
 
 def line_count(text: bytes) -> int:

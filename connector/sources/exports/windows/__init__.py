@@ -1,0 +1,1 @@
+"""Incremental exports: windows of time, one after the other, as changes of their table."""

@@ -1,0 +1,46 @@
+"""Histories drawn around incremental exports, with kills: the table ends as its source is."""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connector.sources.exports.data_files import reading
+from tests.pipeline.replica import ORDERS, SCHEMA
+from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
+
+from .histories import WAYS, History
+from .replica import Exported
+
+SEEDS = range(60 if os.environ.get("TEST_SCALE") == "large" else 4)
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def replica(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Exported]:
+    """A table that nobody has written to."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    monkeypatch.setattr(reading, "LINES_BYTES", 200)
+    database = request.getfixturevalue("postgres").url if request.param == "postgres" else ""
+    with ScriptedDynamoDB(clock=RunningClock()) as rig:
+        rig.clock.advance(hours=-200)
+        rig.create_table(ORDERS, SCHEMA)
+        settings: dict[str, object] = {"spool": str(tmp_path / "spool"), "tail.batch_records": 2}
+        yield Exported(rig, tmp_path, settings=settings, database=database)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_any_history_ends_as_the_source_is(replica, seed, way):
+    dice = random.Random(f"{seed} {way}")
+    history = History(replica, dice, way, dice.choice(("apply", "apply", "soft")))
+    try:
+        history.play()
+    except BaseException as error:
+        error.add_note("\n".join(history.trace))
+        raise

@@ -1,0 +1,187 @@
+"""What is wrong with a window is one sentence that names the file, and nothing is written."""
+
+import gzip
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connector.errors import ConfigError, ConnectorError, ExportRefused, WindowsMissing
+from connector.sources.exports.data_files import reading
+from tests.pipeline.replica import ORDERS, SCHEMA, caught_up, change, order
+from tests.rigs import exports
+from tests.rigs.exports import Export
+from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
+
+from .replica import Exported
+
+HOUR = timedelta(hours=1)
+Damage = Callable[[Export], object]
+
+
+@pytest.fixture
+def replica(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Exported]:
+    """A loaded table that follows exports, and one window that is not read yet."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    with ScriptedDynamoDB(clock=RunningClock()) as rig:
+        rig.clock.advance(hours=-100)
+        rig.create_table(ORDERS, SCHEMA).load(order(n, 0) for n in range(40))
+        made = Exported(rig, tmp_path, settings={"spool": str(tmp_path / "spool")})
+        made.keep(follow="exports")
+        rig.clock.advance(seconds=2)
+        at = made.now()
+        exports.write(tmp_path / "exports", made.model, at, name="full")
+        made.sync()
+        change(made)
+        rig.clock.advance(hours=1)
+        made.window(at, name="window")
+        yield made
+
+
+def window(replica: Exported) -> Export:
+    """The window that is not read yet."""
+    root = replica.folder / "exports"
+    export = Export(root, root / "AWSDynamoDB" / "window", "exports/of orders")
+    keys = (each["dataFileS3Key"].removeprefix(f"{export.prefix}/") for each in export.entries)
+    export.files = [root / each for each in keys]
+    return export
+
+
+def refused(replica: Exported) -> ConnectorError:
+    """What a sync says, which leaves the table as it was."""
+    before = replica.numbers(), replica.state().cursors, replica.state().commit
+    with pytest.raises(ConnectorError) as caught:
+        replica.sync()
+    assert (replica.numbers(), replica.state().cursors, replica.state().commit) == before
+    return caught.value
+
+
+def cut(export: Export) -> None:
+    """Takes the last bytes of a file away."""
+    path = export.files[0]
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def packed_again(export: Export) -> bytes:
+    """The same lines, compressed in another way."""
+    return gzip.compress(gzip.decompress(export.files[0].read_bytes()), 1)
+
+
+def lines(*texts: str) -> Damage:
+    """Puts these lines in a file, and lists it so."""
+    content = gzip.compress("".join(f"{text}\n" for text in texts).encode())
+    return lambda export: export.replace(0, content, len(texts))
+
+
+TIME = '"Metadata": {"WriteTimestampMicros": {"N": "1763978400000000"}}'
+CASES: dict[str, tuple[Damage, str]] = {
+    "a file that was cut off": (cut, "was cut off"),
+    "a file that is not there": (lambda e: e.files[1].unlink(), "The export lacks the file"),
+    "a file of another sum": (lambda e: e.replace(0, packed_again(e)), "another one"),
+    "another count": (lambda e: e.say(itemCount=3), "and the summary counts 3"),
+    "no list of files": (
+        lambda e: (e.folder / "manifest-files.json").unlink(),
+        "lacks the file",
+    ),
+    "a damaged list": (
+        lambda e: (e.folder / "manifest-files.json").write_text("{}"),
+        "its checksum is another one",
+    ),
+    "a damaged summary": (
+        lambda e: (e.folder / "manifest-summary.json").write_text("{"),
+        "manifest-summary.json is damaged",
+    ),
+    "no time": (lambda e: e.say(exportToTime="-"), "lacks exportToTime"),
+    "a time that is none": (lambda e: e.say(exportFromTime="now"), "an exportFromTime that is no"),
+    "an end before the beginning": (
+        lambda e: e.say(exportToTime="2020-01-01T00:00:00Z"),
+        "ends before it begins",
+    ),
+    "a format of the future": (lambda e: e.say(outputFormat="PARQUET"), "in the format PARQUET"),
+    "a newer version": (lambda e: e.say(version="2030-01-01"), "has the version 2030-01-01"),
+    "a filter": (lambda e: e.say(filterSpecification={"x": "y"}), "was made with a filter"),
+    "a line of a full export": (lines('{"Item": {"id": {"S": "1"}}}'), "no change in its line 1"),
+    "a line that is cut off": (lines("{" + TIME), "no change in its line 1"),
+    "a line without a time": (lines('{"Keys": {"id": {"S": "1"}}}'), "no change in its line 1"),
+    "a time that is no number": (
+        lines('{"Keys": {"id": {"S": "1"}}, "Metadata": {"WriteTimestampMicros": {"N": "x"}}}'),
+        "no change in its line 1",
+    ),
+    "a line without a key": (lines("{" + TIME + ', "Keys": {}}'), "without the key of the table"),
+    "a key of another type": (
+        lines("{" + TIME + ', "Keys": {"id": {"N": "1"}}}'),
+        "without the key of the table",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_window_that_is_not_as_it_should_be(replica, case):
+    damage, says = CASES[case]
+    damage(window(replica))
+    error = refused(replica)
+    assert isinstance(error, ExportRefused)
+    assert says in error.message
+    assert error.hint
+    assert replica.state().problem.startswith("ExportRefused")
+
+
+def test_a_window_with_a_filter_that_only_aws_knows_of(replica):
+    arn = window(replica).summary["exportArn"]
+    parameters = {"TableArn": replica.model.arn, "FilterSpecification": {"x": "y"}}
+    from tests.rigs.scripted.backups import Export as Asked
+
+    replica.rig.backups.exports[arn] = Asked(arn, parameters, 0.0, "COMPLETED")
+    assert "was made with a filter" in refused(replica).message
+
+
+def test_windows_of_others_and_those_under_way_are_passed_over(replica):
+    export = window(replica)
+    export.say(tableId="0b5b3b2e-0000-0000-0000-000000000000")
+    pending = replica.folder / "exports/AWSDynamoDB/pending"
+    pending.mkdir()
+    (pending / "_started").touch()
+    before = replica.state().cursors
+    replica.sync()
+    assert replica.state().cursors == before
+    change(replica, 2)
+    replica.rig.clock.advance(hours=1)
+    replica.window(datetime.fromisoformat(export.summary["exportToTime"]))
+    error = refused(replica)
+    assert isinstance(error, WindowsMissing)
+    assert "(1 export of other tables, 1 export not complete)" in error.message
+    export.say(tableId=replica.model.id)
+    replica.sync()
+    replica.assert_equal()
+
+
+def test_a_window_that_goes_away_while_it_is_read_is_told(replica, monkeypatch):
+    monkeypatch.setattr(reading, "LINES_BYTES", 300)
+    replica.settings["tail.batch_records"] = 1
+    there, away = window(replica).folder, replica.folder / "away"
+    # A run ends in the middle of it, and the next one does not find it.
+    replica.sync(lambda tail: tail.state.commit < replica.state().commit)
+    assert '"file"' in replica.state().shards["exports"].token
+    there.rename(away)
+    assert "was read in part, and is no longer there as it was" in refused(replica).message
+    away.rename(there)
+    replica.sync()
+    replica.assert_equal()
+
+
+def test_without_a_place_for_exports_the_key_is_named(replica):
+    del replica.settings["exports.url"]
+    with pytest.raises(ConfigError) as caught:
+        replica.sync()
+    assert "exports.url" in caught.value.hint
+
+
+def test_a_table_that_was_never_synced_has_nothing_to_repair(replica, tmp_path):
+    (tmp_path / "new").mkdir()
+    new = Exported(replica.rig, tmp_path / "new")
+    with pytest.raises(ConfigError) as caught:
+        new.run().repair(caught_up)
+    assert "was never synced here" in caught.value.message
