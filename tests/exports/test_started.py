@@ -135,6 +135,17 @@ def test_an_export_that_fails_is_told_and_the_next_run_starts_another(replica):
     assert len(tokens) == len(set(tokens))
 
 
+def test_an_export_that_is_complete_and_not_there_is_told(replica, tmp_path):
+    keep(replica, follow="exports")
+    replica.sync()
+    change(replica)
+    replica.rig.clock.advance(hours=3)
+    replica.rig.backups.bucket = tmp_path / "elsewhere"
+    with pytest.raises(ExportRefused) as caught:
+        replica.sync()
+    assert "is complete, but in s3://exports/of orders" in caught.value.message
+
+
 @pytest.mark.parametrize(
     ("change_rig", "kind", "says"),
     [

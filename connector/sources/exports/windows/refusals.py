@@ -46,3 +46,12 @@ def too_late(table: Identity, covered: datetime, days: int) -> HistoryLost:
         "Run `connector snapshot TABLE --full-refresh`; its rows stay readable until the new ones "
         "replace them.",
     )
+
+
+def not_there(arn: str, url: str, begin: datetime) -> ExportRefused:
+    """The error for an export that is complete, and of no use where it should be."""
+    return ExportRefused(
+        f"The export {arn} is complete, but in {url} no window begins at {shown(begin)}.",
+        "If exports.url leads to where it was written, the table began with a full export of a "
+        "time in fractions of a second: take another one with an --export-time in whole seconds.",
+    )

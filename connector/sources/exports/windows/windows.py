@@ -46,6 +46,7 @@ class Windows:
         self._reading: WindowReading | None = None
         self._found: tuple[datetime, Found] | None = None
         self._polled: datetime | None = None
+        self._complete = ""
         self._wait = (opening.waits or Waits(opening.table)).begin()
 
     @cached_property
@@ -182,7 +183,10 @@ class Windows:
             return ChangePage((), again.text(), now, checkpoint=True)
         starter.mine.add(token.arn)
         if described.status == DONE:
-            self._found = None
+            if self._complete == token.arn:
+                raise refusals.not_there(token.arn, self.url, token.covered)
+            # The folder is looked at once more.
+            self._found, self._complete = None, token.arn
         self._wait.goes_on(f"the export {token.arn}, which takes minutes to hours")
         return ChangePage((), token.text(), now, waiting=True)
 
