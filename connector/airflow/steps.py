@@ -135,7 +135,7 @@ class ScanStep(ConnectorOperator):
             plan_id=self.plan_id,
             segments=self.segments,
             # That of the plan, since the configuration may have changed.
-            spec=spec_of(self.spec) if self.spec else None,
+            spec=None if self.spec is None else spec_of(self.spec),
             origin=self.origin,
             region=self.region,
             listener=progress,

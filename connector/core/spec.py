@@ -75,14 +75,17 @@ class TableSpec:
         return 0 if self.packed or overflowed else max(0, self.max_columns - columns)
 
     def plain(self) -> dict[str, Any]:
-        """The fields as plain values, for a worker that has no access to the destination."""
-        return {**vars(self), "deletes": self.deletes.value, "rules": self.rules.plain()}
+        """What is not as usual, as plain values, for a worker without access to the destination."""
+        values = {**vars(self), "deletes": self.deletes.value, "rules": self.rules.plain()}
+        usual = {**vars(TableSpec()), "deletes": Deletes.APPLY.value, "rules": NO_RULES.plain()}
+        return {name: value for name, value in values.items() if value != usual[name]}
 
 
 def spec_of(values: Mapping[str, Any]) -> TableSpec:
     """A spec from the fields that `plain` returns."""
+    deletes = Deletes(values.get("deletes", Deletes.APPLY))
     rules = rules_of(values["rules"]) if "rules" in values else NO_RULES
-    return TableSpec(**{**values, "deletes": Deletes(values["deletes"]), "rules": rules})
+    return TableSpec(**{**values, "deletes": deletes, "rules": rules})
 
 
 @dataclass(frozen=True)
