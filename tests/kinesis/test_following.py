@@ -259,13 +259,14 @@ def test_answers_that_are_none_lose_nothing(replica, fault):
     replica.assert_equal()
 
 
-def test_an_iterator_that_was_kept_too_long_is_renewed(replica):
-    started(replica, Put("x", 1))
+def test_an_iterator_that_was_kept_too_long_is_renewed(virtual):
+    replica = started(Followed(virtual), Put("x", 1))
     late = faults.run(lambda: replica.rig.clock.advance(minutes=6))
     replica.rig.faults.add(late, on="GetRecords", times=1)
     replica.sync()
     replica.assert_equal()
-    assert replica.rig.calls.count("GetRecords", error="ExpiredIteratorException") == 1
+    errors = [call.error for call in replica.rig.calls.of("GetRecords")]
+    assert errors.count("ExpiredIteratorException") == 1
 
 
 # What is lost ----------------------------------------------------------------------------------
