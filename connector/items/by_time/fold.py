@@ -69,12 +69,17 @@ class TimedFold(Fold):
         later = change.version > before.version
         return later or (change.version == before.version and change.image is None)
 
-    def doubt(self, keys: frozenset[str]) -> None:
-        """Has the items of some keys read, as `core.keys.key_text` spells those of their rows."""
+    def doubt(self, keys: frozenset[str]) -> bool:
+        """Has the items of some keys read, as `core.keys.key_text` spells those of their rows.
+
+        False if all of them were to be read before.
+        """
+        before = len(self._doubted)
         ruling = self._ruling
         self._doubted |= {
             key for key in self._newest if key_text(ruling.key(key) if ruling else key) in keys
         }
+        return len(self._doubted) > before
 
     @property
     def doubts(self) -> bool:

@@ -141,9 +141,8 @@ class Round:
                     self.await_commit(reach)
                 return
             except Tied as tied:
-                if not isinstance(fold, TimedFold):
+                if not isinstance(fold, TimedFold) or not fold.doubt(tied.keys):
                     raise
-                fold.doubt(tied.keys)
 
     def _try_commit(
         self, reach: Reach, fold: Fold, read: Read, force: bool, unnamed: Unnamed | None
