@@ -1,7 +1,7 @@
 """The rules of one table: which attributes are hashed, masked, excluded, renamed or taken out."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -199,7 +199,10 @@ class Rules:
     def plain(self) -> dict[str, Any]:
         """The fields as plain values; `rules_of` reads them back."""
         return {
-            "columns": [[name, asdict(rule)] for name, rule in self.columns],
+            "columns": [
+                [name, {kind: getattr(rule, kind) for kind in rule.kinds}]
+                for name, rule in self.columns
+            ],
             "unlisted": self.unlisted,
             "key_check": self.key_check,
         }
