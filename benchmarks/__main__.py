@@ -22,7 +22,7 @@ from benchmarks.growth import by_size, by_workers, rounds_by_rows
 from benchmarks.idle import idle
 from benchmarks.rules import ruled
 from benchmarks.snapshots import snapshot
-from benchmarks.tails import drained, drained_of_kinesis
+from benchmarks.tails import drained, drained_of_kinesis, kept
 from benchmarks.warehouses import KINDS
 from tests.rigs.scripted import prerendered
 
@@ -97,6 +97,11 @@ PARTS: dict[str, Callable[[argparse.Namespace], list[Any]]] = {
     "rules": _rules,
     "tails": _tails,
     "kinesis": _kinesis,
+    "kept": lambda options: [
+        kept(kind, options.items, options.items)
+        for kind in options.destinations
+        for _ in range(options.rounds)
+    ],
     "follow": _follow,
     "idle": lambda options: [idle(500, settle=40, seconds=30)],
     "sizes": lambda options: by_size([500_000, 1_000_000, 2_000_000, 5_000_000], options.rounds),

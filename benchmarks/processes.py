@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -105,6 +105,8 @@ class Served:
     revisions: int
     """The sum of `revision` over the table once the waiting changes have arrived."""
     process: "subprocess.Popen[str]"
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Variables with settings of a program that reads from here."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -116,6 +118,7 @@ class Served:
             "AWS_ENDPOINT_URL_DYNAMODB": self.url,
             "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": self.url,
             "AWS_ENDPOINT_URL_KINESIS": self.url,
+            **self.settings,
         }
 
     def release(self) -> None:

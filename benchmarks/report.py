@@ -11,7 +11,7 @@ from benchmarks.growth import Grown
 from benchmarks.idle import Idle
 from benchmarks.rules import Ruled
 from benchmarks.snapshots import Snapshot
-from benchmarks.tails import Drained
+from benchmarks.tails import Drained, Kept
 
 TITLES = {
     "decoding": "Decoding pages, one core",
@@ -21,6 +21,7 @@ TITLES = {
     "rules": "Snapshot with a hash and an exclude, against none",
     "tails": "Backlog in 16 shards, one connector tail",
     "kinesis": "Backlog in a Kinesis stream of 64 shards, one connector tail",
+    "kept": "The same with a history and a log, against without",
     "follow": "connector tail --follow at 500 changes a second",
     "idle": "Idle shards, followed",
     "sizes": "Snapshot to DuckDB by size",
@@ -110,6 +111,17 @@ def _medians(found: list[Drained]) -> list[dict[str, str]]:
     ]
 
 
+def _kept(each: Kept) -> dict[str, str]:
+    return {
+        "destination": each.kept.destination,
+        "events": f"{each.kept.events:,}",
+        "events/s": f"{each.kept.rate:,.0f}",
+        "events/s without": f"{each.plain.rate:,.0f}",
+        "×": f"{each.ratio:.2f}",
+        "peak MB": f"{each.kept.peak_bytes / 1e6:.0f}",
+    }
+
+
 def _followed(each: Followed) -> dict[str, str]:
     return {
         "destination": each.destination,
@@ -160,6 +172,7 @@ _ROW: dict[type, Callable[[Any], dict[str, str]]] = {
     Snapshot: _snapshot,
     Exported: _exported,
     Drained: _drained,
+    Kept: _kept,
     Followed: _followed,
     Idle: _idle,
     Ruled: _ruled,

@@ -1,6 +1,6 @@
 """The stream: a backlog in many shards, and a round of few changes on a large table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +12,7 @@ from tests.rigs.scripted import PrerenderedTable, prerendered
 SHARDS = 16
 KINESIS_SHARDS = 64
 KINESIS = "arn:aws:kinesis:us-west-2:000000000000:stream/load"
+KEEP = {"CONNECTOR_TABLES": '{"load": {"history": true, "changes": true}}'}
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,25 @@ class Drained:
         return self.events / self.seconds
 
 
-def drained(kind: str, rows: int, events: int) -> Drained:
+@dataclass(frozen=True)
+class Kept:
+    """Two of them, one after the other: without a history and a log, and with both."""
+
+    plain: Drained
+    kept: Drained
+
+    @property
+    def ratio(self) -> float:
+        """The rate with both, of the rate without."""
+        return self.kept.rate / self.plain.rate
+
+
+def kept(kind: str, rows: int, events: int) -> Kept:
+    """Tails the same changes without a history and a log, and with both."""
+    return Kept(drained(kind, rows, events), drained(kind, rows, events, keep=True))
+
+
+def drained(kind: str, rows: int, events: int, keep: bool = False) -> Drained:
     """Tails so many changes of random rows into a table that was snapshotted before."""
     table = PrerenderedTable("load", rows, prerendered.flat)
     with TemporaryDirectory(prefix="connector-bench-") as name:
@@ -40,10 +59,14 @@ def drained(kind: str, rows: int, events: int) -> Drained:
             served("flat", rows, events, SHARDS) as source,
             warehouse(kind, folder) as place,
         ):
+            if keep:
+                source = replace(source, settings=KEEP)
             sync(folder, source, place, table)
             source.release()
             cost = _tail(folder, source, place)
             _check(place, table, source)
+            if keep:
+                _check_kept(place, rows, events)
     return Drained(kind, rows, events, cost.wall, cost.cpu, cost.peak_bytes)
 
 
@@ -73,3 +96,13 @@ def _tail(folder: Path, source: Served, place: Warehouse) -> Cost:
 def _check(place: Warehouse, table: PrerenderedTable, source: Served) -> None:
     sql = "SELECT count(*), count(DISTINCT id), sum(revision), sum(price) FROM load"
     compare(place, sql, table.items, table.items, source.revisions, table.total("price"))
+
+
+def _check_kept(place: Warehouse, rows: int, events: int) -> None:
+    compare(place, "SELECT count(*) FROM load__changes", events)
+    compare(
+        place,
+        "SELECT count(*), count(*) FILTER (WHERE _valid_to IS NULL) FROM load__history",
+        rows + events,
+        rows,
+    )

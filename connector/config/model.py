@@ -32,7 +32,7 @@ from connector.config.fields import (
     refuse,
 )
 from connector.config.tables.columns import TableColumns
-from connector.config.tables.followed import check_stream
+from connector.config.tables.followed import check_kept, check_stream
 from connector.config.text import absolute
 from connector.config.urls import check_endpoint, check_one_region, check_start, choices_of
 from connector.core.spec import Deletes, TableSpec
@@ -218,6 +218,8 @@ class TableConfig(TableColumns):
         description="apply deletes a row with its item; soft keeps the row, marked _deleted; "
         "ignore-ttl does so only for items that expired through their time to live.",
     )
+    history: bool = Field(False, description="Keeps all versions of items, in <table>__history.")
+    changes: bool = Field(False, description="Keeps all changes, in the table <table>__changes.")
     on_gap: Literal["fail", "resync", "repair"] = Field(
         default="fail",
         description="What to do when changes were lost: fail stops with exit code 3, resync reads "
@@ -232,18 +234,14 @@ class TableConfig(TableColumns):
     def _has_stream(self) -> "TableConfig":
         if self.follow == "kinesis":
             check_stream(self.kinesis)
+        check_kept(self.follow == "stream", self.history or self.changes)
         return self
 
     def spec(self) -> TableSpec:
         """The spec to make the table's rows with."""
-        return TableSpec(
-            self.layout,
-            self.max_columns,
-            Deletes(self.deletes),
-            self.snapshot,
-            self.follow,
-            self.rules(),
-        )
+        rows = (self.layout, self.max_columns, Deletes(self.deletes))
+        ways = (self.snapshot, self.follow, self.rules())
+        return TableSpec(*rows, *ways, self.history, self.changes)
 
     @property
     def followed(self) -> bool:
@@ -279,15 +277,16 @@ class Config(Section):
     @model_validator(mode="after")
     def _distinct_targets(self) -> "Config":
         sources: dict[str, str] = {}
-        for table in self.tables:
-            target = self.target(table)
+        beside = {table: ("", *each.spec().beside) for table, each in self.tables.items()}
+        names = [(self.target(t) + end, t) for t, ends in beside.items() for end in ends]
+        for target, table in names:
             other = sources.setdefault(target.casefold(), table)
             if other != table:
                 raise refuse(
                     f"The tables {other} and {table} would both be written to {target}.",
                     "Give one of them another name with `into`.",
                 )
-        self.destination.check_names(map(self.target, self.tables))
+        self.destination.check_names(name for name, _ in names)
         checked(lambda: check_start(self.exports.start, self.exports.url))
         return self
 

@@ -1,6 +1,6 @@
 """Reading positions: cursors, the spans by which a batch moves them, and partition names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -31,6 +31,8 @@ class Cursor:
 
 
 START = Cursor()
+Cursors = dict[str, Cursor]
+"""Cursors by partition."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,46 @@ class Batch:
     """Tombstones of items that were deleted before then are no longer needed."""
     buries: bool = False
     """Whether deletes leave tombstones even if the table is loaded."""
+    versions: pa.Table | None = None
+    """Versions that began and ended between two commits, where a history is kept."""
+    log: pa.Table | None = None
+    """A row for each change, where these are kept."""
 
 
 SEGMENT = "segment/"
 SHARD = "shard/"
 ORIGIN = "origin/"
 """What stands before the name of whatever the segments are parts of; it is none of them."""
+EARLIER = "earlier/"
+"""What stands before the name of a shard that earlier generations have read up to a token."""
+GAP = "gap/"
+"""A partition that is there where changes were lost before the generation was planned."""
+
+
+REMEMBERED = timedelta(days=8)
+"""How long after it was read a shard may be listed again, although it is not listed now."""
+
+
+def carried(before: Mapping[str, Cursor], planned: Mapping[str, Cursor], at: datetime) -> Cursors:
+    """What a new generation must know of how far those before it have read, under EARLIER."""
+    known: dict[str, Cursor] = {}
+    for prefix in (EARLIER, SHARD):
+        for name, cursor in before.items():
+            shard = name.removeprefix(prefix)
+            if shard == name or not _says_more(cursor, known.get(shard)):
+                continue
+            fresh = cursor.seen_at is None or at - cursor.seen_at < REMEMBERED
+            if fresh or shard_partition(shard) in planned:
+                known[shard] = cursor
+    return {EARLIER + shard: cursor for shard, cursor in known.items()}
+
+
+def _says_more(cursor: Cursor, known: Cursor | None) -> bool:
+    if cursor.done or cursor.token is None or not cursor.token.isdecimal():
+        return cursor.done
+    if known is None or known.token is None:
+        return known is None or not known.done
+    return not known.done and int(cursor.token) > int(known.token)
 
 
 def segment_partition(number: int, total: int) -> str:

@@ -10,6 +10,21 @@ COMMIT = "_commit"
 DELETED = "_deleted"
 REST = "_rest"
 SERVICE = (CHANGED_AT, COMMIT, DELETED, REST)
+OP = "_op"
+VALID_FROM = "_valid_from"
+VALID_TO = "_valid_to"
+VERSION = "_version"
+ENDED_BY = "_ended_by"
+PLACE = "_place"
+OF_HISTORY = (OP, VALID_FROM, VALID_TO, VERSION, ENDED_BY, PLACE)
+"""Columns that a history has besides those of its table."""
+OF_CHANGES = (OP, "_expired", "_sequence", "_partition", "_before", "_after")
+"""Columns that a log has besides those of its table."""
+
+CHANGES = "__changes"
+HISTORY = "__history"
+ENDED = "__ended"
+"""What stands behind a table's name in those of the tables beside it."""
 
 _DIGITS = 10
 

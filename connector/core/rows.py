@@ -12,8 +12,10 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import Raw
 
+from connector.core.modes.history import OF_VERSIONS
 from connector.core.schema import JSON, NULL, Kind, Type, join, join_all, parse_type
 from connector.core.texts import json_text, plain_decimal
 
@@ -25,6 +27,7 @@ MARKED = pa.field("marked", pa.bool_())
 SETTLED = pa.field("settled", pa.bool_())
 """Whether the item was read at the source; only rows that are merged by time say that."""
 REST = "rest"
+_SERVICE = (CHANGED_AT, DELETED, MARKED, SETTLED, *OF_VERSIONS)
 _PACKED = "packed"
 _BESIDE = "beside"
 
@@ -97,6 +100,14 @@ def with_service(
     return rows.append_column(DELETED, pa.array(deleted, pa.bool_()))
 
 
+def moments(seconds: Sequence[float]) -> pa.Array:
+    """Times in seconds since 1970 as an array; one that is not finite is 1970."""
+    array = pa.array(seconds, pa.float64())
+    known = pc.if_else(pc.is_finite(array), array, 0.0)
+    micros = pc.round(pc.multiply(known, 1_000_000.0))
+    return micros.cast(pa.int64()).cast(CHANGED_AT.type)
+
+
 def conform(rows: pa.Table, schema: Mapping[str, Type], service: Sequence[pa.Field]) -> pa.Table:
     """The rows with exactly the attributes of `schema`, in its types, then the service columns.
 
@@ -129,7 +140,7 @@ def combine(tables: Sequence[pa.Table]) -> pa.Table:
     rest = rest_field(_packed_in_all(tables))
     service = [
         field
-        for field in (CHANGED_AT, DELETED, MARKED, SETTLED, rest)
+        for field in (*_SERVICE, rest)
         if any(field.name in table.column_names for table in tables)
     ]
     return pa.concat_tables([conform(table, schema, service) for table in tables])

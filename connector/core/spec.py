@@ -5,7 +5,17 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
 
-from connector.core.names import CHANGED_AT, COMMIT, DELETED, REST
+from connector.core.names import (
+    CHANGED_AT,
+    CHANGES,
+    COMMIT,
+    DELETED,
+    ENDED,
+    HISTORY,
+    OF_CHANGES,
+    OF_HISTORY,
+    REST,
+)
 from connector.core.rules.hash_key import another_key
 from connector.core.rules.rules import NO_RULES, Rules, rules_of
 from connector.core.words import joined
@@ -51,6 +61,10 @@ class TableSpec:
     follow: str = "stream"
     """The kind of source that its changes are read from."""
     rules: Rules = NO_RULES
+    history: bool = False
+    """Whether every version of each item is kept, in `T__history`."""
+    changes: bool = False
+    """Whether every change is kept, in `T__changes`."""
 
     @property
     def packed(self) -> bool:
@@ -65,7 +79,22 @@ class TableSpec:
     @property
     def service(self) -> tuple[str, ...]:
         """The service columns that a table has or can get; no attribute may take their names."""
-        return (CHANGED_AT, COMMIT, REST, *((DELETED,) if self.marks else ()))
+        names = [CHANGED_AT, COMMIT, REST]
+        names += [DELETED] if self.marks else []
+        names += OF_HISTORY if self.history else []
+        names += OF_CHANGES if self.changes else []
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """What stands behind the table's name in those of the tables that it has beside it."""
+        changes = (CHANGES,) if self.changes else ()
+        return (*changes, HISTORY, ENDED) if self.history else changes
+
+    @property
+    def recorded(self) -> bool:
+        """Whether each change counts, and not only the newest of each item."""
+        return self.history or self.changes
 
     def room(self, columns: int, overflowed: bool) -> int:
         """How many columns may be added to the present ones.
@@ -102,6 +131,8 @@ class Facts:
     marked_since_plan: bool = False
     mark_taken: bool = False
     """Whether an attribute has the column `_deleted`."""
+    taken: tuple[str, ...] = ()
+    """Names of the columns of a history or a log that columns of attributes have."""
 
 
 def check_change(table: str, have: TableSpec, want: TableSpec, facts: Facts) -> None:
@@ -110,7 +141,12 @@ def check_change(table: str, have: TableSpec, want: TableSpec, facts: Facts) -> 
     A full refresh always can.
     """
     check_rules(table, have.rules, want.rules)
-    why = _layout(have, want, facts) or _deletes(have, want, facts) or _sources(have, want, facts)
+    why = (
+        _layout(have, want, facts)
+        or _deletes(have, want, facts)
+        or _sources(have, want, facts)
+        or _beside(have, want, facts)
+    )
     if why:
         raise _refused(table, have, want, *why)
 
@@ -175,6 +211,14 @@ def _layout(have: TableSpec, want: TableSpec, facts: Facts) -> tuple[str, str] |
     if key == "layout" and want.packed and facts.has_columns:
         return key, "attributes have columns already, and would be in _rest as well"
     return None
+
+
+def _beside(have: TableSpec, want: TableSpec, facts: Facts) -> tuple[str, str] | None:
+    key = "history" if want.history and not have.history else "changes"
+    if want.beside == have.beside or not facts.taken:
+        return None
+    names = ", ".join(facts.taken)
+    return key, f"attributes have the columns {names}, which would get other names"
 
 
 def _deletes(have: TableSpec, want: TableSpec, facts: Facts) -> tuple[str, str] | None:

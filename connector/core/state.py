@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from connector.core.cursors import ORIGIN, SEGMENT, SHARD, Cursor
+from connector.core.cursors import EARLIER, GAP, ORIGIN, SEGMENT, SHARD, Cursor
 from connector.core.keys import KeySchema
 from connector.core.schema import Type
 from connector.core.spec import TableSpec
@@ -69,6 +69,8 @@ class Plan:
     spec: TableSpec = field(default_factory=TableSpec)
     retention: timedelta | None = None
     """How long the source keeps changes, if that varies."""
+    after_gap: bool = False
+    """Whether changes were lost since the generation that it replaces."""
 
     @property
     def row_keys(self) -> KeySchema:
@@ -134,6 +136,16 @@ class TableState:
     def origin(self) -> str | None:
         """What all rows are read from, where that is not the table itself."""
         return next(iter(_of(ORIGIN, self.cursors)), None)
+
+    @property
+    def earlier(self) -> dict[str, Cursor]:
+        """Up to where earlier generations have read each shard, by shard id."""
+        return _of(EARLIER, self.cursors)
+
+    @property
+    def after_gap(self) -> bool:
+        """Whether changes were lost before this generation was planned."""
+        return GAP in self.cursors
 
 
 class Scannable(Protocol):
@@ -242,6 +254,8 @@ class Load:
     scanned_until: datetime
     max_deleted: float | None = None
     """The share of the earlier generation's rows that may vanish; None allows any."""
+    recent: datetime | None = None
+    """A row, or a deletion, that is as new as this is newer than the scan; None if none can be."""
     packed: Callable[[Collection[str], int], Mapping[str, Type]] = lambda known, room: {}
     """The types of attributes in `rest`: of the known attributes and of `room` others."""
     by_time: bool = False

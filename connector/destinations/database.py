@@ -117,6 +117,16 @@ class Transaction(Protocol):
         """
         return plain.load(self, loading, tables)
 
+    def gathered(
+        self, loading: "Loading", tables: Iterable[pa.Table]
+    ) -> AbstractContextManager[None]:
+        """Makes all rows of a scan available to statements as `sql.STAGED`."""
+        ...
+
+    def buried(self, layout: Layout, staged: str) -> str:
+        """A query that has a row if a tombstone has the key of a staged row; `$2` is the source."""
+        ...
+
     def begin(self) -> None:
         """Begins the transaction, or another one after a commit."""
         self.ask("BEGIN TRANSACTION")
@@ -142,6 +152,14 @@ class Transaction(Protocol):
         """Whether anything has this name."""
         return bool(self.describe(target).columns)
 
+    def looked_at(self, target: Target) -> Mapping[str, str]:
+        """The columns of a table; none if there is no such table, or we cannot use it."""
+        return self.describe(target).columns
+
+    def move_view(self, have: Target, want: Target) -> None:
+        """Moves a view to another name or schema, or drops it: it is made anew afterwards."""
+        self.drop_view(have)
+
     def unused(self, target: Target) -> bool:
         """Whether a table is empty and nothing that others created depends on its columns."""
         return not self.ask(f"SELECT 1 AS found FROM {target.sql} LIMIT 1")
@@ -158,6 +176,19 @@ class Transaction(Protocol):
     def try_rows(self, target: Target, key: Sequence[Column]) -> str:
         """Tries what a run does with a table in use; returns what could not be tried."""
         return ""
+
+    def index_versions(self, target: Target, keys: Sequence[str]) -> None:
+        """Indexes a new table of ended versions, if this kind of database needs that."""
+        return
+
+    def drop_view(self, view: Target) -> list[str]:
+        """Drops a view; returns the statements that grant again what was granted on it."""
+        self.ask(f"DROP VIEW {view.sql}")
+        return []
+
+    def view_columns(self, view: Target) -> list[str]:
+        """The columns that a view must begin with if it is replaced; none if it is not there."""
+        return []
 
     def widen(self, target: Target, column: Column, type_: Type) -> None:
         """Gives a column a wider type. Every value keeps its digits."""

@@ -20,6 +20,7 @@ from connector.destinations.commits.commit import Commit
 from connector.destinations.commits.mend import mended
 from connector.destinations.commits.step import moved, unknown
 from connector.destinations.database import Database, Failure, Found, Transaction
+from connector.destinations.history.kept import begun, drop_kept, keep
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state.store import State
 from connector.destinations.state.tables import SCHEMA
@@ -122,12 +123,14 @@ class DatabaseDestination:
             before = state.header(plan.table)
             if plan.replaces != (before.plan_id if before else None):
                 raise moved(plan.table)
+            plan = begun(plan, transaction, state, target, before)
             Reshape(transaction, state).begin(plan, target, before)
             sql = f"SELECT max({quoted(COMMIT)}) AS newest FROM {target.sql}"
             newest = transaction.ask(sql)[0]["newest"] or 0
             commit = max(newest, before.commit if before else 0) + 1
             generation = (before.generation if before else 0) + 1
             state.start(plan, target, generation, commit)
+            keep(transaction, state, plan.table, before)
             state.journal.count(self._run, plan.table, MACHINE.now(), (0, 0, 0))
             planned = state.read(plan.table)
         if planned is None:
@@ -263,6 +266,8 @@ class DatabaseDestination:
             header = state.header(table) if state.exists() else None
             if header is None:
                 return
+            if drop:
+                drop_kept(transaction, state, header)
             state.forget(table)
             if drop:
                 transaction.ask(f"DROP TABLE IF EXISTS {header.target.sql}")

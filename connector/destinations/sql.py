@@ -55,6 +55,12 @@ STAGED_TIMES = "_connector_staged_times"
 STAGED_AGES = "_connector_staged_ages"
 """The keys of staged rows as tombstones spell them, and their times."""
 
+STAGED_VERSIONS = "_connector_staged_versions"
+"""The staged versions that began and ended in one batch."""
+
+STAGED_LOG = "_connector_staged_log"
+"""The staged rows of a log."""
+
 STAGED_KEYS = "_connector_staged_keys"
 """The keys of staged rows."""
 

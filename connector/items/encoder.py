@@ -89,6 +89,11 @@ class Encoder:
         if not self._by_item:
             self._make_decoders()
 
+    @property
+    def limits(self) -> Limits:
+        """What the destination can hold."""
+        return self._limits
+
     def _apply(self, ruling: Ruling) -> None:
         """Prepares for the attributes with rules, which come before any others."""
         tags = {key.name: key.tag for key in self._keys}

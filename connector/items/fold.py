@@ -6,19 +6,20 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 from msgspec import Raw
 
-from connector.core.changes.change import Change, ChangePage, Misplaced
+from connector.core.changes.change import Change, ChangePage
 from connector.core.cursors import Quarantined
-from connector.core.keys import KeySchema, key_text
-from connector.core.rows import CHANGED_AT, ITEM, MARKED, combine, with_service
+from connector.core.keys import KeySchema
+from connector.core.rows import ITEM, MARKED, combine, with_service
 from connector.core.spec import Deletes
 from connector.core.texts import Malformed
 from connector.items import columns
 from connector.items.encoder import Encoded, Encoder
-from connector.items.keys import item_of_key, key_of, key_text_in, keys_of
+from connector.items.keys import item_of_key, key_of, keys_of
+from connector.items.recorded.recording import Recorded, Recording, turned
 from connector.items.records import UNDECODABLE
+from connector.items.ruled.refused import misplaced, quarantined
 from connector.items.ruled.ruling import Ruling
 
 _item = msgspec.json.Decoder(dict[str, Any])
@@ -60,9 +61,12 @@ class Fold:
     deletes: Deletes = Deletes.APPLY
     horizon: float = 0.0
     """Changes made before this time, in seconds since 1970, are superseded by the scan."""
+    recording: Recording | None = None
+    """What is kept of all changes, and not only of the newest of each key."""
     counts: Counts = field(default_factory=Counts)
     quarantined: list[Quarantined] = field(default_factory=list)
     _newest: dict[tuple[str, ...], tuple[str, Change]] = field(default_factory=dict)
+    _places: set[tuple[str, str]] = field(default_factory=set)
 
     def __len__(self) -> int:
         return len(self._newest) + len(self.quarantined)
@@ -75,39 +79,51 @@ class Fold:
             for change in page.changes:
                 self._add_checked(partition, change)
         for bad in page.misplaced:
-            self._refuse(self._misplaced(partition, bad))
+            self._refuse(misplaced(self._ruling, self.keys, partition, bad))
 
     def _add_ordinary(self, partition: str, page: ChangePage) -> bool:
         """Adds a page at once if no change needs a closer look; returns whether it did."""
         if not page.ordinary or (page.oldest_at is not None and page.oldest_at < self.horizon):
             return False
+        if self.recording and self.recording.may_know(partition, page.changes):
+            return False
         try:
             keys = keys_of(self.keys, [change.key for change in page.changes])
         except (ValueError, RecursionError):
             return False
+        if self.recording:
+            self.recording.add(partition, keys, page.changes)
         for key, change in zip(keys, page.changes, strict=True):
             self._fold(key, partition, change)
         return True
 
     def _add_checked(self, partition: str, change: Change) -> None:
-        if change.at < self.horizon:
+        past = change.at < self.horizon
+        if past and not self.recording:
             self.counts.superseded += 1
             return
         try:
             key = key_of(self.keys, _item.decode(change.key))
         except (*UNDECODABLE, Malformed) as error:
             reason = str(error) if isinstance(error, Malformed) else "a record without its keys"
-            self._refuse(self._quarantined(partition, change, None, reason))
+            self._refuse(quarantined(self._ruling, partition, change, None, reason))
             return
         if change.unchanged:
             self.counts.unchanged += 1
             return
-        self._fold(key, partition, change)
+        if self.recording and not self.recording.add_one(partition, key, change):
+            self.counts.duplicate += 1
+        elif past:
+            self.counts.superseded += 1
+        else:
+            self._fold(key, partition, change)
 
     def _fold(self, key: tuple[str, ...], partition: str, change: Change) -> None:
         before = self._newest.get(key)
         if before is not None:
             self.counts.superseded += 1
+            if self.recording:
+                self.recording.follow(key, before, (partition, change))
             # A key moves to another shard only once the parent is committed; this makes sure.
             if before[1].version > change.version:
                 return
@@ -121,40 +137,24 @@ class Fold:
     def _row_keys(self) -> KeySchema:
         return self._ruling.row_keys if self._ruling else self.keys
 
-    def _misplaced(self, partition: str, bad: Misplaced) -> Quarantined:
-        if self._ruling is None:
-            return Quarantined(partition, bad.reason, bad.raw, key_text_in(self.keys, bad.key))
-        reason, raw = self._ruling.quarantined(bad.reason, self._ruling.shown_record(bad.raw))
-        return Quarantined(partition, reason, raw, self._ruling.key_text_in(bad.key))
-
-    def _quarantined(
-        self,
-        partition: str,
-        change: Change,
-        key: tuple[str, ...] | None,
-        reason: str,
-        item: bytes | None = None,
-    ) -> Quarantined:
-        """A change for the quarantine; `item` is the one that was found if it has none itself."""
-        reason = change.flaw or reason
-        if self._ruling is not None:
-            ruling = self._ruling
-            shown = ruling.shown_record(change.raw) if item is None else ruling.shown(item)
-            reason, raw = self._ruling.quarantined(reason, shown)
-            key = self._ruling.key(key) if key else None
-        else:
-            raw = change.raw if item is None else item.decode(errors="backslashreplace")
-        return Quarantined(
-            partition=partition,
-            reason=reason,
-            raw=raw,
-            key=key_text(key) if key else None,
-            sequence=change.token or None,
-        )
-
     def _refuse(self, record: Quarantined) -> None:
+        if self.recording is not None and record.sequence is not None:
+            place = (record.partition, record.sequence)
+            if place in self._places:
+                return
+            self._places.add(place)
         self.counts.quarantined += 1
         self.quarantined.append(record)
+
+    def recorded(self) -> Recorded:
+        """Removes and returns what is kept of all changes, once the rows were made."""
+        if self.recording is None:
+            return Recorded()
+
+        def refuse(partition: str, change: Change, key: tuple[str, ...], reason: str) -> None:
+            self._refuse(quarantined(self._ruling, partition, change, key, reason))
+
+        return self.recording.done(refuse)
 
     def rows(self) -> pa.Table:
         """Removes and returns one row per key, with `changed_at` and `deleted`.
@@ -226,13 +226,13 @@ class Fold:
                 del reasons[index]
             else:
                 apart = bytes(image) if image is not change.image else None
-                self._refuse(self._quarantined(partition, change, key, reason, apart))
+                self._refuse(quarantined(self._ruling, partition, change, key, reason, apart))
         self.counts.applied += len(newest) - len(reasons)
         # If the destination cannot hold a key, it has no row of that key to delete.
         good = _good(encoded, len(newest))
         return self._with_deletes(
             encoded.rows,
-            [newest[index][1][1] for index in good],
+            [newest[index] for index in good],
             removed=[found[index] is None for index in good],
             replaced=[index in reasons for index in good],
         )
@@ -240,12 +240,14 @@ class Fold:
     def _with_deletes(
         self,
         rows: pa.Table,
-        changes: Sequence[Change],
+        newest: Sequence[_Newest],
         removed: Sequence[bool],
         replaced: Sequence[bool],
     ) -> pa.Table:
+        changes = [change for _, (_, change) in newest]
+        rows, times = turned(self.recording, rows if changes else pa.table({}), newest)
         if not any(removed) and not any(replaced) and self.deletes is Deletes.APPLY:
-            return with_service(rows if changes else pa.table({}), _times(changes), removed)
+            return with_service(rows, times, removed)
         marked = [
             gone and self._only_marks(change) and not lost
             for gone, change, lost in zip(removed, changes, replaced, strict=True)
@@ -254,7 +256,7 @@ class Fold:
             (gone and not mark) or lost
             for gone, mark, lost in zip(removed, marked, replaced, strict=True)
         ]
-        rows = with_service(rows if changes else pa.table({}), _times(changes), deleted)
+        rows = with_service(rows, times, deleted)
         if self.deletes is not Deletes.APPLY:
             rows = rows.append_column(MARKED, pa.array(marked, pa.bool_()))
         return rows
@@ -295,11 +297,3 @@ def _good(encoded: Encoded, count: int) -> list[int]:
     """The indices of the items that have a row, in the order of the rows."""
     bad = {each.index for each in encoded.bad}
     return [index for index in range(count) if index not in bad]
-
-
-def _times(changes: Sequence[Change]) -> pa.Array:
-    seconds = pa.array([change.at for change in changes], pa.float64())
-    # A change without a time has no row, so any time will do.
-    known = pc.if_else(pc.is_finite(seconds), seconds, 0.0)
-    micros = pc.round(pc.multiply(known, 1_000_000.0))
-    return micros.cast(pa.int64()).cast(CHANGED_AT.type)

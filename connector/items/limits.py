@@ -1,6 +1,6 @@
 """Valid items that a destination cannot hold: they are quarantined and their older rows deleted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -61,6 +61,19 @@ def _has_nul(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(_has_nul, value)) or any(map(_has_nul, value.values()))
     return isinstance(value, list) and any(map(_has_nul, value))
+
+
+def storable_keys(limits: Limits, keys: KeySchema, found: Sequence[tuple[str, ...]]) -> list[bool]:
+    """Whether the destination can hold each of some canonical keys."""
+    if limits.nul and limits.key_bytes is None:
+        return [True] * len(found)
+    tags = [key.tag for key in keys]
+    longest = limits.key_bytes
+    return [
+        (limits.nul or not any("\0" in part for part in key))
+        and (longest is None or sum(map(_length, tags, key)) <= longest)
+        for key in found
+    ]
 
 
 def _length(tag: str, content: str) -> int:

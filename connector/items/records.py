@@ -65,6 +65,17 @@ class Record(Struct, gc=False):
         return _NO_IMAGE if image is UNSET else image
 
     @property
+    def before(self) -> Raw | None:
+        """The whole item before the change; None if there was none, or it is not reported."""
+        image = self.dynamodb.OldImage
+        return None if image is UNSET else image
+
+    @property
+    def created(self) -> bool:
+        """Whether there was no item before the change."""
+        return self.eventName == "INSERT"
+
+    @property
     def version(self) -> int:
         """The sequence number. Its length varies, so it must be compared by value."""
         return int(self.dynamodb.SequenceNumber)

@@ -10,7 +10,7 @@ from connector.core.rules.hash_key import SHORT, VARIABLE, HashKey, no_key
 from connector.core.spec import TableSpec, check_follow
 from connector.core.state import Phase, TableState, renamed
 from connector.core.words import counted
-from connector.errors import switched_off, was_switched_off
+from connector.errors import ConfigError, switched_off, was_switched_off
 from connector.pipeline.columns import report_renamed
 from connector.pipeline.plan import plan
 from connector.ports import Changes, Destination, Lookup, Snapshot, Spool
@@ -51,6 +51,7 @@ class Beginning:
         So is one whose changes nobody follows. A `plan_id` is planned only once, however often it
         is requested.
         """
+        self._check_images()
         spec = self.spec
         state = self.destination.read(self.table)
         if state is None:
@@ -68,6 +69,19 @@ class Beginning:
             self.snapshot.resume(state.origin)
         self._tell_segments(state)
         return state
+
+    def _check_images(self) -> None:
+        """Raises ConfigError if every change counts, but the stream has no items after them."""
+        spec = self.table_config.spec()
+        if not spec.recorded or self.changes is None or self.changes.images:
+            return
+        key = "history" if spec.history else "changes"
+        raise ConfigError(
+            f"{self.table}: {key} needs each item as it was after each change, which its stream "
+            "does not have.",
+            "Give it a stream of the view type NEW_AND_OLD_IMAGES, or set "
+            f"tables.{self.table}.{key} to false.",
+        )
 
     def _tell_segments(self, state: TableState) -> None:
         wanted = None if state.origin else self._segments()
@@ -134,9 +148,10 @@ class Beginning:
             segments=self._segments(),
             workers=self.workers,
             stop=self.stop,
-            replaces=replaces.plan_id if replaces else None,
+            replaces=replaces,
             plan_id=plan_id,
-            filler=self.filler,
+            # A window of an export does not say each change in it.
+            filler=None if spec.recorded else self.filler,
         )
         before = replaces.columns if replaces else {}
         report_renamed(self.table, renamed(planned.columns, before))

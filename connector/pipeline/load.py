@@ -15,7 +15,7 @@ from connector.errors import Transient
 from connector.failpoints import failpoint
 from connector.pipeline.columns import report_columns
 from connector.pipeline.scan import check_quarantine
-from connector.ports import Destination, Link, Spool
+from connector.ports import Changes, Destination, Link, Spool
 
 log = logging.getLogger("connector.load")
 
@@ -44,6 +44,7 @@ def load(
     now: datetime,
     limit: int,
     max_deleted: float | None,
+    recent: datetime | None = None,
 ) -> Committed:
     """Loads a scan that finished before `now`, by the source's clock, and drops its spool.
 
@@ -64,23 +65,38 @@ def load(
             partitions=partitions,
             scanned_until=now,
             max_deleted=max_deleted,
+            recent=recent,
             packed=lambda known, room: _packed(links, known, room),
             by_time=by_time,
         ),
         (dated(link.rows(), state.planned_at) if by_time else link.rows() for link in links),
         quarantined,
     )
-    log.info("%s: %s", state.table, loaded_text(sum(link.count for link in links), committed))
-    report_columns(state.table, committed)
-    failpoint("load.before_drop")
+    _report(state.table, sum(link.count for link in links), committed)
     spool.drop()
     return committed
+
+
+def _report(table: str, scanned: int, committed: Committed) -> None:
+    log.info("%s: %s", table, loaded_text(scanned, committed))
+    report_columns(table, committed)
+    failpoint("load.before_drop")
 
 
 def dated(rows: pa.Table, at: datetime) -> pa.Table:
     """The rows, each changed at one time."""
     times = pa.repeat(pa.scalar(at, CHANGED_AT.type), len(rows))
     return rows.set_column(rows.column_names.index(CHANGED_AT.name), CHANGED_AT, times)
+
+
+def recent_since(state: TableState, changes: Changes | None, exact: bool) -> datetime | None:
+    """From when on the table's own rows may be newer than what the snapshot has of their items.
+
+    A scan that is `exact` has everything that was written before it was planned.
+    """
+    if changes is None or state.after_gap or (exact and state.origin is None):
+        return None
+    return state.planned_at - changes.retention.overlap
 
 
 def _whole_chains(spool: Spool, table: str, partitions: Sequence[str]) -> list[Link]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from connector.core.changes.filler import Filler
-from connector.core.changes.shards import Listing
+from connector.core.changes.shards import Listing, read_through
 from connector.core.cursors import (
     Cursor,
     origin_partition,
@@ -14,9 +14,9 @@ from connector.core.cursors import (
     shard_partition,
 )
 from connector.core.spec import TableSpec
-from connector.core.state import Plan, TableState
+from connector.core.state import Phase, Plan, TableState
 from connector.core.words import counted
-from connector.errors import no_stream
+from connector.errors import HistoryLost, ShardGone, no_stream
 from connector.failpoints import failpoint
 from connector.pipeline.following.discovery import settled_listing
 from connector.ports import (
@@ -48,7 +48,7 @@ def plan(
     segments: int | None,
     workers: int,
     stop: Stop,
-    replaces: str | None = None,
+    replaces: TableState | None = None,
     plan_id: str | None = None,
     filler: Filler | None = None,
 ) -> TableState:
@@ -69,13 +69,25 @@ def plan(
             segments=total,
             planned_at=start.at,
             cursors=start.cursors | _segments(total, prepared.origin),
-            replaces=replaces,
+            replaces=replaces.plan_id if replaces else None,
             spec=spec,
+            after_gap=replaces is not None and _lost(replaces, description, changes, start.at),
             retention=varying(changes),
         )
     )
-    failpoint("plan.after_commit")
     return _reported(state, start.shards if changes else None)
+
+
+def _lost(before: TableState, now: Description, changes: Changes | None, began: datetime) -> bool:
+    """Whether changes are in no stream any more that were made since a generation was read."""
+    there = (now.identity.table_id, now.identity.stream_arn)
+    if (before.identity.table_id, before.identity.stream_arn) != there or changes is None:
+        return True
+    if before.phase is Phase.LOADING and before.after_gap:
+        return True
+    lost = (before.problem or "").partition(":")[0] in (HistoryLost.__name__, ShardGone.__name__)
+    read = read_through(before.shards)
+    return lost or (read is not None and not changes.retention.nothing_trimmed(read, began))
 
 
 @dataclass(frozen=True)
@@ -165,6 +177,7 @@ def varying(changes: Changes | None) -> timedelta | None:
 
 
 def _reported(state: TableState, shards: int | None) -> TableState:
+    failpoint("plan.after_commit")
     parts = counted(state.segments, "segment")
     if shards is not None:
         parts += f" and {counted(shards, 'shard')}"

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from connector.config.model import Config, TableConfig
 from connector.core.changes.filler import Filler
@@ -20,7 +21,7 @@ from connector.items.ruled.ruling import Ruling
 from connector.pipeline.beginning import Beginning
 from connector.pipeline.following.mending import Mending
 from connector.pipeline.following.tail import Tail
-from connector.pipeline.load import load
+from connector.pipeline.load import load, recent_since
 from connector.pipeline.problems import Problems
 from connector.pipeline.scan import Scanning, make_encoder, make_ruling
 from connector.ports import Changes, Destination, Lookup, Snapshot, Spool
@@ -309,9 +310,10 @@ class Run:
     def _put(self, state: TableState, max_deleted: float | None) -> TableState:
         # A scan reads the table by its name, and would not notice that another one has that name.
         self.lookup.confirm(state.identity)
-        spool = self.spool_of(state)
-        limit, now, to = self.config.quarantine.limit, self.lookup.now(), self.destination
-        load(to, spool, state, self.by_time, now=now, limit=limit, max_deleted=max_deleted)
+        recent = recent_since(state, self.changes, self.config.source.consistent_read)
+        limit, spool, to = self.config.quarantine.limit, self.spool_of(state), self.destination
+        put = partial(load, now=self.lookup.now(), limit=limit, max_deleted=max_deleted)
+        put(to, spool, state, self.by_time, recent=recent)
         loaded = self.destination.read(self.table)
         assert loaded is not None
         return loaded

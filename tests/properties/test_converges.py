@@ -82,14 +82,18 @@ class World(RuleBasedStateMachine):
             self.rig.faults.clear()
             self.die()
             self.replica.sync()
-            self.replica.assert_equal()
-            assert self.replica.verdict().equal
-            assert self.replica.sql("SELECT count(*) FROM _connector.tombstones") == [(0,)]
+            self.check()
         finally:
             for tail in self.zombies:
                 tail.__exit__(None, None, None)
             self.rig.__exit__(None, None, None)
             self.folder.cleanup()
+
+    def check(self) -> None:
+        """The replica equals its source once all is read."""
+        self.replica.assert_equal()
+        assert self.replica.verdict().equal
+        assert self.replica.sql("SELECT count(*) FROM _connector.tombstones") == [(0,)]
 
     # The source
 

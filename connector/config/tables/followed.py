@@ -11,3 +11,12 @@ def check_stream(arn: str | None) -> None:
             "Set kinesis to its ARN, for example "
             "arn:aws:kinesis:us-west-2:123456789012:stream/orders.",
         )
+
+
+def check_kept(ordered: bool, kept: bool) -> None:
+    """Refuses a history or a log of a table whose changes are not read from its own stream."""
+    if kept and not ordered:
+        raise refuse(
+            "history and changes need follow: stream, whose records have an order.",
+            "Leave them out, or follow the table by its stream.",
+        )

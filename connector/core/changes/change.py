@@ -26,6 +26,16 @@ class Change(Protocol):
         ...
 
     @property
+    def before(self) -> Raw | None:
+        """The whole item before the change; None if there was none, or it is not reported."""
+        ...
+
+    @property
+    def created(self) -> bool:
+        """Whether there was no item before the change."""
+        ...
+
+    @property
     def version(self) -> int:
         """The newer of two changes of one key has the higher version."""
         ...
@@ -68,6 +78,8 @@ class Touched:
     key: Raw
     at: float
     image: Raw | None = field(default_factory=lambda: Raw(b"null"))
+    before: Raw | None = None
+    created: bool = False
     version: int = 0
     """Any change that a source reports is newer."""
     expired: bool = False

@@ -10,7 +10,9 @@ import pyarrow.compute as pc
 from msgspec import Raw
 
 from connector.core.keys import KeySchema, key_text, stored_part
-from connector.core.names import CHANGED_AT, REST
+from connector.core.modes.history import OF_VERSIONS
+from connector.core.modes.history import OP as OP_FIELD
+from connector.core.names import CHANGED_AT, OP, REST
 from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
 from connector.core.rows import (
     DELETED,
@@ -45,6 +47,8 @@ class Layout:
     """Whether the table has `_deleted`."""
     retired: tuple[str, ...] = ()
     """Columns of the earlier generation that this one leaves empty."""
+    history: bool = False
+    """Whether the staged rows say how their versions began."""
 
     @classmethod
     def of(
@@ -70,6 +74,8 @@ class Layout:
             for position, attribute in enumerate(self.attributes)
         }
         names[CHANGED_AT_FIELD.name] = CHANGED_AT
+        if self.history:
+            names[OP_FIELD.name] = OP
         if self.rest:
             names[REST_FIELD] = REST
         return names
@@ -85,6 +91,7 @@ class Layout:
         """The rows in the table's own types, under their staged names."""
         service = [CHANGED_AT_FIELD, DELETED, MARKED]
         service += [SETTLED] if SETTLED.name in rows.column_names else []
+        service += OF_VERSIONS if self.history else []
         service += [rest_field()] if self.rest else []
         types = {attribute: self.columns[attribute].type for attribute in self.attributes}
         conformed = conform(rows, types, service)

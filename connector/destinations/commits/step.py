@@ -6,6 +6,7 @@ from connector.core.cursors import Batch, Cursor, Quarantined
 from connector.core.spec import TableSpec
 from connector.core.state import Committed, Load, Phase, Plan
 from connector.core.words import counted
+from connector.destinations.history.places import all_of
 from connector.destinations.sql import Target
 from connector.destinations.state.header import Header, whole_seconds
 from connector.destinations.state.store import State
@@ -23,12 +24,28 @@ def moved(table: str) -> CursorMoved:
     )
 
 
-def refuse_shared(dialect: Dialect, state: State, table: str, arn: str, target: Target) -> None:
-    """Raises DestinationRefused if another source table has the same target."""
+def refuse_shared(
+    dialect: Dialect,
+    state: State,
+    table: str,
+    arn: str,
+    target: Target,
+    spec: TableSpec | None = None,
+) -> None:
+    """Raises DestinationRefused if another source table has the same target.
+
+    What is kept beside a table counts as well.
+    """
+    mine = all_of(target, spec)
     for other, theirs in state.targets().items():
-        if other == table or not table_columns.same(dialect, theirs, target):
+        if other == table:
             continue
         header = state.header(other)
+        places = all_of(theirs, header.made_with() if header else None)
+        shared = [p for p in mine if any(table_columns.same(dialect, p, each) for each in places)]
+        if not shared:
+            continue
+        target = shared[0]
         if header and header.identity.table_arn == arn:
             raise DestinationRefused(
                 f"{table} has its state here under another name, {other}.",

@@ -102,18 +102,22 @@ def not_streamed(layout: Layout) -> str:
     table's own column `s`.
     """
     commit = quoted(COMMIT)
-    tombstones = layout.target.beside(TOMBSTONES.schema or "", TOMBSTONES.name).sql
-    buried = " AND ".join(
-        f"json_extract_string(d.key, '$[{position}]') = "
-        f"{_key_part(f'{STAGED}.{name}', column.type)}"
-        for position, (name, column) in enumerate(layout.keys_staged)
-    )
     return (
         f"WHERE NOT EXISTS (SELECT 1 FROM {layout.target.sql} AS t "
         f"WHERE t.{commit} > $2 AND t.{commit} < $1 AND {layout.key_of_staged('t', STAGED)}) "
-        f"AND NOT EXISTS (SELECT 1 FROM {tombstones} AS d "
-        f"WHERE d.table_name = $3 AND {buried})"
+        f"AND NOT EXISTS ({buried_sql(layout, STAGED, '$3')})"
     )
+
+
+def buried_sql(layout: Layout, staged: str, table: str) -> str:
+    """The tombstones with the key of a staged row; `table` is the source's."""
+    tombstones = layout.target.beside(TOMBSTONES.schema or "", TOMBSTONES.name).sql
+    buried = " AND ".join(
+        f"json_extract_string(d.key, '$[{position}]') = "
+        f"{_key_part(f'{staged}.{name}', column.type)}"
+        for position, (name, column) in enumerate(layout.keys_staged)
+    )
+    return f"SELECT 1 FROM {tombstones} AS d WHERE d.table_name = {table} AND {buried}"
 
 
 def _key_part(expression: str, type_: Type) -> str:

@@ -6,24 +6,27 @@ from typing import Any
 
 import pyarrow as pa
 
-from connector.core.names import DELETED
+from connector.core.names import DELETED, OP
+from connector.core.rows import REST as REST_FIELD
 from connector.core.state import Column
 from connector.destinations import trial
 from connector.destinations.commits.load import Loading
+from connector.destinations.commits.staging import Layout
 from connector.destinations.database import Failure, Found, Merge, Transaction
 from connector.destinations.duckdb import check
 from connector.destinations.duckdb import schema as duckdb_schema
 from connector.destinations.duckdb.load import load
-from connector.destinations.duckdb.merge import merge
+from connector.destinations.duckdb.merge import buried_sql, merge, temporary
 from connector.destinations.duckdb.refusals import in_the_way, is_of_a_table
-from connector.destinations.duckdb.session.connection import Connection, roll_back, run
+from connector.destinations.duckdb.session.connection import Connection, changed, roll_back, run
 from connector.destinations.duckdb.state import state_schema
-from connector.destinations.duckdb.types import DELETED_TYPE, DUCKDB, duckdb_fold
-from connector.destinations.sql import Target, quoted
+from connector.destinations.duckdb.types import DUCKDB, duckdb_fold
+from connector.destinations.sql import STAGED, Target, quoted
 from connector.errors import ConfigError, ConnectorError
 
 # A row can have 400 KB, so this bounds a batch at 200 MB.
 _ROWS_AT_ONCE = 512
+_READ = "_connector_read"
 
 
 class DuckDBTransaction(Transaction):
@@ -89,6 +92,37 @@ class DuckDBTransaction(Transaction):
         """Brings in the rows of a scan."""
         return load(self._connection, loading, tables)
 
+    @contextmanager
+    def gathered(self, loading: Loading, tables: Iterable[pa.Table]) -> Iterator[None]:
+        """Copies all rows of a scan to a temporary table, which may outgrow the memory."""
+        there = False
+
+        def take(reader: pa.RecordBatchReader) -> int:
+            nonlocal there
+            self._connection.register(_READ, reader)
+            if there:
+                # The feed stopped because `_rest` was needed.
+                self.ask(f"ALTER TABLE {temporary(STAGED)} ADD COLUMN {REST_FIELD} JSON")
+                taken = changed(
+                    self._connection,
+                    f"INSERT INTO {temporary(STAGED)} BY NAME SELECT * FROM {_READ}",
+                    [],
+                )
+            else:
+                sql = f"CREATE TEMP TABLE {STAGED} AS SELECT * FROM {_READ}"
+                taken = changed(self._connection, sql, [])
+            self._connection.unregister(_READ)
+            there = True
+            return taken
+
+        loading.feed(tables, take)
+        yield
+        self.ask(f"DROP TABLE {temporary(STAGED)}")
+
+    def buried(self, layout: Layout, staged: str) -> str:
+        """A query that has a row if a tombstone has the key of a staged row; `$2` is the source."""
+        return buried_sql(layout, staged, "$2")
+
     def try_new(self, target: Target, key: Mapping[str, Column]) -> None:
         """Adds columns and a row."""
         trial.try_columns(self, target)
@@ -111,16 +145,16 @@ class DuckDBTransaction(Transaction):
             self._refuse(have, where, what)
         self.ask(f"CREATE SCHEMA IF NOT EXISTS {want.schema_sql}")
         body = ", ".join(
-            f"{quoted(name)} {DELETED_TYPE if self._is_mark(have, name) else sql}"
+            f"{quoted(name)} {DUCKDB.optional[name] if self._is_ours(have, name) else sql}"
             for name, sql in self.describe(have).columns.items()
         )
         self.ask(f"CREATE TABLE {want.sql} ({body})")
         self.ask(f"INSERT INTO {want.sql} SELECT * FROM {have.sql}")
         self.ask(f"DROP TABLE {have.sql}")
 
-    def _is_mark(self, target: Target, name: str) -> bool:
-        """Whether a column marks rows; an attribute's column has no default."""
-        return duckdb_fold(name) == DELETED and self.has_default(target, DELETED)
+    def _is_ours(self, target: Target, name: str) -> bool:
+        """Whether a column is one of ours with a default; an attribute's column has none."""
+        return name in (DELETED, OP) and self.has_default(target, name)
 
     def _refuse(self, target: Target, where: str, what: str) -> None:
         """Raises ConfigError if the table has something that would stay behind."""

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 
-from connector.core.names import CHANGED_AT, COMMIT, DELETED, REST, Rules
+from connector.core.names import CHANGED_AT, COMMIT, DELETED, OP, REST, Rules
 from connector.core.schema import DECIMAL_DIGITS, Kind, Type
 from connector.destinations.sql import OUTER, STAGED
 from connector.destinations.table.dialect import Dialect
@@ -13,6 +13,7 @@ SURPLUS = "_connector_surplus"
 
 # With a default, so that rows from a statement that does not know the column are not NULL.
 DELETED_TYPE = "BOOLEAN DEFAULT false"
+OP_TYPE = "VARCHAR DEFAULT 'snapshot'"
 
 _UPPER_TO_LOWER = {ord(upper): ord(upper) + 32 for upper in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
@@ -63,7 +64,7 @@ DUCKDB = Dialect(
     type_of=duckdb_type,
     widened=widened,
     service={CHANGED_AT: "TIMESTAMP WITH TIME ZONE", COMMIT: "BIGINT"},
-    optional={REST: "JSON", DELETED: DELETED_TYPE},
+    optional={REST: "JSON", DELETED: DELETED_TYPE, OP: OP_TYPE},
     max_columns=sys.maxsize,
     table_fold=duckdb_fold,
 )

@@ -21,7 +21,7 @@ from connector.destinations.postgres.session.connection import Connection
 from connector.destinations.sql import OUTER, STAGED, quoted
 
 # Measured: smaller batches make more messages, larger ones only more memory.
-_ROWS_AT_ONCE = 10_000
+ROWS_AT_ONCE = 10_000
 
 # For this transaction only: enough to sort the keys of some million rows in memory.
 _MEMORY = (
@@ -38,6 +38,23 @@ def load(connection: Connection, loading: Loading, tables: Iterable[pa.Table]) -
     return work.first(tables), 0
 
 
+class Stage:
+    """A temporary table for all rows of a scan, made of the first of them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._staged = False
+
+    def take(self, reader: pa.RecordBatchReader) -> int:
+        """Adds rows; returns how many."""
+        if not self._staged:
+            self._staged = True
+            return self._connection.stage(reader, STAGED)
+        # The feed stopped because `_rest` was needed.
+        self._connection.execute(f"ALTER TABLE {IN_STAGE} ADD COLUMN {REST_FIELD} json")
+        return self._connection.ingest(reader, STAGED)
+
+
 class _Load:
     """The statements of one load, inside its transaction."""
 
@@ -46,7 +63,7 @@ class _Load:
         self._loading = loading
         self._commit = loading.commit
         self._table = loading.target
-        self._staged = False
+        self._stage = Stage(connection)
         self._hooked = hooked(connection, loading.layout.target)
         """Whether a trigger may drop rows without an error, so that they have to be counted."""
 
@@ -66,7 +83,7 @@ class _Load:
         """Loads beside earlier rows, which stay readable until the commit."""
         loading = self._loading
         earlier = loading.count(loading.earlier)
-        loading.feed(tables, self._stage, _ROWS_AT_ONCE)
+        loading.feed(tables, self._stage.take, ROWS_AT_ONCE)
         self._connection.execute(f"ANALYZE {IN_STAGE}")
         parameters = [self._commit, loading.start, loading.table]
         written = self._connection.changed(load_sql(loading.layout), parameters)
@@ -92,19 +109,11 @@ class _Load:
         loading = self._loading
         # ADBC cannot write the text of a number to a numeric: that takes SQL.
         if all(each.type.kind is not Kind.NUMBER for each in loading.layout.columns.values()):
-            return loading.feed(tables, self._straight, _ROWS_AT_ONCE)
-        staged = loading.feed(tables, self._stage, _ROWS_AT_ONCE)
+            return loading.feed(tables, self._straight, ROWS_AT_ONCE)
+        staged = loading.feed(tables, self._stage.take, ROWS_AT_ONCE)
         written = self._connection.changed(insert_sql(loading.layout), [self._commit])
         self._refuse(missing=staged - written)
         return written
-
-    def _stage(self, reader: pa.RecordBatchReader) -> int:
-        if not self._staged:
-            self._staged = True
-            return self._connection.stage(reader, STAGED)
-        # The feed stopped because `_rest` was needed.
-        self._connection.execute(f"ALTER TABLE {IN_STAGE} ADD COLUMN {REST_FIELD} json")
-        return self._connection.ingest(reader, STAGED)
 
     def _straight(self, reader: pa.RecordBatchReader) -> int:
         target = self._loading.layout.target

@@ -146,13 +146,18 @@ def _same_key(layout: Layout) -> str:
 
 def buried(layout: Layout, key_of: Mapping[str, str], table: str) -> str:
     """A condition that a key, given by its columns, has a tombstone; `table` is the source's."""
+    return f"EXISTS ({buried_rows(layout, key_of, table)})"
+
+
+def buried_rows(layout: Layout, key_of: Mapping[str, str], table: str) -> str:
+    """The tombstones of a key, given by its columns; `table` is the source's."""
     parts = [
         f"{_of_tombstone(f'(d.key::jsonb ->> {place})', column.type)} = {key_of[column.name]}"
         for place, (_, column) in enumerate(layout.keys_staged)
     ]
     return (
-        "EXISTS (SELECT 1 FROM _connector.tombstones AS d "
-        f"WHERE d.table_name = {table} AND {' AND '.join(parts)})"
+        "SELECT 1 FROM _connector.tombstones AS d "
+        f"WHERE d.table_name = {table} AND {' AND '.join(parts)}"
     )
 
 

@@ -107,6 +107,11 @@ def hooked(connection: Connection, target: Target) -> bool:
     return bool(found)
 
 
+def views_on(connection: Connection, view: Target) -> list[str]:
+    """What others made that uses a view."""
+    return [name for _, name, blocks_drop in _dependents(connection, view, "") if blocks_drop]
+
+
 def swallowed(
     connection: Connection, target: Target, missing: int, left: int = 0
 ) -> DestinationRefused:

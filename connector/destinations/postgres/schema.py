@@ -153,3 +153,32 @@ def create_schema(connection: Connection, schema: str) -> None:
     found = connection.run("SELECT 1 AS found FROM pg_namespace WHERE nspname = $1", [schema])
     if not found:
         connection.execute(f"CREATE SCHEMA {quoted(schema)}")
+
+
+def view_columns(connection: Connection, view: Target) -> list[str]:
+    """The columns of a view, in order; none if it is not there."""
+    rows = connection.run(
+        "SELECT a.attname::text AS name FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 "
+        "AND c.relkind = 'v' AND a.attnum > 0 ORDER BY a.attnum",
+        [view.schema, view.name],
+    )
+    return [row["name"] for row in rows]
+
+
+def grants_on(connection: Connection, view: Target) -> list[str]:
+    """The statements that grant again what others may do with a view."""
+    rows = connection.run(
+        "SELECT coalesce(r.rolname::text, '') AS role, g.privilege_type::text AS privilege, "
+        "g.is_grantable AS grantable FROM pg_class c "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN aclexplode(c.relacl) AS g "
+        "LEFT JOIN pg_roles r ON r.oid = g.grantee "
+        "WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind = 'v' AND g.grantee <> c.relowner",
+        [view.schema, view.name],
+    )
+    return [
+        f"GRANT {row['privilege']} ON {view.sql} TO "
+        f"{quoted(row['role']) if row['role'] else 'PUBLIC'}"
+        f"{' WITH GRANT OPTION' if row['grantable'] else ''}"
+        for row in rows
+    ]

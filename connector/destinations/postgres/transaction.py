@@ -8,20 +8,30 @@ from uuid import uuid4
 
 import pyarrow as pa
 
+from connector.core.names import VALID_TO
 from connector.core.state import Column
 from connector.destinations import trial
 from connector.destinations.commits.load import Loading
+from connector.destinations.commits.staging import Layout
 from connector.destinations.database import Failure, Found, Merge, Transaction
 from connector.destinations.postgres import check
 from connector.destinations.postgres import schema as postgres_schema
 from connector.destinations.postgres.layout import PostgresLayout
-from connector.destinations.postgres.load import load
-from connector.destinations.postgres.merge import delete_sql, left_sql, mark_sql, upsert_sql
-from connector.destinations.postgres.refusals import hooked, in_the_way, swallowed
+from connector.destinations.postgres.load import ROWS_AT_ONCE, Stage, load
+from connector.destinations.postgres.merge import (
+    IN_STAGE,
+    buried_rows,
+    delete_sql,
+    left_sql,
+    mark_sql,
+    upsert_sql,
+)
+from connector.destinations.postgres.refusals import hooked, in_the_way, swallowed, views_on
 from connector.destinations.postgres.session.connection import Connection, PostgresServer
 from connector.destinations.postgres.state import state_schema
-from connector.destinations.postgres.types import POSTGRES
+from connector.destinations.postgres.types import POSTGRES, staged_value
 from connector.destinations.sql import Target, quoted
+from connector.destinations.table.in_the_way import blocked
 from connector.errors import Busy, ConnectorError, DestinationRefused
 
 
@@ -94,9 +104,10 @@ class PostgresTransaction(Transaction):
 
     @contextmanager
     def staged(self, rows: pa.Table, name: str) -> Iterator[None]:
-        """Copies rows to a temporary table, which exists as long as the connection."""
+        """Copies rows to a temporary table."""
         self._connection.stage(rows, name)
         yield
+        self._connection.execute(f"DROP TABLE pg_temp.{name}")
 
     def merge(self, merge: Merge) -> int:
         """Merges the staged rows.
@@ -119,6 +130,53 @@ class PostgresTransaction(Transaction):
     def load(self, loading: Loading, tables: Iterable[pa.Table]) -> tuple[int, int]:
         """Brings in the rows of a scan."""
         return load(self._connection, loading, tables)
+
+    @contextmanager
+    def gathered(self, loading: Loading, tables: Iterable[pa.Table]) -> Iterator[None]:
+        """Copies all rows of a scan to a temporary table."""
+        stage = Stage(self._connection)
+        loading.feed(tables, stage.take, ROWS_AT_ONCE)
+        self._connection.execute(f"ANALYZE {IN_STAGE}")
+        yield
+        self._connection.execute(f"DROP TABLE {IN_STAGE}")
+
+    def buried(self, layout: Layout, staged: str) -> str:
+        """A query that has a row if a tombstone has the key of a staged row; `$2` is the source."""
+        key_of = {
+            column.name: staged_value(f"{staged}.{name}", column.type)
+            for name, column in layout.keys_staged
+        }
+        return buried_rows(layout, key_of, "$2")
+
+    def index_versions(self, target: Target, keys: Sequence[str]) -> None:
+        """Indexes versions by their keys, for the life of an item, and by when they ended."""
+        names = ", ".join(map(quoted, keys))
+        self.ask(f"CREATE INDEX ON {target.sql} ({names})")
+        self.ask(f"CREATE INDEX ON {target.sql} USING brin ({quoted(VALID_TO)})")
+
+    def drop_view(self, view: Target) -> list[str]:
+        """Drops a view; returns the statements that grant again what was granted on it."""
+        if in_way := views_on(self._connection, view):
+            what = f"The view {view} cannot be made anew with other columns"
+            raise blocked(what, in_way, "they use it")
+        grants = postgres_schema.grants_on(self._connection, view)
+        self.ask(f"DROP VIEW {view.sql}")
+        return grants
+
+    def looked_at(self, target: Target) -> Mapping[str, str]:
+        """The columns of a table; none if there is no such table, or it belongs to another role."""
+        try:
+            return self.describe(target).columns
+        except DestinationRefused:
+            return {}
+
+    def move_view(self, have: Target, want: Target) -> None:
+        """Renames a view; what was granted on it stays."""
+        self.move(have, want)
+
+    def view_columns(self, view: Target) -> list[str]:
+        """The columns of a view; none if it is not there."""
+        return postgres_schema.view_columns(self._connection, view)
 
     def try_new(self, target: Target, key: Mapping[str, Column]) -> None:
         """Drops the key, copies a row, creates the key and columns, and deletes."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from connector.core.names import CHANGED_AT, COMMIT, DELETED, REST, Rules
+from connector.core.names import CHANGED_AT, COMMIT, DELETED, OP, REST, Rules
 from connector.core.schema import Kind, Type
 from connector.destinations.postgres.session.limits import NAME_BYTES
 from connector.destinations.table.dialect import Dialect
@@ -70,12 +70,22 @@ def _sent(expression: str, type_: Type) -> str:
     return f"{expression}::text" if type_.kind is Kind.JSON else expression
 
 
+def _micros(expression: str) -> str:
+    return f"(extract(epoch FROM {expression}) * 1000000)::bigint"
+
+
 POSTGRES = Dialect(
     rules=Rules(fold=str, max_bytes=NAME_BYTES, reserved=_SYSTEM, refused="\0"),
     type_of=postgres_type,
     widened=widened,
     service={CHANGED_AT: "timestamp with time zone", COMMIT: "bigint"},
-    optional={REST: "jsonb", DELETED: "boolean DEFAULT false"},
+    optional={
+        REST: "jsonb",
+        DELETED: "boolean DEFAULT false",
+        OP: "text DEFAULT 'snapshot'",
+    },
+    staged=staged_value,
+    micros=_micros,
     max_columns=MAX_COLUMNS,
     # Names that differ only in case are two tables here, but perhaps not where the data goes next.
     table_fold=str.lower,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from connector.core.keys import KeySchema
-from connector.core.names import DELETED, assign
+from connector.core.names import DELETED, OP, assign
 from connector.core.schema import BINARY, INTEGER, NULL, STRING, Type, join
 from connector.core.spec import Deletes, TableSpec
 from connector.core.state import Column
@@ -25,6 +25,13 @@ def key_columns(dialect: Dialect, keys: KeySchema, spec: TableSpec) -> dict[str,
     return {key.name: Column(names[key.name], _KEY_TYPES[key.tag]) for key in keys}
 
 
+def _adopted_spec(transaction: Transaction, target: Target) -> TableSpec:
+    """The spec that a table's service columns show: ours have a default, an attribute's none."""
+    marked = transaction.has_default(target, DELETED)
+    history = OP in transaction.dialect.optional and transaction.has_default(target, OP)
+    return TableSpec(deletes=Deletes.SOFT if marked else Deletes.APPLY, history=history)
+
+
 def adopt(
     transaction: Transaction,
     target: Target,
@@ -39,15 +46,13 @@ def adopt(
     Raises DestinationRefused if the connector did not create it, or if its key is another one.
     """
     dialect, fold = transaction.dialect, transaction.dialect.rules.fold
-    # A column `_deleted` of ours has a default; an attribute's has none.
-    marked = transaction.has_default(target, DELETED)
     folded = {fold(name): sql for name, sql in found.columns.items()}
     if any(folded.get(name) != sql for name, sql in dialect.service.items()):
         raise DestinationRefused(
             f"The table {target} exists and was not created by the connector.",
             "Choose another name with `into`, or drop it.",
         )
-    spec = TableSpec(deletes=Deletes.SOFT if marked else Deletes.APPLY)
+    spec = _adopted_spec(transaction, target)
     adopted = _keys_of(dialect, found, keys, spec, names)
     for key in keys:
         name = adopted[key.name].name

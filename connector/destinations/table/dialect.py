@@ -44,6 +44,10 @@ class Dialect:
     """An expression of one type, as the same value in a type above it in the lattice."""
     sent: Callable[[str, Type], str] = lambda expression, type_: expression
     """An expression as it is read: in a type that Arrow has, or as text."""
+    staged: Callable[[str, Type], str] = lambda expression, type_: expression
+    """A staged value, converted to the type of its column."""
+    micros: Callable[[str], str] = lambda expression: f"epoch_us({expression})"
+    """A time as microseconds since 1970."""
     always_fit: int = sys.maxsize
     """The number of attributes that fit into their columns, whatever their values are."""
     columns_at_once: int = 1

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from connector.core.names import DELETED, REST
-from connector.core.schema import Type, join_all
+from connector.core.schema import Type, join, join_all
 from connector.core.state import Column, Load, Phase, renamed
 from connector.destinations.commits.step import Step
 from connector.destinations.database import Transaction
+from connector.destinations.history.kept import Kept
 from connector.destinations.state.store import State
 from connector.destinations.table import columns as table_columns
 from connector.destinations.table.drift import Watch
@@ -22,6 +23,8 @@ class Growth:
     step: Step
     actual: Mapping[str, str]
     """The table's current columns with their SQL types."""
+    kept: Kept
+    """What is kept beside the table."""
     renamed: dict[str, str] = field(default_factory=dict)
     """New columns with another name than their attribute."""
 
@@ -29,7 +32,7 @@ class Growth:
         header = self.step.header
         self.table, self.target = header.table_name, header.target
         self.columns, self.retired = self.state.all_columns(self.table)
-        self.rest = self._has(REST)
+        self.rest = self.has(REST)
         # Version 0.1.0 did not record it; without `_rest` nothing can have overflowed.
         self._overflowed = self.rest if header.overflowed is None else header.overflowed
         self._left_over = False
@@ -44,14 +47,17 @@ class Growth:
     @property
     def marks(self) -> bool:
         """Whether the table has the service column `_deleted`."""
-        return self._has(DELETED)
+        return self.has(DELETED)
 
-    def _has(self, service: str) -> bool:
+    def has(self, service: str) -> bool:
+        """Whether the table has a service column that not every table has."""
         named = self.retired | self.columns
         return table_columns.has(self.transaction.dialect, self.actual, named, service)
 
     def grow(self, wanted: Mapping[str, Type]) -> dict[str, Column]:
         """The columns, grown to hold `wanted` as far as there is room."""
+        if self._blocked(wanted):
+            self.kept.hide()
         grown = table_columns.grow(
             self.transaction,
             self.target,
@@ -65,11 +71,24 @@ class Growth:
             table_columns.ours_last(self.transaction, self.target, self.actual, self.columns)
         if grown != self.columns:
             self.state.save_columns(self.table, grown, self.retired)
+            self.kept.grew(self.columns, grown)
         self.step.new_columns += len(grown.keys() - self.columns.keys())
         self.renamed = renamed(grown, self.columns)
         self.step.watch = self._watch(grown)
         self.columns = grown
         return grown
+
+    def _blocked(self, wanted: Mapping[str, Type]) -> bool:
+        """Whether a view on the table may be in the way of what columns it needs."""
+        if not self.step.spec.history:
+            return False
+        type_of, have = self.transaction.dialect.type_of, self.columns
+        wider = any(
+            name in have and type_of(join(have[name].type, type_)) != type_of(have[name].type)
+            for name, type_ in wanted.items()
+        )
+        # The columns of a new table are put in order.
+        return wider or len(have) == len(self.step.header.identity.keys)
 
     def _watch(self, grown: Mapping[str, Column]) -> Watch:
         header = self.step.header
@@ -102,6 +121,8 @@ class Growth:
         there = [column.name for column in self.retired.values() if column.name in self.actual]
         asked = [*there, *([REST] if self.rest and not self._left_over else [])]
         empty = [name for name, full in filled(asked).items() if not full] if asked else []
+        if empty:
+            self.kept.hide()
         for name in empty:
             table_columns.drop(self.transaction, self.target, name)
         if self.retired:

@@ -1,14 +1,16 @@
 """Changes a table's name or spec in one transaction, if its rows allow it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from connector.core.names import COMMIT, DELETED, REST, SERVICE, assign
+from connector.core.names import COMMIT, DELETED, HISTORY, REST, SERVICE, assign
 from connector.core.rules.rules import NO_RULES
 from connector.core.spec import Deletes, Facts, TableSpec, check_change, check_rules
 from connector.core.state import Column, Phase, Plan
 from connector.destinations.commits.step import check_key, refuse_shared, unknown
 from connector.destinations.database import Transaction
+from connector.destinations.history.kept import keep
+from connector.destinations.history.places import all_of
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state.header import Header, spelled
 from connector.destinations.state.store import State
@@ -37,7 +39,7 @@ class Reshape:
             # Version 0.1.0 knew no rules.
             check_rules(table, NO_RULES, spec.rules)
         if have is not None and have != spec:
-            facts = self._facts(header, target)
+            facts = self._facts(header, target, spec)
             check_change(table, have, spec, facts)
             if facts.marked and not spec.marks:
                 self._drop_marked(target)
@@ -48,6 +50,7 @@ class Reshape:
                 named = Renaming(self.transaction, table, target).named(columns, have.rules, spec)
                 self.state.save_columns(table, named, retired)
         self.state.update(table, spec=spelled(spec))
+        keep(self.transaction, self.state, table, header)
 
     def _use_retired(self, table: str, target: Target) -> None:
         """Returns retired columns, which rows marked as deleted still fill, to their attributes."""
@@ -59,7 +62,7 @@ class Reshape:
     def begin(self, plan: Plan, target: Target, before: Header | None) -> None:
         """Prepares the table for a new generation, and saves its columns."""
         dialect, arn = self.transaction.dialect, plan.identity.table_arn
-        refuse_shared(dialect, self.state, plan.table, arn, target)
+        refuse_shared(dialect, self.state, plan.table, arn, target, plan.spec)
         if before is not None:
             self._move(plan.table, before, target)
         actual = self._actual(target)
@@ -85,7 +88,9 @@ class Reshape:
             check_key(before, plan)
             columns, retired = self.state.all_columns(plan.table)
         there = {a: c for a, c in retired.items() if c.name in actual}
-        columns = self._free_mark(plan, target, columns | there, actual)
+        columns = columns | there
+        for service in self._taken(columns, plan.spec):
+            columns = self._free(service, plan.spec, target, columns, actual)
         had = (before.made_with() if before else None) or TableSpec()
         renaming = Renaming(self.transaction, plan.table, target)
         columns = renaming.named(columns, had.rules, plan.spec)
@@ -102,19 +107,34 @@ class Reshape:
             {a: c for a, c in columns.items() if a not in keys},
         )
 
-    def _free_mark(
-        self, plan: Plan, target: Target, columns: Columns, actual: Mapping[str, str]
-    ) -> Columns:
-        """The columns, after renaming an attribute's column that is called `_deleted`."""
+    def _taken(self, columns: Mapping[str, Column], spec: TableSpec) -> list[str]:
+        """The names of the spec's own columns that columns of attributes have."""
         dialect = self.transaction.dialect
-        attribute = table_columns.attribute_of(dialect, columns, DELETED)
-        if attribute is None or not plan.spec.marks:
-            return columns
+        return [
+            service
+            for service in spec.service
+            if table_columns.attribute_of(dialect, columns, service) is not None
+        ]
+
+    def _free(
+        self,
+        service: str,
+        spec: TableSpec,
+        target: Target,
+        columns: Columns,
+        actual: Mapping[str, str],
+    ) -> Columns:
+        """The columns, after renaming an attribute's column with the name of one of ours."""
+        dialect = self.transaction.dialect
+        attribute = table_columns.attribute_of(dialect, columns, service)
+        assert attribute is not None
         column = columns[attribute]
         others = {name: other.name for name, other in columns.items() if name != attribute}
         reserved = dialect.rules.reserved.union(map(dialect.rules.fold, actual))
         rules = replace(dialect.rules, reserved=reserved)
-        name = assign([attribute], others, rules, SERVICE, plan.spec.rules.names)[attribute]
+        name = assign([attribute], others, rules, {*SERVICE, *spec.service}, spec.rules.names)[
+            attribute
+        ]
         self.transaction.ask(
             f"ALTER TABLE {target.sql} RENAME COLUMN {quoted(column.name)} TO {quoted(name)}"
         )
@@ -160,10 +180,33 @@ class Reshape:
                 "Nothing was changed. Choose another name with `into`, or drop what is there.",
             )
         if self._actual(have):
+            self._move_beside(header, have, want)
             self.transaction.move(have, want)
         self.state.update(table, target_schema=want.schema, target_name=want.name)
 
-    def _facts(self, header: Header, target: Target) -> Facts:
+    def _move_beside(self, header: Header, have: Target, want: Target) -> None:
+        """Moves what is kept beside a table to where that will be."""
+        spec = header.made_with()
+        theirs, mine = all_of(have, spec)[1:], all_of(want, spec)[1:]
+        if self._same(have, want):
+            return self._move_each(theirs, mine)
+        for place in mine:
+            if self.transaction.taken(place):
+                raise ConfigError(
+                    f"{header.table_name} is in {have} and should go to {want}, but the name "
+                    f"{place} of what is kept beside it is taken already.",
+                    "Nothing was changed. Choose another name with `into`, or drop what is there.",
+                )
+        return self._move_each(theirs, mine)
+
+    def _move_each(self, have: Sequence[Target], want: Sequence[Target]) -> None:
+        for one, other in zip(have, want, strict=True):
+            if one.name.endswith(HISTORY):
+                self.transaction.move_view(one, other)
+            else:
+                self.transaction.move(one, other)
+
+    def _facts(self, header: Header, target: Target, want: TableSpec) -> Facts:
         actual = self._actual(target)
         columns, retired = self.state.all_columns(header.table_name)
         named = retired | columns
@@ -177,6 +220,7 @@ class Reshape:
             marked=marks and self._marked(target, 0),
             marked_since_plan=marks and self._marked(target, header.start_commit),
             mark_taken=table_columns.attribute_of(dialect, named, DELETED) is not None,
+            taken=tuple(self._taken(named, replace(want, deletes=Deletes.APPLY))),
         )
 
     def _actual(self, target: Target) -> Mapping[str, str]:

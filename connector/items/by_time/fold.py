@@ -25,6 +25,8 @@ class Settled:
 
     key: Raw
     image: Raw | None
+    before: Raw | None
+    created: bool
     version: int
     at: float
     expired: bool
@@ -134,6 +136,8 @@ class TimedFold(Fold):
         return Settled(
             key=change.key,
             image=None if item is None else Raw(item),
+            before=change.before,
+            created=change.created,
             version=change.version,
             at=at,
             # If an item is gone after a put, only the record of its delete says whether it expired.
@@ -145,12 +149,12 @@ class TimedFold(Fold):
     def _with_deletes(
         self,
         rows: pa.Table,
-        changes: Sequence[Change],
+        newest: Sequence[_Newest],
         removed: Sequence[bool],
         replaced: Sequence[bool],
     ) -> pa.Table:
-        made = super()._with_deletes(rows, changes, removed, replaced)
-        settled = [isinstance(change, Settled) for change in changes]
+        made = super()._with_deletes(rows, newest, removed, replaced)
+        settled = [isinstance(change, Settled) for _, (_, change) in newest]
         return made.append_column(SETTLED, pa.array(settled, pa.bool_()))
 
 

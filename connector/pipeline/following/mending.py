@@ -93,11 +93,7 @@ class Mending:
             raise lost
         if not _same_table(state, description.identity):
             raise lost
-        if state.phase is Phase.LOADING:
-            raise HistoryLost(
-                f"{lost.message} The table is not loaded yet, so it cannot be repaired.",
-                f"Run `connector snapshot {self.table} --full-refresh`.",
-            )
+        _refuse(state, lost)
         if not description.streaming:
             raise no_stream(self.table)
         listing, now = settled_listing(self.changes, self.stop), self.lookup.now()
@@ -131,3 +127,17 @@ def _under_way(state: TableState) -> bool:
 def _same_table(state: TableState, now: Identity) -> bool:
     had = state.identity
     return (had.table_arn, had.table_id, had.keys) == (now.table_arn, now.table_id, now.keys)
+
+
+def _refuse(state: TableState, lost: HistoryLost) -> None:
+    """Raises HistoryLost for a table that only a full refresh can bring up to date."""
+    if state.phase is Phase.LOADING:
+        raise HistoryLost(
+            f"{lost.message} The table is not loaded yet, so it cannot be repaired.",
+            f"Run `connector snapshot {state.table} --full-refresh`.",
+        )
+    if state.spec is not None and state.spec.recorded:
+        raise HistoryLost(
+            f"{lost.message} What was lost cannot be put in a history or a log afterwards.",
+            f"Run `connector snapshot {state.table} --full-refresh`: versions will say `gap`.",
+        )

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from connector.config.model import TailConfig
 from connector.core.changes.change import Unnamed
 from connector.core.changes.times import Tied
-from connector.core.cursors import Batch, Span, shard_partition
+from connector.core.cursors import SHARD, Batch, Span, shard_partition
 from connector.core.rows import SETTLED
 from connector.core.spec import TableSpec
 from connector.events import Listener, Tailed
@@ -19,6 +19,8 @@ from connector.failpoints import failpoint
 from connector.items.by_time.fold import TimedFold
 from connector.items.encoder import Encoder
 from connector.items.fold import Counts, Fold
+from connector.items.recorded.images import ImageTexts
+from connector.items.recorded.recording import Recorded, Recording, tokens_of
 from connector.pipeline.columns import report_columns
 from connector.pipeline.following.alarm import LagAlarm
 from connector.pipeline.following.committing import Committing
@@ -63,6 +65,7 @@ class Round:
     quarantine_limit: int
     commits: int = 0
     """The number of commits made."""
+    _images: ImageTexts | None = None
     _unreported: Counts | None = None
     _committed_at: datetime | None = None
     _overtaken: list[int] = field(default_factory=lambda: [0, 0])
@@ -120,7 +123,15 @@ class Round:
         if self.changes.by_time:
             planned = reach.state.planned_at.timestamp()
             return TimedFold(keys, self.encoder, spec.deletes, horizon, planned=planned)
-        return Fold(keys, self.encoder, spec.deletes, horizon)
+        return Fold(keys, self.encoder, spec.deletes, horizon, self._recording(reach, spec))
+
+    def _recording(self, reach: Reach, spec: TableSpec) -> Recording | None:
+        """What keeps every change, if that is asked for."""
+        if not spec.recorded:
+            return None
+        keys, encoder = reach.state.identity.keys, self.encoder
+        self._images = self._images or ImageTexts(keys, encoder.limits, encoder.ruling)
+        return Recording(keys, encoder, self._images, spec, tokens_of(reach.state.earlier, SHARD))
 
     def _commit(
         self,
@@ -184,8 +195,8 @@ class Round:
         if isinstance(fold, TimedFold):
             portions = fold.portions(self.lookup.items)
         elif self.changes.images:
-            rows = fold.rows()
-            yield rows, fold.quarantined
+            rows, recorded = fold.rows(), fold.recorded()
+            yield rows, fold.quarantined, recorded
             return
         else:
             portions = fold.looked_up(self.lookup.items)
@@ -196,7 +207,7 @@ class Round:
                 self.lookup.confirm(reach.state.identity)
                 failpoint("tail.after_look_up")
             bad, fold.quarantined = fold.quarantined, []
-            yield rows, bad
+            yield rows, bad, Recorded()
 
     def _looking(self, reach: Reach) -> UnnamedRows:
         ruling, fold = self.encoder.ruling, self._fold(reach)
@@ -212,7 +223,7 @@ class Round:
         forgotten: Sequence[str] = (),
         more: bool = True,
     ) -> None:
-        rows, bad = portion
+        rows, bad, recorded = portion
         state, retention = reach.state, self.changes.retention
         check_quarantine(self.quarantine_limit, bad, state.quarantined)
         self._committing.begin(
@@ -230,6 +241,8 @@ class Round:
                 retention=retention.lasts if retention.varies else None,
                 unburied=reach.unburied() if self.changes.by_time else None,
                 buries=self.changes.by_time,
+                versions=recorded.versions,
+                log=recorded.log,
             )
         )
 

@@ -14,10 +14,11 @@ from connector.errors import HistoryLost
 from connector.failpoints import failpoint
 from connector.items.fold import KEYS_AT_ONCE, Fold
 from connector.items.keys import key_item
+from connector.items.recorded.recording import Recorded
 from connector.ports import Destination, Lookup
 
-Portion = tuple[pa.Table, Sequence[Quarantined]]
-"""Rows of one commit, and what could not be stored of them."""
+Portion = tuple[pa.Table, Sequence[Quarantined], Recorded]
+"""Rows of one commit, what could not be stored of them, and what is kept of all changes."""
 
 PARTITION = "look-up"
 """What the quarantine says of items that were looked up and could not be stored."""
@@ -57,7 +58,7 @@ class UnnamedRows:
             self.fold.add(PARTITION, ChangePage(touched, None, now))
             bad = self.fold.quarantined
             rows, self.fold.quarantined = self.fold.rows(), []
-            yield rows, bad
+            yield rows, bad, Recorded()
 
     def _found(self, unnamed: Unnamed) -> list[tuple[str, bool]]:
         """The keys to look up, and whether the row is as the scan has found it."""

@@ -46,6 +46,16 @@ class ExportChange(Struct, gc=False):
         return None if isinstance(image, UnsetType) or bytes(image) == b"null" else image
 
     @property
+    def before(self) -> Raw | None:
+        """Nothing: a window is not a change."""
+        return None
+
+    @property
+    def created(self) -> bool:
+        """Whether there was no item before the window."""
+        return isinstance(self.OldImage, UnsetType)
+
+    @property
     def version(self) -> int:
         """When it was written, in microseconds."""
         written = self.Metadata.WriteTimestampMicros

@@ -1,0 +1,107 @@
+"""The table of all changes of a replicated table, which only grows."""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from connector.core.cursors import Cursor
+from connector.core.keys import KeySchema
+from connector.core.modes.log import LOG
+from connector.core.names import CHANGED_AT, COMMIT
+from connector.core.rows import conform
+from connector.core.schema import BOOLEAN, INTEGER, JSON, STRING, Type
+from connector.core.state import Column
+from connector.destinations.database import Transaction
+from connector.destinations.history.places import changes_of, taken
+from connector.destinations.sql import STAGED_LOG, Target, quoted
+from connector.destinations.table import columns as table_columns
+
+_TYPES: Mapping[pa.DataType, Type] = {pa.string(): STRING, pa.bool_(): BOOLEAN, pa.json_(): JSON}
+
+
+class Log:
+    """`T__changes` of one table, inside a transaction."""
+
+    def __init__(self, transaction: Transaction, table: Target, keys: KeySchema) -> None:
+        self._transaction = transaction
+        self._table = table
+        self._keys = keys
+        self.target = changes_of(table)
+
+    def create(self, columns: Mapping[str, Column]) -> None:
+        """Creates the table unless it is there. Raises DestinationRefused if another one is."""
+        if self._transaction.taken(self.target):
+            if not self.mine():
+                raise taken(self._table, [self.target])
+            self.follow(columns)
+            return
+        dialect = self._transaction.dialect
+        keys = {columns[key.name].name: columns[key.name].type for key in self._keys}
+        types = {name: dialect.type_of(type_) for name, type_ in keys.items()} | self._service()
+        body = ", ".join(f"{quoted(name)} {sql}" for name, sql in types.items())
+        self._transaction.ask(f"CREATE TABLE {self.target.sql} ({body})")
+
+    def mine(self) -> bool:
+        """Whether the table is there, and is such a table."""
+        found = self._transaction.looked_at(self.target)
+        return all(found.get(name) == sql for name, sql in self._service().items())
+
+    def _service(self) -> dict[str, str]:
+        dialect = self._transaction.dialect
+        types = {
+            field.name: dialect.service[CHANGED_AT]
+            if field.name == CHANGED_AT
+            else dialect.type_of(_TYPES[field.type])
+            for field in LOG
+        }
+        return types | {COMMIT: dialect.type_of(INTEGER)}
+
+    def positions(self) -> dict[str, Cursor]:
+        """Up to where each partition was written."""
+        rows = self._transaction.ask(
+            "SELECT _partition AS partition, max(lpad(_sequence, 128, '0')) AS sequence "
+            f"FROM {self.target.sql} GROUP BY _partition"
+        )
+        return {row["partition"]: Cursor(row["sequence"].lstrip("0") or "0") for row in rows}
+
+    def follow(self, columns: Mapping[str, Column]) -> None:
+        """Widens the key's columns as those of the table were."""
+        found = self._found()
+        dialect = self._transaction.dialect
+        for key in self._keys:
+            column = columns[key.name]
+            have = found.get(column.name)
+            if have is None:
+                raise taken(self._table, [self.target])
+            if have != dialect.type_of(column.type):
+                old = Column(column.name, dialect.adopted_key(key.tag)[have])
+                self._transaction.widen(self.target, old, column.type)
+
+    def _found(self) -> Mapping[str, str]:
+        found = self._transaction.describe(self.target).columns
+        if not found:
+            raise table_columns.gone(self.target)
+        return found
+
+    def add(self, rows: pa.Table, columns: Mapping[str, Column], commit: int) -> None:
+        """Appends the rows of one commit."""
+        self._found()
+        types = {key.name: columns[key.name].type for key in self._keys}
+        staged = conform(rows, types, list(LOG))
+        names = [f"c{place}" for place in range(len(types))]
+        staged = staged.rename_columns([*names, *LOG.names])
+        values = dict(zip((columns[key.name].name for key in self._keys), names, strict=True))
+        values |= {name: name for name in LOG.names}
+        kinds = [*types.values(), *(_TYPES.get(field.type) for field in LOG)]
+        sent = [
+            f"{STAGED_LOG}.{name}"
+            if type_ is None
+            else self._transaction.dialect.staged(f"{STAGED_LOG}.{name}", type_)
+            for name, type_ in zip(values.values(), kinds, strict=True)
+        ]
+        with self._transaction.staged(staged, STAGED_LOG):
+            self._transaction.ask(
+                f"INSERT INTO {self.target.sql} ({', '.join(map(quoted, values))}, "
+                f"{quoted(COMMIT)}) SELECT {', '.join(sent)}, CAST($1 AS BIGINT) FROM {STAGED_LOG}",
+                [commit],
+            )

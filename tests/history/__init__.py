@@ -1,0 +1,1 @@
+"""What is kept beside a table: all versions and all changes."""
