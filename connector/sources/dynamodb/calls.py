@@ -189,12 +189,12 @@ def body(answer: dict[str, Any]) -> bytes:
     return content
 
 
-def member(name: str) -> Callable[[dict[str, Any]], Any]:
-    """A check that an answer has a required member."""
+def member(name: str, service: str = "DynamoDB") -> Callable[[dict[str, Any]], Any]:
+    """A check that an answer of a service has a required member."""
 
     def check(answer: dict[str, Any]) -> Any:
         if answer.get(name) is None:
-            raise BadAnswer(f"An answer of AWS lacks {name}.", "Run again.")
+            raise BadAnswer(f"An answer of {service} lacks {name}.", "Run again.")
         return answer[name]
 
     return check

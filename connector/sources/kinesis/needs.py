@@ -94,7 +94,7 @@ class KinesisTrial:
         is_open = [each for each in self._shards if not each.closed]
         self._iterator = self._call(
             self._open().get_shard_iterator,
-            member("ShardIterator"),
+            member("ShardIterator", "Kinesis"),
             StreamARN=self._arn,
             ShardId=(is_open or self._shards)[-1].id,
             ShardIteratorType="AT_TIMESTAMP",

@@ -45,7 +45,9 @@ def summary(call: Caller, kinesis: Any, arn: str) -> Summary:
     """Describes a stream. Raises HistoryLost if it is gone."""
     try:
         found = call(
-            kinesis.describe_stream_summary, member("StreamDescriptionSummary"), StreamARN=arn
+            kinesis.describe_stream_summary,
+            member("StreamDescriptionSummary", "Kinesis"),
+            StreamARN=arn,
         )
     except Exception as error:
         if error_code(error) == "ResourceNotFoundException":
@@ -80,7 +82,7 @@ def shards(call: Caller, kinesis: Any, arn: str) -> dict[str, Shard]:
 
 
 def _page(answer: dict[str, Any]) -> dict[str, Any]:
-    member("Shards")(answer)
+    member("Shards", "Kinesis")(answer)
     return answer
 
 

@@ -146,7 +146,7 @@ class KinesisStream:
         try:
             iterator = self._call(
                 self._kinesis.get_shard_iterator,
-                member("ShardIterator"),
+                member("ShardIterator", "Kinesis"),
                 StreamARN=self._summary.arn,
                 ShardId=shard.id,
                 ShardIteratorType=kind,
