@@ -62,11 +62,9 @@ def test_what_a_stream_changes_before_the_load_was_unknown_through_the_gap(
 
 
 def test_an_item_that_cannot_be_stored_has_no_version(replica: Replica) -> None:
-    if not replica.database:
-        pytest.skip("a DuckDB file holds every text")
     replica.model.load([order("a", 1)])
     replica.sync()
-    odd = {**order("a", 2), "text": {"S": "a\0b"}}
+    odd = {**order("a", 2), "text": {"S": "a\ud800b"}}
     replica.model.put(odd, order("a", 3), odd)
     replica.sync()
     assert told(replica, "a") == [(1, "snapshot", "update"), (3, "update", "update")]
