@@ -104,8 +104,8 @@ class Transaction(Protocol):
     def not_older(self, layout: Layout) -> list[dict[str, Any]]:
         """Rows that are not older than those staged as `sql.STAGED_TIMES`, by its column `place`.
 
-        The staged rows have the bounds of their times: `low`, `made`, `high`. The answer says
-        whether a row is `newer` than all of them.
+        The staged rows have the bounds of their times: `in_second`, `in_millisecond`, `made`,
+        `high`. The answer says `at` what time a row was made, and if it is `newer` than all.
         """
         return plain.not_older(self, layout)
 

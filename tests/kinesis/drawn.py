@@ -109,7 +109,7 @@ class Drawn:
 
     def precision(self) -> None:
         """Times become more or less exact."""
-        kinds = ("MILLISECOND", "MICROSECOND")
+        kinds = ("MILLISECOND", "MICROSECOND", "SECOND")
         self.replica.kinesis.precision = self.dice.choice(kinds)
         self.replica.kinesis.says_precision = self.dice.random() < 0.5
 

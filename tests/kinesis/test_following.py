@@ -1,5 +1,7 @@
 """What a table looks like after changes that come late, twice, in any order, or not at all."""
 
+from typing import Any
+
 import pytest
 
 from connector.core.state import Phase
@@ -109,9 +111,28 @@ def test_changes_of_one_millisecond_are_read_by_key(each):
     assert each.looked_up() == before + 1
 
 
-def test_a_tie_with_what_is_stored_is_read_by_key(each):
+@pytest.mark.parametrize("steps", [(Put("x", 1), Delete("x")), (Delete("x"), Put("x", 1))])
+def test_an_exact_time_and_a_whole_second_are_tied(each, steps):
+    """Nothing tells which was first, whichever arrives first."""
+    started(each, Put("x", 0))
+    each.sync()
+    each.rig.clock.advance(2.5)
+    each.kinesis.holding = True
+    for precision, step in zip(("MICROSECOND", "SECOND"), steps, strict=True):
+        each.kinesis.precision = precision
+        each.play(step)
+    before = each.looked_up()
+    for sent in each.kinesis.held[::-1]:
+        each.kinesis.deliver([sent])
+        each.sync()
+        each.assert_equal()
+    assert each.looked_up() == before + 1
+
+
+@pytest.mark.parametrize("precision", ["MILLISECOND", "SECOND"])
+def test_a_tie_with_what_is_stored_is_read_by_key(each, precision):
     started(each)
-    each.kinesis.precision = "MILLISECOND"
+    each.kinesis.precision = precision
     each.kinesis.holding = True
     each.play(Put("x", 1), Put("x", 2), Put("y", 1))
     first, second, other = each.kinesis.held
@@ -358,6 +379,9 @@ def test_a_stream_in_another_region_is_refused(replica):
         replica.run()
 
 
+STREAM = "arn:aws:dynamodb:us-west-2:000000000000:table/orders/stream/2026-01-01T00:00:00.000"
+
+
 def foreign(**changed: object):
     """Changes some members of a record."""
     return lambda content: {**content, **changed}
@@ -373,6 +397,18 @@ def foreign(**changed: object):
             foreign(eventSourceARN="arn:aws:dynamodb:us-west-2:1:table/others/stream/x"),
             "another Region or account",
         ),
+        (
+            foreign(tableName="", eventSourceARN=STREAM.replace("orders", "orders2")),
+            "another Region or account",
+        ),
+        (
+            foreign(tableName="", eventSourceARN=STREAM.replace("us-west-2", "eu-central-1")),
+            "another Region or account",
+        ),
+        (foreign(tableName="others", eventSourceARN=STREAM), "of the table others"),
+        (foreign(tableName=""), "of which table"),
+        (foreign(tableName=None), "of which table"),
+        (foreign(tableName=5), "of which table"),
         (lambda content: {"hello": 1}, "DynamoDB did not write"),
         (lambda content: {"eventName": "INSERT"}, "DynamoDB did not write"),
     ],
@@ -386,6 +422,24 @@ def test_records_of_anything_else_stop_the_table(replica, change, says):
     error = replica.fails(ForeignRecord, says)
     assert error.exit_code == 3
     assert replica.contents() == before
+
+
+@pytest.mark.parametrize("arn", [STREAM, STREAM.partition("/stream/")[0]])
+def test_a_record_in_the_shape_of_a_stream_names_its_table_by_its_arn(each, arn):
+    started(each)
+
+    def shaped(content: dict[str, Any]) -> dict[str, Any]:
+        about = {**content["dynamodb"], "SequenceNumber": "7", "StreamViewType": "NEW_IMAGE"}
+        about["ApproximateCreationDateTime"] //= 1_000_000
+        about.pop("ApproximateCreationDateTimePrecision")
+        named = {name: value for name, value in content.items() if name != "tableName"}
+        return {**named, "eventVersion": "1.1", "eventSourceARN": arn, "dynamodb": about}
+
+    each.kinesis.change = shaped
+    each.play(Put("x", 1), Put("y", 1), Put("x", 2), Delete("y"), Put("z", 1))
+    state = each.sync()
+    each.assert_equal()
+    assert state.quarantined == 0
 
 
 @pytest.mark.parametrize(
@@ -410,10 +464,13 @@ def about(**changed: object):
     ("change", "why"),
     [
         (about(NewImage={"id": {"S": "x"}, "n": {"ZZ": "1"}}), "type"),
-        (about(ApproximateCreationDateTime=1_767_225_600), "neither milliseconds"),
-        (about(ApproximateCreationDateTime="soon"), "neither milliseconds"),
-        (about(ApproximateCreationDateTimePrecision="NANOSECOND"), "neither milliseconds"),
-        (about(ApproximateCreationDateTimePrecision="MILLISECOND"), "neither milliseconds"),
+        # Seconds that are called microseconds.
+        (about(ApproximateCreationDateTime=1_767_225_600), "time is not in"),
+        (about(ApproximateCreationDateTime="soon"), "time is not in"),
+        (about(ApproximateCreationDateTime=None), "time is not in"),
+        (about(ApproximateCreationDateTimePrecision="NANOSECOND"), "time is not in"),
+        (about(ApproximateCreationDateTimePrecision="MILLISECOND"), "time is not in"),
+        (about(ApproximateCreationDateTimePrecision="SECOND"), "time is not in"),
         (lambda content: {**content, "eventName": "GUESS"}, "unknown event"),
     ],
 )
@@ -456,8 +513,8 @@ def test_a_bad_record_that_is_older_than_the_row_harms_nothing(each):
 
 
 @pytest.mark.parametrize("says", [True, False])
-@pytest.mark.parametrize("precision", ["MILLISECOND", "MICROSECOND"])
-def test_times_of_either_precision_are_understood(replica, precision, says):
+@pytest.mark.parametrize("precision", ["SECOND", "MILLISECOND", "MICROSECOND"])
+def test_times_of_each_precision_are_understood(replica, precision, says):
     replica.kinesis.precision, replica.kinesis.says_precision = precision, says
     started(replica, Put("x", 1))
     replica.rig.clock.advance(1)

@@ -12,7 +12,7 @@ from tests.rigs.scripted.scenario import Delete, Put, Write
 from .replica import Followed
 
 
-@pytest.mark.parametrize("precision", ["MILLISECOND", "MICROSECOND"])
+@pytest.mark.parametrize("precision", ["MILLISECOND", "MICROSECOND", "SECOND"])
 @pytest.mark.parametrize("seed", range(3))
 def test_90_changes_come_twice_and_in_any_order(each: Followed, precision: str, seed: int) -> None:
     """De-duplicated and ordered by time, and by a look-up where times do not tell."""

@@ -20,6 +20,7 @@ from connector.items.by_time.page import Expected, kinesis_page
 from connector.items.encoder import Encoder
 from connector.ports import Destination
 from connector.sources.kinesis.stream import change_page
+from tests.rigs.scripted.kinesis import MICROSECONDS
 
 KEYS = (KeyAttribute("id", "S"),)
 PLANNED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,8 +37,8 @@ class History:
     changes: list[tuple[int, int | None]]
 
     def after(self, times: Iterable[int]) -> int | None:
-        """The value as of the newest of some changes."""
-        return dict(self.changes)[max(times)]
+        """The value as of the newest of some changes, if there is any."""
+        return dict(self.changes).get(max(times, default=0))
 
 
 def drawn(dice: random.Random, number: int) -> History:
@@ -74,14 +75,17 @@ def image(name: str, value: int) -> str:
     return f'{{"id":{{"S":"{name}"}},"n":{{"N":"{value}"}}}}'
 
 
-def record(name: str, at: int, value: int | None) -> bytes:
-    """What DynamoDB sends for a change."""
+def record(name: str, at: int, value: int | None, precision: str = "MICROSECOND") -> bytes:
+    """What DynamoDB sends for a change; no other precision says what it is."""
+    at //= MICROSECONDS[precision]
+    said = f',"ApproximateCreationDateTimePrecision":"{precision}"'
+    said = said if precision == "MICROSECOND" else ""
     new = "" if value is None else f',"NewImage":{image(name, value)}'
     event = "REMOVE" if value is None else "MODIFY"
     return (
         f'{{"awsRegion":"us-west-2","eventName":"{event}","tableName":"orders","dynamodb":'
-        f'{{"ApproximateCreationDateTime":{at},"Keys":{{"id":{{"S":"{name}"}}}}{new},'
-        f'"ApproximateCreationDateTimePrecision":"MICROSECOND"}},"eventSource":"aws:dynamodb"}}'
+        f'{{"ApproximateCreationDateTime":{at},"Keys":{{"id":{{"S":"{name}"}}}}{new}'
+        f'{said}}},"eventSource":"aws:dynamodb"}}'
     ).encode()
 
 
@@ -126,6 +130,41 @@ def test_a_delete_followed_by_an_older_put_never_resurrects_a_row(request, desti
         expected = {name: histories[name].after(times) for name, times in seen.items() if times}
         assert rows(destination, deletes) == {n: v for n, v in expected.items() if v is not None}
     assert source.asked == 0
+
+
+def test_times_of_mixed_precision_never_resurrect_a_row(destination):
+    """Each record is as exact as its own precision; a tie is settled by reading the item."""
+    dice = random.Random(21)
+    count = 300 if isinstance(destination, PostgresDestination) else 2_000
+    beginning = int((PLANNED + timedelta(hours=1)).timestamp() * 1e6)
+    histories = {}
+    for name in (f"k{number}" for number in range(count)):
+        width = dice.choice((3_000, 30_000, 3_000_000))
+        times = sorted(dice.sample(range(width), 4))
+        values = [dice.choice((None, dice.randrange(1000))) for _ in times]
+        histories[name] = History(
+            [(beginning + at, value) for at, value in zip(times, values, strict=True)]
+        )
+    source, spec = Source(histories), TableSpec(follow="kinesis")
+    start(destination, spec)
+    arriving = {name: order_of(history, dice) for name, history in histories.items()}
+    seen: dict[str, set[int]] = {name: set() for name in histories}
+    for round_ in range(6):
+        records = []
+        for name, order in arriving.items():
+            for at in order[round_]:
+                seen[name].add(at)
+                value = dict(histories[name].changes)[at]
+                records.append(record(name, at, value, dice.choice(tuple(MICROSECONDS))))
+        dice.shuffle(records)
+        commit(destination, spec, source, records, round_)
+        found = rows(destination, Deletes.APPLY)
+        for name, times in seen.items():
+            after = {histories[name].after(times or ()), histories[name].changes[-1][1]}
+            assert found.get(name) in after, histories[name]
+    final = {name: history.changes[-1][1] for name, history in histories.items()}
+    assert found == {name: value for name, value in final.items() if value is not None}
+    assert 0 < source.asked < 4 * count
 
 
 def order_of(history: History, dice: random.Random) -> list[list[int]]:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from connector.core.changes.times import Judgement, Order, judged, micros, order, tied_with
 
 AT = 1_767_229_202_200_000
-NEAR = st.integers(AT - 3000, AT + 3000)
-WHOLE = NEAR.map(lambda at: at - at % 1000)
+SECOND = AT - AT % 1_000_000
+NEAR = st.integers(AT - 3000, AT + 3000) | st.integers(SECOND - 3000, SECOND + 1_003_000)
+WHOLE = NEAR.map(lambda at: at - at % 1000) | NEAR.map(lambda at: at - at % 1_000_000)
 
 
 @given(NEAR | WHOLE, NEAR | WHOLE)
@@ -21,17 +22,21 @@ def test_each_is_newer_exactly_where_the_other_is_older(one, other):
 
 
 @given(NEAR | WHOLE, NEAR | WHOLE)
-def test_a_whole_millisecond_may_be_any_moment_in_it(one, other):
-    within = one // 1000 == other // 1000
-    whole = one % 1000 == 0 or other % 1000 == 0
-    assert (order(one, other) is Order.TIED) is (one == other or (within and whole))
+def test_a_whole_millisecond_or_second_may_be_any_moment_in_it(one, other):
+    """Each is the same as a span, and two of them are tied exactly where these overlap."""
+
+    def span(at: int) -> range:
+        return range(at, at + next((u for u in (1_000_000, 1000) if at % u == 0), 1))
+
+    overlap = span(one).start in span(other) or span(other).start in span(one)
+    assert (order(one, other) is Order.TIED) is overlap
 
 
 @given(NEAR | WHOLE, NEAR | WHOLE)
 def test_the_bounds_say_what_the_order_says(at, stored):
     """A database compares with the bounds alone."""
-    low, high = tied_with(at)
-    conflict = stored in (low,) or stored >= at
+    second, millisecond, high = tied_with(at)
+    conflict = stored in (second, millisecond) or stored >= at
     found = Order.NEWER if not conflict else Order.OLDER if stored > high else Order.TIED
     assert found is order(at, stored)
 

@@ -1,7 +1,7 @@
 """The order of changes by the times at which they were made, for sources without a better one.
 
-Times are whole microseconds since 1970. Some sources cut them to milliseconds, so a whole
-millisecond may stand for any moment within it.
+Times are whole microseconds since 1970. Some sources cut them to milliseconds or to seconds, so a
+whole millisecond or second may stand for any moment within it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 MILLISECOND = 1000
+SECOND = 1_000_000
+"""In microseconds, as all times of changes."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -26,21 +28,24 @@ class Order(Enum):
     NEWER = "newer"
 
 
-def tied_with(at: int) -> tuple[int, int]:
-    """The first and the last time that cannot be told from `at`.
+def tied_with(at: int) -> tuple[int, int, int]:
+    """The times that cannot be told from `at`: two before it, and the last one from it on.
 
-    Of the times in between only those are tied that are whole milliseconds or not before `at`.
+    The two are the beginnings of its second and of its millisecond. Of all others, only those from
+    `at` to the last one are tied.
     """
-    first = at - at % MILLISECOND
-    return (first, first + MILLISECOND - 1) if at == first else (first, at)
+    second, millisecond = at - at % SECOND, at - at % MILLISECOND
+    if at == second:
+        return second, millisecond, at + SECOND - 1
+    return second, millisecond, at + MILLISECOND - 1 if at == millisecond else at
 
 
 def order(at: int, than: int) -> Order:
     """How a change made at one time stands to one made at another."""
-    first, last = tied_with(at)
+    second, millisecond, last = tied_with(at)
     if than > last:
         return Order.OLDER
-    return Order.TIED if than == first or than >= at else Order.NEWER
+    return Order.TIED if than >= at or than in (second, millisecond) else Order.NEWER
 
 
 class Tied(Exception):

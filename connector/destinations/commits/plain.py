@@ -49,9 +49,9 @@ def not_older(transaction: "Transaction", layout: Layout) -> list[dict[str, Any]
     at = f"{OUTER}.{quoted(CHANGED_AT)}"
     s = STAGED_TIMES
     return transaction.ask(
-        f"SELECT {s}.place AS place, {at} > {s}.high AS newer "
+        f"SELECT {s}.place AS place, {at} > {s}.high AS newer, {at} AS at "
         f"FROM {layout.target.sql} AS {OUTER} JOIN {s} ON {layout.key_of_staged(OUTER, s)} "
-        f"WHERE {at} = {s}.low OR {at} >= {s}.made"
+        f"WHERE {at} IN ({s}.in_second, {s}.in_millisecond) OR {at} >= {s}.made"
     )
 
 

@@ -46,15 +46,21 @@ class Tombstones:
         return bool(self._run(query.limit(1)))
 
     def not_older(self, table: str, staged: str) -> list[dict[str, Any]]:
-        """Those that are not older than staged rows: the row's `place`, and if it is `newer`.
+        """Those that are not older than staged rows: the row's `place`, if it is `newer`, and `at`.
 
-        The staged table has `place`, `key`, and the bounds of its time: `low`, `made`, `high`.
+        The staged table has `place`, `key`, and the bounds of its time: `in_second`,
+        `in_millisecond`, `made`, `high`.
         """
-        rows = sa.table(staged, *map(sa.column, ("place", "key", "low", "made", "high"))).alias("s")
+        names = ("place", "key", "in_second", "in_millisecond", "made", "high")
+        rows = sa.table(staged, *map(sa.column, names)).alias("s")
         d = t.tombstones.alias("d")
-        conflict = sa.or_(d.c.micros == rows.c.low, d.c.micros >= rows.c.made)
+        conflict = sa.or_(
+            d.c.micros.in_((rows.c.in_second, rows.c.in_millisecond)), d.c.micros >= rows.c.made
+        )
         return self._run(
-            sa.select(rows.c.place, (d.c.micros > rows.c.high).label("newer"))
+            sa.select(
+                rows.c.place, (d.c.micros > rows.c.high).label("newer"), d.c.micros.label("at")
+            )
             .select_from(d.join(rows, d.c.key == rows.c.key))
             .where(d.c.table_name == table)
             .where(conflict)

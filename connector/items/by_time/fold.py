@@ -8,7 +8,7 @@ import pyarrow as pa
 from msgspec import Raw
 
 from connector.core.changes.change import Change
-from connector.core.changes.times import MILLISECOND, Order, order
+from connector.core.changes.times import SECOND, Order, order, tied_with
 from connector.core.cursors import Quarantined
 from connector.core.keys import key_text
 from connector.core.rows import SETTLED, combine
@@ -44,6 +44,8 @@ class TimedFold(Fold):
     """When the plan was made, in seconds since 1970. Scanned rows count as of then: whether they
     have a change that was made shortly before, only the item shows."""
     _doubted: set[_Key] = field(default_factory=set)
+    _tied: dict[_Key, int] = field(default_factory=dict)
+    """The least exact time of all changes that are tied with the newest of a key."""
     _refused: tuple[int, Sequence[Quarantined]] | None = None
 
     def _fold(self, key: _Key, partition: str, change: Change) -> None:
@@ -59,14 +61,18 @@ class TimedFold(Fold):
 
     def _replaces(self, key: _Key, before: Change, change: Change) -> bool:
         """Whether a change takes the place of another; if they are tied, the key is doubted."""
-        stands = order(change.version, before.version)
+        least = self._tied.get(key, before.version)
+        stands = order(change.version, least)
         if stands is Order.NEWER:
-            if change.version // MILLISECOND != before.version // MILLISECOND:
-                # Whatever was tied with the one before is older than this one.
-                self._doubted.discard(key)
+            # Whatever was tied with the one before is older than this one as well.
+            self._tied.pop(key, None)
+            self._doubted.discard(key)
             return True
-        if stands is Order.OLDER or _same(before, change):
+        if stands is Order.OLDER:
             return False
+        self._tied[key] = min(least, change.version)
+        if _same(before, change):
+            return change.version < before.version
         self._doubted.add(key)
         later = change.version > before.version
         return later or (change.version == before.version and change.image is None)
@@ -127,18 +133,23 @@ class TimedFold(Fold):
     ) -> list[tuple[_Key, tuple[str, Settled]]]:
         items = look_up([item_of_key(self.keys, key) for key, _ in newest])
         return [
-            (key, (partition, self._as_read(change, item)))
+            (key, (partition, self._as_read(key, change, item)))
             for (key, (partition, change)), item in zip(newest, items, strict=True)
         ]
 
-    def _as_read(self, change: Change, item: bytes | None) -> Settled:
-        at = max(change.at, self.planned)
+    def _as_read(self, key: _Key, change: Change, item: bytes | None) -> Settled:
+        # As exact as the least exact of all that it settles, the scan among them: what is tied with
+        # any of them is then tied with this row as well.
+        version = self._tied.get(key, change.version)
+        at = change.at if version == change.version else version / SECOND
+        if tied_with(version)[2] / SECOND < self.planned:
+            at = self.planned
         return Settled(
             key=change.key,
             image=None if item is None else Raw(item),
             before=change.before,
             created=change.created,
-            version=change.version,
+            version=version,
             at=at,
             # If an item is gone after a put, only the record of its delete says whether it expired.
             expired=change.expired or change.image is not None,

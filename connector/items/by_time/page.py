@@ -152,7 +152,10 @@ def _placed(sent: _Sent, record: TimedRecord | None, expected: Expected) -> Time
 
 
 def _refuse_foreign(expected: Expected, table: str, source: str, region: str, arn: str) -> None:
-    """Raises ForeignRecord if a record says that it is of anything else; an omission is no sign."""
+    """Raises ForeignRecord if a record says that it is of anything else, or nothing of its table.
+
+    The table's name or the ARN of its stream must be there; other omissions are no sign.
+    """
     if source not in ("", _SOURCE):
         raise _not_of_dynamodb(expected, "It is of another source.")
     if table not in ("", expected.table):
@@ -170,6 +173,8 @@ def _refuse_foreign(expected: Expected, table: str, source: str, region: str, ar
             "that is in another Region or account; nothing of them was written.",
             "Give each table a Kinesis stream of its own, and set tables.TABLE.kinesis to it.",
         )
+    if not table and not arn:
+        raise _not_of_dynamodb(expected, "It does not say of which table it is.")
 
 
 def _not_of_dynamodb(expected: Expected, why: str) -> ForeignRecord:
@@ -221,7 +226,8 @@ def _of_dynamodb(data: bytes, expected: Expected) -> dict[str, bytes]:
     table, source, region, arn = (_word(record.get(name)) for name in names)
     if record and "dynamodb" not in record and source != _SOURCE:
         raise _not_of_dynamodb(expected, "It has no member `dynamodb`.")
-    _refuse_foreign(expected, table, source, region, arn)
+    if record:
+        _refuse_foreign(expected, table, source, region, arn)
     return record
 
 
@@ -232,7 +238,7 @@ def _flaw(readable: bool, event: str, at: float | None, complete: bool) -> str:
     if event not in _EVENTS:
         return "a record of an unknown event"
     if at is None:
-        return "a record whose time is in neither milliseconds nor microseconds"
+        return "a record whose time is not in microseconds, milliseconds or whole seconds"
     if event != "REMOVE" and not complete:
         return "a record of a put without its new image"
     return ""

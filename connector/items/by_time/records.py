@@ -1,15 +1,12 @@
 """What DynamoDB puts into a Kinesis stream, one record for each change."""
 
-from math import inf
+from math import inf, isfinite
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType, field
 
-from connector.core.changes.times import MILLISECOND
+from connector.core.changes.times import MILLISECOND, SECOND
 from connector.items.records import TTL_PRINCIPAL, UNDECODABLE, Images, Record
-
-SECOND = 1_000_000
-"""In microseconds, as all times of changes."""
 
 LATE = 12 * 3600.0
 """Seconds. Tombstones live longer than that, so a change that arrives later is looked up."""
@@ -98,23 +95,26 @@ class FlawedTimedRecord(TimedRecord, gc=False):
         return False
 
 
-# Between 1973 and 5138, a number of milliseconds is never one of microseconds.
-_MILLISECONDS = range(10**11, 10**14)
-_MICROSECONDS = range(10**14, 10**17)
-_PER_SECOND = {"MILLISECOND": MILLISECOND, "MICROSECOND": SECOND}
+# Between 1973 and 5138, a number of one of these is never one of another.
+_PRECISIONS = (
+    ("MICROSECOND", range(10**14, 10**17), SECOND),
+    ("MILLISECOND", range(10**11, 10**14), SECOND // MILLISECOND),
+    # Not of the service, but of emulators that send what a DynamoDB stream would.
+    ("SECOND", range(10**8, 10**11), 1),
+)
 
 
 def seconds(number: float, precision: str) -> float | None:
     """A record's time in seconds since 1970; None if it is not clear what the number means."""
-    if number != number or number in (inf, -inf):
+    if not isfinite(number):
         return None
     whole = int(number)
-    unit = MILLISECOND if whole in _MILLISECONDS else SECOND if whole in _MICROSECONDS else 0
-    if not unit or _PER_SECOND.get(precision or "MILLISECOND") is None:
-        return None
-    if precision and _PER_SECOND[precision] != unit:
-        return None
-    return number / unit
+    for name, numbers, per_second in _PRECISIONS:
+        if whole in numbers:
+            # How exact a fraction of a second is meant to be, nothing says.
+            unclear = precision not in ("", name) or (per_second == 1 and number != whole)
+            return None if unclear else number / per_second
+    return None
 
 
 def flawed(

@@ -26,9 +26,12 @@ from .stream import Change
 
 ITERATOR_SECONDS = 5 * 60
 MAX_RECORDS = 10_000
+HASH_SHIFT = 64
 MAX_BYTES = 10 * 1024 * 1024
 READS_PER_SECOND = 5
 BYTES_PER_SECOND = 2 * 1024 * 1024
+MICROSECONDS = {"MICROSECOND": 1, "MILLISECOND": 1000, "SECOND": 1_000_000}
+"""Of each precision; the service has no seconds, but what other emulators send has."""
 FIRST_NUMBER = 49_590_338_271_490_256_608_559_692_538_361_571_095_921_575_989_136_588_898
 
 
@@ -78,7 +81,9 @@ class KinesisShard:
         numbers = {"StartingSequenceNumber": str(self.starting)}
         if self.ending is not None:
             numbers["EndingSequenceNumber"] = str(self.ending)
-        hashes = {"StartingHashKey": str(self.hashes.low), "EndingHashKey": str(self.hashes.high)}
+        # Those of Kinesis have 128 bits, and a range says its last one.
+        low, high = self.hashes.low << HASH_SHIFT, (self.hashes.high << HASH_SHIFT) - 1
+        hashes = {"StartingHashKey": str(low), "EndingHashKey": str(high)}
         named = dict(zip(("ParentShardId", "AdjacentParentShardId"), self.parents, strict=False))
         shard = {"ShardId": self.id, "HashKeyRange": hashes, "SequenceNumberRange": numbers}
         return {**shard, **named}
@@ -170,7 +175,7 @@ class KinesisStream:
     def _data(self, change: Change, at: int) -> bytes:
         images = {"NewImage": change.new, "OldImage": change.old}
         about: dict[str, Any] = {
-            "ApproximateCreationDateTime": at if self.precision == "MICROSECOND" else at // 1000,
+            "ApproximateCreationDateTime": at // MICROSECONDS[self.precision],
             "Keys": change.key,
             **{name: image for name, image in images.items() if image is not None},
             "SizeBytes": 100,

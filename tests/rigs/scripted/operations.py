@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .backups import describe_backups, describe_export, list_exports, start_export
 from .errors import ServiceError, invalid
 from .items import Item, Key, KeySchema, Value, canonical, canonical_item, measured
+from .kinesis import wrong
 from .prerendered import PrerenderedTable
 from .reading import Iterator, describe_stream, get_records, get_shard_iterator
 from .responses import Response
@@ -212,7 +213,7 @@ def kinesis_iterator(service: "ScriptedDynamoDB", parameters: Parameters) -> Res
 
 def kinesis_records(service: "ScriptedDynamoDB", parameters: Parameters) -> Response:
     """Kinesis' GetRecords."""
-    iterator = Iterator.parse(parameters["ShardIterator"])
+    iterator = Iterator.parse(parameters["ShardIterator"], wrong)
     return Response(service.kinesis_stream(iterator.arn).records(iterator, parameters))
 
 

@@ -3,11 +3,11 @@
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import expired_iterator, invalid, trimmed
+from .errors import ServiceError, expired_iterator, invalid, trimmed
 from .items import rendered
 from .shards import Record, Shard
 from .stream import Stream
@@ -33,13 +33,13 @@ class Iterator:
         return f"{self.arn}|1|{base64.urlsafe_b64encode(inner).decode()}"
 
     @classmethod
-    def parse(cls, token: str) -> "Iterator":
-        """The iterator behind a token."""
+    def parse(cls, token: str, refusal: Callable[[str], ServiceError] = invalid) -> "Iterator":
+        """The iterator behind a token; each service refuses nonsense with an error of its own."""
         arn, _, inner = token.partition("|1|")
         try:
             shard, start, issued_at = json.loads(base64.urlsafe_b64decode(inner))
         except (ValueError, binascii.Error):
-            raise invalid("Invalid ShardIterator") from None
+            raise refusal("Invalid ShardIterator") from None
         return cls(arn, shard, start, issued_at)
 
 
