@@ -9,6 +9,8 @@ import pytest
 from connector.destinations import registry
 
 from . import dynamodb_local as local
+from . import ministack as another
+from .emulator import Unavailable
 from .scripted import ScriptedDynamoDB
 
 if TYPE_CHECKING:
@@ -37,8 +39,18 @@ def dynamodb_local() -> Iterator[str]:
     try:
         with local.started() as url:
             yield url
-    except local.Unavailable as reason:
+    except Unavailable as reason:
         pytest.skip(f"DynamoDB Local: {reason}")
+
+
+@pytest.fixture(scope="session")
+def ministack() -> Iterator[str]:
+    """The address of a ministack; skips where there is none."""
+    try:
+        with another.started() as url:
+            yield url
+    except Unavailable as reason:
+        pytest.skip(f"ministack: {reason}")
 
 
 @pytest.fixture(scope="session")
