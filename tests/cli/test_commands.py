@@ -71,6 +71,8 @@ STATUS_KEYS = {
     "quarantined",
     "drift",
     "problem",
+    "published_at",
+    "held_back",
 }
 
 

@@ -114,10 +114,10 @@ def test_to_follow_it_again_is_refused_in_one_sentence(program: Program) -> None
 @pytest.mark.parametrize(
     ("key_", "value", "says"),
     [
-        ("follow", "kafka", "must be 'stream' or 'none'"),
-        ("follow", "None", "must be 'stream' or 'none'"),
-        ("follow", "false", "must be 'stream' or 'none'"),
-        ("follow", "[stream]", "must be 'stream' or 'none'"),
+        ("follow", "kafka", "must be 'stream', 'kinesis', 'exports' or 'none'"),
+        ("follow", "None", "must be 'stream', 'kinesis', 'exports' or 'none'"),
+        ("follow", "false", "must be 'stream', 'kinesis', 'exports' or 'none'"),
+        ("follow", "[stream]", "must be 'stream', 'kinesis', 'exports' or 'none'"),
         ("snapshot", "stream", "must be 'scan'"),
         ("snapshot", "none", "must be 'scan'"),
         ("follows", "none", "is not a known key"),

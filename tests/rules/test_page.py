@@ -12,7 +12,7 @@ from tests.test_docs import PAGES, blocks
 from .conftest import Made
 from .oracle import KEY, digest
 
-PAGE = PAGES["docs/tables.md"]
+PAGE = PAGES["docs/tables.md"].partition("\n## Rules\n")[2].partition("\n## ")[0]
 (CONFIGURATION,) = blocks(PAGE, "yaml")
 TABLES: dict[str, dict[str, Any]] = yaml.safe_load(CONFIGURATION)["tables"]
 (QUERY,) = blocks(PAGE, "sql")

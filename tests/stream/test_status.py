@@ -38,6 +38,7 @@ def test_status_tells_where_a_table_stands_and_how_long_it_may_wait(stored: Repl
     assert row == {
         "table": "orders",
         "into": "orders",
+        "region": "us-west-2",
         "phase": "tailing",
         "generation": 2,
         "rows": 5,
@@ -49,6 +50,8 @@ def test_status_tells_where_a_table_stands_and_how_long_it_may_wait(stored: Repl
         "quarantined": 1,
         "drift": 0,
         "problem": None,
+        "published_at": None,
+        "held_back": None,
     }
     assert row["consistent_since"].startswith(f"{state.consistent_since:%Y-%m-%dT%H:%M}")
     assert row["committed_at"].startswith(f"{state.committed_at:%Y-%m-%dT%H:%M}")
