@@ -12,8 +12,9 @@ from benchmarks.exports import Exported
 from benchmarks.follow import Followed
 from benchmarks.growth import Grown
 from benchmarks.idle import Idle
+from benchmarks.rules import Ruled
 from benchmarks.snapshots import Snapshot
-from benchmarks.tails import Drained
+from benchmarks.tails import Drained, Kept
 
 TYPES: dict[str, type] = {
     "decoding": Decoding,
@@ -21,6 +22,8 @@ TYPES: dict[str, type] = {
     "large": Snapshot,
     "tails": Drained,
     "kinesis": Drained,
+    "kept": Kept,
+    "rules": Ruled,
     "follow": Followed,
     "idle": Idle,
     "exports": Exported,
@@ -28,15 +31,26 @@ TYPES: dict[str, type] = {
     "rounds": Grown,
     "workers": Grown,
 }
-EXPORTS = """## Snapshots from an export
+OPTIONAL = {
+    "exports": """## Snapshots from an export
 
 The same table as an export of four files, DynamoDB JSON and gzip, on this disk, against a Scan in
 the same run: into the spool by one process, and into the table by two.
 
-<!-- exports -->
+""",
+    "rules": """A snapshot in which one attribute is hashed and one is left out,
+against one without rules in the same run:
 
-"""
-"""What the page says of exports, once they were measured."""
+""",
+    "kinesis": """A backlog in a Kinesis stream of 64 shards, measured on another day:
+
+""",
+    "kept": """A backlog of which a history and all changes are kept, against one
+of which they are not, in the same run:
+
+""",
+}
+"""What the page says of parts, if they were measured."""
 TEXT = Path(__file__).with_name("page.md")
 
 
@@ -45,7 +59,9 @@ def main() -> None:
     figures = json.loads(Path(sys.argv[1]).read_text())
     parts = {part: _parsed(type_, figures.get(part, [])) for part, type_ in TYPES.items()}
     text = TEXT.read_text()
-    text = text.replace("<!-- exports -->\n\n", EXPORTS if parts["exports"] else "")
+    for part, said in OPTIONAL.items():
+        mark = f"<!-- {part} -->\n\n"
+        text = text.replace(mark, said + mark if parts[part] else "")
     for part, found in parts.items():
         text = text.replace(f"<!-- {part} -->", _table(report.rows(part, found)) if found else "")
     text = text.replace("<!-- targets -->", _table(list(_targets(parts))))
@@ -56,7 +72,11 @@ def main() -> None:
 
 def _parsed(type_: type, found: list[dict[str, Any]]) -> list[Any]:
     names = type_.__dataclass_fields__  # type: ignore[attr-defined]
-    return [type_(**{name: each[name] for name in names}) for each in found]
+    return [type_(**{name: _value(each[name]) for name in names}) for each in found]
+
+
+def _value(found: Any) -> Any:
+    return _parsed(Drained, [found])[0] if isinstance(found, dict) else found
 
 
 def _machine(machine: dict[str, str]) -> str:
