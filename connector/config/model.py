@@ -287,7 +287,8 @@ class Config(Section):
                     "Give one of them another name with `into`.",
                 )
         self.destination.check_names(name for name, _ in names)
-        checked(lambda: check_start(self.exports.start, self.exports.url))
+        wait = [t for t, e in self.tables.items() if e.follow == "exports" or e.on_gap == "repair"]
+        checked(lambda: check_start(self.exports.start, self.exports.url, wait))
         return self
 
     def target(self, table: str) -> str:

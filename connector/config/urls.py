@@ -131,8 +131,16 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def check_start(start: bool, url: str | None) -> None:
-    """Raises ConfigError if exports may be started, and nothing says in which bucket."""
+def check_start(start: bool, url: str | None, tables: Sequence[str] = ()) -> None:
+    """Raises ConfigError if exports may be started, and nothing says in which bucket.
+
+    Also if incremental exports of `tables` are to be read, and nothing says where they are.
+    """
+    if tables and url is None:
+        raise ConfigError(
+            f"tables.{tables[0]} needs incremental exports, and nothing says where they are.",
+            "Set exports.url to the folder that holds AWSDynamoDB/.",
+        )
     if start and not (url or "").startswith("s3://"):
         raise ConfigError(
             "exports.start is true, and exports.url names no bucket to export to.",

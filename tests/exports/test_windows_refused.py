@@ -9,6 +9,7 @@ import pytest
 
 from connector.errors import ConfigError, ConnectorError, ExportRefused, WindowsMissing
 from connector.sources.exports.data_files import reading
+from tests.cli.program import Program, assert_one_sentence
 from tests.pipeline.replica import ORDERS, SCHEMA, caught_up, change, order
 from tests.rigs import exports
 from tests.rigs.exports import Export
@@ -163,7 +164,7 @@ def test_a_window_that_goes_away_while_it_is_read_is_told(replica, monkeypatch):
     replica.settings["tail.batch_records"] = 1
     there, away = window(replica).folder, replica.folder / "away"
     # A run ends in the middle of it, and the next one does not find it.
-    replica.sync(lambda tail: tail.state.commit < replica.state().commit)
+    replica.sync(lambda tail: '"file"' in (replica.state().shards["exports"].token or ""))
     assert '"file"' in replica.state().shards["exports"].token
     there.rename(away)
     assert "was read in part, and is no longer there as it was" in refused(replica).message
@@ -185,3 +186,19 @@ def test_a_table_that_was_never_synced_has_nothing_to_repair(replica, tmp_path):
     with pytest.raises(ConfigError) as caught:
         new.run().repair(caught_up)
     assert "was never synced here" in caught.value.message
+
+
+@pytest.mark.parametrize("setting", ["follow: exports", "on_gap: repair"])
+@pytest.mark.parametrize("command", ["check", "sync", "repair"])
+def test_a_setting_that_needs_exports_needs_their_place(tmp_path, setting, command):
+    text = f"destination: {{url: 'duckdb:///wh.duckdb'}}\ntables: {{orders: {{{setting}}}}}\n"
+    (tmp_path / "connector.yaml").write_text(text)
+    done = Program(tmp_path, "http://127.0.0.1:9")(command, "orders")
+    says = "tables.orders needs incremental exports, and nothing says where they are"
+    if command == "check":
+        assert done.code == 2
+        assert says in done.stdout
+    else:
+        assert_one_sentence(done, 2, says)
+    assert "exports.url" in done.stdout + done.stderr
+    assert not (tmp_path / "wh.duckdb").exists()
