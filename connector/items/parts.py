@@ -7,7 +7,11 @@ Splitting looks only at the grammar, so that only the bad part is lost.
 import json
 import re
 
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
 from connector.core.texts import Malformed
+from connector.items.records import UNDECODABLE
 
 _SPACE = rb"[ \t\r\n]*+"
 _TEXT = rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*+)*+"'
@@ -23,6 +27,7 @@ _NAME = re.compile(_SPACE + rb"(" + _TEXT + rb")" + _SPACE + rb":")
 _NEXT = re.compile(_SPACE + rb"([,\]}])")
 _END = re.compile(_SPACE + rb"\Z")
 _CLOSER = {b"{": b"}", b"[": b"]"}
+_text = msgspec.json.Decoder(str)
 
 
 def members(text: bytes) -> dict[str, bytes]:
@@ -30,6 +35,27 @@ def members(text: bytes) -> dict[str, bytes]:
     if not text.lstrip().startswith(b"{"):
         raise Malformed("a text that is not a JSON object")
     return {json.loads(name.decode(errors="surrogateescape")): raw for name, raw in _parts(text)}
+
+
+def found(text: bytes) -> dict[str, bytes]:
+    """The members of an object, in raw form; none if the text is not an object."""
+    try:
+        return members(text)
+    except Malformed:
+        return {}
+
+
+def word(raw: bytes | None) -> str:
+    """A part as text; empty if it is absent, or no text that can be decoded."""
+    try:
+        return _text.decode(raw or b"null")
+    except UNDECODABLE:
+        return ""
+
+
+def raw(text: bytes | None) -> Raw | UnsetType:
+    """A part as a decoder gives it, which may be absent."""
+    return UNSET if text is None else Raw(text)
 
 
 def elements(text: bytes) -> list[bytes]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from math import inf
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct
 
 from connector.core.changes.change import Misplaced
 from connector.core.texts import Malformed
@@ -142,9 +142,9 @@ def _one(raw: bytes, images: bool) -> Record | Misplaced:
 def _of_parts(raw: bytes, images: bool) -> Record | Misplaced:
     """A record with an invalid part; only the needed parts are checked."""
     text = raw.decode(errors="backslashreplace")
-    record = _members(raw)
-    change = _members(record.get("dynamodb", b""))
-    event, number = _word(record.get("eventName")), _word(change.get("SequenceNumber"))
+    record = parts.found(raw)
+    change = parts.found(record.get("dynamodb", b""))
+    event, number = parts.word(record.get("eventName")), parts.word(change.get("SequenceNumber"))
     keys, image = change.get("Keys", b"null"), change.get("NewImage")
     at = _moment(change.get("ApproximateCreationDateTime"))
     if not number.isdecimal() or len(number) > _MOST_DIGITS:
@@ -156,9 +156,9 @@ def _of_parts(raw: bytes, images: bool) -> Record | Misplaced:
     assert at is not None
     return Record(
         event,
-        Images(Raw(keys), number, at, _raw(image), _raw(change.get("OldImage"))),
-        _raw(record.get("eventID")),
-        _raw(record.get("userIdentity")),
+        Images(Raw(keys), number, at, parts.raw(image), parts.raw(change.get("OldImage"))),
+        parts.raw(record.get("eventID")),
+        parts.raw(record.get("userIdentity")),
     )
 
 
@@ -173,30 +173,12 @@ def _flaw(event: str, at: float | None, complete: bool) -> str:
     return ""
 
 
-def _members(text: bytes) -> dict[str, bytes]:
-    try:
-        return parts.members(text)
-    except Malformed:
-        return {}
-
-
-def _word(raw: bytes | None) -> str:
-    try:
-        return _text.decode(raw or b"null")
-    except UNDECODABLE:
-        return ""
-
-
 def _moment(raw: bytes | None) -> float | None:
     try:
         at = _time.decode(raw or b"null")
     except UNDECODABLE:
         return None
     return at if 0 <= at <= _LATEST else None
-
-
-def _raw(text: bytes | None) -> Raw | UnsetType:
-    return UNSET if text is None else Raw(text)
 
 
 def _parts(

@@ -37,6 +37,13 @@ class Exported(Replica):
         end = end or self.now()
         return exports.write_window(self.folder / "exports", self.model, begin, end, **options)
 
+    def export_lost(self, since: datetime) -> None:
+        """Three windows of 20 hours, from 20 minutes before on."""
+        begin = since - timedelta(minutes=20)
+        for _ in range(3):
+            self.window(begin, begin + timedelta(hours=20))
+            begin += timedelta(hours=20)
+
     def now(self) -> datetime:
         """The time at the source, in whole seconds, as exports are asked for."""
         return self.model.clock.datetime().replace(microsecond=0)

@@ -46,21 +46,13 @@ def oversleep(made: Exported) -> datetime:
     return at
 
 
-def mend(made: Exported, at: datetime) -> None:
-    """Exports of all that was lost."""
-    begin = at - timedelta(minutes=20)
-    for _ in range(3):
-        made.window(begin, begin + 20 * HOUR)
-        begin += 20 * HOUR
-
-
 @pytest.mark.parametrize("view", ["KEYS_ONLY", "OLD_IMAGE", "NEW_IMAGE"])
 @pytest.mark.parametrize("shards", [1, 3])
 def test_any_stream_is_repaired(rig, tmp_path, view, shards):
     made = replica(rig, tmp_path, view=view, shards=shards)
     made.sync()
     at = oversleep(made)
-    mend(made, at)
+    made.export_lost(at)
     with pytest.raises(HistoryLost):
         made.sync()
     made.run().repair(caught_up)
@@ -81,7 +73,7 @@ def test_a_run_of_before_the_repair_commits_nothing_more(rig, tmp_path):
             at = made.now()
             rig.clock.advance(hours=30)
             change(made, 5)
-            mend(made, at)
+            made.export_lost(at)
             made.by_hand("UPDATE _connector.tables SET problem = 'HistoryLost: lost'")
             repaired.append(made.run().repair(caught_up).plan_id)
             change(made, 6)
@@ -140,7 +132,7 @@ def test_a_key_that_is_hashed_is_not_looked_up(rig, tmp_path, monkeypatch):
     made.sync()
     at = oversleep(made)
     made.model.put(order("brief", 1))
-    mend(made, at)
+    made.export_lost(at)
     with pytest.raises(HistoryLost):
         made.sync()
     with pytest.raises(HistoryLost) as caught:

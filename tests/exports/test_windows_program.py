@@ -61,14 +61,6 @@ def overslept(replica: Exported, run: Program) -> datetime:
     return at
 
 
-def windows(replica: Exported, at: datetime) -> None:
-    """Exports of all that was lost."""
-    begin = at - timedelta(minutes=20)
-    for _ in range(3):
-        replica.window(begin, begin + 20 * HOUR)
-        begin += 20 * HOUR
-
-
 def test_a_repair_prints_the_commands_and_then_mends(replica):
     run = program(replica)
     at = overslept(replica, run)
@@ -79,7 +71,7 @@ def test_a_repair_prints_the_commands_and_then_mends(replica):
     assert hint.count("aws dynamodb export-table-to-point-in-time") == 2
     assert f"--table-arn {replica.model.arn}" in hint
     assert run("status", *run.to).code == 3
-    windows(replica, at)
+    replica.export_lost(at)
     done = run("repair", ORDERS, *run.to, "-o", "json")
     assert done.code == 0, done.stderr
     (told,) = json.loads(done.stdout)
@@ -96,7 +88,7 @@ def test_a_repair_that_is_killed_goes_on(replica, point):
     run = program(replica)
     at = overslept(replica, run)
     assert run("sync", ORDERS, *run.to).code == 3
-    windows(replica, at)
+    replica.export_lost(at)
     killed = run.with_(CONNECTOR_FAILPOINT=point, CONNECTOR_TAIL__BATCH_RECORDS="1")
     done = killed("repair", ORDERS, *run.to)
     assert done.code == -signal.SIGKILL, f"{point} was not reached: {done.stderr}"

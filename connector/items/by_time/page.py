@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from math import inf
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct
 
-from connector.core.texts import Malformed
 from connector.errors import BadAnswer, ForeignRecord
 from connector.items import parts
 from connector.items.by_time.records import TimedImages, TimedRecord, flawed, seconds
@@ -43,7 +42,6 @@ class _Answer(Struct, gc=False):
 
 _answer = msgspec.json.Decoder(_Answer)
 _record = msgspec.json.Decoder(TimedRecord)
-_text = msgspec.json.Decoder(str)
 _number = msgspec.json.Decoder(float)
 
 
@@ -188,12 +186,12 @@ def _not_of_dynamodb(expected: Expected, why: str) -> ForeignRecord:
 def _in_parts(sent: _Sent, expected: Expected) -> TimedRecord:
     """A record with an invalid part; only the needed parts are checked."""
     record = _of_dynamodb(sent.Data, expected)
-    change = _members(record.get("dynamodb", b""))
-    event, image = _word(record.get("eventName")), change.get("NewImage")
+    change = parts.found(record.get("dynamodb", b""))
+    event, image = parts.word(record.get("eventName")), change.get("NewImage")
     keys, arrived = change.get("Keys", b"null"), sent.ApproximateArrivalTimestamp
     at = seconds(
         _moment(change.get("ApproximateCreationDateTime")),
-        _word(change.get("ApproximateCreationDateTimePrecision")),
+        parts.word(change.get("ApproximateCreationDateTimePrecision")),
     )
     reason = _flaw(bool(record), event, at, image is not None)
     if at is None or reason:
@@ -203,14 +201,14 @@ def _in_parts(sent: _Sent, expected: Expected) -> TimedRecord:
         Keys=Raw(keys),
         SequenceNumber=sent.SequenceNumber,
         ApproximateCreationDateTime=at,
-        NewImage=_raw(image),
-        OldImage=_raw(change.get("OldImage")),
+        NewImage=parts.raw(image),
+        OldImage=parts.raw(change.get("OldImage")),
     )
     return TimedRecord(
         eventName=event,
         dynamodb=images,
-        eventID=_raw(record.get("eventID")),
-        userIdentity=_raw(record.get("userIdentity")),
+        eventID=parts.raw(record.get("eventID")),
+        userIdentity=parts.raw(record.get("userIdentity")),
         arrived=arrived,
     )
 
@@ -219,11 +217,11 @@ def _of_dynamodb(data: bytes, expected: Expected) -> dict[str, bytes]:
     """The members of a record, none if it was cut off. Raises ForeignRecord if it is no change."""
     if data.startswith(_AGGREGATED):
         raise _not_of_dynamodb(expected, "It was aggregated by the Kinesis Producer Library.")
-    record = _members(data)
+    record = parts.found(data)
     if not record and not any(mark in data for mark in _MARKS):
         raise _not_of_dynamodb(expected, "It is not JSON.")
     names = ("tableName", "eventSource", "awsRegion", "eventSourceARN")
-    table, source, region, arn = (_word(record.get(name)) for name in names)
+    table, source, region, arn = (parts.word(record.get(name)) for name in names)
     if record and "dynamodb" not in record and source != _SOURCE:
         raise _not_of_dynamodb(expected, "It has no member `dynamodb`.")
     if record:
@@ -244,26 +242,8 @@ def _flaw(readable: bool, event: str, at: float | None, complete: bool) -> str:
     return ""
 
 
-def _members(text: bytes) -> dict[str, bytes]:
-    try:
-        return parts.members(text)
-    except Malformed:
-        return {}
-
-
-def _word(raw: bytes | None) -> str:
-    try:
-        return _text.decode(raw or b"null")
-    except UNDECODABLE:
-        return ""
-
-
 def _moment(raw: bytes | None) -> float:
     try:
         return _number.decode(raw or b"null")
     except UNDECODABLE:
         return inf
-
-
-def _raw(text: bytes | None) -> Raw | UnsetType:
-    return UNSET if text is None else Raw(text)
