@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,18 @@ def test_it_goes_on_in_pages_of_another_size(table, tmp_path, monkeypatch):
     while token is not None:
         token, _ = subject.page(0, 1, token, take)
     assert sorted(items) == sorted(json.dumps(item).encode() for item in table.items())
+
+
+def test_a_reading_that_is_given_up_leaves_no_thread(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "LINES_BYTES", 700)
+    fill(table)
+    before = threading.active_count()
+    subject = opened(exports.write(tmp_path, table, files=1), table)
+    body, _ = subject.page(0, 1, None, json.loads)
+    assert len(body["Items"]) < 50
+    assert threading.active_count() == before + 1, "blocks are read ahead"
+    del subject
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("form", exports.FORMS)

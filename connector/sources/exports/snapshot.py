@@ -85,7 +85,9 @@ class ExportSnapshot:
         opened = self._open.get(segment)
         if opened is None or opened.token != token:
             reading = lines_of(self._storage, located, self._format)
-            opened = self._open[segment] = _Open(token, reading, reading.lines(token.end))
+            opened = self._open[segment] = _Open(
+                token, reading, reading.lines(token.end, read_ahead=True)
+            )
         return opened
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from connector.core.words import counted
@@ -53,6 +54,15 @@ class Unpacking:
             raise ExportRefused(f"{self.where} was cut off.", AGAIN)
 
 
+def ahead(content: Iterator[bytes]) -> Iterator[bytes]:
+    """The same blocks, each made by another thread while the one before it is used."""
+    with ThreadPoolExecutor(1, "export") as thread:
+        following = thread.submit(next, content, None)
+        while (block := following.result()) is not None:
+            following = thread.submit(next, content, None)
+            yield block
+
+
 class Miscounted(ExportRefused):
     """A file has another number of items than is listed."""
 
@@ -79,15 +89,17 @@ class Reading:
     items: int = 0
     """How many were met; whoever takes lines adds those in them."""
 
-    def lines(self, since: int = 0) -> Iterator[Lines]:
+    def lines(self, since: int = 0, read_ahead: bool = False) -> Iterator[Lines]:
         """Whole lines after the first `since` bytes, about a megabyte at a time.
+
+        `read_ahead` is for whoever does more with them than count them.
 
         Raises ExportRefused where the file is not the listed one. Lines that were given may have to
         be thrown away then, so nobody keeps them before the end.
         """
         content = Unpacking(self.blocks, self.where)
         rest, end = b"", 0
-        for text in content:
+        for text in ahead(iter(content)) if read_ahead else content:
             at = text.rfind(b"\n") + 1
             if not at or len(rest) + len(text) < LINES_BYTES:
                 rest += text
