@@ -1,7 +1,8 @@
 """Column types as a small lattice: a table's schema only ever grows, to a join.
 
 null < integer < decimal < number, and everything is below json; the join of two unordered kinds
-is json. No step loses a digit, a byte or a character.
+is json. No step loses a digit, a byte or a character. A column whose type is declared has it from
+the start, and only values of this type.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,11 @@ class Kind(StrEnum):
     BOOLEAN = "boolean"
     BINARY = "binary"
     JSON = "json"
+    FIXED = "fixed"
+    """A declared decimal; its number of digits is part of the column's type."""
+    TIMESTAMP = "timestamp"
+    DATE = "date"
+    UUID = "uuid"
 
 
 @dataclass(frozen=True)
@@ -40,12 +46,16 @@ class Type:
         """The Arrow type that holds every value of this type exactly."""
         if self.kind is Kind.DECIMAL:
             return pa.decimal128(DECIMAL_DIGITS, self.scale)
+        if self.kind is Kind.FIXED:
+            return pa.decimal128(self.whole + self.scale, self.scale)
         return _ARROW[self.kind]
 
     def text(self) -> str:
         """The type as text, for state tables and Arrow metadata; `parse_type` reads it back."""
-        return f"decimal({self.whole},{self.scale})" if self.kind is Kind.DECIMAL else self.kind
+        return f"{self.kind}({self.whole},{self.scale})" if self.kind in _DIGITS else self.kind
 
+
+_DIGITS = (Kind.DECIMAL, Kind.FIXED)
 
 _ARROW = {
     Kind.NULL: pa.null(),
@@ -55,6 +65,10 @@ _ARROW = {
     Kind.BOOLEAN: pa.bool_(),
     Kind.BINARY: pa.binary(),
     Kind.JSON: pa.json_(),
+    Kind.TIMESTAMP: pa.timestamp("us", "UTC"),
+    Kind.DATE: pa.date32(),
+    # In the usual text, which databases read.
+    Kind.UUID: pa.string(),
 }
 
 NULL = Type(Kind.NULL)
@@ -64,6 +78,9 @@ STRING = Type(Kind.STRING)
 BOOLEAN = Type(Kind.BOOLEAN)
 BINARY = Type(Kind.BINARY)
 JSON = Type(Kind.JSON)
+TIMESTAMP = Type(Kind.TIMESTAMP)
+DATE = Type(Kind.DATE)
+UUID = Type(Kind.UUID)
 
 _NUMERIC = (Kind.INTEGER, Kind.DECIMAL, Kind.NUMBER)
 
@@ -71,6 +88,11 @@ _NUMERIC = (Kind.INTEGER, Kind.DECIMAL, Kind.NUMBER)
 def decimal_type(whole: int, scale: int) -> Type | None:
     """A decimal with these digits before and after the point, or None if they exceed 38."""
     return Type(Kind.DECIMAL, whole, scale) if whole + scale <= DECIMAL_DIGITS else None
+
+
+def fixed_type(whole: int, scale: int) -> Type:
+    """A declared decimal with these digits before and after the point."""
+    return Type(Kind.FIXED, whole, scale)
 
 
 def number_type(text: str) -> Type:
@@ -83,10 +105,11 @@ def number_type(text: str) -> Type:
 
 def parse_type(text: str) -> Type:
     """Reads `Type.text`. Raises ValueError for an unknown kind."""
-    if text.startswith("decimal("):
-        whole, scale = text[8:-1].split(",")
-        return Type(Kind.DECIMAL, int(whole), int(scale))
-    return Type(Kind(text))
+    kind, _, digits = text.removesuffix(")").partition("(")
+    if not digits:
+        return Type(Kind(text))
+    whole, scale = digits.split(",")
+    return Type(Kind(kind), int(whole), int(scale))
 
 
 def join(left: Type, right: Type) -> Type:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
 
+from connector.core.contracts.contract import NO_CONTRACT, Contract, contract_of
 from connector.core.names import (
     CHANGED_AT,
     CHANGES,
@@ -65,6 +66,8 @@ class TableSpec:
     """Whether every version of each item is kept, in `T__history`."""
     changes: bool = False
     """Whether every change is kept, in `T__changes`."""
+    contract: Contract = NO_CONTRACT
+    """What its columns are declared to be."""
 
     @property
     def packed(self) -> bool:
@@ -105,16 +108,27 @@ class TableSpec:
 
     def plain(self) -> dict[str, Any]:
         """What is not as usual, as plain values, for a worker without access to the destination."""
-        values = {**vars(self), "deletes": self.deletes.value, "rules": self.rules.plain()}
-        usual = {**vars(TableSpec()), "deletes": Deletes.APPLY.value, "rules": NO_RULES.plain()}
-        return {name: value for name, value in values.items() if value != usual[name]}
+        usual = _plain(TableSpec())
+        return {name: value for name, value in _plain(self).items() if value != usual[name]}
+
+
+def _plain(spec: TableSpec) -> dict[str, Any]:
+    made = {
+        "deletes": spec.deletes.value,
+        "rules": spec.rules.plain(),
+        "contract": spec.contract.plain(),
+    }
+    return {**vars(spec), **made}
 
 
 def spec_of(values: Mapping[str, Any]) -> TableSpec:
     """A spec from the fields that `plain` returns."""
-    deletes = Deletes(values.get("deletes", Deletes.APPLY))
-    rules = rules_of(values["rules"]) if "rules" in values else NO_RULES
-    return TableSpec(**{**values, "deletes": deletes, "rules": rules})
+    made: dict[str, Any] = {"deletes": Deletes(values.get("deletes", Deletes.APPLY))}
+    if "rules" in values:
+        made["rules"] = rules_of(values["rules"])
+    if "contract" in values:
+        made["contract"] = contract_of(values["contract"])
+    return TableSpec(**{**values, **made})
 
 
 @dataclass(frozen=True)
