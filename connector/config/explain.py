@@ -78,7 +78,7 @@ def _where(key: Key, settings: Settings) -> str:
     if not key:
         return ""
     origin = settings.origin(key)
-    return f"{origin.name}: {'.'.join(key)}" if origin else ".".join(key)
+    return origin.shown(key) if origin else ".".join(key)
 
 
 def no_destination(file: Path | None) -> ConfigError:

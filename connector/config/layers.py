@@ -10,6 +10,7 @@ from typing import Any
 
 from connector.config.place import find_file
 from connector.config.reading import read_environment, read_file
+from connector.config.tables.files import table_file
 from connector.errors import ConfigError, NotListed
 
 _DEEPEST = 8
@@ -26,6 +27,13 @@ class Origin:
     name: str
     folder: Path
     is_file: bool = False
+    within: Key = ()
+    """The section that all of it is in, which the file itself does not name."""
+
+    def shown(self, key: Key) -> str:
+        """The place of a key in it."""
+        inside = ".".join(key[len(self.within) :])
+        return f"{self.name}: {inside}" if inside else self.name
 
 
 class Settings:
@@ -34,7 +42,10 @@ class Settings:
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self.file: Path | None = None
+        self.wrong: dict[str, ConfigError] = {}
+        """What is wrong with the files of single tables."""
         self._origins: dict[Key, Origin] = {}
+        self._looked: set[str] = set()
 
     def merge(self, values: Mapping[str, Any], origin: Origin) -> None:
         """Merges `values` over the present ones; a null overrides nothing."""
@@ -44,7 +55,7 @@ class Settings:
         self, into: dict[str, Any], values: Mapping[str, Any], origin: Origin, key: Key
     ) -> None:
         if len(key) > _DEEPEST:
-            raise ConfigError(f"{origin.name}: {'.'.join(key)} is nested too deeply.")
+            raise ConfigError(f"{origin.shown(key)} is nested too deeply.")
         for name, value in values.items():
             here = (*key, name)
             if isinstance(value, Mapping):
@@ -68,10 +79,30 @@ class Settings:
         only = Settings()
         only.file = self.file
         only._origins = self._origins
+        only.wrong = {name: self.wrong[name] for name in tables if name in self.wrong}
         only.values = deepcopy(self.values)
         listed = only.values.get("tables") or {}
         only.values["tables"] = {name: listed[name] for name in tables}
         return only
+
+    def add_files(self, tables: Iterable[str]) -> None:
+        """Merges the files of the tables so far, and of `tables`, where there are any."""
+        listed = self.values.get("tables")
+        sections = listed if isinstance(listed, Mapping) else {}
+        for table in dict.fromkeys([*sections, *tables]):
+            if table in self._looked:
+                continue
+            self._looked.add(table)
+            try:
+                found = table_file(self.file, table, sections.get(table))
+            except ConfigError as error:
+                self.wrong[table] = error
+                continue
+            # A section that is none stays a mistake.
+            if found is not None and isinstance(sections.get(table, {}), Mapping | None):
+                within = ("tables", table)
+                origin = Origin(str(found.path), found.path.parent, is_file=True, within=within)
+                self.merge({"tables": {table: found.values}}, origin)
 
     def interpolate(self, environment: Mapping[str, str]) -> None:
         """Replaces ${NAME} in values from a file that nothing has overridden."""
@@ -86,8 +117,7 @@ class Settings:
             if isinstance(value, dict):
                 self._interpolate(value, environment, here)
             elif origin.is_file:
-                where = f"{origin.name}: {'.'.join(here)}"
-                values[name] = _expanded(value, environment, where)
+                values[name] = _expanded(value, environment, origin.shown(here))
 
 
 def _expanded(value: Any, environment: Mapping[str, str], where: str) -> Any:
@@ -146,18 +176,26 @@ def gather(
     settings.file = file
     if file:
         settings.merge(read_file(file), Origin(str(file), file.parent, is_file=True))
-    for variable, values in read_environment(environment).items():
+    variables = read_environment(environment)
+    settings.add_files(_named(variables))
+    for variable, values in variables.items():
         settings.merge(values, Origin(variable, Path()))
     listed = settings.values.get("tables") or {}
     if isinstance(listed, dict):
         if file and listed:
             _refuse_unlisted(tables, listed, file)
+        settings.add_files(table for table in tables if table not in listed)
         settings.merge({"tables": {table: {} for table in tables}}, line)
     for key, value in overrides.items():
         settings.merge(_nested(key, value), line)
     if to is not None:
         settings.merge({"destination": {"url": to}}, Origin(given_by or "--to", Path()))
     return settings
+
+
+def _named(variables: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The tables that the environment names."""
+    return [table for values in variables.values() for table in values.get("tables", ())]
 
 
 def listed_tables(path: Path | None, environment: Mapping[str, str]) -> list[str]:

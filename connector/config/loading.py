@@ -46,6 +46,8 @@ def load(
 
 def validated(settings: Settings, environment: Mapping[str, str]) -> Config:
     """The gathered settings as a configuration. Raises ConfigError for the first mistake."""
+    for error in settings.wrong.values():
+        raise error
     settings.interpolate(environment)
     folders = {
         key: origin.folder

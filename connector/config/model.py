@@ -241,7 +241,7 @@ class TableConfig(TableColumns):
         """The spec to make the table's rows with."""
         rows = (self.layout, self.max_columns, Deletes(self.deletes))
         ways = (self.snapshot, self.follow, self.rules())
-        return TableSpec(*rows, *ways, self.history, self.changes)
+        return TableSpec(*rows, *ways, self.history, self.changes, self.descriptions())
 
     @property
     def followed(self) -> bool:

@@ -68,6 +68,8 @@ class TableSpec:
     """Whether every change is kept, in `T__changes`."""
     contract: Contract = NO_CONTRACT
     """What its columns are declared to be."""
+    descriptions: tuple[tuple[str, str], ...] = ()
+    """What attributes mean, by their names and sorted: the comments on their columns."""
 
     @property
     def packed(self) -> bool:
@@ -117,6 +119,8 @@ def _plain(spec: TableSpec) -> dict[str, Any]:
         "deletes": spec.deletes.value,
         "rules": spec.rules.plain(),
         "contract": spec.contract.plain(),
+        # Rows do not depend on what columns mean.
+        "descriptions": (),
     }
     return {**vars(spec), **made}
 

@@ -11,7 +11,7 @@ from connector.core.schema import Type
 from connector.core.state import Column
 from connector.destinations.commits import plain
 from connector.destinations.commits.staging import Layout
-from connector.destinations.sql import Target, quoted
+from connector.destinations.sql import Target, literal, quoted
 from connector.destinations.state.tables import Schema
 from connector.destinations.table.dialect import Dialect
 from connector.destinations.table.in_the_way import NotWidened
@@ -195,6 +195,15 @@ class Transaction(Protocol):
         name, sql = quoted(column.name), self.dialect.type_of(type_)
         using = self.dialect.widened(name, column.type, type_)
         self.ask(f"ALTER TABLE {target.sql} ALTER COLUMN {name} TYPE {sql} USING {using}")
+
+    def comments(self, target: Target) -> Mapping[str, str]:
+        """The comments on the columns of a table or a view, by column."""
+        return {}
+
+    def comment(self, target: Target, column: str, text: str | None) -> None:
+        """Comments on a column, or removes its comment."""
+        said = "NULL" if text is None else literal(text)
+        self.ask(f"COMMENT ON COLUMN {target.sql}.{quoted(column)} IS {said}")
 
     def move(self, have: Target, want: Target) -> None:
         """Moves a table, with everything in it, to another name or schema."""

@@ -1,4 +1,4 @@
-"""SQL text: quoted identifiers, and our own names. Values never become SQL text."""
+"""SQL text: quoted identifiers, and our own names. Values of items never become SQL text."""
 
 from dataclasses import dataclass, field
 
@@ -13,6 +13,11 @@ def quoted(*names: str) -> str:
     if not all(names):
         raise DestinationRefused("An empty name cannot be a schema, a table or a column.")
     return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+def literal(text: str) -> str:
+    """A text of the configuration as a literal, for a statement that takes no parameters."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 @dataclass(frozen=True)

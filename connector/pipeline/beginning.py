@@ -117,6 +117,9 @@ class Beginning:
         for key, value in vars(spec).items():
             if state.spec and value != getattr(state.spec, key):
                 before = getattr(state.spec, key)
+                if key == "descriptions":
+                    log.info("%s: the descriptions of its columns have changed", self.table)
+                    continue
                 key = "columns" if key == "rules" else key
                 log.info("%s: %s is %s from now on; it was %s", self.table, key, value, before)
         return changed

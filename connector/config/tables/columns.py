@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
+from unicodedata import category
 
 from pydantic import AfterValidator, Field, model_validator
 
 from connector.config.fields import Name, Section, Text, refuse
 from connector.core.rules.paths import PathError, parse_path
 from connector.core.rules.rules import Rule, RuleError, Rules, check_rule
+
+LONGEST_DESCRIPTION = 4_000
 
 
 def _path(text: str) -> str:
@@ -18,7 +21,19 @@ def _path(text: str) -> str:
     return text
 
 
+def _description(text: str) -> str:
+    text = text.strip()
+    if not text:
+        raise refuse("It must not be empty.", "Give it a text, or take it out.")
+    if len(text) > LONGEST_DESCRIPTION:
+        raise refuse(f"It is longer than {LONGEST_DESCRIPTION:,} characters.", "Shorten it.")
+    if any(category(each) in ("Cc", "Cs") and each not in "\n\t" for each in text):
+        raise refuse("It holds control characters.", "Only tabs and line breaks may be in it.")
+    return text
+
+
 Path = Annotated[Text, AfterValidator(_path)]
+Description = Annotated[str, AfterValidator(_description)]
 
 
 class ColumnConfig(Section):
@@ -36,6 +51,9 @@ class ColumnConfig(Section):
     path: Path | None = Field(
         default=None,
         description="Makes a column with the entry's name of a nested value, such as address.city.",
+    )
+    description: Description | None = Field(
+        default=None, description="What the attribute means: a comment on its column."
     )
 
     @model_validator(mode="before")
@@ -89,6 +107,11 @@ class TableColumns(Section):
         default="keep",
         description="What becomes of attributes without an entry in columns; the key always stays.",
     )
+
+    def descriptions(self) -> tuple[tuple[str, str], ...]:
+        """What attributes mean that can have columns, sorted by their names."""
+        paths = ((parse_path(name), column.description) for name, column in self.columns.items())
+        return tuple(sorted((str(p[0]), text) for p, text in paths if text and len(p) == 1))
 
     def rules(self) -> Rules:
         """The rules to make rows by."""

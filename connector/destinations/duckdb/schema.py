@@ -3,6 +3,7 @@
 import duckdb
 
 from connector.destinations.duckdb.session.connection import Connection, run
+from connector.destinations.duckdb.types import DUCKDB
 from connector.destinations.sql import Target
 
 
@@ -20,16 +21,17 @@ def describe(connection: Connection, target: Target) -> dict[str, str]:
 
 
 def used(connection: Connection, target: Target) -> bool:
-    """Whether a table has an index, or a comment on a column, that somebody else created."""
+    """Whether a table has an index, or a comment on a service column, that others created."""
     here = (
         "database_name = current_database() AND lower(schema_name) = lower($1) "
         "AND lower(table_name) = lower($2)"
     )
     sql = (
         f"SELECT 1 AS found FROM duckdb_indexes() WHERE {here} UNION ALL "
-        f"SELECT 1 FROM duckdb_columns() WHERE {here} AND comment IS NOT NULL"
+        f"SELECT 1 FROM duckdb_columns() WHERE {here} AND comment IS NOT NULL "
+        "AND list_contains(string_split($3, ','), lower(column_name))"
     )
-    return bool(run(connection, sql, [target.schema, target.name]))
+    return bool(run(connection, sql, [target.schema, target.name, ",".join(DUCKDB.service)]))
 
 
 _IS_TARGET = (
@@ -41,6 +43,16 @@ def has(connection: Connection, target: Target, where: str) -> bool:
     """Whether one of DuckDB's lists, such as `duckdb_indexes`, has an entry for the table."""
     sql = f"SELECT 1 AS found FROM {where}() WHERE {_IS_TARGET}"
     return bool(run(connection, sql, [target.schema, target.name, target.database]))
+
+
+def comments(connection: Connection, target: Target) -> dict[str, str]:
+    """The comments on the columns of a table or a view, by column."""
+    sql = (
+        "SELECT column_name AS name, comment AS text FROM duckdb_columns() "
+        f"WHERE {_IS_TARGET} AND comment IS NOT NULL"
+    )
+    found = run(connection, sql, [target.schema, target.name, target.database])
+    return {row["name"]: row["text"] for row in found}
 
 
 def has_default(connection: Connection, target: Target, column: str) -> bool:

@@ -73,6 +73,10 @@ class DuckDBTransaction(Transaction):
             self._connection, found, failure.cause, failure.widening, failure.dropping
         )
 
+    def comments(self, target: Target) -> Mapping[str, str]:
+        """The comments on the columns of a table or a view, by column."""
+        return duckdb_schema.comments(self._connection, target)
+
     def has_default(self, target: Target, column: str) -> bool:
         """Whether a column has a default."""
         return duckdb_schema.has_default(self._connection, target, column)

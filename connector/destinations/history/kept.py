@@ -22,6 +22,7 @@ from connector.destinations.sql import OUTER, STAGED, STAGED_VERSIONS, Target, q
 from connector.destinations.state.header import Header
 from connector.destinations.state.store import State
 from connector.destinations.table import columns as table_columns
+from connector.destinations.table.comments import describe_new
 from connector.stop import MACHINE
 
 
@@ -170,6 +171,7 @@ class Kept:
             first=self.transaction.view_columns(self._view),
         )
         self.transaction.ask(f"CREATE OR REPLACE VIEW {self._view.sql} AS {view.sql()}")
+        describe_new(self.transaction, self._view, columns, self.spec)
         for statement in self._grants:
             self.transaction.ask(statement)
         self._grants, self._dirty = [], False

@@ -68,6 +68,19 @@ def has_default(connection: Connection, target: Target, column: str) -> bool:
     )
 
 
+def comments(connection: Connection, target: Target) -> dict[str, str]:
+    """The comments on the columns of a table or a view, by column."""
+    found = connection.run(
+        "SELECT a.attname::text AS name, t.description AS text FROM pg_description t "
+        "JOIN pg_attribute a ON a.attrelid = t.objoid AND a.attnum = t.objsubid "
+        "JOIN pg_class c ON c.oid = t.objoid JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE t.classoid = 'pg_class'::regclass AND a.attnum > 0 "
+        "AND n.nspname = $1 AND c.relname = $2",
+        [target.schema, target.name],
+    )
+    return {row["name"]: row["text"] for row in found}
+
+
 def taken(connection: Connection, target: Target) -> bool:
     """Whether a table, or anything else that may not share its name, has this name."""
     sql = (

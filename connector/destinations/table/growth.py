@@ -11,6 +11,7 @@ from connector.destinations.database import Transaction
 from connector.destinations.history.kept import Kept
 from connector.destinations.state.store import State
 from connector.destinations.table import columns as table_columns
+from connector.destinations.table.comments import describe_new
 from connector.destinations.table.drift import Watch
 
 
@@ -72,6 +73,8 @@ class Growth:
         if grown != self.columns:
             self.state.save_columns(self.table, grown, self.retired)
             self.kept.grew(self.columns, grown)
+            added = {name: grown[name] for name in grown.keys() - self.columns.keys()}
+            describe_new(self.transaction, self.target, added, self.step.spec)
         self.step.new_columns += len(grown.keys() - self.columns.keys())
         self.renamed = renamed(grown, self.columns)
         self.step.watch = self._watch(grown)

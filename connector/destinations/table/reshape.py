@@ -15,6 +15,7 @@ from connector.destinations.sql import Target, quoted
 from connector.destinations.state.header import Header, spelled
 from connector.destinations.state.store import State
 from connector.destinations.table import columns as table_columns
+from connector.destinations.table.comments import describe
 from connector.destinations.table.renaming import Renaming
 from connector.errors import ConfigError
 
@@ -49,8 +50,13 @@ class Reshape:
                 columns, retired = self.state.all_columns(table)
                 named = Renaming(self.transaction, table, target).named(columns, have.rules, spec)
                 self.state.save_columns(table, named, retired)
+        self._describe(table, target, have or TableSpec(), spec)
         self.state.update(table, spec=spelled(spec))
         keep(self.transaction, self.state, table, header)
+
+    def _describe(self, table: str, target: Target, have: TableSpec, want: TableSpec) -> None:
+        columns, retired = self.state.all_columns(table)
+        describe(self.transaction, target, retired | columns, have, want)
 
     def _use_retired(self, table: str, target: Target) -> None:
         """Returns retired columns, which rows marked as deleted still fill, to their attributes."""
@@ -74,6 +80,8 @@ class Reshape:
         else:
             columns, retired = self._columns(plan, target, before, actual)
         self.state.save_columns(plan.table, columns, retired)
+        had = (before.made_with() if before else None) or TableSpec()
+        self._describe(plan.table, target, had, plan.spec)
 
     def _columns(
         self, plan: Plan, target: Target, before: Header | None, actual: Mapping[str, str]

@@ -1,0 +1,39 @@
+"""Descriptions of attributes, as comments on their columns."""
+
+from collections.abc import Mapping
+
+from connector.core.spec import TableSpec
+from connector.core.state import Column
+from connector.destinations.database import Transaction
+from connector.destinations.sql import Target
+
+
+def describe_new(
+    transaction: Transaction, target: Target, columns: Mapping[str, Column], spec: TableSpec
+) -> None:
+    """Comments on columns that have no comment yet."""
+    for attribute, text in spec.descriptions:
+        if attribute in columns:
+            transaction.comment(target, columns[attribute].name, text)
+
+
+def describe(
+    transaction: Transaction,
+    target: Target,
+    columns: Mapping[str, Column],
+    have: TableSpec,
+    want: TableSpec,
+) -> None:
+    """Changes the comments on columns from those of one spec to those of another.
+
+    A comment that somebody else made stays where there is no description.
+    """
+    if not have.descriptions and not want.descriptions:
+        return
+    before, wanted = dict(have.descriptions), dict(want.descriptions)
+    there = transaction.comments(target)
+    for attribute, column in columns.items():
+        text, now = wanted.get(attribute), there.get(column.name)
+        if text == now or (text is None and now != before.get(attribute)):
+            continue
+        transaction.comment(target, column.name, text)
