@@ -13,11 +13,12 @@ from pydantic.fields import FieldInfo
 from connector.config.fields import Section
 from connector.config.loading import load
 from connector.config.model import Config, TableConfig
-from connector.config.schema import json_schema
+from connector.config.schema import json_schema, table_schema
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 SCHEMA = ROOT / "schemas" / "connector.schema.json"
+OF_A_TABLE = ROOT / "schemas" / "table.schema.json"
 
 SECTIONS: dict[str, type[Section]] = {
     name: field.annotation
@@ -94,9 +95,12 @@ def test_there_are_examples():
     assert SHELL_EXAMPLES
 
 
-def test_the_stored_schema_is_current():
+def test_the_stored_schemas_are_current():
     assert SCHEMA.read_text(encoding="utf-8") == json_schema(), (
         "run: python -m connector.config.schema > schemas/connector.schema.json"
+    )
+    assert OF_A_TABLE.read_text(encoding="utf-8") == table_schema(), (
+        "run: python -m connector.config.schema table > schemas/table.schema.json"
     )
 
 
@@ -135,6 +139,36 @@ REFUSED = [
 ]
 
 
+GOOD_TABLES = [
+    "{}",
+    "columns:\nunlisted: exclude\n",
+    "columns: {n: {type: integer, required: true}, m: }\ncontract: freeze\n",
+    "columns: {n: {type: 'decimal(10, 2)', description: Money.}}",
+    "columns: {n: {type: timestamp, from: epoch_ms}}",
+    "columns: {n: {type: '${TYPE}'}}\ncontract: '${CONTRACT}'\n",
+]
+WRONG_TABLES = [
+    "[]",
+    "into: x",
+    "colums: {}",
+    "columns: [n]",
+    "columns: {n: {tpye: integer}}",
+    "columns: {n: {type: number}}",
+    "columns: {n: {type: decimal}}",
+    "columns: {n: {type: 7}}",
+    "columns: {n: {type: timestamp, from: epoch}}",
+    "columns: {n: {required: maybe}}",
+    "columns: {n: {description: 7}}",
+    "contract: strict",
+]
+
+
+def fits_a_table(text: str) -> bool:
+    """Whether an editor with the schema would accept the file of a table."""
+    value: Any = yaml.safe_load(text)
+    return jsonschema.Draft202012Validator(json.loads(table_schema())).is_valid(value)
+
+
 def valid(text: str) -> bool:
     """Whether an editor with the schema would accept a file."""
     value: Any = yaml.safe_load(text)
@@ -153,3 +187,14 @@ def test_the_schema_refuses_what_load_refuses(text):
 
 def test_the_schema_is_itself_valid():
     jsonschema.Draft202012Validator.check_schema(json.loads(json_schema()))
+    jsonschema.Draft202012Validator.check_schema(json.loads(table_schema()))
+
+
+@pytest.mark.parametrize("text", GOOD_TABLES)
+def test_the_schema_of_a_table_accepts_what_its_file_may_say(text):
+    assert fits_a_table(text)
+
+
+@pytest.mark.parametrize("text", WRONG_TABLES)
+def test_the_schema_of_a_table_refuses_what_load_refuses(text):
+    assert not fits_a_table(text)

@@ -149,6 +149,7 @@ def test_the_sdist_holds_what_a_user_reads_and_no_tests(sdist):
         "constraints.txt",
         "pyproject.toml",
         "schemas/connector.schema.json",
+        "schemas/table.schema.json",
         "docs/configuration.md",
         "dags/connector.yaml",
         "deploy/Dockerfile",

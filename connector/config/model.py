@@ -3,12 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import (
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from connector.config.aws_names import check_external_id, check_role
 from connector.config.destination import DestinationConfig
@@ -241,7 +236,8 @@ class TableConfig(TableColumns):
         """The spec to make the table's rows with."""
         rows = (self.layout, self.max_columns, Deletes(self.deletes))
         ways = (self.snapshot, self.follow, self.rules())
-        return TableSpec(*rows, *ways, self.history, self.changes, self.descriptions())
+        declared = (self.declarations(), self.descriptions())
+        return TableSpec(*rows, *ways, self.history, self.changes, *declared)
 
     @property
     def followed(self) -> bool:

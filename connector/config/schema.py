@@ -1,9 +1,15 @@
-"""The JSON Schema of connector.yaml: `python -m connector.config.schema` prints it."""
+"""The JSON Schemas of connector.yaml and of the files of tables.
+
+`python -m connector.config.schema` prints the first, `python -m connector.config.schema table` the
+second.
+"""
 
 import json
+import sys
 from typing import Any
 
-from connector.config.model import Config
+from connector.config.model import Config, TableConfig
+from connector.config.tables.files import KEYS
 
 _NULL = {"type": "null"}
 _NO_TEXT = {"boolean", "integer", "number"}
@@ -12,12 +18,23 @@ _VARIABLE = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"}
 
 def json_schema() -> str:
     """The schema as it stands in schemas/connector.schema.json."""
-    generated = Config.model_json_schema()
+    return _schema(Config.model_json_schema(), "connector.yaml")
+
+
+def table_schema() -> str:
+    """The schema as it stands in schemas/table.schema.json."""
+    generated = TableConfig.model_json_schema()
+    keys = {name: key for name, key in generated["properties"].items() if name in KEYS}
+    about = "What becomes of the attributes of one table."
+    return _schema(generated | {"properties": keys, "description": about}, "schemas/<table>.yaml")
+
+
+def _schema(generated: dict[str, Any], title: str) -> str:
     sections = generated.pop("$defs")
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **_section(generated),
-        "title": "connector.yaml",
+        "title": title,
         "$defs": {name: _section(section) for name, section in sorted(sections.items())},
     }
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
@@ -33,7 +50,8 @@ def _key(key: dict[str, Any]) -> dict[str, Any]:
     """The schema of a key in a file: a value, ${NAME} in its place, or nothing."""
     about = {name: key[name] for name in ("description", "default") if key.get(name) is not None}
     value = {name: part for name, part in key.items() if name not in (*about, "default", "title")}
-    choices = [choice for choice in value.pop("anyOf", [value]) if choice != _NULL]
+    outer = [choice for choice in value.pop("anyOf", [value]) if choice != _NULL]
+    choices = [choice for each in outer for choice in each.get("anyOf", [each])]
     choices = [_chosen(choice) for choice in choices]
     if any(choice.get("type") in _NO_TEXT or "enum" in choice for choice in choices):
         choices.append(_VARIABLE)
@@ -59,4 +77,4 @@ def _keywords(choices: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json_schema(), end="")
+    print(table_schema() if "table" in sys.argv[1:] else json_schema(), end="")

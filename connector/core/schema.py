@@ -8,8 +8,11 @@ the start, and only values of this type.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DECIMAL_DIGITS = 38
 INT64_DIGITS = 19
@@ -42,13 +45,9 @@ class Type:
     scale: int = 0
 
     @property
-    def arrow(self) -> pa.DataType:
+    def arrow(self) -> "pa.DataType":
         """The Arrow type that holds every value of this type exactly."""
-        if self.kind is Kind.DECIMAL:
-            return pa.decimal128(DECIMAL_DIGITS, self.scale)
-        if self.kind is Kind.FIXED:
-            return pa.decimal128(self.whole + self.scale, self.scale)
-        return _ARROW[self.kind]
+        return _arrow(self)
 
     def text(self) -> str:
         """The type as text, for state tables and Arrow metadata; `parse_type` reads it back."""
@@ -57,19 +56,30 @@ class Type:
 
 _DIGITS = (Kind.DECIMAL, Kind.FIXED)
 
-_ARROW = {
-    Kind.NULL: pa.null(),
-    Kind.INTEGER: pa.int64(),
-    Kind.NUMBER: pa.json_(),
-    Kind.STRING: pa.string(),
-    Kind.BOOLEAN: pa.bool_(),
-    Kind.BINARY: pa.binary(),
-    Kind.JSON: pa.json_(),
-    Kind.TIMESTAMP: pa.timestamp("us", "UTC"),
-    Kind.DATE: pa.date32(),
-    # In the usual text, which databases read.
-    Kind.UUID: pa.string(),
-}
+
+@cache
+def _arrow(type_: Type) -> "pa.DataType":
+    # The configuration has types too, and does without a library that is slow to import.
+    import pyarrow as pa
+
+    if type_.kind is Kind.DECIMAL:
+        return pa.decimal128(DECIMAL_DIGITS, type_.scale)
+    if type_.kind is Kind.FIXED:
+        return pa.decimal128(type_.whole + type_.scale, type_.scale)
+    return {
+        Kind.NULL: pa.null(),
+        Kind.INTEGER: pa.int64(),
+        Kind.NUMBER: pa.json_(),
+        Kind.STRING: pa.string(),
+        Kind.BOOLEAN: pa.bool_(),
+        Kind.BINARY: pa.binary(),
+        Kind.JSON: pa.json_(),
+        Kind.TIMESTAMP: pa.timestamp("us", "UTC"),
+        Kind.DATE: pa.date32(),
+        # In the usual text, which databases read.
+        Kind.UUID: pa.string(),
+    }[type_.kind]
+
 
 NULL = Type(Kind.NULL)
 INTEGER = Type(Kind.INTEGER)

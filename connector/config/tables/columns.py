@@ -1,16 +1,28 @@
 """The entries of a table's `columns`."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 from unicodedata import category
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from connector.config.fields import Name, Section, Text, refuse
+from connector.core.contracts.contract import (
+    TYPE_WORDS,
+    Contract,
+    ContractError,
+    Declared,
+    Policy,
+    check_declared,
+    declared,
+    parse_word,
+)
 from connector.core.rules.paths import PathError, parse_path
 from connector.core.rules.rules import Rule, RuleError, Rules, check_rule
 
 LONGEST_DESCRIPTION = 4_000
+_CUT = re.compile(r"decimal\([^,)]*")
 
 
 def _path(text: str) -> str:
@@ -18,6 +30,14 @@ def _path(text: str) -> str:
         parse_path(text)
     except PathError as error:
         raise refuse(f"This is not a path: {error.problem}.", error.hint) from None
+    return text
+
+
+def _type(text: str) -> str:
+    try:
+        parse_word(text)
+    except ContractError as error:
+        raise refuse(error.problem, error.hint) from None
     return text
 
 
@@ -33,6 +53,13 @@ def _description(text: str) -> str:
 
 
 Path = Annotated[Text, AfterValidator(_path)]
+_WORDS = {
+    "anyOf": [
+        {"type": "string", "enum": [word for word in TYPE_WORDS if "(" not in word]},
+        {"type": "string", "pattern": r"^decimal\( *[0-9]+ *, *[0-9]+ *\)$"},
+    ]
+}
+TypeWord = Annotated[Text, AfterValidator(_type), WithJsonSchema(_WORDS)]
 Description = Annotated[str, AfterValidator(_description)]
 
 
@@ -52,6 +79,17 @@ class ColumnConfig(Section):
         default=None,
         description="Makes a column with the entry's name of a nested value, such as address.city.",
     )
+    type: TypeWord | None = Field(
+        default=None,
+        description="The type of the column: string, integer, decimal(p,s), boolean, binary, json, "
+        "timestamp, date or uuid.",
+    )
+    from_: Literal["iso8601", "epoch_s", "epoch_ms", "epoch_us"] | None = Field(
+        default=None,
+        alias="from",
+        description="How the source writes a timestamp; by default iso8601.",
+    )
+    required: bool = Field(default=False, description="Whether every item must have a value.")
     description: Description | None = Field(
         default=None, description="What the attribute means: a comment on its column."
     )
@@ -65,20 +103,27 @@ class ColumnConfig(Section):
             for key, value in data.items():
                 if value is None and key in known:
                     raise refuse(f"{key} has no value.", f"Give it one, or take {key} out.")
+            if _CUT.fullmatch(str(data.get("type"))):
+                raise refuse("type ends at a comma.", 'Inside { } use quotes: "decimal(10,2)".')
         return {} if data is None else data
 
     def rule(self) -> Rule:
         """The entry as a rule."""
         return Rule(self.hash, self.mask, self.exclude, self.rename, self.path)
 
+    def declared(self) -> Declared:
+        """What the entry declares. Raises ContractError."""
+        return declared(self.type, self.from_, self.required)
+
 
 def _checked(columns: Mapping[str, ColumnConfig]) -> Mapping[str, ColumnConfig]:
     for name, column in columns.items():
         try:
             check_rule(name, column.rule())
+            check_declared(name, column.declared(), column.rule())
         except PathError as error:
             raise refuse(f"This is not a path: {error.problem}.", error.hint, name) from None
-        except RuleError as error:
+        except (RuleError, ContractError) as error:
             raise refuse(error.problem, error.hint, name) from None
     try:
         _rules(columns, "keep")
@@ -107,6 +152,17 @@ class TableColumns(Section):
         default="keep",
         description="What becomes of attributes without an entry in columns; the key always stays.",
     )
+
+    contract: Literal["evolve", "freeze", "quarantine", "fail"] = Field(
+        default="evolve",
+        description="What becomes of values that do not fit what columns declares, and of new "
+        "attributes: see docs/tables.md.",
+    )
+
+    def declarations(self) -> Contract:
+        """What the table's columns are declared to be."""
+        entries = {name: (each.declared(), each.rule()) for name, each in self.columns.items()}
+        return Contract.of(entries, Policy(self.contract))
 
     def descriptions(self) -> tuple[tuple[str, str], ...]:
         """What attributes mean that can have columns, sorted by their names."""
