@@ -143,6 +143,10 @@ class QuarantineLimit(NeedsPerson):
     """More records than allowed could not be stored."""
 
 
+class ContractBroken(NeedsPerson):
+    """An item does not fit its table's contract, which says that the table is to stop then."""
+
+
 class Mismatch(NeedsPerson):
     """The table and its source differ."""
 

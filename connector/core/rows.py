@@ -2,7 +2,7 @@
 
 A table has one column `item.<attribute>` for each attribute, with the type in the field's
 metadata; then `changed_at`, perhaps `rest` (plain JSON of the attributes that get no column of
-their own) and, from a stream, `deleted` and perhaps `marked` and `settled`.
+their own), perhaps `misfits` and, from a stream, `deleted` and perhaps `marked` and `settled`.
 """
 
 from base64 import b64decode
@@ -17,7 +17,7 @@ from msgspec import Raw
 
 from connector.core.modes.history import OF_VERSIONS
 from connector.core.schema import JSON, NULL, Kind, Type, join, join_all, parse_type
-from connector.core.texts import json_text, plain_decimal
+from connector.core.texts import json_text, moment_text, plain_decimal
 
 ITEM = "item."
 CHANGED_AT = pa.field("changed_at", pa.timestamp("us", "UTC"))
@@ -27,7 +27,9 @@ MARKED = pa.field("marked", pa.bool_())
 SETTLED = pa.field("settled", pa.bool_())
 """Whether the item was read at the source; only rows that are merged by time say that."""
 REST = "rest"
-_SERVICE = (CHANGED_AT, DELETED, MARKED, SETTLED, *OF_VERSIONS)
+MISFITS = pa.field("misfits", pa.json_())
+"""Values that do not fit the declared type of their column: an object, by attribute."""
+_SERVICE = (CHANGED_AT, DELETED, MARKED, SETTLED, *OF_VERSIONS, MISFITS)
 _PACKED = "packed"
 _BESIDE = "beside"
 
@@ -168,7 +170,7 @@ def pack(rows: pa.Table, attributes: Sequence[str]) -> pa.Table:
     before = _texts(rows.column(REST)) if packed_before else [None] * len(rows)
     rest: list[str | None] = []
     for index, text in enumerate(before):
-        members: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Raw]) if text else {}
+        members: dict[str, Any] = dict(_members(text))
         for name, column in texts.items():
             cell = column[index]
             if cell is not None:
@@ -177,6 +179,31 @@ def pack(rows: pa.Table, attributes: Sequence[str]) -> pa.Table:
     dropped = [name for name in (*map(ITEM.__add__, attributes), REST) if name in rows.column_names]
     packed = pa.array(rest, pa.string()).cast(pa.json_())
     return rows.drop_columns(dropped).append_column(rest_field(), packed)
+
+
+def has_misfits(rows: pa.Table) -> bool:
+    """Whether a value of the rows does not fit the declared type of its column."""
+    name = MISFITS.name
+    return name in rows.column_names and rows.column(name).null_count < len(rows)
+
+
+def with_misfits(rows: pa.Table) -> pa.Table:
+    """The rows with values that do not fit in their `rest`."""
+    if not has_misfits(rows):
+        return rows
+    there = REST in rows.column_names
+    before = _texts(rows.column(REST)) if there else [None] * len(rows)
+    rest = list(before)
+    for index, text in enumerate(_texts(rows.column(MISFITS.name))):
+        if text is not None:
+            rest[index] = json_text({**_members(before[index]), **_members(text)})
+    packed = pa.array(rest, pa.string()).cast(pa.json_())
+    dropped = [MISFITS.name, *([REST] if there else [])]
+    return rows.drop_columns(dropped).append_column(rest_field(), packed)
+
+
+def _members(text: str | None) -> dict[str, Raw]:
+    return msgspec.json.decode(text, type=dict[str, Raw]) if text else {}
 
 
 def unpack(rows: pa.Table, attributes: Mapping[str, Type]) -> pa.Table:
@@ -190,7 +217,7 @@ def unpack(rows: pa.Table, attributes: Mapping[str, Type]) -> pa.Table:
     cells: dict[str, list[Raw | None]] = {name: [] for name in wanted}
     rest: list[str | None] = []
     for text in _texts(rows.column(REST)):
-        members: dict[str, Raw] = msgspec.json.decode(text, type=dict[str, Raw]) if text else {}
+        members = _members(text)
         for name, column in cells.items():
             column.append(members.pop(name, None))
         rest.append(json_text(members) if members else None)
@@ -259,4 +286,8 @@ _TO_JSON: dict[Kind, Callable[[pa.Array], Any]] = {
     Kind.INTEGER: _encoded(lambda value: value),
     Kind.DECIMAL: _encoded(plain_decimal),
     Kind.NUMBER: lambda array: array.storage,
+    Kind.FIXED: _encoded(plain_decimal),
+    Kind.TIMESTAMP: _encoded(moment_text),
+    Kind.DATE: _encoded(lambda value: value.isoformat()),
+    Kind.UUID: _encoded(lambda value: value),
 }

@@ -92,6 +92,9 @@ TIMESTAMP = Type(Kind.TIMESTAMP)
 DATE = Type(Kind.DATE)
 UUID = Type(Kind.UUID)
 
+DECLARED_ONLY = (Kind.FIXED, Kind.TIMESTAMP, Kind.DATE, Kind.UUID)
+"""Kinds that a column has only if that is declared."""
+
 _NUMERIC = (Kind.INTEGER, Kind.DECIMAL, Kind.NUMBER)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -80,6 +81,11 @@ def json_texts(plain: Sequence[Any]) -> pa.Array:
     # JSON text has no line break, so the values can be split at line ends; the last line is empty.
     lines = pc.split_pattern(pa.scalar(_encoder.encode_lines(plain).decode()), "\n").values
     return lines[: len(plain)]
+
+
+def moment_text(at: datetime) -> str:
+    """A time as JSON has it: in UTC, with microseconds."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def plain_decimal(value: Decimal) -> msgspec.Raw:

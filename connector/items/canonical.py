@@ -6,8 +6,10 @@ is all that this path shares with the columnar one.
 """
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,24 +17,38 @@ import msgspec
 import pyarrow as pa
 from msgspec import Raw
 
+from connector.core.contracts.contract import NO_CONTRACT, Contract
 from connector.core.keys import KeySchema
 from connector.core.rows import ITEM, REST, beside, schema_of
 from connector.core.schema import Kind
-from connector.core.texts import Malformed, canonical, canonical_decimal
-from connector.items import values
+from connector.core.texts import Malformed, canonical, canonical_decimal, moment_text
+from connector.items.contracted import plainly
 from connector.items.keys import key_of, part_text
 from connector.items.records import REPLICATION_PREFIX
 from connector.items.ruled.ruling import Ruling
 
 Key = tuple[str, ...]
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FORMS = {
+    Kind.TIMESTAMP: re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"),
+    Kind.DATE: re.compile(r"\d{4}-\d\d-\d\d"),
+    Kind.UUID: re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+}
+"""The texts of columns of some kinds."""
+
 
 class _Number(str):
     """The digits of a JSON number, as written."""
 
 
-def of_item(keys: KeySchema, raw: bytes, ruling: Ruling | None = None) -> tuple[Key, bytes]:
-    """The canonical key and value of an item in wire form, by the table's rules.
+def of_item(
+    keys: KeySchema,
+    raw: bytes,
+    ruling: Ruling | None = None,
+    contract: Contract = NO_CONTRACT,
+) -> tuple[Key, bytes]:
+    """The canonical key and value of an item in wire form, by the table's rules and contract.
 
     Raises Malformed.
     """
@@ -43,12 +59,13 @@ def of_item(keys: KeySchema, raw: bytes, ruling: Ruling | None = None) -> tuple[
     key = key_of(keys, item)
     if ruling is not None:
         key, item = ruling.key(key), ruling.applied(item)
-    members = {
-        name: values.plain(value)
-        for name, value in item.items()
-        if not name.startswith(REPLICATION_PREFIX)
-    }
-    return key, _encode({name: value for name, value in members.items() if value is not None})
+    members, misfits = plainly.members_of(
+        contract,
+        {n: value for n, value in item.items() if not n.startswith(REPLICATION_PREFIX)},
+        frozenset(each.name for each in keys),
+    )
+    members = {name: value for name, value in members.items() if value is not None}
+    return key, _encode(members) + _apart(misfits)
 
 
 def _decoded(raw: bytes, ruling: Ruling | None) -> dict[str, Any]:
@@ -61,13 +78,17 @@ def _decoded(raw: bytes, ruling: Ruling | None) -> dict[str, Any]:
     return item
 
 
-def of_rows(keys: KeySchema, batch: pa.RecordBatch) -> Iterator[tuple[Key, bytes]]:
-    """The canonical key and value of each row."""
+def of_rows(
+    keys: KeySchema, batch: pa.RecordBatch, contract: Contract = NO_CONTRACT
+) -> Iterator[tuple[Key, bytes]]:
+    """The canonical key and value of each row of a table with a contract."""
     kinds = {name: type_.kind for name, type_ in schema_of(batch.schema).items()}
     cells = {
         name: _cells(_TO_PLAIN[kind], batch.column(ITEM + name)) for name, kind in kinds.items()
     }
-    misplaceable = kinds.keys() - beside(batch.schema)
+    declared = contract.types.keys() - {key.name for key in keys}
+    late = beside(batch.schema)
+    misplaceable = kinds.keys() - late - declared
     packed_of = (
         batch.column(REST).to_pylist() if REST in batch.schema.names else [None] * len(batch)
     )
@@ -77,7 +98,30 @@ def of_rows(keys: KeySchema, batch: pa.RecordBatch) -> Iterator[tuple[Key, bytes
         rest = {} if packed is None else _reread(packed)
         # A reader of the attribute's column would miss a value elsewhere, so it must not be equal.
         misplaced = rest.keys() & misplaceable
-        yield key, _encode(members | rest) + (b" misplaced" if misplaced else b"")
+        # A column that is too late for a wide row leaves its value there as well.
+        misfits = {
+            name: rest.pop(name)
+            for name in declared & rest.keys()
+            if name in members or name not in late or not _held(kinds[name], rest[name])
+        }
+        yield key, _encode(members | rest) + _apart(misfits) + (b" misplaced" if misplaced else b"")
+
+
+def _apart(misfits: dict[str, Any]) -> bytes:
+    """Values that do not fit the declared type of their column, which therefore is null."""
+    return b" beside " + _encode(misfits) if misfits else b""
+
+
+def _held(kind: Kind, plain: Any) -> bool:
+    """Whether a column of a declared type can have had a value that is in `_rest`."""
+    if kind in (Kind.INTEGER, Kind.FIXED):
+        return isinstance(plain, Raw)
+    if kind is Kind.BOOLEAN:
+        return isinstance(plain, bool)
+    form = _FORMS.get(kind)
+    return kind is Kind.JSON or (
+        isinstance(plain, str) and (form is None or form.fullmatch(plain) is not None)
+    )
 
 
 def _part(tag: str, plain: Any) -> str:
@@ -85,6 +129,11 @@ def _part(tag: str, plain: Any) -> str:
 
 
 def _cells(plain: Callable[[Any], Any], array: pa.Array) -> list[Any]:
+    if pa.types.is_timestamp(array.type):
+        # A row may hold a time that Python cannot.
+        array = array.cast(pa.int64())
+    elif pa.types.is_date32(array.type):
+        array = array.cast(pa.int32())
     return [None if value is None else plain(value) for value in array.to_pylist()]
 
 
@@ -107,11 +156,29 @@ def _numbers(value: Any) -> Any:
     return value
 
 
+def _moment(micros: int) -> str:
+    try:
+        return moment_text(_EPOCH + timedelta(microseconds=micros))
+    except OverflowError:
+        return f"{micros} µs since 1970"
+
+
+def _day(days: int) -> str:
+    try:
+        return (_EPOCH + timedelta(days=days)).date().isoformat()
+    except OverflowError:
+        return f"{days} days since 1970"
+
+
 _TO_PLAIN: dict[Kind, Callable[[Any], Any]] = {
     Kind.NULL: lambda value: None,
     Kind.INTEGER: lambda value: Raw(str(value).encode()),
     Kind.DECIMAL: lambda value: Raw(canonical_decimal(Decimal(value)).encode()),
     Kind.NUMBER: _reread,
+    Kind.FIXED: lambda value: Raw(canonical_decimal(Decimal(value)).encode()),
+    Kind.TIMESTAMP: _moment,
+    Kind.DATE: _day,
+    Kind.UUID: lambda value: value,
     Kind.STRING: lambda value: value,
     Kind.BOOLEAN: lambda value: value,
     Kind.BINARY: lambda value: b64encode(value).decode(),

@@ -105,11 +105,21 @@ def numbers(texts: Sequence[str | None]) -> tuple[Type, pa.Array]:
     integers = _integers(strings)
     if integers:
         return integers
-    odd = pc.invert(_spelled_canonically(strings))
-    if pc.any(odd).as_py():
-        mended = [canonical(text) for text in strings.filter(odd).to_pylist()]
-        strings = pc.replace_with_mask(strings, pc.fill_null(odd, False), pa.array(mended))
+    strings = _canonical(strings)
     return _integers(strings) or _decimals(strings) or (NUMBER, strings.cast(pa.json_()))
+
+
+def canonical_texts(texts: Sequence[str | None]) -> pa.Array:
+    """The canonical digits of numbers sent as text. Raises Malformed as `numbers` does."""
+    return _canonical(pa.array(texts, pa.string()))
+
+
+def _canonical(strings: pa.Array) -> pa.Array:
+    odd = pc.invert(_spelled_canonically(strings))
+    if not pc.any(odd).as_py():
+        return strings
+    mended = [canonical(text) for text in strings.filter(odd).to_pylist()]
+    return pc.replace_with_mask(strings, pc.fill_null(odd, False), pa.array(mended))
 
 
 def _spelled_canonically(strings: pa.Array) -> pa.Array:

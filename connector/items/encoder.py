@@ -1,7 +1,7 @@
 """Items → rows, a page at a time: no Python object per item outlives its page."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from connector.core.spec import DEFAULT_MAX_COLUMNS, EVERYTHING, Limits
 from connector.core.texts import Malformed, json_text
 from connector.items import columns, values, wire
 from connector.items import limits as storable
+from connector.items.contracted.judging import Judge
 from connector.items.decoders import Decoders
 from connector.items.keys import key_of, key_text_in
 from connector.items.records import REPLICATION_PREFIX, UNDECODABLE
@@ -46,6 +47,8 @@ class Encoded:
 
     rows: pa.Table
     bad: Sequence[BadItem] = ()
+    misfits: Mapping[str, int] = field(default_factory=dict)
+    """How many values did not fit the declared type of their column, by attribute."""
 
 
 _MISFITS = (Malformed, *UNDECODABLE)
@@ -68,13 +71,16 @@ class Encoder:
         limits: Limits = EVERYTHING,
         known: Collection[str] = (),
         ruling: Ruling | None = None,
+        judge: Judge | None = None,
     ) -> None:
         """`known` attributes already have a column, so they get one in every row."""
         self._keys = keys
         self._row_keys = ruling.row_keys if ruling else keys
         self.ruling = ruling
+        self._judge = judge
         self._limits = limits
-        self._known = frozenset((*known, *(key.name for key in keys)))
+        declared = judge.names if judge else ()
+        self._known = frozenset((*known, *(key.name for key in keys), *declared))
         self._room = 0 if packed else max(0, max_columns - len(self._known))
         self._columned = {key.name: None for key in keys}
         """The attributes of rows that have a column, in order."""
@@ -98,7 +104,7 @@ class Encoder:
         """Prepares for the attributes with rules, which come before any others."""
         tags = {key.name: key.tag for key in self._keys}
         for name, source in ruling.sources.items():
-            self._shapes[name] = place_of(source, self._place_limit, tags.get(name))
+            self._shapes[name] = place_of(source, self._place_limit, tags.get(name), self._of_cells)
             for made in source.names:
                 self._give_column(made)
         if ruling.rules.unlisted == "exclude":
@@ -115,7 +121,8 @@ class Encoder:
         if not self._by_item and not storable.doubtful(self._limits, body):
             try:
                 page = self._decoders.page.decode(body)
-                encoded = Encoded(self._columns(page.Items) if page.Items else pa.table({}))
+                rows = self._columns(page.Items) if page.Items else pa.table({})
+                encoded = self._accepted(rows, lambda: wire.scan_page(body)[0])
                 return encoded, wire.token(page.LastEvaluatedKey)
             except _MISFITS:
                 items, token = wire.scan_page(body)
@@ -123,23 +130,41 @@ class Encoder:
         items, token = wire.scan_page(body)
         return self._encode_checked(items), token
 
-    def encode(self, items: Sequence[bytes]) -> Encoded:
-        """The rows of items in wire form; `rows` has only the item columns and perhaps `rest`."""
+    def encode(self, items: Sequence[bytes], whole: Sequence[bool] | None = None) -> Encoded:
+        """The rows of items in wire form; `rows` has only what items hold.
+
+        An item that is not `whole` is only a key, and lacks nothing that the contract requires.
+        """
         if not items:
             return Encoded(pa.table({}))
         body = _array(items)
         if self._by_item or storable.doubtful(self._limits, body):
-            return self._encode_checked(items)
+            return self._encode_checked(items, whole)
         learnt = 0
         while True:
             try:
-                return Encoded(self._columns(self._decoders.items.decode(body)))
+                rows = self._columns(self._decoders.items.decode(body))
+                return self._accepted(rows, lambda: items, whole)
             except _MISFITS:
                 # Most items are alike, so learning from a few of them is usually enough.
                 following = learnt * SAMPLE or 1
                 if following >= len(items) or not self._learn_some(items[learnt:following]):
-                    return self._encode_checked(items)
+                    return self._encode_checked(items, whole)
                 learnt = following
+
+    def _accepted(
+        self,
+        rows: pa.Table,
+        items: Callable[[], Sequence[bytes]],
+        whole: Sequence[bool] | None = None,
+    ) -> Encoded:
+        """The rows that the contract accepts; the `items` that they were made of are as bad."""
+        if self._judge is None or not len(rows):
+            return Encoded(rows)
+        judged = self._judge.done(rows, whole)
+        raws = items() if judged.refused else ()
+        bad = [self._bad(index, raws[index], why) for index, why in judged.refused.items()]
+        return Encoded(judged.rows, bad, judged.misfits)
 
     def _learn_some(self, items: Sequence[bytes]) -> bool:
         """Learns from items; true if all are valid and structs fit them from now on."""
@@ -152,8 +177,10 @@ class Encoder:
             self._make_decoders()
         return not self._by_item
 
-    def _encode_checked(self, items: Sequence[bytes]) -> Encoded:
-        good: list[bytes] = []
+    def _encode_checked(
+        self, items: Sequence[bytes], whole: Sequence[bool] | None = None
+    ) -> Encoded:
+        good: dict[int, bytes] = {}
         bad: list[BadItem] = []
         learnt = False
         for index, raw in enumerate(items):
@@ -163,14 +190,24 @@ class Encoder:
             except Malformed as error:
                 bad.append(self._bad(index, raw, str(error)))
             else:
-                good.append(readable)
+                good[index] = readable
         if not good:
             return Encoded(pa.table({}), bad)
-        if self._by_item:
-            return Encoded(self._item_by_item(good), bad)
-        if learnt:
+        if learnt and not self._by_item:
             self._make_decoders()
-        return Encoded(self._columns(self._decoders.items.decode(_array(good))), bad)
+        readables = list(good.values())
+        rows = (
+            self._item_by_item(readables)
+            if self._by_item
+            else self._columns(self._decoders.items.decode(_array(readables)))
+        )
+        encoded = self._accepted(
+            rows, lambda: [items[index] for index in good], whole and [whole[i] for i in good]
+        )
+        places = list(good)
+        refused = [replace(each, index=places[each.index]) for each in encoded.bad]
+        bad = sorted([*bad, *refused], key=lambda each: each.index)
+        return Encoded(encoded.rows, bad, encoded.misfits)
 
     def _readable(self, raw: bytes) -> bytes:
         """The item, without what nobody needs of it if it cannot be decoded."""
@@ -232,6 +269,8 @@ class Encoder:
             self._decoders.attributes, zip(*map(astuple, items), strict=True), strict=True
         )
         found = dict(values_of)
+        if self._judge:
+            self._judge.begin()
         for source, shape in self._shapes.items():
             for name, made in self._made(source, shape, found[source]):
                 if made[0] is not NULL and not name.startswith(REPLICATION_PREFIX):
@@ -247,9 +286,17 @@ class Encoder:
         """The columns of one attribute's values."""
         if not isinstance(shape, Shape):
             return shape.columns(found, ABSENT)
-        made = column_of(found, shape)
         name = (self.ruling.row_name(source) if self.ruling else source) or source
+        if self._judge and self._judge.casts(name):
+            return [(name, self._judge.of_shape(name, found, shape))]
+        made = column_of(found, shape)
         return [(name, made)] if made else []
+
+    def _of_cells(self, name: str, cells: Sequence[columns.Cell | None]) -> tuple[Type, pa.Array]:
+        """The column of an attribute's values that are given with their tags."""
+        if self._judge and self._judge.casts(name):
+            return self._judge.of_cells(name, cells)
+        return columns.of_cells(cells)
 
     def _item_by_item(self, items: Sequence[bytes]) -> pa.Table:
         cells: dict[str, list[columns.Cell | None]] = {
@@ -269,8 +316,10 @@ class Encoder:
                     leftover[name] = values.plain_content(tag, content)
                     packed[name] = join(packed.get(name, NULL), columns.type_of(tag, content))
             rest.append(json_text(leftover) if leftover else None)
+        if self._judge:
+            self._judge.begin()
         made = {
-            name: columns.of_cells(column)
+            name: self._of_cells(name, column)
             for name, column in cells.items()
             if any(column) and not name.startswith(REPLICATION_PREFIX)
         }

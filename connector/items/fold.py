@@ -209,7 +209,9 @@ class Fold:
             bytes(change.key if image is None else image)
             for image, (_, (_, change)) in zip(found, newest, strict=True)
         ]
-        encoded = self.encoder.encode(images)
+        # Nothing is required of a delete, which has only its key.
+        whole = [image is not None for image in found]
+        encoded = self.encoder.encode(images, whole)
         reasons = {bad.index: bad.reason for bad in encoded.bad}
         reasons |= self._of_other_keys(encoded, images, newest)
         if reasons:
@@ -217,7 +219,8 @@ class Fold:
                 item_of_key(self.keys, key) if index in reasons else images[index]
                 for index, (key, _) in enumerate(newest)
             ]
-            encoded = self.encoder.encode(images)
+            whole = [each and index not in reasons for index, each in enumerate(whole)]
+            encoded = self.encoder.encode(images, whole)
         for index, reason in list(reasons.items()):
             key, (partition, change) = newest[index]
             image = found[index]

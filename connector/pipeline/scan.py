@@ -16,6 +16,7 @@ from connector.core.words import counted, first_few
 from connector.errors import BadAnswer, QuarantineLimit
 from connector.events import Listener, Scanned
 from connector.failpoints import failpoint
+from connector.items.contracted.judging import Judge
 from connector.items.encoder import Encoded, Encoder
 from connector.items.ruled.ruling import Ruling
 from connector.ports import Snapshot, Spool
@@ -145,7 +146,16 @@ def make_encoder(
         limits=limits,
         known=state.columns,
         ruling=make_ruling(state, key),
+        judge=make_judge(state),
     )
+
+
+def make_judge(state: Scannable) -> Judge | None:
+    """Holds rows against a table's contract; None if nothing is declared."""
+    spec, keys = state.spec or TableSpec(), state.identity.keys
+    if not spec.contract.judged:
+        return None
+    return Judge(spec.contract, state.table, spec.rules.row_keys(keys))
 
 
 def make_ruling(state: Scannable, key: HashKey | None) -> Ruling | None:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from connector.core.contracts.contract import Contract
 from connector.core.keys import KeySchema, key_text
 from connector.core.state import TableState
 from connector.events import Listener
@@ -163,7 +164,7 @@ class _Comparison:
     def rows(self, wanted: Callable[[str], bool]) -> Digests:
         """The digests of the rows of wanted keys."""
         batches = self.destination.rows(self.state.table)
-        return _table_digests(batches, self.items.row_keys, wanted)
+        return _table_digests(batches, self.items.row_keys, wanted, self.items.contract)
 
     def arrived(self, suspects: set[str], last: Digests) -> tuple[set[str], int]:
         """Which keys still differ, and how many others have an item; `last` is kept up to date."""
@@ -222,12 +223,15 @@ def _difference(keys: Sequence[str] | set[str]) -> Difference:
 
 
 def _table_digests(
-    batches: Generator[pa.RecordBatch, None, None], keys: KeySchema, wanted: Callable[[str], bool]
+    batches: Generator[pa.RecordBatch, None, None],
+    keys: KeySchema,
+    wanted: Callable[[str], bool],
+    contract: Contract,
 ) -> Digests:
     digests: Digests = {}
     with closing(batches):
         for batch in batches:
-            for key, value in canonical.of_rows(keys, batch):
+            for key, value in canonical.of_rows(keys, batch, contract):
                 text = key_text(key)
                 if wanted(text):
                     # Two rows of one key equal no item, even if they equal each other.

@@ -19,10 +19,12 @@ from connector.core.rows import (
     MARKED,
     SETTLED,
     conform,
+    has_misfits,
     packed_in,
     rest_field,
     schema_of,
     unpack,
+    with_misfits,
 )
 from connector.core.rows import REST as REST_FIELD
 from connector.core.schema import Kind, Type
@@ -94,7 +96,7 @@ class Layout:
         service += OF_VERSIONS if self.history else []
         service += [rest_field()] if self.rest else []
         types = {attribute: self.columns[attribute].type for attribute in self.attributes}
-        conformed = conform(rows, types, service)
+        conformed = conform(with_misfits(rows), types, service)
         names = [f"c{position}" for position in range(len(types))]
         return conformed.rename_columns([*names, *(field.name for field in service)])
 
@@ -111,7 +113,7 @@ class Layout:
 
     def overflows(self, rows: pa.Table) -> bool:
         """Whether the rows need a column `_rest`."""
-        return self.leaves_over(rows)
+        return self.leaves_over(rows) or has_misfits(rows)
 
     def leaves_over(self, rows: pa.Table) -> bool:
         """Whether an attribute of the rows has no column."""

@@ -102,7 +102,7 @@ class Ended:
                 self._widen(was, column)
             else:
                 # An earlier generation had another column of that name.
-                old = Column(column.name, self._dialect.adopted()[have])
+                old = Column(column.name, self._dialect.known()[have])
                 self._widen(old, Column(column.name, join(old.type, column.type)))
         if rest and REST not in actual:
             table_columns.add(self._transaction, self.target, REST)
@@ -133,7 +133,7 @@ class Ended:
         have, want = self._dialect.type_of(column.type), types[column.name]
         if have == want:
             return value
-        return self._dialect.widened(value, column.type, self._dialect.adopted()[want])
+        return self._dialect.widened(value, column.type, self._dialect.known()[want])
 
     def end(
         self,

@@ -23,6 +23,8 @@ from connector.destinations.sql import OUTER, STAGED, quoted
 # Measured: smaller batches make more messages, larger ones only more memory.
 ROWS_AT_ONCE = 10_000
 
+_TEXTS = (Kind.NUMBER, Kind.UUID)
+
 # For this transaction only: enough to sort the keys of some million rows in memory.
 _MEMORY = (
     "SELECT set_config('maintenance_work_mem', '128MB', true), set_config('work_mem', '64MB', true)"
@@ -107,8 +109,9 @@ class _Load:
 
     def _copy(self, tables: Iterable[pa.Table]) -> int:
         loading = self._loading
-        # ADBC cannot write the text of a number to a numeric: that takes SQL.
-        if all(each.type.kind is not Kind.NUMBER for each in loading.layout.columns.values()):
+        # ADBC cannot write the text of a number to a numeric, or of a UUID to a uuid: that takes
+        # SQL.
+        if all(each.type.kind not in _TEXTS for each in loading.layout.columns.values()):
             return loading.feed(tables, self._straight, ROWS_AT_ONCE)
         staged = loading.feed(tables, self._stage.take, ROWS_AT_ONCE)
         written = self._connection.changed(insert_sql(loading.layout), [self._commit])

@@ -15,6 +15,8 @@ ALWAYS_FIT = 310
 
 _SYSTEM = frozenset({"ctid", "oid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
 
+_MOMENT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
+
 _TYPES: Mapping[Kind, str] = {
     Kind.INTEGER: "bigint",
     Kind.DECIMAL: "numeric",
@@ -23,11 +25,16 @@ _TYPES: Mapping[Kind, str] = {
     Kind.BOOLEAN: "boolean",
     Kind.BINARY: "bytea",
     Kind.JSON: "jsonb",
+    Kind.TIMESTAMP: "timestamp with time zone",
+    Kind.DATE: "date",
+    Kind.UUID: "uuid",
 }
 
 
 def postgres_type(type_: Type) -> str:
     """The SQL type that holds every value of `type_` exactly, such as numeric without precision."""
+    if type_.kind is Kind.FIXED:
+        return f"numeric({type_.whole + type_.scale},{type_.scale})"
     return _TYPES[type_.kind]
 
 
@@ -45,10 +52,12 @@ def widened(expression: str, have: Type, want: Type) -> str:
     """The same value in a type that is above its own in the lattice."""
     if want.kind in (Kind.DECIMAL, Kind.NUMBER):
         return f"{expression}::numeric"
-    if have.kind in (Kind.DECIMAL, Kind.NUMBER):
+    if have.kind in (Kind.DECIMAL, Kind.NUMBER, Kind.FIXED):
         return f"to_jsonb({canonical_digits(expression)})"
     if have.kind is Kind.BINARY:
         return f"to_jsonb({base64(expression)})"
+    if have.kind is Kind.TIMESTAMP:
+        return f"to_jsonb(to_char({expression} AT TIME ZONE 'UTC', '{_MOMENT}'))"
     return f"to_jsonb({expression})"
 
 
@@ -58,6 +67,8 @@ def staged_value(expression: str, type_: Type) -> str:
         return f"{expression}::jsonb"
     if type_.kind is Kind.NUMBER:
         return f"{expression}::text::numeric"
+    if type_.kind is Kind.UUID:
+        return f"{expression}::uuid"
     if type_.kind is Kind.STRING:
         # Keys compare by their bytes, whatever language the database sorts in.
         return f'{expression} COLLATE "C"'
@@ -65,9 +76,9 @@ def staged_value(expression: str, type_: Type) -> str:
 
 
 def _sent(expression: str, type_: Type) -> str:
-    if type_.kind in (Kind.DECIMAL, Kind.NUMBER):
+    if type_.kind in (Kind.DECIMAL, Kind.NUMBER, Kind.FIXED):
         return f"{canonical_digits(expression)}::text"
-    return f"{expression}::text" if type_.kind is Kind.JSON else expression
+    return f"{expression}::text" if type_.kind in (Kind.JSON, Kind.UUID) else expression
 
 
 def _micros(expression: str) -> str:

@@ -38,10 +38,12 @@ def adopt(
     found: Found,
     keys: KeySchema,
     names: Mapping[str, str] = MappingProxyType({}),
+    declared: Mapping[str, Type] = MappingProxyType({}),
 ) -> dict[str, Column]:
     """The columns of a table that the connector created, but that has no state any more.
 
-    `names` are those that the table's rules give to the columns of some attributes.
+    `names` are those that the table's rules give to the columns of some attributes, and `declared`
+    are the types of others that only a contract gives.
 
     Raises DestinationRefused if the connector did not create it, or if its key is another one.
     """
@@ -63,7 +65,7 @@ def adopt(
                 "Choose another name with `into`, or drop it.",
             )
         adopted[key.name] = Column(name, type_)
-    adopted = _with_others(dialect, found, adopted, spec, names)
+    adopted = _with_others(dialect, found, adopted, spec, names, declared)
     if not _has_key(found, adopted, keys):
         raise DestinationRefused(
             f"The table {target} exists and has another primary key than its source.",
@@ -78,6 +80,7 @@ def _with_others(
     keys: Mapping[str, Column],
     spec: TableSpec,
     names: Mapping[str, str],
+    declared: Mapping[str, Type],
 ) -> dict[str, Column]:
     """The columns of the key and all others of a type that we use."""
     fold, types, adopted = dialect.rules.fold, dialect.adopted(), dict(keys)
@@ -85,7 +88,12 @@ def _with_others(
     attributes = {fold(name): attribute for attribute, name in names.items()}
     for name, sql in found.columns.items():
         attribute = attributes.get(fold(name), name)
-        if fold(name) not in taken and attribute not in adopted and sql in types:
+        if fold(name) in taken or attribute in adopted:
+            continue
+        type_ = declared.get(attribute)
+        if type_ is not None and dialect.type_of(type_) == sql:
+            adopted[attribute] = Column(name, type_)
+        elif sql in types:
             adopted[attribute] = Column(name, types[sql])
     return adopted
 

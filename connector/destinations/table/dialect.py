@@ -8,13 +8,17 @@ from connector.core.names import Rules
 from connector.core.schema import (
     BINARY,
     BOOLEAN,
+    DATE,
     DECIMAL_DIGITS,
     INTEGER,
     JSON,
     NUMBER,
     STRING,
+    TIMESTAMP,
+    UUID,
     Kind,
     Type,
+    fixed_type,
 )
 
 _DECIMALS = [
@@ -22,6 +26,16 @@ _DECIMALS = [
 ]
 # A SQL type that several of our types share stands for the last of them.
 _TYPES = [*_DECIMALS, NUMBER, INTEGER, STRING, BOOLEAN, BINARY, JSON]
+_DECLARED = [
+    *(
+        fixed_type(digits - scale, scale)
+        for digits in range(1, DECIMAL_DIGITS + 1)
+        for scale in range(digits + 1)
+    ),
+    TIMESTAMP,
+    DATE,
+    UUID,
+]
 _KEY_TYPES = {"S": [STRING], "N": [*_DECIMALS, NUMBER, INTEGER], "B": [BINARY]}
 
 
@@ -52,6 +66,10 @@ class Dialect:
     """The number of attributes that fit into their columns, whatever their values are."""
     columns_at_once: int = 1
     """How many columns one statement may add."""
+
+    def known(self) -> dict[str, Type]:
+        """Our types by SQL type, for the columns of a table that is certainly ours."""
+        return {self.type_of(type_): type_ for type_ in _DECLARED} | self.adopted()
 
     def adopted(self) -> dict[str, Type]:
         """Our types by SQL type, for the columns of a table that is adopted."""

@@ -91,7 +91,8 @@ class Growth:
             for name, type_ in wanted.items()
         )
         # The columns of a new table are put in order.
-        return wider or len(have) == len(self.step.header.identity.keys)
+        first = {key.name for key in self.step.header.identity.keys}
+        return wider or have.keys() <= first | self.step.spec.contract.types.keys()
 
     def _watch(self, grown: Mapping[str, Column]) -> Watch:
         header = self.step.header

@@ -16,6 +16,7 @@ from connector.destinations.state.header import Header, spelled
 from connector.destinations.state.store import State
 from connector.destinations.table import columns as table_columns
 from connector.destinations.table.comments import describe
+from connector.destinations.table.declaring import Declaring, wanted
 from connector.destinations.table.renaming import Renaming
 from connector.errors import ConfigError
 
@@ -79,6 +80,9 @@ class Reshape:
             self.transaction.create(target, columns)
         else:
             columns, retired = self._columns(plan, target, before, actual)
+        declaring = Declaring(self.transaction, target, plan.row_keys, plan.spec)
+        columns, unlike = declaring.declare(columns)
+        retired |= unlike
         self.state.save_columns(plan.table, columns, retired)
         had = (before.made_with() if before else None) or TableSpec()
         self._describe(plan.table, target, had, plan.spec)
@@ -91,7 +95,14 @@ class Reshape:
         if before is None:
             found = self.transaction.describe(target)
             names = plan.spec.rules.names
-            columns = table_columns.adopt(self.transaction, target, found, plan.row_keys, names)
+            columns = table_columns.adopt(
+                self.transaction,
+                target,
+                found,
+                plan.row_keys,
+                names,
+                wanted(plan.spec, plan.row_keys),
+            )
         else:
             check_key(before, plan)
             columns, retired = self.state.all_columns(plan.table)

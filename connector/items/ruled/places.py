@@ -1,6 +1,6 @@
 """Attributes with rules, as the encoder decodes them and makes columns of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +12,9 @@ from connector.items import columns
 from connector.items.ruled.ruling import Source, is_null
 from connector.items.ruled.values import text_of
 from connector.items.shapes import CONTENTS, PlaceLimit, Shape
+
+OfCells = Callable[[str, Sequence[columns.Cell | None]], tuple[Type, pa.Array]]
+"""Makes the column of a row's attribute from values that are given with their tags."""
 
 Made = tuple[str, tuple[Type, pa.Array]]
 """A row's attribute, and its values."""
@@ -55,8 +58,11 @@ class Masked:
 class Hashed:
     """An attribute that rows have only the digest of; scalars are decoded like any others."""
 
-    def __init__(self, source: Source, limit: PlaceLimit, tags: Sequence[str] = ()) -> None:
+    def __init__(
+        self, source: Source, limit: PlaceLimit, of_cells: OfCells, tags: Sequence[str] = ()
+    ) -> None:
         self._source = source
+        self._of_cells = of_cells
         self._shape = Shape(limit, tags=tags)
         self._nested = False
 
@@ -78,7 +84,7 @@ class Hashed:
     def columns(self, found: Sequence[Any], absent: Any) -> list[Made]:
         """The digests. Raises Malformed."""
         if self._nested:
-            return _columns(self._source, found, absent)
+            return _columns(self._source, found, absent, self._of_cells)
         digests: list[str | None] = [None] * len(found)
         for tag in self._shape.tags:
             contents = CONTENTS[tag](found)
@@ -105,8 +111,9 @@ class Changed:
 
     type: Any = dict[str, Any]
 
-    def __init__(self, source: Source, key_tag: str | None = None) -> None:
+    def __init__(self, source: Source, of_cells: OfCells, key_tag: str | None = None) -> None:
         self._source = source
+        self._of_cells = of_cells
         self._key_tag = key_tag
 
     def learn(self, value: Any) -> bool:
@@ -117,10 +124,10 @@ class Changed:
         """The columns that are made of the attribute. Raises Malformed."""
         if self._key_tag is not None and not all(self._key_tag in each for each in found):
             raise Malformed("an item without its key, or with a key of another type")
-        return _columns(self._source, found, absent)
+        return _columns(self._source, found, absent, self._of_cells)
 
 
-def _columns(source: Source, found: Sequence[Any], absent: Any) -> list[Made]:
+def _columns(source: Source, found: Sequence[Any], absent: Any, of_cells: OfCells) -> list[Made]:
     cells: dict[str, list[columns.Cell | None]] = {
         name: [None] * len(found) for name in source.names
     }
@@ -128,7 +135,7 @@ def _columns(source: Source, found: Sequence[Any], absent: Any) -> list[Made]:
         if value is not absent:
             for name, made in source.outputs(value):
                 (cells[name][index],) = made.items()
-    return [(name, columns.of_cells(column)) for name, column in cells.items() if any(column)]
+    return [(name, of_cells(name, column)) for name, column in cells.items() if any(column)]
 
 
 _SCALAR = frozenset(("S", "N", "B", "BOOL", "NULL"))
@@ -137,12 +144,12 @@ _SCALAR = frozenset(("S", "N", "B", "BOOL", "NULL"))
 Ruled = Dropped | Masked | Hashed | Changed
 
 
-def place_of(source: Source, limit: PlaceLimit, key_tag: str | None) -> Ruled:
+def place_of(source: Source, limit: PlaceLimit, key_tag: str | None, of_cells: OfCells) -> Ruled:
     """How the encoder treats an attribute with rules; `key_tag` is its type if it is a key."""
     if not source.names:
         return Dropped()
     if source.mask is not None:
         return Masked(source)
     if source.only_hashed:
-        return Hashed(source, limit, (key_tag,) if key_tag else ())
-    return Changed(source, key_tag)
+        return Hashed(source, limit, of_cells, (key_tag,) if key_tag else ())
+    return Changed(source, of_cells, key_tag)

@@ -5,7 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from connector.core.contracts.contract import Contract
 from connector.core.keys import KeySchema, key_text
+from connector.core.spec import TableSpec
 from connector.core.state import TableState
 from connector.core.texts import Malformed
 from connector.errors import ConfigError
@@ -52,6 +54,11 @@ class Items:
     def row_keys(self) -> KeySchema:
         """The key attributes as rows have them."""
         return self.ruling.row_keys if self.ruling else self.keys
+
+    @property
+    def contract(self) -> Contract:
+        """What the table's columns are declared to be."""
+        return (self.state.spec or TableSpec()).contract
 
     @property
     def hidden(self) -> bool:
@@ -115,7 +122,7 @@ class Items:
     def _digest(self, item: bytes) -> tuple[str, bytes]:
         """The key of an item's row, and the digest of what the rules leave of it."""
         try:
-            key, value = canonical.of_item(self.keys, item, self.ruling)
+            key, value = canonical.of_item(self.keys, item, self.ruling, self.contract)
         except Malformed:
             # An invalid item cannot be in the table, so it is always a difference.
             unlike = digest(item)
