@@ -131,6 +131,10 @@ class TooManyDeletes(NeedsPerson):
     """A full refresh would delete more rows than is allowed without confirmation."""
 
 
+class SchemaDiffers(NeedsPerson):
+    """The columns of a table are not what is declared of them."""
+
+
 class ExportRefused(NeedsPerson):
     """An export that is damaged, incomplete, of another table, or older than the stream."""
 

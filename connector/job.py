@@ -7,11 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from connector.config.model import Config
+from connector.core.contracts.seen import Sight
+from connector.core.rules.hash_key import hash_key
 from connector.core.spec import TableSpec
 from connector.core.state import ScanPlan, TableState
 from connector.core.status import Status
 from connector.destinations import registry as destinations
 from connector.events import Listener, ScanBegun, quiet
+from connector.pipeline.declared.looking import of_source
 from connector.pipeline.scan import Scanning, SegmentScan
 from connector.pipeline.sync import Run
 from connector.ports import Destination, Lookup
@@ -120,6 +123,15 @@ def open_way(
 def open_replica(config: Config, table: str, region: str, stop: Stop | None = None) -> WayIn:
     """The table in another Region, to be compared and not to be followed: it needs no stream."""
     return open_way(moved(config, region).unfollowed(table), table, stop)
+
+
+def sampled(config: Config, table: str, items: int, stop: Stop) -> Sight:
+    """What some items of a table are like, as its rules leave them; it needs no stream."""
+    config = _as_read(config, table, open_destination(config, table), None, None).unfollowed(table)
+    way, spec = open_way(config, table, stop), config.tables[table].spec()
+    key, limits = hash_key(), config.destination.backend.limits
+    keyed = replace(spec, rules=spec.rules.keyed(key))
+    return of_source(way.pages, way.lookup.describe().identity, table, keyed, key, limits, items)
 
 
 def publishing(config: Config, stop: Stop) -> AbstractContextManager[None]:

@@ -1,6 +1,6 @@
 """The interfaces that the pipeline needs: ways to read a source, a destination, and a spool."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from connector.core.changes.change import ChangePage
 from connector.core.changes.shards import Listing, Retention, Shard
+from connector.core.contracts.found import FoundTable
 from connector.core.cursors import Batch, Cursor, Quarantined
 from connector.core.needs import Need, Wanted
 from connector.core.publishing import Copies
@@ -238,6 +239,15 @@ class Destination(Protocol):
 
         A caller that does not read them to the end must close the generator, since the destination
         may stay open until then.
+        """
+        ...
+
+    def described(
+        self, table: str, declared: Mapping[str, Type], counted: Collection[str] | None = None
+    ) -> FoundTable:
+        """The table's columns as they are, beside the types that are `declared` of attributes.
+
+        Values are counted of the attributes `counted`, or of all.
         """
         ...
 

@@ -57,11 +57,17 @@ def command_lines() -> list[tuple[str, str]]:
     return found
 
 
+def verbs(command: Any) -> dict[str, Any]:
+    """The commands within a command."""
+    return getattr(command, "commands", {})
+
+
 def flags() -> list[tuple[str, str]]:
     """Every command's flags, each in all of its spellings."""
+    inner = [each for command in COMMANDS.values() for each in verbs(command).items()]
     return [
         (name, spelling)
-        for name, command in [("", CLI), *COMMANDS.items()]
+        for name, command in [("", CLI), *COMMANDS.items(), *inner]
         for parameter in command.params
         for spelling in parameter.opts
         if spelling.startswith("-")
@@ -86,6 +92,8 @@ def slug(heading: str) -> str:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_in_the_readme(name):
     assert re.search(rf"`connector {name}\b", README)
+    for verb in verbs(COMMANDS[name]):
+        assert f"`connector {name} {verb}" in README
 
 
 @pytest.mark.parametrize(("command", "flag"), flags())
@@ -99,8 +107,12 @@ def test_a_command_line_can_be_parsed(page, line):
     if words == ["--version"]:
         return
     assert words[0] in COMMANDS
-    if words[1:]:
-        COMMANDS[words[0]].make_context(words[0], words[1:])
+    command, arguments = COMMANDS[words[0]], words[1:]
+    if inner := verbs(command):
+        assert arguments[0] in inner
+        command, arguments = inner[arguments[0]], arguments[1:]
+    if arguments:
+        command.make_context(words[0], arguments)
 
 
 def test_there_are_command_lines_to_parse():

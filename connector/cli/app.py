@@ -14,6 +14,8 @@ from connector.cli.rescue.repair import repair
 from connector.cli.rescue.reset import reset
 from connector.cli.runs.completion import rejoin
 from connector.cli.runs.leaving import misused, report
+from connector.cli.schema.diff import diff
+from connector.cli.schema.infer import infer
 from connector.cli.screen import streams
 from connector.cli.snapshot import snapshot
 from connector.cli.status import status
@@ -49,6 +51,15 @@ def connector(
 ) -> None:
     """Keeps a warehouse table equal to an Amazon DynamoDB table, and can prove it."""
 
+
+schema = typer.Typer(
+    name="schema",
+    help="Write down what a table's columns are, or compare them with what is declared.",
+    no_args_is_help=True,
+)
+schema.command()(infer)
+schema.command()(diff)
+app.add_typer(schema)
 
 for verb in (sync, snapshot, tail, status, check, verify, failover, repair, query, reset, demo):
     app.command()(verb)

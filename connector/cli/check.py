@@ -52,4 +52,7 @@ def _needs(flags: Flags, tables: list[str] | None, stop: "Stop") -> "Sequence[Ne
         settings = flags.load(tables or [])
     except ConfigError as error:
         return [Need("configuration", error.message, error=error)]
-    return checking.check(settings, tables or list(settings.tables), stop)
+    needs = checking.check(settings, tables or list(settings.tables), stop)
+    unused = ", ".join(map(str, flags.strangers()))
+    said = f"of no configured table, so nothing in it applies: {unused}"
+    return [*needs[:1], *([Need("schemas", said)] if unused else []), *needs[1:]]

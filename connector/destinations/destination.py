@@ -1,7 +1,7 @@
 """The destination, whatever its database: tables and their state, each step one transaction."""
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -10,21 +10,26 @@ from uuid import uuid4
 
 import pyarrow as pa
 
+from connector.core.contracts.found import FoundTable
 from connector.core.cursors import Batch, Quarantined
 from connector.core.names import COMMIT
 from connector.core.needs import Need, Wanted, tried
 from connector.core.publishing import Copies
+from connector.core.schema import Type
 from connector.core.spec import TableSpec
 from connector.core.state import Committed, Load, Mend, Plan, Ran, TableState
 from connector.destinations.commits.commit import Commit
 from connector.destinations.commits.mend import mended
 from connector.destinations.commits.step import moved, unknown
-from connector.destinations.database import Database, Failure, Found, Transaction
+from connector.destinations.database import Database, Found, Transaction
 from connector.destinations.history.kept import begun, drop_kept, keep
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state.store import State
 from connector.destinations.state.tables import SCHEMA
+from connector.destinations.steps import begun as begun_step
+from connector.destinations.steps import explained_step
 from connector.destinations.table import columns as table_columns
+from connector.destinations.table.described import described
 from connector.destinations.table.in_the_way import NotWidened, explained, forgetting
 from connector.destinations.table.reshape import Reshape
 from connector.destinations.table.rows import changed_keys, count_rows, live_rows, read_rows
@@ -97,10 +102,10 @@ class DatabaseDestination:
         Steps with a lock in common take turns; their cursors decide which of them may continue.
         """
         with self.database.begin(more) as transaction:
-            state = _begun(transaction, locks)
+            state = begun_step(transaction, locks)
 
             def explain(cause: Exception, widening: NotWidened | None) -> ConnectorError | None:
-                return _explained(transaction, step, locks[-1], cause, widening)
+                return explained_step(transaction, step, locks[-1], cause, widening)
 
             with explained(explain):
                 yield transaction, state
@@ -210,6 +215,22 @@ class DatabaseDestination:
             columns, retired = state.all_columns(table)
             return count_rows(transaction, target, retired | columns, found.columns)
 
+    def described(
+        self, table: str, declared: Mapping[str, Type], counted: Collection[str] | None = None
+    ) -> FoundTable:
+        """The table's columns as they are, beside the types that are `declared` of attributes.
+
+        Values are counted of the attributes `counted`, or of all.
+        """
+        if not self.database.exists():
+            raise unknown(table)
+        with self.database.read_only() as transaction:
+            state = State(transaction.schema)
+            header = state.header(table) if state.exists() else None
+            if header is None:
+                raise unknown(table)
+            return described(transaction, header, *state.all_columns(table), declared, counted)
+
     @contextmanager
     def _reading(self, table: str) -> Iterator[tuple[Transaction, State, Target, Found]]:
         """A planned table at one moment."""
@@ -277,44 +298,3 @@ class DatabaseDestination:
         yield from Trial(self.database, self._schema).needs(tables)
         if self.copies is not None:
             yield tried("publish", self.copies.check)
-
-
-def _begun(transaction: Transaction, locks: Sequence[str]) -> State:
-    """The state, with locks held; a state of an earlier version is migrated first."""
-    transaction.lock(locks)
-    state = State(transaction.schema)
-    if not state.outdated:
-        return state
-    # A separate transaction, which does not wait for a table's lock while it holds the state's.
-    transaction.commit()
-    transaction.begin()
-    transaction.lock([SCHEMA])
-    state = State(transaction.schema)
-    if state.outdated:
-        state.migrate()
-    failpoint("migrate.before_commit")
-    transaction.commit()
-    failpoint("migrate.after_commit")
-    transaction.begin()
-    return _begun(transaction, locks)
-
-
-def _explained(
-    transaction: Transaction,
-    step: str,
-    table: str,
-    cause: Exception,
-    widening: NotWidened | None,
-) -> ConnectorError | None:
-    """The error that names what is in the way of a table; None if that is unknown."""
-
-    def target() -> Target | None:
-        state = State(transaction.schema)
-        header = state.header(table) if state.exists() else None
-        return header.target if header else None
-
-    try:
-        return transaction.explain(Failure(cause, widening, dropping=step == "reset"), target)
-    except ConnectorError:
-        # The cause matters most; without the catalog it only contains fewer names.
-        return None

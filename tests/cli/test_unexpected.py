@@ -33,6 +33,8 @@ COMMANDS: dict[str, Callable[[str], tuple[str, ...]]] = {
     "check as JSON": lambda table: ("check", table, "-o", "json"),
     "verify": lambda table: ("verify", table),
     "query": lambda table: ("query", "SELECT * FROM _connector.tables"),
+    "schema infer": lambda table: ("schema", "infer", table, "--stdout"),
+    "schema diff": lambda table: ("schema", "diff", table),
     "reset": lambda table: ("reset", table, "--yes"),
 }
 SYNCS = [name for name in COMMANDS if name.startswith("sync")]

@@ -1,5 +1,6 @@
 """The flags that commands share, and what they mean."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -128,6 +129,15 @@ class Flags:
             )
         except NotListed as error:
             raise self._explained(error, tables) from error
+
+    def strangers(self) -> list[Path]:
+        """Files of tables beside the configuration that are of no table that it lists."""
+        from connector.config.layers import listed_tables
+        from connector.config.place import find_file
+        from connector.config.tables.files import strangers
+
+        listed = listed_tables(self.config, os.environ)
+        return strangers(self.config or find_file(os.environ), listed) if listed else []
 
     def _explained(self, error: NotListed, tables: Sequence[str]) -> NotListed:
         """The same error, with a better hint if the table still has a state."""

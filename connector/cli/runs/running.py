@@ -1,5 +1,6 @@
 """What the commands that read tables have in common: signals, runs with progress, outcomes."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from connector.scanning.pool import WorkerProcesses
 
 Found = TypeVar("Found")
+
+log = logging.getLogger("connector.cli")
 
 
 @dataclass
@@ -106,6 +109,8 @@ class Work:
 
         If there is only one table, its error is raised, unless the run was asked to end.
         """
+        for path in self.flags.strangers():
+            log.warning("%s is of no configured table, so nothing in it applies", path)
         return self._side_by_side(action) if self.several else [self._alone(self.tables[0], action)]
 
     def _alone(self, table: str, action: Action[Found]) -> Outcome[Found]:

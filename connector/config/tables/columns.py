@@ -164,6 +164,14 @@ class TableColumns(Section):
         entries = {name: (each.declared(), each.rule()) for name, each in self.columns.items()}
         return Contract.of(entries, Policy(self.contract))
 
+    def listed(self) -> dict[str, bool]:
+        """The attributes that an entry is about, and whether they can have a column of it."""
+        found: dict[str, bool] = {}
+        for name, column in self.columns.items():
+            first, *inside = parse_path(name)
+            found[str(first)] = not column.exclude if not inside else found.get(str(first), True)
+        return found
+
     def descriptions(self) -> tuple[tuple[str, str], ...]:
         """What attributes mean that can have columns, sorted by their names."""
         paths = ((parse_path(name), column.description) for name, column in self.columns.items())

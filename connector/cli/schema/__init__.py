@@ -1,0 +1,1 @@
+"""Commands about what is declared of a table's columns."""

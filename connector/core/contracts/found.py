@@ -1,0 +1,93 @@
+"""What a table's columns are in a warehouse, and how they differ from what is declared."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from connector.core.contracts.contract import Declared, word_of
+from connector.core.schema import Type
+from connector.core.spec import TableSpec
+from connector.core.words import counted
+
+
+@dataclass(frozen=True)
+class FoundColumn:
+    """The column of one attribute."""
+
+    attribute: str
+    name: str
+    type: Type
+    """As the connector made it."""
+    sql: str | None
+    """Its type as the database spells it now; None if the column is gone."""
+    declared_sql: str | None = None
+    """What is declared of it, as the database would spell that."""
+    comment: str | None = None
+    filled: int | None = None
+    """In how many rows it has a value; None if that was not counted."""
+
+
+@dataclass(frozen=True)
+class FoundTable:
+    """A replicated table as it is."""
+
+    target: str
+    rows: int
+    columns: Sequence[FoundColumn]
+    keys: Sequence[str]
+    """The attributes of its key."""
+    rest: bool = False
+    """Whether attributes are in `_rest`, which have no column."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing in which a column differs from what is declared."""
+
+    attribute: str
+    column: str | None
+    declared: str | None
+    found: str | None
+    difference: str
+
+
+def differences(
+    spec: TableSpec, entries: Mapping[str, bool], found: FoundTable
+) -> list[Difference]:
+    """In what the table differs from a spec.
+
+    `entries` are the attributes that have an entry, and whether they can have a column at all.
+    """
+    there = {column.attribute: column for column in found.columns}
+    named, texts = spec.contract.named, dict(spec.descriptions)
+    every: list[Difference] = []
+    for attribute, has_column in entries.items():
+        if not has_column:
+            continue
+        declared, text = named.get(attribute, Declared()), texts.get(attribute)
+        column = there.get(attribute)
+        if column is not None and column.sql is not None:
+            every += _in_one(column, declared, text, found.rows)
+        elif declared or text is not None or column is not None:
+            wanted = str(declared) if declared else None
+            every.append(Difference(attribute, None, wanted, None, "there is no such column"))
+    for attribute, column in there.items():
+        if attribute not in entries and attribute not in found.keys and column.sql is not None:
+            every.append(
+                Difference(attribute, column.name, None, column.sql, "the column has no entry")
+            )
+    return every
+
+
+def _in_one(
+    column: FoundColumn, declared: Declared, text: str | None, rows: int
+) -> Iterator[Difference]:
+    attribute, name, type_ = column.attribute, column.name, declared.type
+    if type_ is not None and column.sql != column.declared_sql:
+        yield Difference(attribute, name, word_of(type_), column.sql, "the types differ")
+    empty = rows - column.filled if declared.required and column.filled is not None else 0
+    if empty:
+        problem = f"{counted(empty, 'row')} {'has' if empty == 1 else 'have'} no value"
+        yield Difference(attribute, name, "required", column.sql, problem)
+    if text is not None and text != column.comment:
+        problem = "the comment differs" if column.comment else "there is no comment"
+        yield Difference(attribute, name, text, column.comment, problem)

@@ -1,0 +1,238 @@
+"""`connector schema infer` and `connector schema diff`, as processes."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cli.program import Program, assert_one_sentence, fingerprints
+from tests.pipeline.replica import ORDERS, SCHEMA, key
+from tests.rigs import duckdb_file
+from tests.rigs.postgres import known
+from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
+
+SECRET = "canary-7f3a"
+TYPES = {
+    "n": "integer",
+    "price": "decimal(38,2)",
+    "s": "string",
+    "flag": "boolean",
+    "raw": "binary",
+    "info": "json",
+    "mixed": "json",
+    "at": "integer",
+}
+
+
+@pytest.fixture
+def rig() -> Iterator[ScriptedDynamoDB]:
+    """A server of this test's own."""
+    with ScriptedDynamoDB(clock=RunningClock()) as running:
+        yield running
+
+
+def item(number: int) -> dict[str, Any]:
+    """An item with an attribute of each type."""
+    return {
+        **key(number),
+        "n": {"N": str(number)},
+        "price": {"N": f"{number}.25"},
+        "s": {"S": f"{SECRET} {number}"},
+        "flag": {"BOOL": number % 2 == 0},
+        "raw": {"B": "eHl6"},
+        "info": {"M": {"a": {"S": SECRET}}},
+        "mixed": {"S": "x"} if number % 2 else {"N": "7"},
+        "at": {"N": str(1_700_000_000_000 + number)},
+        **({"rare": {"S": "2024-05-06T07:08:09Z"}} if number == 3 else {}),
+        **({"nothing": {"NULL": True}} if number == 4 else {}),
+    }
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def program(request: pytest.FixtureRequest, rig: ScriptedDynamoDB, tmp_path: Path) -> Program:
+    """Orders with every type, on each kind of destination, and a configuration."""
+    rig.create_table(ORDERS, SCHEMA).load(item(n) for n in range(10))
+    postgres = request.param == "postgres"
+    url = request.getfixturevalue("postgres").url if postgres else ""
+    made = Program(tmp_path, rig.url, database=url)
+    to = url or f"duckdb:///{made.file}"
+    (tmp_path / "connector.yaml").write_text(
+        f"destination: {{url: {json.dumps(to)}}}\ntables:\n  orders: {{into: sales}}\n"
+    )
+    return made
+
+
+def file_of(program: Program) -> Path:
+    """The file of the table."""
+    return program.folder / "schemas" / "orders.yaml"
+
+
+def entries(text: str) -> dict[str, Any]:
+    """The entries of a file."""
+    found = yaml.safe_load(text)["columns"]
+    assert isinstance(found, dict)
+    return found
+
+
+def by_hand(program: Program, statement: str) -> None:
+    """Changes the destination as another user of it would."""
+    if program.database:
+        known(program.database).by_hand(statement)
+        return
+    with duckdb_file.opened(program.file) as connection:
+        connection.execute(statement)
+
+
+def difference(program: Program) -> tuple[int, list[dict[str, Any]]]:
+    """What `schema diff` answers."""
+    done = program("schema", "diff", ORDERS, "-o", "json")
+    assert done.code in (0, 3), done.stderr
+    found = json.loads(done.stdout)
+    assert bool(found) == (done.code == 3)
+    return done.code, found
+
+
+def test_a_table_in_the_warehouse_is_written_down_and_nothing_changes(program: Program) -> None:
+    assert program("sync").code == 0
+    done = program("schema", "infer", ORDERS, "-o", "json")
+    assert done.code == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert row == {"table": ORDERS, "file": "schemas/orders.yaml", "columns": 10, "rows": 10}
+    text = file_of(program).read_text()
+    assert SECRET not in text
+    types = {name: each.get("type") for name, each in entries(text).items()}
+    # Without a declaration, Postgres has decimals of any length.
+    price = None if program.database else TYPES["price"]
+    assert types == {"id": None, **TYPES, "rare": "string", "price": price}
+    assert "# the partition key, string\n  id: {}\n" in text
+    assert "# string, in all of 10 rows\n  s:\n" in text
+    assert "# string, in 1 of 10 rows; looks like type: timestamp\n  rare:\n" in text
+    assert "in all of 10 rows; looks like type: timestamp, from: epoch_ms\n  at:\n" in text
+    assert difference(program) == (0, [])
+    done = program("sync", "-o", "json")
+    assert done.code == 0, done.stderr
+    (ran,) = json.loads(done.stdout)
+    assert (ran["written"], ran["new_columns"], ran["rows"]) == (0, 0, 10)
+    assert difference(program) == (0, [])
+    assert program("verify", ORDERS).code == 0
+
+
+def test_a_table_that_is_not_there_yet_is_sampled(program: Program, rig: ScriptedDynamoDB) -> None:
+    done = program("schema", "infer", ORDERS, "--items", "5", "--stdout")
+    assert done.code == 0, done.stderr
+    assert not (program.folder / "schemas").exists()
+    assert not program.file.exists()
+    done = program("schema", "infer", ORDERS)
+    assert done.code == 0, done.stderr
+    text = file_of(program).read_text()
+    assert SECRET not in text
+    types = {name: each.get("type") for name, each in entries(text).items()}
+    assert types == {"id": None, **TYPES, "rare": "string"}
+    assert rig.calls.count("DescribeStream") == 0
+    assert program("sync").code == 0
+    assert difference(program) == (0, [])
+    assert program("verify", ORDERS).code == 0
+
+
+def test_a_file_is_never_overwritten_unasked(program: Program) -> None:
+    file_of(program).parent.mkdir()
+    kept = (
+        "columns:\n  s: {hash: true, description: A secret.}\n  info.a: {exclude: true}\n"
+        "  n: {rename: number}\nunlisted: keep\ncontract: freeze\n"
+    )
+    file_of(program).write_text(kept)
+    secret = program.with_(CONNECTOR_HASH_KEY="k" * 40)
+    before = fingerprints(program.folder)
+    assert_one_sentence(secret("schema", "infer", ORDERS), 2, "schemas/orders.yaml exists already")
+    assert fingerprints(program.folder) == before
+    printed = secret("schema", "infer", ORDERS, "--stdout")
+    assert (printed.code, fingerprints(program.folder)) == (0, before)
+    done = secret("schema", "infer", ORDERS, "--force")
+    assert done.code == 0, done.stderr
+    text = file_of(program).read_text()
+    assert text == printed.stdout
+    found = yaml.safe_load(text)
+    assert found["columns"]["s"] == {"hash": True, "description": "A secret."}
+    assert found["columns"]["info.a"] == {"exclude": True}
+    assert found["columns"]["n"] == {"type": "integer", "rename": "number"}
+    assert (found["unlisted"], found["contract"]) == ("keep", "freeze")
+    assert sorted(path.name for path in file_of(program).parent.iterdir()) == ["orders.yaml"]
+
+
+def test_keys_in_the_configuration_are_not_doubled(program: Program) -> None:
+    config = program.folder / "connector.yaml"
+    config.write_text(config.read_text().replace("sales}", "sales, columns: {s: {mask: '*'}}}"))
+    assert_one_sentence(program("schema", "infer", ORDERS), 2, "connector.yaml has columns of")
+    assert not file_of(program).parent.exists()
+    printed = program("schema", "infer", ORDERS, "--stdout")
+    assert entries(printed.stdout)["s"] == {"mask": "*"}
+
+
+def test_what_differs_is_shown_and_the_exit_code_is_three(program: Program) -> None:
+    assert program("sync").code == 0
+    assert_one_sentence(program("schema", "diff", ORDERS), 2, "Nothing is declared of the columns")
+    assert program("schema", "infer", ORDERS).code == 0
+    file = file_of(program)
+    declared = yaml.safe_load(file.read_text())
+    columns = declared["columns"]
+    columns["n"]["type"] = "string"
+    columns["rare"]["required"] = True
+    columns["s"]["description"] = "A text."
+    columns["gone"] = {"type": "date"}
+    columns["unborn"] = {}
+    del columns["flag"]
+    file.write_text(yaml.safe_dump(declared))
+    code, found = difference(program)
+    assert code == 3
+    by_name = {each["attribute"]: each for each in found}
+    integer, boolean = ("bigint", "boolean") if program.database else ("BIGINT", "BOOLEAN")
+    assert set(by_name) == {"n", "rare", "s", "gone", "flag"}
+    assert by_name["n"] == {
+        "attribute": "n",
+        "column": "n",
+        "declared": "string",
+        "found": integer,
+        "difference": "the types differ",
+    }
+    assert by_name["rare"]["difference"] == "9 rows have no value"
+    assert (by_name["s"]["declared"], by_name["s"]["found"]) == ("A text.", None)
+    assert by_name["gone"]["difference"] == "there is no such column"
+    assert (by_name["flag"]["found"], by_name["flag"]["declared"]) == (boolean, None)
+    shown = program("schema", "diff", ORDERS)
+    assert shown.code == 3
+    assert "5 things in" in shown.lines("Error: ")[0]
+    assert "the types differ" in shown.stdout
+    assert SECRET not in shown.stdout + shown.stderr
+
+
+def test_what_others_did_to_the_columns_is_a_difference(program: Program) -> None:
+    assert program("sync").code == 0
+    assert program("schema", "infer", ORDERS).code == 0
+    by_hand(program, "ALTER TABLE sales DROP COLUMN flag")
+    by_hand(program, "ALTER TABLE sales ALTER COLUMN n TYPE decimal(38,0)")
+    code, found = difference(program)
+    assert (code, {each["attribute"] for each in found}) == (3, {"flag", "n"})
+
+
+@pytest.mark.parametrize("verb", ["infer", "diff"])
+def test_a_table_that_is_not_listed(verb: str, program: Program) -> None:
+    assert_one_sentence(program("schema", verb, "others"), 2, "does not list the table others")
+
+
+def test_what_cannot_be_compared_or_written(program: Program) -> None:
+    file_of(program).parent.mkdir()
+    file_of(program).write_text("columns: {n: {type: integer}}\n")
+    assert_one_sentence(program("schema", "diff", ORDERS), 2, "There is no table orders here yet")
+    file_of(program).unlink()
+    file_of(program).parent.rmdir()
+    file_of(program).parent.write_text("no folder")
+    assert_one_sentence(program("schema", "infer", ORDERS), 2, "cannot be written: ")
+    file_of(program).parent.unlink()
+    config = program.folder / "connector.yaml"
+    config.write_text(config.read_text().replace("sales}", "sales, layout: packed}"))
+    assert_one_sentence(program("schema", "infer", ORDERS), 2, "layout is packed")
+    assert_one_sentence(program("schema", "infer", ORDERS, "--items", "0"), 2, "--items")
+    assert program("schema", "sniff").code == 2
