@@ -11,6 +11,9 @@ import duckdb
 import pytest
 
 from connector.demo import source as source
+from connector.demo.story import CONTRACT
+
+from .test_config_docs import fits_a_table
 
 # What its tests share is made once, by one process.
 pytestmark = pytest.mark.xdist_group("demo")
@@ -96,8 +99,8 @@ def test_it_shows_the_courses_less_the_deleted_one_with_the_update(first):
     assert source.RIGHT in rows[source.WRONG]
     did = [(row["rows"], row["written"], row["deleted"]) for row in runs(first.stdout)]
     assert did == [("3", "3", "0"), ("5", "4", "1"), ("8", "3", "0")]
-    # The key is there from the beginning.
-    assert [row["new_columns"] for row in runs(first.stdout)] == ["5", "0", "1"]
+    # The key, and what is declared, are there from the beginning.
+    assert [row["new_columns"] for row in runs(first.stdout)] == ["0", "0", "1"]
     assert re.search(r"^matching +8 *$", first.stdout, re.MULTILINE)
 
 
@@ -142,7 +145,18 @@ def test_the_file_it_names_holds_the_rows_and_nothing_else_is_left(first, folder
     assert [file.name for file in folder.iterdir()] == ["connector-demo.duckdb"]
     with duckdb.connect(named[1], read_only=True) as connection:
         rows = connection.sql(f'select courseid from "{source.TABLE}" order by all').fetchall()
+        said = "select column_name, data_type, comment from duckdb_columns() where table_name = ?"
+        columns = {row[0]: row[1:] for row in connection.execute(said, [source.TABLE]).fetchall()}
     assert [row[0] for row in rows] == KEPT
+    assert columns["duration"] == ("BIGINT", "How long the course takes, in minutes.")
+    # What is described without a type has its comment from the commit that adds it.
+    assert columns["topics"] == ("JSON", "What the course is about, as a list.")
+
+
+def test_what_it_declares_is_in_the_repository_to_be_read():
+    mine, shown = CONTRACT, Path(__file__).parent.parent / "schemas" / CONTRACT.name
+    assert shown.read_text() == mine.read_text()
+    assert fits_a_table(mine.read_text())
 
 
 def test_the_line_it_prints_can_be_run(first, folder):

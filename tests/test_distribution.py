@@ -150,6 +150,7 @@ def test_the_sdist_holds_what_a_user_reads_and_no_tests(sdist):
         "pyproject.toml",
         "schemas/connector.schema.json",
         "schemas/table.schema.json",
+        "schemas/cloudacademy-courses.yaml",
         "docs/configuration.md",
         "dags/connector.yaml",
         "deploy/Dockerfile",

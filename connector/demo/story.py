@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from connector import job
 from connector.config.model import Config
+from connector.config.reading import read_file
 from connector.config.text import absolute
 from connector.demo import source as source
 from connector.demo.source import TABLE
@@ -23,6 +24,8 @@ Commands = Callable[[Config, str, str], None]
 """Runs a command of the command line with a table or a query, and prints its result."""
 
 FILE = Path("connector-demo.duckdb")
+CONTRACT = Path(__file__).with_name(f"{TABLE}.yaml")
+"""What is declared of the table, as in schemas/ of the repository."""
 WIDTH = 100
 ROWS = f'select courseid, title, duration, topics from "{TABLE}" order by courseid'
 
@@ -61,7 +64,7 @@ def _config(file: Path, endpoint: str, spool: str) -> Config:
             "destination": {"url": f"duckdb:///{absolute(str(file), Path())}", "lock_timeout": 5},
             "spool": spool,
             "tail": {"quiet_seconds": 0.5, "poll_seconds": 0.1},
-            "tables": {TABLE: {}},
+            "tables": {TABLE: read_file(CONTRACT)},
         }
     )
 
