@@ -155,6 +155,30 @@ def test_a_mistake_in_one_table_leaves_the_others_and_is_an_import_error(tmp_pat
     assert "Traceback" not in shown
 
 
+def test_the_files_of_tables_are_read_beside_the_configuration(tmp_path):
+    from airflow.dag_processing.dagbag import DagBag
+    from connector.airflow.connections import open_access
+
+    file = write(tmp_path, "  orders: {}\n  users: {}\n")
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "tables.py").write_text(
+        "from connector.airflow.factory import connector_dags\n"
+        f"globals().update({{dag.dag_id: dag for dag in connector_dags({str(file)!r})}})\n"
+    )
+    (tmp_path / "schemas" / "users.yaml").write_text("columns: {n: {type: integer}}\n")
+    (tmp_path / "schemas" / "orders.yaml").write_text("columns: {n: {type: number}}\n")
+    bag = DagBag(dag_folder=str(tmp_path))
+    assert set(bag.dags) == {"users__snapshot", "users__tail"}
+    (shown,) = bag.import_errors.values()
+    assert "schemas/orders.yaml: columns.n.type: This is not a type" in shown
+    assert "Traceback" not in shown
+    spec = open_access(str(file), table="users").config.tables["users"].spec()
+    assert spec.contract.types.keys() == {"n"}
+    # Each time the DAGs are made, the files are read as they are then.
+    (tmp_path / "schemas" / "orders.yaml").write_text("columns: {n: {type: integer}}\n")
+    assert not DagBag(dag_folder=str(tmp_path)).import_errors
+
+
 @pytest.mark.parametrize(
     ("tables", "dags"),
     [

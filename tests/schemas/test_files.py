@@ -228,6 +228,15 @@ def test_what_may_not_be_read_is_no_reason_to_go_on_without_it(name: str, tmp_pa
     assert "Permission denied." in done.stderr
 
 
+@pytest.mark.parametrize("table", ["x" * 255, "...", "schemas", "a.yaml"])
+def test_any_name_of_a_table_may_be_looked_for(table: str, tmp_path: Path) -> None:
+    file = folder_with(tmp_path, json.dumps({table: {}}))
+    assert list(load(file, environment={}).tables) == [table]
+    if len(table) < 100:
+        (tmp_path / "schemas" / f"{table}.yaml").write_text("columns: {n: {}}")
+        assert columns(load(file, environment={}), table) == ["n"]
+
+
 def test_a_wrong_file_leaves_out_only_its_table(tmp_path: Path) -> None:
     file = folder_with(
         tmp_path,

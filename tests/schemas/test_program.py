@@ -236,3 +236,95 @@ def test_what_cannot_be_compared_or_written(program: Program) -> None:
     assert_one_sentence(program("schema", "infer", ORDERS), 2, "layout is packed")
     assert_one_sentence(program("schema", "infer", ORDERS, "--items", "0"), 2, "--items")
     assert program("schema", "sniff").code == 2
+
+
+NAMES = [
+    "a.b",
+    "l[]",
+    "back\\slash",
+    "yes",
+    "null",
+    "1",
+    "1.5",
+    "2024-01-01",
+    "a: b",
+    "# c",
+    "- d",
+    "{e}",
+    "'f'",
+    '"g"',
+    "&h",
+    "*i",
+    "!j",
+    "%k",
+    "@l",
+    "`m`",
+    " n ",
+    "o\nline",
+    "p\ttab",
+    "q\u200bwidth",
+    "r\u202eright",
+    "ü ß \U0001f980",
+    "${NAME}",
+    "Case",
+    "case",
+    "_commit",
+    "select",
+    "~",
+    "x" * 200,
+]
+
+
+def test_any_name_of_an_attribute_can_be_written_and_read_back(
+    program: Program, rig: ScriptedDynamoDB
+) -> None:
+    rig.model(ORDERS).load([{**key("odd"), **{name: {"S": SECRET} for name in NAMES}}])
+    assert program("sync").code == 0
+    printed = program("schema", "infer", ORDERS, "--stdout")
+    done = program("schema", "infer", ORDERS)
+    assert done.code == 0, done.stderr
+    text = file_of(program).read_text()
+    assert printed.stdout == text
+    assert all(each.isprintable() for each in text.splitlines())
+    assert difference(program) == (0, [])
+    done = program("sync", "-o", "json")
+    assert done.code == 0, done.stderr
+    assert json.loads(done.stdout)[0]["new_columns"] == 0
+    found = entries(text)
+    assert found["a\\.b"] == found["${NAME}"] == found["q\u200bwidth"] == {"type": "string"}
+    assert program("verify", ORDERS).code == 0
+
+
+def test_a_file_of_no_table_is_named(program: Program) -> None:
+    file_of(program).parent.mkdir()
+    (file_of(program).parent / "ordrs.yaml").write_text("columns: {n: {type: integer}}\n")
+    done = program("sync")
+    assert done.code == 0
+    assert "schemas/ordrs.yaml is of no configured table" in done.stderr
+    needs = json.loads(program("check", "-o", "json").stdout)
+    (need,) = [each for each in needs if each["check"] == "schemas"]
+    assert (need["ok"], need["detail"].endswith("schemas/ordrs.yaml")) == (True, True)
+
+
+def test_a_description_reaches_the_database(program: Program) -> None:
+    file_of(program).parent.mkdir()
+    file_of(program).write_text("columns: {n: {type: integer, description: It's a number.}}\n")
+    assert program("sync").code == 0
+    assert difference(program)[0] == 3  # Other columns have no entry.
+    assert program("schema", "infer", ORDERS, "--force").code == 0
+    assert entries(file_of(program).read_text())["n"]["description"] == "It's a number."
+    assert difference(program) == (0, [])
+    by_hand(program, "COMMENT ON COLUMN sales.n IS 'another'")
+    code, found = difference(program)
+    assert (code, [each["difference"] for each in found]) == (3, ["the comment differs"])
+
+
+def test_deleted_rows_that_stay_do_not_count(program: Program, rig: ScriptedDynamoDB) -> None:
+    config = program.folder / "connector.yaml"
+    config.write_text(config.read_text().replace("sales}", "sales, deletes: soft}"))
+    assert program("sync").code == 0
+    rig.model(ORDERS).delete(*(key(n) for n in range(5)))
+    assert program("sync").code == 0
+    done = program("schema", "infer", ORDERS, "-o", "json")
+    assert json.loads(done.stdout)[0]["rows"] == 5
+    assert "in all of 5 rows" in file_of(program).read_text()

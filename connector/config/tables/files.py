@@ -1,5 +1,6 @@
 """The files of single tables, `schemas/<table>.yaml` beside the configuration."""
 
+import errno
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -93,6 +94,9 @@ def _is_there(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            # There can be no such file.
+            return False
         raise ConfigError(
             f"{path} cannot be looked for: {error.strerror}.",
             "Give the user who runs this permission to read the folder.",
