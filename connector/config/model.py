@@ -27,7 +27,7 @@ from connector.config.fields import (
     refuse,
 )
 from connector.config.tables.columns import TableColumns
-from connector.config.tables.followed import check_kept, check_stream
+from connector.config.tables.followed import check_columns, check_kept, check_stream
 from connector.config.text import absolute
 from connector.config.urls import check_endpoint, check_one_region, check_start, choices_of
 from connector.core.spec import Deletes, TableSpec
@@ -230,6 +230,7 @@ class TableConfig(TableColumns):
         if self.follow == "kinesis":
             check_stream(self.kinesis)
         check_kept(self.follow == "stream", self.history or self.changes)
+        check_columns(self.declarations(), self.layout == "packed", self.max_columns)
         return self
 
     def spec(self) -> TableSpec:

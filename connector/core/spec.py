@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from connector.core.contracts.changed import NO_FACTS, ContractFacts, check_contract
 from connector.core.contracts.contract import NO_CONTRACT, Contract, contract_of
 from connector.core.names import (
     CHANGED_AT,
@@ -21,6 +22,9 @@ from connector.core.rules.hash_key import another_key
 from connector.core.rules.rules import NO_RULES, Rules, rules_of
 from connector.core.words import joined
 from connector.errors import ConfigError
+
+if TYPE_CHECKING:
+    from connector.core.keys import KeySchema
 
 DEFAULT_MAX_COLUMNS = 500
 
@@ -101,6 +105,12 @@ class TableSpec:
         """Whether each change counts, and not only the newest of each item."""
         return self.history or self.changes
 
+    def check_keys(self, table: str, keys: "KeySchema") -> None:
+        """Raises ConfigError if rules or contract are about the key as about no key."""
+        self.rules.check_keys(table, keys)
+        hashed = {key.name for key in keys if self.rules.whole(key.name).hash}
+        self.contract.check_keys(table, keys, hashed)
+
     def room(self, columns: int, overflowed: bool) -> int:
         """How many columns may be added to the present ones.
 
@@ -151,6 +161,7 @@ class Facts:
     """Whether an attribute has the column `_deleted`."""
     taken: tuple[str, ...] = ()
     """Names of the columns of a history or a log that columns of attributes have."""
+    contract: ContractFacts = NO_FACTS
 
 
 def check_change(table: str, have: TableSpec, want: TableSpec, facts: Facts) -> None:
@@ -159,6 +170,7 @@ def check_change(table: str, have: TableSpec, want: TableSpec, facts: Facts) -> 
     A full refresh always can.
     """
     check_rules(table, have.rules, want.rules)
+    check_contract(table, have.contract, want.contract, facts.contract)
     why = (
         _layout(have, want, facts)
         or _deletes(have, want, facts)

@@ -223,6 +223,8 @@ class Committed:
     drift: Sequence[Drift] = ()
     superseded: int = 0
     """Rows that were not written, since what is stored of their keys is newer."""
+    misfits: Mapping[str, int] = field(default_factory=dict)
+    """How many values did not fit what is declared of their column, by attribute."""
 
     @property
     def widened_columns(self) -> int:

@@ -1,11 +1,12 @@
 """Values of one attribute → one Arrow array, in the narrowest type that holds them exactly."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connector.core.rows import field_of, rest_field
 from connector.core.schema import (
     BINARY,
     BOOLEAN,
@@ -17,10 +18,12 @@ from connector.core.schema import (
     STRING,
     Type,
     decimal_type,
+    join,
     number_type,
 )
-from connector.core.texts import MAX_DIGITS, Malformed, canonical, json_texts
+from connector.core.texts import MAX_DIGITS, Malformed, canonical, json_text, json_texts
 from connector.items import values
+from connector.items.records import REPLICATION_PREFIX
 
 Cell = tuple[str, Any]
 """A tag and its content."""
@@ -52,6 +55,39 @@ def type_of(tag: str, content: Any) -> Type:
 
 
 _TYPE_OF_TAG = {"S": STRING, "B": BINARY, "BOOL": BOOLEAN, "NULL": NULL}
+
+
+OfCells = Callable[[str, Sequence[Cell | None]], tuple[Type, pa.Array]]
+"""Makes the column of a row's attribute from values that are given with their tags."""
+
+
+def of_rows(rows: Sequence[Mapping[str, Any]], own: Iterable[str], of_cells: OfCells) -> pa.Table:
+    """A table of rows in wire form; attributes without a column of their `own` are in `rest`."""
+    cells: dict[str, list[Cell | None]] = {name: [None] * len(rows) for name in own}
+    rest: list[str | None] = []
+    packed: dict[str, Type] = {}
+    for index, row in enumerate(rows):
+        leftover: dict[str, Any] = {}
+        for name, value in row.items():
+            ((tag, content),) = value.items()
+            if name in cells:
+                cells[name][index] = (tag, content)
+            elif tag != "NULL" and not name.startswith(REPLICATION_PREFIX):
+                # NULL is not a value, in `rest` as in a column.
+                leftover[name] = values.plain_content(tag, content)
+                packed[name] = join(packed.get(name, NULL), type_of(tag, content))
+        rest.append(json_text(leftover) if leftover else None)
+    made = {
+        name: of_cells(name, column)
+        for name, column in cells.items()
+        if any(column) and not name.startswith(REPLICATION_PREFIX)
+    }
+    fields = [field_of(name, type_) for name, (type_, _) in made.items() if type_ is not NULL]
+    arrays = [array for type_, array in made.values() if type_ is not NULL]
+    if any(rest):
+        fields.append(rest_field(packed))
+        arrays.append(pa.array(rest, pa.string()).cast(pa.json_()))
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def of_plain(plain: Sequence[Any], present: Sequence[bool]) -> tuple[Type, pa.Array]:

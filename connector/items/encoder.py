@@ -9,10 +9,10 @@ import pyarrow as pa
 from msgspec.structs import astuple
 
 from connector.core.keys import KeySchema
-from connector.core.rows import field_of, rest_field
-from connector.core.schema import NULL, Type, join
+from connector.core.rows import field_of
+from connector.core.schema import NULL, Type
 from connector.core.spec import DEFAULT_MAX_COLUMNS, EVERYTHING, Limits
-from connector.core.texts import Malformed, json_text
+from connector.core.texts import Malformed
 from connector.items import columns, values, wire
 from connector.items import limits as storable
 from connector.items.contracted.judging import Judge
@@ -79,8 +79,7 @@ class Encoder:
         self.ruling = ruling
         self._judge = judge
         self._limits = limits
-        declared = judge.names if judge else ()
-        self._known = frozenset((*known, *(key.name for key in keys), *declared))
+        self._known = frozenset((*known, *(k.name for k in keys), *(judge.names if judge else ())))
         self._room = 0 if packed else max(0, max_columns - len(self._known))
         self._columned = {key.name: None for key in keys}
         """The attributes of rows that have a column, in order."""
@@ -195,16 +194,13 @@ class Encoder:
             return Encoded(pa.table({}), bad)
         if learnt and not self._by_item:
             self._make_decoders()
-        readables = list(good.values())
-        rows = (
-            self._item_by_item(readables)
-            if self._by_item
-            else self._columns(self._decoders.items.decode(_array(readables)))
-        )
-        encoded = self._accepted(
-            rows, lambda: [items[index] for index in good], whole and [whole[i] for i in good]
-        )
+        if self._by_item:
+            rows = self._item_by_item([*good.values()])
+        else:
+            rows = self._columns(self._decoders.items.decode(_array([*good.values()])))
         places = list(good)
+        raws, of_good = [items[i] for i in places], whole and [whole[i] for i in places]
+        encoded = self._accepted(rows, lambda: raws, of_good)
         refused = [replace(each, index=places[each.index]) for each in encoded.bad]
         bad = sorted([*bad, *refused], key=lambda each: each.index)
         return Encoded(encoded.rows, bad, encoded.misfits)
@@ -299,36 +295,11 @@ class Encoder:
         return columns.of_cells(cells)
 
     def _item_by_item(self, items: Sequence[bytes]) -> pa.Table:
-        cells: dict[str, list[columns.Cell | None]] = {
-            name: [None] * len(items) for name in self._columned
-        }
-        rest: list[str | None] = []
-        packed: dict[str, Type] = {}
-        for index, raw in enumerate(items):
-            leftover: dict[str, Any] = {}
-            item = _generic.decode(raw)
-            for name, value in (self.ruling.applied(item) if self.ruling else item).items():
-                ((tag, content),) = value.items()
-                if name in cells:
-                    cells[name][index] = (tag, content)
-                elif tag != "NULL" and not name.startswith(REPLICATION_PREFIX):
-                    # NULL is not a value, in `rest` as in a column.
-                    leftover[name] = values.plain_content(tag, content)
-                    packed[name] = join(packed.get(name, NULL), columns.type_of(tag, content))
-            rest.append(json_text(leftover) if leftover else None)
         if self._judge:
             self._judge.begin()
-        made = {
-            name: self._of_cells(name, column)
-            for name, column in cells.items()
-            if any(column) and not name.startswith(REPLICATION_PREFIX)
-        }
-        fields = [field_of(name, type_) for name, (type_, _) in made.items() if type_ is not NULL]
-        arrays = [array for type_, array in made.values() if type_ is not NULL]
-        if any(rest):
-            fields.append(rest_field(packed))
-            arrays.append(pa.array(rest, pa.string()).cast(pa.json_()))
-        return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+        made = map(_generic.decode, items)
+        rows = map(self.ruling.applied, made) if self.ruling else made
+        return columns.of_rows(list(rows), self._columned, self._of_cells)
 
 
 def decoded(keys: KeySchema, raw: bytes) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class Beginning:
         place = (self.config.destination.schema_name, self.target)
         if (state.spec, state.target_schema, state.target) == (spec, *place):
             return state
-        spec.rules.check_keys(self.table, state.identity.keys)
+        spec.check_keys(self.table, state.identity.keys)
         changed = self.destination.reconfigure(self.table, self.target, spec)
         if (state.target_schema, state.target) != place:
             moved = (self.table, state.target_schema, state.target, *place)
@@ -130,8 +130,8 @@ class Beginning:
     def plan(self, replaces: TableState | None, plan_id: str | None = None) -> TableState:
         """Plans a new generation: the first, or one that replaces another."""
         spec = self.spec
-        if spec.rules:
-            spec.rules.check_keys(self.table, self.lookup.describe().identity.keys)
+        if spec.rules or spec.contract:
+            spec.check_keys(self.table, self.lookup.describe().identity.keys)
         if spec.rules.hashes and self.hash_key is not None and self.hash_key.short:
             log.warning(
                 "%s: %s has fewer than %d characters, so it can be found by trying; "

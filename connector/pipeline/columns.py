@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Mapping
 
+from connector.core.contracts.contract import Contract, Declared
 from connector.core.state import Committed, Drift
+from connector.core.words import counted
 
 log = logging.getLogger("connector.columns")
 
@@ -22,6 +24,24 @@ def report_columns(table: str, committed: Committed) -> None:
     if len(committed.drift) > AT_ONCE:
         more = len(committed.drift) - AT_ONCE
         log.warning("%s: and %d more: see _connector.drift", table, more)
+
+
+def report_misfits(
+    table: str, committed: Committed, contract: Contract, told: set[str] | None = None
+) -> None:
+    """Warns of columns with values that do not fit, once for each that is not in `told` yet."""
+    told = set() if told is None else told
+    for name, count in sorted(committed.misfits.items()):
+        if name not in told:
+            told.add(name)
+            log.warning(
+                "%s: %s of %r %s fit what is declared of it, %s: see docs/tables.md#contracts",
+                table,
+                counted(count, "value"),
+                name,
+                "does not" if count == 1 else "do not",
+                contract.named.get(name, Declared()),
+            )
 
 
 def report_renamed(table: str, renamed: Mapping[str, str]) -> None:

@@ -9,11 +9,12 @@ import pyarrow as pa
 from connector.core.cursors import SEGMENT, Quarantined
 from connector.core.rows import CHANGED_AT, REST, schema_of
 from connector.core.schema import NULL, Type, join, join_all
+from connector.core.spec import TableSpec
 from connector.core.state import Committed, Load, TableState
 from connector.core.words import counted
 from connector.errors import Transient
 from connector.failpoints import failpoint
-from connector.pipeline.columns import report_columns
+from connector.pipeline.columns import report_columns, report_misfits
 from connector.pipeline.scan import check_quarantine
 from connector.ports import Changes, Destination, Link, Spool
 
@@ -72,14 +73,15 @@ def load(
         (dated(link.rows(), state.planned_at) if by_time else link.rows() for link in links),
         quarantined,
     )
-    _report(state.table, sum(link.count for link in links), committed)
+    _report(state, sum(link.count for link in links), committed)
     spool.drop()
     return committed
 
 
-def _report(table: str, scanned: int, committed: Committed) -> None:
-    log.info("%s: %s", table, loaded_text(scanned, committed))
-    report_columns(table, committed)
+def _report(state: TableState, scanned: int, committed: Committed) -> None:
+    log.info("%s: %s", state.table, loaded_text(scanned, committed))
+    report_columns(state.table, committed)
+    report_misfits(state.table, committed, (state.spec or TableSpec()).contract)
     failpoint("load.before_drop")
 
 

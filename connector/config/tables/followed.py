@@ -1,6 +1,7 @@
 """How a table is followed, as far as its settings must agree."""
 
 from connector.config.fields import refuse
+from connector.core.contracts.contract import Contract, ContractError
 
 
 def check_stream(arn: str | None) -> None:
@@ -20,3 +21,11 @@ def check_kept(ordered: bool, kept: bool) -> None:
             "history and changes need follow: stream, whose records have an order.",
             "Leave them out, or follow the table by its stream.",
         )
+
+
+def check_columns(contract: Contract, packed: bool, max_columns: int) -> None:
+    """Refuses a contract about columns that the table cannot have."""
+    try:
+        contract.check_layout(packed, max_columns)
+    except ContractError as error:
+        raise refuse(error.problem, error.hint) from None

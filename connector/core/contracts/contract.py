@@ -205,7 +205,7 @@ class Contract:
     def __str__(self) -> str:
         return ", ".join([self.policy, *(f"{name}: {entry}" for name, entry in self.columns)])
 
-    @property
+    @cached_property
     def named(self) -> dict[str, Declared]:
         """The declarations by attribute."""
         return dict(self.columns)
@@ -224,6 +224,24 @@ class Contract:
     def frozen(self) -> bool:
         """Whether no attribute gets a column any more."""
         return self.policy is Policy.FREEZE
+
+    def check_layout(self, packed: bool, max_columns: int) -> None:
+        """Raises ContractError if there can be no columns for all that is declared."""
+        if not self.judged:
+            return
+        if packed:
+            raise ContractError(
+                "layout: packed gives columns to the key alone, so nothing can be declared of "
+                "others.",
+                "Leave layout out, and set contract: freeze: attributes without an entry in "
+                "columns then go to _rest.",
+            )
+        if len(self.judged) > max_columns:
+            raise ContractError(
+                f"columns declares {len(self.judged):,} columns, and max_columns is "
+                f"{max_columns:,}.",
+                "Raise max_columns, or declare fewer.",
+            )
 
     def check_keys(self, table: str, keys: "KeySchema", hashed: Collection[str] = ()) -> None:
         """Raises ConfigError if a part of the key is to be cast; `hashed` ones are texts."""

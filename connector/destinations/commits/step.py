@@ -176,6 +176,7 @@ class Step:
         drift = self.watch.found()
         self._state.journal.drift(table, self.number, drift, self._now)
         self._state.journal.count(self._run, table, self._now, counts)
+        misfits = dict(self.watch.misfits.found)
         return Committed(
-            self.number, *counts, self.new_columns, streamed, renamed, drift, superseded
+            self.number, *counts, self.new_columns, streamed, renamed, drift, superseded, misfits
         )

@@ -51,6 +51,9 @@ def canonical_digits(expression: str, type_: Type) -> str:
     text = f"CAST({expression} AS VARCHAR)"
     if type_.kind not in (Kind.DECIMAL, Kind.FIXED):
         return text
+    if type_.kind is Kind.FIXED and not type_.whole:
+        # Without a digit before the point, the text begins with it.
+        text = f"replace({text}, '.', '0.')"
     return f"CASE WHEN contains({text}, '.') THEN rtrim(rtrim({text}, '0'), '.') ELSE {text} END"
 
 

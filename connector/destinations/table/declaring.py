@@ -3,13 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from connector.core.contracts.changed import ContractFacts, newly_declared
+from connector.core.contracts.contract import Contract
 from connector.core.keys import KeySchema
+from connector.core.names import REST
 from connector.core.schema import DECLARED_ONLY, Type
 from connector.core.spec import TableSpec
 from connector.core.state import Column
 from connector.destinations.database import Transaction
 from connector.destinations.sql import Target, quoted
 from connector.destinations.table import columns as table_columns
+from connector.destinations.table.rows import live_rows
 
 Columns = dict[str, Column]
 
@@ -52,6 +56,48 @@ class Declaring:
         if grown.keys() != columns.keys():
             table_columns.ours_last(self.transaction, self.target, actual, columns)
         return grown, retired
+
+    def facts(
+        self, have: Contract, columns: Mapping[str, Column], overflowed: bool, loading: bool
+    ) -> ContractFacts:
+        """What decides whether the table's rows are as the spec's contract would make them."""
+        exact = {
+            name
+            for name, entry in newly_declared(have, self.spec.contract).items()
+            if (
+                same_type(self.transaction, columns[name].type, entry.type)
+                if name in columns and entry.type
+                else not overflowed
+            )
+        }
+        return ContractFacts(
+            loading=loading,
+            overflowed=overflowed,
+            unfit=self._unfit(have, columns),
+            exact=frozenset(exact),
+            columned=frozenset(columns),
+        )
+
+    def _unfit(self, have: Contract, columns: Mapping[str, Column]) -> bool:
+        """Whether a row has a value that does not fit, or lacks one that is required."""
+        actual = self.transaction.describe(self.target).columns
+        judged = self.spec.contract.judged
+        required = [name for name, entry in judged.items() if entry.required]
+        lacking = [
+            f"{quoted(columns[name].name)} IS NULL" if name in columns else "true"
+            for name in required
+        ]
+        cast = [
+            quoted(columns[name].name) for name in judged if name in columns and name in have.types
+        ]
+        if cast and table_columns.has(self.transaction.dialect, actual, columns, REST):
+            null = " OR ".join(f"{name} IS NULL" for name in cast)
+            lacking.append(f"({quoted(REST)} IS NOT NULL AND ({null}))")
+        if not lacking:
+            return False
+        live = live_rows(self.transaction, columns, actual) or " WHERE true"
+        sql = f"SELECT 1 AS found FROM {self.target.sql}{live} AND ({' OR '.join(lacking)}) LIMIT 1"
+        return bool(self.transaction.ask(sql))
 
     def _unlike(self, name: str, column: Column, types: Mapping[str, Type]) -> bool:
         if name in {key.name for key in self.keys}:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connector.core.contracts.counting import MisfitCount
 from connector.core.keys import KeySchema, key_text, stored_part
 from connector.core.rows import ITEM, schema_of
 from connector.core.schema import (
@@ -60,6 +61,8 @@ class Watch:
     def __init__(self, keys: KeySchema = (), looks: Mapping[str, tuple[str, _Look]] | None = None):
         self._keys = keys
         self._looks = looks or {}
+        self.misfits = MisfitCount()
+        """Counts values of the same rows that do not fit."""
 
     @classmethod
     def of(
@@ -94,6 +97,7 @@ class Watch:
 
     def see(self, rows: pa.Table) -> None:
         """Examines rows in the format of `core.rows`."""
+        self.misfits.see(rows)
         if not self._looks or not len(rows):
             return
         have = schema_of(rows.schema)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from connector.core.contracts.counting import MisfitCount
 from connector.core.names import DELETED, REST
 from connector.core.schema import Type, join, join_all
 from connector.core.state import Column, Load, Phase, renamed
@@ -57,6 +58,7 @@ class Growth:
 
     def grow(self, wanted: Mapping[str, Type]) -> dict[str, Column]:
         """The columns, grown to hold `wanted` as far as there is room."""
+        wanted = self._allowed(wanted)
         if self._blocked(wanted):
             self.kept.hide()
         grown = table_columns.grow(
@@ -81,6 +83,19 @@ class Growth:
         self.columns = grown
         return grown
 
+    def _allowed(self, wanted: Mapping[str, Type]) -> Mapping[str, Type]:
+        """The attributes that may have a column.
+
+        A contract that adds no columns names them; if it names none, they are those that the first
+        load has found.
+        """
+        contract, header = self.step.spec.contract, self.step.header
+        first = header.generation == 1 and header.phase is Phase.LOADING
+        if not contract.frozen or (first and not contract.columns):
+            return wanted
+        allowed = self.columns.keys() | contract.named.keys()
+        return {name: type_ for name, type_ in wanted.items() if name in allowed}
+
     def _blocked(self, wanted: Mapping[str, Type]) -> bool:
         """Whether a view on the table may be in the way of what columns it needs."""
         if not self.step.spec.history:
@@ -96,7 +111,7 @@ class Growth:
 
     def _watch(self, grown: Mapping[str, Column]) -> Watch:
         header = self.step.header
-        return Watch.of(
+        watch = Watch.of(
             header.row_keys,
             self.columns,
             grown,
@@ -104,6 +119,8 @@ class Growth:
             loaded=header.generation > 1 or header.phase is not Phase.LOADING,
             loading=self.step.loading,
         )
+        watch.misfits = MisfitCount(self.step.spec.contract)
+        return watch
 
     def wanted(self, load: Load) -> dict[str, Type]:
         """The attributes of a load that have, or can get, a column."""

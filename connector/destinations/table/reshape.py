@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from connector.core.contracts.changed import check_contract
+from connector.core.contracts.contract import NO_CONTRACT
 from connector.core.names import COMMIT, DELETED, HISTORY, REST, SERVICE, assign
 from connector.core.rules.rules import NO_RULES
 from connector.core.spec import Deletes, Facts, TableSpec, check_change, check_rules
@@ -38,8 +40,10 @@ class Reshape:
         self._move(table, header, target)
         have = header.made_with()
         if have is None:
-            # Version 0.1.0 knew no rules.
+            # Version 0.1.0 knew no rules and no contract.
             check_rules(table, NO_RULES, spec.rules)
+            facts = self._facts(header, target, spec)
+            check_contract(table, NO_CONTRACT, spec.contract, facts.contract)
         if have is not None and have != spec:
             facts = self._facts(header, target, spec)
             check_change(table, have, spec, facts)
@@ -51,9 +55,19 @@ class Reshape:
                 columns, retired = self.state.all_columns(table)
                 named = Renaming(self.transaction, table, target).named(columns, have.rules, spec)
                 self.state.save_columns(table, named, retired)
-        self._describe(table, target, have or TableSpec(), spec)
+        had = have or TableSpec()
+        if spec.contract.types != had.contract.types:
+            self._declare(table, target, header, spec)
+        self._describe(table, target, had, spec)
         self.state.update(table, spec=spelled(spec))
         keep(self.transaction, self.state, table, header)
+
+    def _declare(self, table: str, target: Target, header: Header, spec: TableSpec) -> None:
+        """Gives a table columns that are newly declared."""
+        columns, retired = self.state.all_columns(table)
+        declaring = Declaring(self.transaction, target, header.row_keys, spec)
+        columns, unlike = declaring.declare(columns)
+        self.state.save_columns(table, columns, retired | unlike)
 
     def _describe(self, table: str, target: Target, have: TableSpec, want: TableSpec) -> None:
         columns, retired = self.state.all_columns(table)
@@ -232,14 +246,19 @@ class Reshape:
         dialect = self.transaction.dialect
         rest = table_columns.has(dialect, actual, named, REST)
         marks = table_columns.has(dialect, actual, named, DELETED)
+        overflowed = rest if header.overflowed is None else header.overflowed
+        loading = header.phase is Phase.LOADING
+        had = (header.made_with() or TableSpec()).contract
+        declaring = Declaring(self.transaction, target, header.row_keys, want)
         return Facts(
-            loading=header.phase is Phase.LOADING,
+            loading=loading,
             has_columns=len(columns) > len(header.identity.keys),
-            overflowed=rest if header.overflowed is None else header.overflowed,
+            overflowed=overflowed,
             marked=marks and self._marked(target, 0),
             marked_since_plan=marks and self._marked(target, header.start_commit),
             mark_taken=table_columns.attribute_of(dialect, named, DELETED) is not None,
             taken=tuple(self._taken(named, replace(want, deletes=Deletes.APPLY))),
+            contract=declaring.facts(had, columns, overflowed, loading),
         )
 
     def _actual(self, target: Target) -> Mapping[str, str]:

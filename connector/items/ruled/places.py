@@ -1,6 +1,6 @@
 """Attributes with rules, as the encoder decodes them and makes columns of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -9,12 +9,10 @@ from msgspec import Raw
 from connector.core.schema import STRING, Type
 from connector.core.texts import Malformed
 from connector.items import columns
+from connector.items.columns import OfCells
 from connector.items.ruled.ruling import Source, is_null
 from connector.items.ruled.values import text_of
 from connector.items.shapes import CONTENTS, PlaceLimit, Shape
-
-OfCells = Callable[[str, Sequence[columns.Cell | None]], tuple[Type, pa.Array]]
-"""Makes the column of a row's attribute from values that are given with their tags."""
 
 Made = tuple[str, tuple[Type, pa.Array]]
 """A row's attribute, and its values."""

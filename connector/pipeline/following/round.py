@@ -21,7 +21,7 @@ from connector.items.encoder import Encoder
 from connector.items.fold import Counts, Fold
 from connector.items.recorded.images import ImageTexts
 from connector.items.recorded.recording import Recorded, Recording, tokens_of
-from connector.pipeline.columns import report_columns
+from connector.pipeline.columns import report_columns, report_misfits
 from connector.pipeline.following.alarm import LagAlarm
 from connector.pipeline.following.committing import Committing
 from connector.pipeline.following.position import Visit
@@ -67,6 +67,8 @@ class Round:
     """The number of commits made."""
     _images: ImageTexts | None = None
     _unreported: Counts | None = None
+    _told: set[str] = field(default_factory=set)
+    """Columns whose values that do not fit were reported."""
     _committed_at: datetime | None = None
     _overtaken: list[int] = field(default_factory=lambda: [0, 0])
     """How many rows lost to newer ones in commits that are not reported yet, and how many of them
@@ -252,6 +254,8 @@ class Round:
             return
         batch, committed = finished
         report_columns(reach.state.table, committed)
+        contract = (reach.state.spec or TableSpec()).contract
+        report_misfits(reach.state.table, committed, contract, self._told)
         self.commits, self._committed_at = self.commits + 1, self.changes.now()
         reach.committed(batch, committed)
         lost = len(batch.quarantined) - committed.quarantined

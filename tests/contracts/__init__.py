@@ -1,0 +1,1 @@
+"""What a table's contract makes of its items."""
