@@ -8,6 +8,7 @@ from connector.config.model import Config
 from connector.core.needs import Need, Wanted, tried, untried
 from connector.core.rules.hash_key import VARIABLE, hash_key, no_key
 from connector.core.rules.rules import Rules
+from connector.core.spec import TableSpec
 from connector.core.state import Identity
 from connector.core.words import counted
 from connector.errors import ConfigError, ConnectorError, SourceRefused
@@ -81,6 +82,14 @@ def _rules(table: str, rules: Rules, trial: Trial) -> str:
     )
 
 
+def _contract(table: str, spec: TableSpec, trial: Trial) -> str:
+    """Tries what is declared of a table's columns, as far as its key is known."""
+    keys, declared = trial.keys or (), len(spec.contract.judged)
+    hashed = [key.name for key in keys if spec.rules.whole(key.name).hash]
+    spec.contract.check_keys(table, keys, hashed)
+    return f"{spec.contract.policy}; {counted(declared, 'column is', 'columns are')} declared"
+
+
 def _source(config: Config, table: str, stop: Stop, shared: SharedClients) -> _Tried:
     spec = config.tables[table].spec()
     kind = snapshot_of(spec)
@@ -91,6 +100,8 @@ def _source(config: Config, table: str, stop: Stop, shared: SharedClients) -> _T
     needs += trial.needs()
     if spec.rules:
         needs.append(tried("rules", lambda: _rules(table, spec.rules, trial), table))
+    if spec.contract:
+        needs.append(tried("contract", lambda: _contract(table, spec, trial), table))
     if follower.trial is not None:
         described = next(need for need in needs if need.check == DESCRIBED)
         needs += _followed(config, table, stop, shared, trial, described)

@@ -131,7 +131,8 @@ def sampled(config: Config, table: str, items: int, stop: Stop) -> Sight:
     way, spec = open_way(config, table, stop), config.tables[table].spec()
     key, limits = hash_key(), config.destination.backend.limits
     keyed = replace(spec, rules=spec.rules.keyed(key))
-    return of_source(way.pages, way.lookup.describe().identity, table, keyed, key, limits, items)
+    found = way.lookup.describe().identity
+    return of_source(way.pages, found, table, keyed, key, limits, items, stop)
 
 
 def publishing(config: Config, stop: Stop) -> AbstractContextManager[None]:

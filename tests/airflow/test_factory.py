@@ -157,6 +157,7 @@ def test_a_mistake_in_one_table_leaves_the_others_and_is_an_import_error(tmp_pat
 
 def test_the_files_of_tables_are_read_beside_the_configuration(tmp_path):
     from airflow.dag_processing.dagbag import DagBag
+
     from connector.airflow.connections import open_access
 
     file = write(tmp_path, "  orders: {}\n  users: {}\n")

@@ -125,6 +125,12 @@ def test_bash_takes_a_flag_with_an_equals_sign_apart(folder):
     assert bash(folder, "tail", "--to", "duckdb:///x.duckdb", "cu") == ["customers"]
 
 
+def test_bash_completes_after_a_command_within_a_command(folder):
+    assert bash(folder, "schema", "in") == ["infer"]
+    assert bash(folder, "schema", "infer", "cu") == ["customers"]
+    assert bash(folder, "schema", "diff", "--output", "json", "order-") == ["order-items"]
+
+
 def test_bash_replaces_only_what_follows_the_last_colon_of_an_arn(folder):
     assert bash(folder, "tail", "arn") == [f"{ARN}/remote", f"{ARN}/rest"]
     after = ARN.partition("arn:")[2]

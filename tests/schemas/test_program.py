@@ -328,3 +328,47 @@ def test_deleted_rows_that_stay_do_not_count(program: Program, rig: ScriptedDyna
     done = program("schema", "infer", ORDERS, "-o", "json")
     assert json.loads(done.stdout)[0]["rows"] == 5
     assert "in all of 5 rows" in file_of(program).read_text()
+
+
+def test_a_key_that_is_declared_to_be_cast_is_refused(program: Program) -> None:
+    file_of(program).parent.mkdir()
+    file_of(program).write_text("columns: {id: {type: integer}}\n")
+    done = program("check", "-o", "json")
+    assert done.code == 2
+    (need,) = [each for each in json.loads(done.stdout) if each["check"] == "contract"]
+    assert "tables.orders.columns.id.type: id is a part of the table's key" in need["detail"]
+    file_of(program).write_text("columns: {id: {type: string}, n: {type: integer}}\n")
+    found = json.loads(program("check", "-o", "json").stdout)
+    (need,) = [each for each in found if each["check"] == "contract"]
+    assert (need["ok"], need["detail"]) == (True, "evolve; 2 columns are declared")
+
+
+def test_a_sample_reads_no_more_pages_than_it_must(
+    program: Program, rig: ScriptedDynamoDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.rigs.scripted.scan.PAGE_BYTES", 10 * 1024)
+    rig.model(ORDERS).load({**key(f"long {n}"), "padding": {"S": SECRET * 100}} for n in range(100))
+    done = program("schema", "infer", ORDERS, "--items", "1", "-o", "json")
+    assert done.code == 0, done.stderr
+    assert rig.calls.count("Scan") == 1
+    assert 1 <= json.loads(done.stdout)[0]["items"] < 50
+    assert "seen in some of its items" in file_of(program).read_text()
+    done = program("schema", "infer", ORDERS, "--items", "1000", "--force", "-o", "json")
+    assert json.loads(done.stdout)[0]["items"] == 110
+    assert "seen in all of its items" in file_of(program).read_text()
+    assert SECRET not in file_of(program).read_text()
+
+
+def test_rules_apply_to_a_sample(program: Program) -> None:
+    file_of(program).parent.mkdir()
+    file_of(program).write_text(
+        "columns: {s: {hash: true}, info: {exclude: true}, a: {path: info.a}, id: {hash: true}}\n"
+    )
+    assert_one_sentence(program("schema", "infer", ORDERS, "--force"), 2, "CONNECTOR_HASH_KEY")
+    done = program.with_(CONNECTOR_HASH_KEY="k" * 40)("schema", "infer", ORDERS, "--force")
+    assert done.code == 0, done.stderr
+    found = entries(file_of(program).read_text())
+    assert found["info"] == {"exclude": True}
+    assert found["s"] == {"hash": True}
+    assert found["a"] == {"type": "string", "path": "info.a"}
+    assert found["id"] == {"hash": True}

@@ -18,6 +18,7 @@ from connector.items.ruled.ruling import BESIDE
 from connector.pipeline.declared.guesses import looks_like
 from connector.pipeline.scan import make_encoder
 from connector.ports import Destination, Snapshot
+from connector.stop import Stop
 
 SEGMENTS = 4
 """In how many places the items of a sample are read."""
@@ -73,8 +74,9 @@ def of_source(
     key: HashKey | None,
     limits: Limits,
     items: int,
+    stop: Stop,
 ) -> Sight:
-    """At least so many items of the source, as its rules leave them, read from several places."""
+    """At least `items` of the source, as the table's rules leave them, read in several places."""
     natural = TableSpec(rules=spec.rules, max_columns=spec.max_columns)
     plan = ScanPlan(table, identity, "", SEGMENTS, natural)
     encoder = make_encoder(plan, limits, key)
@@ -83,6 +85,7 @@ def of_source(
     read = bad = 0
     while positions and read < items:
         for segment in list(positions):
+            stop.check(table)
             (encoded, token), _ = pages.page(
                 segment, SEGMENTS, positions[segment], encoder.encode_page
             )
