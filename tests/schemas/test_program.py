@@ -372,3 +372,56 @@ def test_rules_apply_to_a_sample(program: Program) -> None:
     assert found["s"] == {"hash": True}
     assert found["a"] == {"type": "string", "path": "info.a"}
     assert found["id"] == {"hash": True}
+
+
+DECLARED = {
+    "id": {"description": "The key."},
+    "n": {"type": "integer", "required": True},
+    "price": {"type": "decimal(10,2)"},
+    "s": {"type": "string", "description": "A text."},
+    "flag": {"type": "boolean"},
+    "raw": {"type": "binary"},
+    "info": {"type": "json"},
+    "mixed": {"type": "json"},
+    "at": {"type": "timestamp", "from": "epoch_ms", "rename": "made_at"},
+    "rare": {"type": "timestamp"},
+    "day": {"type": "date"},
+    "uid": {"type": "uuid"},
+    "inner": {"type": "string", "path": "info.a"},
+}
+
+
+def test_what_is_declared_and_synced_does_not_differ_and_is_inferred_again(
+    program: Program,
+) -> None:
+    file_of(program).parent.mkdir()
+    file_of(program).write_text(yaml.safe_dump({"columns": DECLARED, "contract": "quarantine"}))
+    done = program("sync")
+    assert done.code == 0, done.stderr
+    assert difference(program) == (0, [])
+    assert program("schema", "infer", ORDERS, "--force").code == 0
+    found = yaml.safe_load(file_of(program).read_text())
+    assert (found["columns"], found["contract"]) == (DECLARED, "quarantine")
+    done = program("sync", "-o", "json")
+    assert done.code == 0, done.stderr
+    assert json.loads(done.stdout)[0]["written"] == 0
+    assert difference(program) == (0, [])
+    assert program("verify", ORDERS).code == 0
+
+
+def test_another_type_differs_until_the_table_is_read_again(program: Program) -> None:
+    assert program("sync").code == 0
+    file_of(program).parent.mkdir()
+    columns = {name: {} for name in ("id", *TYPES, "rare")}
+    columns["at"] = {"type": "timestamp", "from": "epoch_ms"}
+    file_of(program).write_text(yaml.safe_dump({"columns": columns}))
+    code, found = difference(program)
+    assert (code, [(each["attribute"], each["declared"]) for each in found]) == (
+        3,
+        [("at", "timestamp")],
+    )
+    refused = program("sync")
+    assert refused.code == 2
+    assert "--full-refresh" in refused.lines("Hint: ")[0]
+    assert program("snapshot", ORDERS, "--full-refresh", "--yes").code == 0
+    assert difference(program) == (0, [])
