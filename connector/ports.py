@@ -104,11 +104,9 @@ class Snapshot(Protocol):
 
     def prepare(self, table: Identity) -> Prepared:
         """What a plan of this table is to read. Raises NeedsPerson where that cannot be read."""
-        ...
 
     def resume(self, origin: str | None) -> None:
         """Raises ConfigError where a plan of this origin reads another one than was asked for."""
-        ...
 
     def page(
         self, segment: int, segments: int, since: str | None, decode: Callable[[bytes], Decoded]
@@ -117,7 +115,6 @@ class Snapshot(Protocol):
 
         A page for which `decode` raises BadAnswer is requested again.
         """
-        ...
 
 
 class Changes(Protocol):
@@ -126,29 +123,23 @@ class Changes(Protocol):
     @property
     def retention(self) -> Retention:
         """How long changes can be read."""
-        ...
 
     def now(self) -> datetime:
         """The source's own time, so that a wrong clock here does not matter."""
-        ...
 
     @property
     def images(self) -> bool:
         """Whether changes have the items as they are after them; if not, they are looked up."""
-        ...
 
     @property
     def by_time(self) -> bool:
         """Whether nothing but the times of changes orders them."""
-        ...
 
     def listing(self) -> Listing:
         """Every shard that is listed now."""
-        ...
 
     def children(self, shard: str) -> list[Shard]:
         """The children of a shard that are listed so far."""
-        ...
 
     @property
     def while_loading(self) -> bool:
@@ -163,7 +154,6 @@ class Changes(Protocol):
         Raises ShardGone if the shard no longer exists, and HistoryLost if changes after the cursor
         are certainly gone.
         """
-        ...
 
 
 class Destination(Protocol):
@@ -244,12 +234,11 @@ class Destination(Protocol):
 
     def described(
         self, table: str, declared: Mapping[str, Type], counted: Collection[str] | None = None
-    ) -> FoundTable:
-        """The table's columns as they are, beside the types that are `declared` of attributes.
+    ) -> list[FoundTable]:
+        """The columns that there are of a table, beside the types `declared` of attributes.
 
         Values are counted of the attributes `counted`, or of all.
         """
-        ...
 
     def count(self, table: str) -> int:
         """The number of rows in the table."""

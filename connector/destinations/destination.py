@@ -217,8 +217,8 @@ class DatabaseDestination:
 
     def described(
         self, table: str, declared: Mapping[str, Type], counted: Collection[str] | None = None
-    ) -> FoundTable:
-        """The table's columns as they are, beside the types that are `declared` of attributes.
+    ) -> list[FoundTable]:
+        """The columns that there are of a table, beside the types `declared` of attributes.
 
         Values are counted of the attributes `counted`, or of all.
         """
@@ -229,7 +229,7 @@ class DatabaseDestination:
             header = state.header(table) if state.exists() else None
             if header is None:
                 raise unknown(table)
-            return described(transaction, header, *state.all_columns(table), declared, counted)
+            return [described(transaction, header, *state.all_columns(table), declared, counted)]
 
     @contextmanager
     def _reading(self, table: str) -> Iterator[tuple[Transaction, State, Target, Found]]:

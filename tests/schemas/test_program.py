@@ -190,7 +190,9 @@ def test_what_differs_is_shown_and_the_exit_code_is_three(program: Program) -> N
     by_name = {each["attribute"]: each for each in found}
     integer, boolean = ("bigint", "boolean") if program.database else ("BIGINT", "BOOLEAN")
     assert set(by_name) == {"n", "rare", "s", "gone", "flag"}
+    schema = "public" if program.database else "main"
     assert by_name["n"] == {
+        "table": f"{schema}.sales",
         "attribute": "n",
         "column": "n",
         "declared": "string",

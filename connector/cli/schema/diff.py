@@ -24,7 +24,7 @@ def diff(
 
         from connector import job
         from connector.core.contracts.found import differences
-        from connector.core.words import counted
+        from connector.core.words import counted, joined
 
         settings = flags.load([table])
         entries = _entries(settings, table)
@@ -33,11 +33,12 @@ def diff(
         found = job.open_destination(settings, table, "schema").described(
             table, spec.contract.types, required
         )
-        every = differences(spec, entries, found)
+        every = [each for one in found for each in differences(spec, entries, one)]
         printer.rows([asdict(each) for each in every])
         if every:
+            tables = joined(list(dict.fromkeys(each.table for each in every)), last="and")
             raise SchemaDiffers(
-                f"{table}: {counted(len(every), 'thing')} in {found.target} "
+                f"{table}: {counted(len(every), 'thing')} in {tables} "
                 f"{'differs' if len(every) == 1 else 'differ'} from what is declared.",
                 f"`connector sync {table}` applies what needs no new read; `connector schema "
                 f"infer {table} --force` declares what is there.",

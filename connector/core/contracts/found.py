@@ -43,6 +43,8 @@ class FoundTable:
 class Difference:
     """One thing in which a column differs from what is declared."""
 
+    table: str
+    """The table in the warehouse."""
     attribute: str
     column: str | None
     declared: str | None
@@ -66,28 +68,29 @@ def differences(
         declared, text = named.get(attribute, Declared()), texts.get(attribute)
         column = there.get(attribute)
         if column is not None and column.sql is not None:
-            every += _in_one(column, declared, text, found.rows)
+            every += _in_one(found, column, declared, text)
         elif declared or text is not None or column is not None:
             wanted = str(declared) if declared else None
-            every.append(Difference(attribute, None, wanted, None, "there is no such column"))
+            every.append(
+                Difference(found.target, attribute, None, wanted, None, "there is no such column")
+            )
     for attribute, column in there.items():
         if attribute not in entries and attribute not in found.keys and column.sql is not None:
-            every.append(
-                Difference(attribute, column.name, None, column.sql, "the column has no entry")
-            )
+            place = (found.target, attribute, column.name)
+            every.append(Difference(*place, None, column.sql, "the column has no entry"))
     return every
 
 
 def _in_one(
-    column: FoundColumn, declared: Declared, text: str | None, rows: int
+    found: FoundTable, column: FoundColumn, declared: Declared, text: str | None
 ) -> Iterator[Difference]:
-    attribute, name, type_ = column.attribute, column.name, declared.type
+    of, name, type_ = (found.target, column.attribute), column.name, declared.type
     if type_ is not None and column.sql != column.declared_sql:
-        yield Difference(attribute, name, word_of(type_), column.sql, "the types differ")
-    empty = rows - column.filled if declared.required and column.filled is not None else 0
+        yield Difference(*of, name, word_of(type_), column.sql, "the types differ")
+    empty = found.rows - column.filled if declared.required and column.filled is not None else 0
     if empty:
         problem = f"{counted(empty, 'row')} {'has' if empty == 1 else 'have'} no value"
-        yield Difference(attribute, name, "required", column.sql, problem)
+        yield Difference(*of, name, "required", column.sql, problem)
     if text is not None and text != column.comment:
         problem = "the comment differs" if column.comment else "there is no comment"
-        yield Difference(attribute, name, text, column.comment, problem)
+        yield Difference(*of, name, text, column.comment, problem)

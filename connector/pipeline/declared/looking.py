@@ -1,19 +1,20 @@
 """Looks at a table: at its columns in the warehouse, or at some of its items at the source."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from functools import reduce
 
 import pyarrow as pa
 
-from connector.core.contracts.found import FoundTable
+from connector.core.contracts.found import FoundColumn, FoundTable
 from connector.core.contracts.seen import Seen, Sight, declarable
 from connector.core.keys import KeySchema
 from connector.core.rows import ITEM, combine, schema_of
 from connector.core.rules.hash_key import HashKey
-from connector.core.schema import NULL, Type
+from connector.core.schema import INTEGER, NULL, STRING, Type, join
 from connector.core.spec import Limits, TableSpec
 from connector.core.state import Identity, ScanPlan, TableState
-from connector.core.words import counted
+from connector.core.words import counted, joined
 from connector.items.ruled.ruling import BESIDE
 from connector.pipeline.declared.guesses import looks_like
 from connector.pipeline.scan import make_encoder
@@ -33,24 +34,39 @@ def of_warehouse(destination: Destination, state: TableState) -> Sight:
     declared = {name: type_ for name, type_ in types.items() if type_ is not None}
     found = destination.described(state.table, declared)
     keys = [key.name for key in state.identity.keys]
-    looks = _looks(destination, state, found)
+    columns = _together(found)
+    looks = _looks(destination, state, columns)
     attributes = [
         Seen(
-            column.attribute,
-            column.type,
-            column.filled or 0,
-            _PARTS[keys.index(column.attribute)] if column.attribute in keys else "",
-            looks.get(column.attribute, ""),
-            column.sql is not None and column.sql == column.declared_sql,
+            name,
+            reduce(join, (column.type for column in same)),
+            sum(column.filled or 0 for column in same),
+            _PARTS[keys.index(name)] if name in keys else "",
+            looks.get(name, ""),
+            all(column.sql is not None and column.sql == column.declared_sql for column in same),
         )
-        for column in found.columns
-        if not column.attribute.startswith(BESIDE)
+        for name, same in columns.items()
     ]
-    notes = ["Attributes in _rest have no column, and are not here."] if found.rest else []
-    return Sight(f"{found.target} in the warehouse", found.rows, "row", attributes, notes)
+    rest = any(table.rest for table in found)
+    notes = ["Attributes in _rest have no column, and are not here."] if rest else []
+    where = joined([table.target for table in found], last="and")
+    total = sum(table.rows for table in found)
+    return Sight(f"{where} in the warehouse", total, "row", attributes, notes)
 
 
-def _looks(destination: Destination, state: TableState, found: FoundTable) -> dict[str, str]:
+def _together(found: Sequence[FoundTable]) -> dict[str, list[FoundColumn]]:
+    """The columns of each attribute; one that a column made by a path displaced has no entry."""
+    columns: dict[str, list[FoundColumn]] = {}
+    for table in found:
+        for column in table.columns:
+            if not column.attribute.startswith(BESIDE):
+                columns.setdefault(column.attribute, []).append(column)
+    return columns
+
+
+def _looks(
+    destination: Destination, state: TableState, columns: Mapping[str, Sequence[FoundColumn]]
+) -> dict[str, str]:
     batches: list[pa.RecordBatch] = []
     with closing(destination.rows(state.table)) as rows:
         for batch in rows:
@@ -58,11 +74,12 @@ def _looks(destination: Destination, state: TableState, found: FoundTable) -> di
             if sum(map(len, batches)) >= LOOKED_AT:
                 break
     return {
-        column.attribute: looks_like(
-            [batch.column(ITEM + column.attribute) for batch in batches], column.type
+        name: looks_like(
+            [batch.column(ITEM + name) for batch in batches if ITEM + name in batch.schema.names],
+            same[0].type,
         )
-        for column in found.columns
-        if column.type.kind in ("string", "integer")
+        for name, same in columns.items()
+        if {column.type for column in same} in ({STRING}, {INTEGER})
     }
 
 
