@@ -1,8 +1,10 @@
 """`connector schema infer` and `connector schema diff`, as processes."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -231,7 +233,7 @@ def test_what_cannot_be_compared_or_written(program: Program) -> None:
     file_of(program).unlink()
     file_of(program).parent.rmdir()
     file_of(program).parent.write_text("no folder")
-    assert_one_sentence(program("schema", "infer", ORDERS), 2, "cannot be written: ")
+    assert_one_sentence(program("schema", "infer", ORDERS), 2, "cannot be written: Not a")
     file_of(program).parent.unlink()
     config = program.folder / "connector.yaml"
     config.write_text(config.read_text().replace("sales}", "sales, layout: packed}"))
@@ -427,3 +429,35 @@ def test_another_type_differs_until_the_table_is_read_again(program: Program) ->
     assert "--full-refresh" in refused.lines("Hint: ")[0]
     assert program("snapshot", ORDERS, "--full-refresh", "--yes").code == 0
     assert difference(program) == (0, [])
+
+
+def test_a_link_to_a_file_stays_a_link_and_the_mode_stays(program: Program) -> None:
+    elsewhere = program.folder / "elsewhere.yaml"
+    elsewhere.write_text("columns: {n: {description: A number.}}\n")
+    elsewhere.chmod(0o640)
+    file_of(program).parent.mkdir()
+    file_of(program).symlink_to(elsewhere)
+    assert program("schema", "infer", ORDERS, "--force").code == 0
+    assert file_of(program).is_symlink()
+    assert entries(elsewhere.read_text())["n"] == {"type": "integer", "description": "A number."}
+    assert elsewhere.stat().st_mode & 0o777 == 0o640
+    assert {path.suffix for path in program.folder.iterdir()} <= {"", ".yaml", ".duckdb"}
+
+
+def test_a_configuration_may_come_from_a_pipe(program: Program) -> None:
+    pipe, config = program.folder / "pipe", program.folder / "connector.yaml"
+    text = config.read_text()
+    config.unlink()
+    os.mkfifo(pipe)
+    for arguments, code in (
+        (("sync",), 0),
+        (("check",), 0),
+        (("schema", "infer", ORDERS, "--stdout"), 0),
+        (("schema", "diff", ORDERS), 2),
+    ):
+        writer = Thread(target=pipe.write_text, args=(text,))
+        writer.start()
+        done = program(*arguments, "--config", str(pipe))
+        writer.join()
+        assert done.code == code, done.stderr
+        assert "pipe" not in done.stderr

@@ -136,8 +136,10 @@ class Flags:
         from connector.config.place import find_file
         from connector.config.tables.files import strangers
 
-        listed = listed_tables(self.config, os.environ)
-        return strangers(self.config or find_file(os.environ), listed) if listed else []
+        file = self.config or find_file(os.environ)
+        # What a pipe says can be read only once.
+        listed = listed_tables(self.config, os.environ) if file and file.is_file() else []
+        return strangers(file, listed) if listed else []
 
     def _explained(self, error: NotListed, tables: Sequence[str]) -> NotListed:
         """The same error, with a better hint if the table still has a state."""

@@ -1,5 +1,6 @@
 """Writes the file of a table."""
 
+import errno
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,7 +40,8 @@ class Written:
         """Looks it up; `config` is the file that a flag names. Raises ConfigError."""
         file = config or find_file(environment)
         path = find_table_file(file, table)
-        listed = (read_file(file).get("tables") or {}) if file else {}
+        # What a pipe says can be read only once.
+        listed = (read_file(file).get("tables") or {}) if file and file.is_file() else {}
         section = listed.get(table)
         if path is not None and (own := table_file(file, table, section)) is not None:
             return cls(table, path, own.values, True, file)
@@ -89,6 +91,8 @@ class Written:
         """Writes the file, all at once; without `force`, only if there is none."""
         place = Path(os.path.realpath(self.path))
         try:
+            if place.parent.exists() and not place.parent.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             place.parent.mkdir(parents=True, exist_ok=True)
             _write(place, text, force)
         except FileExistsError:
@@ -99,7 +103,7 @@ class Written:
         except OSError as error:
             raise ConfigError(
                 f"{self.path} cannot be written: {error.strerror}.",
-                "Give the user who runs this permission to write it, or use --stdout.",
+                f"See what {place.parent} is and who may write to it, or use --stdout.",
             ) from None
 
 
