@@ -23,11 +23,10 @@ from connector.destinations.commits.mend import mended
 from connector.destinations.commits.step import moved, unknown
 from connector.destinations.database import Database, Found, Transaction
 from connector.destinations.history.kept import begun, drop_kept, keep
+from connector.destinations.opening import opened, reason
 from connector.destinations.sql import Target, quoted
 from connector.destinations.state.store import State
 from connector.destinations.state.tables import SCHEMA
-from connector.destinations.steps import begun as begun_step
-from connector.destinations.steps import explained_step
 from connector.destinations.table import columns as table_columns
 from connector.destinations.table.described import described
 from connector.destinations.table.in_the_way import NotWidened, explained, forgetting
@@ -102,10 +101,10 @@ class DatabaseDestination:
         Steps with a lock in common take turns; their cursors decide which of them may continue.
         """
         with self.database.begin(more) as transaction:
-            state = begun_step(transaction, locks)
+            state = opened(transaction, locks)
 
             def explain(cause: Exception, widening: NotWidened | None) -> ConnectorError | None:
-                return explained_step(transaction, step, locks[-1], cause, widening)
+                return reason(transaction, step, locks[-1], cause, widening)
 
             with explained(explain):
                 yield transaction, state

@@ -1,4 +1,4 @@
-"""How a step of a destination begins, and how it says what kept it from ending."""
+"""How a transaction on the state begins, and what it says when it fails."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from connector.errors import ConnectorError
 from connector.failpoints import failpoint
 
 
-def begun(transaction: Transaction, locks: Sequence[str]) -> State:
+def opened(transaction: Transaction, locks: Sequence[str]) -> State:
     """The state, with locks held; a state of an earlier version is migrated first."""
     transaction.lock(locks)
     state = State(transaction.schema)
@@ -28,10 +28,10 @@ def begun(transaction: Transaction, locks: Sequence[str]) -> State:
     transaction.commit()
     failpoint("migrate.after_commit")
     transaction.begin()
-    return begun(transaction, locks)
+    return opened(transaction, locks)
 
 
-def explained_step(
+def reason(
     transaction: Transaction,
     step: str,
     table: str,
