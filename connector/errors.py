@@ -236,6 +236,19 @@ WAYS_OUT = (
     "resync` for the table; its rows stay readable until the new ones replace them."
 )
 
+"""What to do about lost changes, as far as a source knows it."""
+
+
+def ways_out(table: str, fillable: bool) -> str:
+    """The same for one table, and whether something else may still have what was lost."""
+    if fillable:
+        return WAYS_OUT.replace("TABLE", table)
+    return (
+        f"Run `connector snapshot {table} --full-refresh` once (in Airflow, its snapshot with "
+        "`full_refresh`), or set `on_gap: resync` for the table; its rows stay readable until the "
+        "new ones replace them."
+    )
+
 
 class Interrupted(ConnectorError):
     """The user or the scheduler asked the run to end; the last batch is committed."""

@@ -199,10 +199,7 @@ class Run:
         """
         if self.changes is None:
             raise unfollowed(self.table)
-        state = self._mending.begin()
-        if state is not None:
-            return state
-        return self._problems.noted(lambda: self._follow(until))
+        return self._mending.repaired(lambda: self._problems.noted(lambda: self._follow(until)))
 
     @property
     def _mending(self) -> Mending:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from connector.core.changes.shards import EARLIER
 from connector.errors import CursorMoved, HistoryLost, SourceRefused
 from tests.pipeline.replica import ORDERS, SCHEMA, caught_up, change, key, order
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
@@ -138,6 +139,8 @@ def test_a_key_that_is_hashed_is_not_looked_up(rig, tmp_path, monkeypatch):
     with pytest.raises(HistoryLost) as caught:
         made.run().repair(caught_up)
     assert "is hashed" in caught.value.message
+    assert f"snapshot {ORDERS} --full-refresh" in caught.value.hint
+    assert not any(name.startswith(EARLIER) for name in made.state().shards)
     made.run().snapshot(full_refresh=True)
     made.sync()
     assert made.sql("SELECT count(*) FROM orders") == [(len(made.model),)]

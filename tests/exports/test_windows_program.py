@@ -170,3 +170,30 @@ def test_exports_written_beside_a_full_one_are_verified(replica):
     done = run("verify", ORDERS, *run.to)
     assert done.code == 3
     assert "when the last export ends" in done.stderr
+
+
+def test_a_repair_finds_out_for_itself_that_changes_were_lost(replica):
+    run = program(replica)
+    at = overslept(replica, run)
+    done = run("repair", ORDERS, *run.to)
+    assert_one_sentence(done, 3, "No incremental export in")
+    assert "aws dynamodb export-table-to-point-in-time" in done.stderr
+    replica.export_lost(at)
+    assert run("repair", ORDERS, *run.to).code == 0
+    replica.assert_equal()
+    assert replica.state().problem is None
+
+
+def test_each_window_is_checked_once(replica):
+    run = program(replica, follow="exports")
+    begin = replica.now() - HOUR
+    assert run("sync", ORDERS, *run.to).code == 0
+    for round_ in range(3):
+        change(replica, round_)
+        replica.rig.clock.advance(hours=1)
+        replica.window(begin, replica.now())
+        begin = replica.now()
+    done = run("sync", ORDERS, *run.to)
+    assert done.code == 0, done.stderr
+    assert done.stderr.count("has what changed from") == 3
+    replica.assert_equal()

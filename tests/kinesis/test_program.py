@@ -118,3 +118,17 @@ def test_another_way_to_follow_needs_a_full_refresh(rig, program, tmp_path):
     assert_one_sentence(done, 2, "follow is now stream and was kinesis")
     done = program("snapshot", ORDERS, "--full-refresh", *program.to)
     assert done.code == 0, done.stderr
+
+
+def test_what_a_stream_has_lost_is_only_read_whole(rig, program):
+    assert program("sync", ORDERS, *program.to).code == 0
+    rig.clock.advance(hours=30)
+    rig.model(ORDERS).put(order(1, 9))
+    for command in ("sync", "repair"):
+        done = program(command, ORDERS, *program.to)
+        assert_one_sentence(done, 3, "may have been trimmed before they were read")
+        (hint,) = done.lines("Hint: ")
+        assert f"`connector snapshot {ORDERS} --full-refresh`" in hint
+        assert "repair" not in hint
+    assert program("snapshot", ORDERS, "--full-refresh", *program.to).code == 0
+    assert program("verify", ORDERS, *program.to).code == 0

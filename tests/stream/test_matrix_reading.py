@@ -62,7 +62,7 @@ def test_35_the_last_poll_was_26_hours_ago(replica: Replica, steps: tuple[Step, 
     """G: nothing tells what was trimmed in the meantime."""
     planned(replica, *steps, Wait(hours=26), Put("c", 1))
     lost = replica.fails(HistoryLost, match="trimmed before they were read, between 2026-01-01")
-    assert "snapshot TABLE --full-refresh" in lost.hint and "on_gap: resync" in lost.hint
+    assert f"snapshot {replica.table} --full-refresh" in lost.hint and "on_gap: resync" in lost.hint
     assert "HistoryLost" in (replica.state().problem or "")
     replica.refresh()
 

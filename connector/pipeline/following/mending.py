@@ -4,17 +4,21 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 from uuid import uuid4
 
 from connector.core.changes.filler import Filler
 from connector.core.changes.shards import EARLIER, read_through
 from connector.core.state import Identity, Mend, Phase, TableState
 from connector.errors import (
+    WAYS_OUT,
     ConfigError,
     HistoryLost,
     ShardGone,
+    StreamDisabled,
     WindowsMissing,
     no_stream,
+    ways_out,
 )
 from connector.failpoints import failpoint
 from connector.pipeline.following.discovery import settled_listing
@@ -23,6 +27,8 @@ from connector.ports import Changes, Destination, Lookup
 from connector.stop import Stop
 
 log = logging.getLogger("connector.repair")
+
+Lost = TypeVar("Lost", HistoryLost, StreamDisabled)
 
 WIDER = timedelta(minutes=15)
 """By how much more than what was lost is filled in, on both sides."""
@@ -46,20 +52,28 @@ class Mending:
         """Runs a step, and does what `on_gap` says if history was lost: runs `again`, or mends."""
         try:
             return step()
-        except HistoryLost as lost:
+        except StreamDisabled as off:
+            raise self._told(off) from off
+        except HistoryLost as found:
+            lost = self._told(found)
             if on_gap == "fail":
-                raise
+                raise lost from found
             if on_gap == "repair":
                 self.mend(lost)
                 return step()
             log.warning("%s: %s The whole table is read again.", self.table, lost.message)
         return again()
 
-    def begin(self) -> TableState | None:
-        """Mends the table if it needs that. Returns its state if nothing has to be read now.
+    def repaired(self, follow: Callable[[], TableState]) -> TableState:
+        """Follows the table, once it is mended if it needs that; does nothing if nothing was lost.
 
-        Raises ConfigError for a table that was never read.
+        Raises ConfigError for a table that was never read, and HistoryLost if it cannot be mended.
         """
+        state = self._begun()
+        return self.around(follow, follow, "repair") if state is None else state
+
+    def _begun(self) -> TableState | None:
+        """Mends the table if it is known to need that; its state if nothing has to be read now."""
         state = self.destination.read(self.table)
         if state is None:
             raise ConfigError(
@@ -69,10 +83,21 @@ class Mending:
         lost = self._lost(state)
         if lost is not None and self.filler is not None:
             self.mend(lost)
-        elif lost is None and not _under_way(state):
+        elif lost is None and not _under_way(state) and self._whole(state):
             log.info("%s: no changes were lost; nothing is to be repaired", self.table)
             return state
         return None
+
+    def _whole(self, state: TableState) -> bool:
+        """Whether everything is certainly still there that no run has read yet."""
+        assert self.changes is not None
+        read, now = read_through(state.shards), self.changes.now()
+        return self.changes.retention.nothing_trimmed(read, now)
+
+    def _told(self, lost: Lost) -> Lost:
+        """What was lost, with what can be done about it for this table."""
+        ways = ways_out(self.table, self.filler is not None)
+        return type(lost)(lost.message, lost.hint.replace(WAYS_OUT, ways))
 
     def _lost(self, state: TableState) -> HistoryLost | None:
         try:
@@ -80,7 +105,9 @@ class Mending:
         except HistoryLost as lost:
             return lost
         problem = state.problem or ""
-        return HistoryLost(problem.partition(": ")[2]) if problem.startswith(_LOST) else None
+        if not problem.startswith(_LOST):
+            return None
+        return HistoryLost(problem.partition(": ")[2], WAYS_OUT)
 
     def mend(self, lost: HistoryLost) -> None:
         """Lets the table go on from the window that was lost, and then from its stream's horizon.
@@ -90,9 +117,9 @@ class Mending:
         state = self.destination.read(self.table)
         description = self.lookup.describe()
         if self.filler is None or self.changes is None or state is None:
-            raise lost
+            raise self._told(lost)
         if not _same_table(state, description.identity):
-            raise lost
+            raise HistoryLost(lost.message, ways_out(self.table, fillable=False))
         _refuse(state, lost)
         if not description.streaming:
             raise no_stream(self.table)
@@ -134,6 +161,12 @@ def _refuse(state: TableState, lost: HistoryLost) -> None:
     if state.phase is Phase.LOADING:
         raise HistoryLost(
             f"{lost.message} The table is not loaded yet, so it cannot be repaired.",
+            f"Run `connector snapshot {state.table} --full-refresh`.",
+        )
+    if state.spec is not None and state.spec.rules.hides_keys(state.identity.keys):
+        raise HistoryLost(
+            f"{lost.message} The key of {state.table} is hashed, so what exports leave out "
+            "cannot be looked up, and it cannot be repaired.",
             f"Run `connector snapshot {state.table} --full-refresh`.",
         )
     if state.spec is not None and state.spec.recorded:
