@@ -212,3 +212,31 @@ def test_a_check_shows_the_newest_export_and_that_a_scan_is_for_verify(rig, prog
     lines = {each["check"]: each for each in json.loads(done.stdout)}
     assert lines["export"]["ok"] is False
     assert "aws dynamodb export-table-to-point-in-time" in lines["export"]["fix"]
+
+
+@pytest.mark.parametrize("name", ["%41 b", "c?"])
+def test_a_folder_of_any_name(rig, program, tmp_path, name):
+    written(rig, tmp_path / name)
+    place = (tmp_path / name / "exports").as_uri()
+    program.environment["CONNECTOR_EXPORTS__URL"] = place
+    done = program("sync", ORDERS, *program.to)
+    assert done.code == 0, done.stderr
+    Exported(rig, tmp_path).assert_equal()
+
+
+def test_an_old_export_that_is_named_is_refused_with_commands(rig, program, tmp_path):
+    (tmp_path / "connector.yaml").write_text(f"tables: {{{ORDERS}: {{}}}}\n")
+    model = rig.model(ORDERS)
+    export = exports.write(tmp_path / "exports", model, model.clock.datetime() - 72 * HOUR)
+    done = program("snapshot", ORDERS, "--export", export.url, *program.to)
+    assert_one_sentence(done, 3, f"The export {export.url} is of")
+    assert done.stderr.count("INCREMENTAL_EXPORT") == 3
+    assert not program.file.exists()
+
+
+def test_the_manifest_that_aws_names_is_its_export(rig, program, tmp_path):
+    url = f"{written(rig, tmp_path).url}/manifest-summary.json"
+    done = program("snapshot", ORDERS, "--export", url, *program.to)
+    assert done.code == 0, done.stderr
+    assert program("snapshot", ORDERS, "--export", url, *program.to).code == 0
+    Exported(rig, tmp_path).assert_equal()

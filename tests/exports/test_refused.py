@@ -8,8 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from pyarrow import fs
 
-from connector.errors import ConfigError, ExportRefused
+from connector.errors import ConfigError, ConnectorError, ExportRefused
 from connector.sources.exports.finding import newest
 from connector.sources.exports.storage import Storage, place
 from tests.rigs import exports
@@ -73,7 +74,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         f"{SUMMARY} is of arn:aws:dynamodb:us-west-2:123456789012:table/other, and the table is",
     ),
     "earlier table": (lambda e: e.say(tableId="x"), "of an earlier table of the same name"),
-    "no table's id": (lambda e: e.say(tableId="-"), "of an earlier table of the same name"),
+    "no table's id": (lambda e: e.say(tableId="-"), "lacks tableId"),
     "odd checksum": (
         lambda e: (e.folder / "manifest-summary.checksum").write_text("*"),
         f"The checksum beside file://{{root}}/{SUMMARY} is none",
@@ -204,6 +205,22 @@ def test_a_file_that_changes_after_it_was_checked_ends_no_segment(table, tmp_pat
 # Which one is taken
 
 
+class Empty:
+    """A bucket without anything in it."""
+
+    def filesystem(self) -> fs.FileSystem:
+        """One that has nothing."""
+        return fs.SubTreeFileSystem("/nowhere/at/all", fs.LocalFileSystem())
+
+    def moved(self, error: OSError) -> bool:
+        """It stays where it is."""
+        return False
+
+    def problem(self, error: OSError, path: str, url: str) -> ConnectorError:
+        """Nothing goes wrong in it."""
+        raise error
+
+
 def found(root: Path, table: Table) -> str:
     """The folder's name of the export that is taken."""
     storage = Storage(place(root.as_uri()))
@@ -247,6 +264,30 @@ def test_without_one_the_hint_says_how_to_take_it(table, tmp_path):
     assert "aws dynamodb export-table-to-point-in-time" in refused.value.hint
 
 
+def test_the_command_for_a_first_export_can_be_run_as_it_is(table):
+    storage = Storage(place("s3://bucket/of mine/"), Empty())
+    with pytest.raises(ExportRefused) as refused:
+        newest(storage, identity(table))
+    assert (
+        f"aws dynamodb export-table-to-point-in-time --table-arn {table.arn} --s3-bucket bucket "
+        "--s3-prefix 'of mine' --export-format DYNAMODB_JSON;"
+    ) in refused.value.hint
+
+
+@pytest.mark.parametrize("below", ["AWSDynamoDB", "AWSDynamoDB/01604474914028-a1b2c3d4"])
+def test_a_folder_too_deep_is_told_from_no_export(table, tmp_path, below):
+    exports.write(tmp_path, table)
+    with pytest.raises(ExportRefused) as refused:
+        found(tmp_path / below, table)
+    assert refused.value.hint.endswith(f"holds AWSDynamoDB/: {tmp_path.as_uri()}.")
+
+
+def test_of_two_exports_of_other_offsets_the_later_is_taken(table, tmp_path):
+    for name, at in (("01", "2026-01-01T02:00:00+02:00"), ("02", "2026-01-01T01:00:00Z")):
+        exports.write(tmp_path, table, name=name).say(exportTime=at)
+    assert found(tmp_path, table) == "02"
+
+
 def test_the_newest_is_refused_if_it_is_damaged_rather_than_an_older_one_loaded(table, tmp_path):
     table.load({"id": {"S": f"{n}"}} for n in range(3))
     exports.write(tmp_path, table, name="01")
@@ -274,6 +315,29 @@ def test_the_folder_above_is_told_from_an_export(table, tmp_path):
     export.folder = tmp_path
     with pytest.raises(ExportRefused, match="holds exports, and is none itself"):
         opened(export, table)
+
+
+@pytest.mark.parametrize("name", ["of mine", "100%41", "50%", "ü", "q?", "#1", "a+b", "a;b"])
+def test_a_folder_of_any_name_is_read_and_read_again(table, tmp_path, name):
+    export = exports.write(tmp_path / name, table)
+    once = place((tmp_path / name).as_uri())
+    assert once.path == str(tmp_path / name)
+    assert place(once.url(once.path)) == once
+    assert found(tmp_path / name, table) == export.folder.name
+
+
+@pytest.mark.parametrize(
+    ("url", "scheme", "path"),
+    [
+        ("file:/exports", "file", "/exports"),
+        ("FILE:///exports/", "file", "/exports"),
+        ("file://localhost/exports", "file", "/exports"),
+        ("S3://bucket/prefix/", "s3", "bucket/prefix"),
+        ("s3://bucket/100%41", "s3", "bucket/100%41"),
+    ],
+)
+def test_an_url_may_be_written_differently(url, scheme, path):
+    assert (place(url).scheme, place(url).path) == (scheme, path)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tests.pipeline.replica import ORDERS, SCHEMA, caught_up, change, order
 from tests.rigs import exports
 from tests.rigs.exports import Export
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
+from tests.rigs.scripted.backups import Export as Asked
 
 from .replica import Exported
 
@@ -133,8 +134,6 @@ def test_a_window_that_is_not_as_it_should_be(replica, case):
 def test_a_window_with_a_filter_that_only_aws_knows_of(replica):
     arn = window(replica).summary["exportArn"]
     parameters = {"TableArn": replica.model.arn, "FilterSpecification": {"x": "y"}}
-    from tests.rigs.scripted.backups import Export as Asked
-
     replica.rig.backups.exports[arn] = Asked(arn, parameters, 0.0, "COMPLETED")
     assert "was made with a filter" in refused(replica).message
 
@@ -202,3 +201,19 @@ def test_a_setting_that_needs_exports_needs_their_place(tmp_path, setting, comma
         assert_one_sentence(done, 2, says)
     assert "exports.url" in done.stdout + done.stderr
     assert not (tmp_path / "wh.duckdb").exists()
+
+
+def test_a_full_export_with_a_filter_that_only_aws_knows_of(replica, tmp_path):
+    (tmp_path / "new").mkdir()
+    new = Exported(replica.rig, tmp_path / "new")
+    new.keep(follow="none")
+    root = tmp_path / "new/exports"
+    whole = exports.write(root, replica.model, replica.now() - HOUR, name="whole")
+    change(replica)
+    part = exports.write(root, replica.model, items=[order(1)], name="part")
+    arn = part.summary["exportArn"]
+    parameters = {"TableArn": replica.model.arn, "FilterSpecification": {"x": "y"}}
+    replica.rig.backups.exports[arn] = Asked(arn, parameters, 0.0, "COMPLETED")
+    with pytest.raises(ExportRefused, match="was made with a filter"):
+        new.run_of(part).plan(None)
+    assert new.run().plan(None).origin == whole.url

@@ -10,6 +10,7 @@ from connector.config.model import Config
 from connector.errors import ConnectorError, ExportRefused, SourceRefused, Throttled
 from connector.sources.dynamodb.calls import Caller, error_code, member
 from connector.sources.dynamodb.refused.denied import DENIED
+from connector.sources.exports.manifest import Summary
 
 log = logging.getLogger("connector.sources.exports")
 
@@ -87,6 +88,13 @@ class ExportCalls:
     def described(self, arn: str) -> Described | None:
         """An export's status, and whether it has a filter; None where that may not be asked."""
         return self._unless_denied("DescribeExport", lambda: self.status(arn))
+
+    def filtered(self, summary: Summary) -> bool:
+        """Whether an export was made with a filter, as far as its manifest or DynamoDB says it."""
+        if summary.filtered or summary.arn is None:
+            return summary.filtered
+        found = self.described(summary.arn)
+        return found is not None and found.filtered
 
     def status(self, arn: str) -> Described:
         """The same of an export that was started here: whoever starts one must be allowed to."""

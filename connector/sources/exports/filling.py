@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from shlex import quote
 
 from connector.core.state import Identity
 from connector.sources.exports.export import Export
@@ -22,7 +23,12 @@ def commands(export: Export, table: Identity, since: datetime, now: datetime) ->
     root = export.url.rpartition(f"/{FOLDER}")[0]
     lacking = windows(export.at, min(since + SLACK, now))
     incremental = window_commands(table, root, lacking)
-    return f"{_CALL} {_where(table, root)}. What is missing since then is in: {incremental}."
+    return f"{whole_command(table, root)}. What is missing since then is in: {incremental}."
+
+
+def whole_command(table: Identity, root: str) -> str:
+    """A full export, to a place that is `s3://bucket/prefix`."""
+    return f"{_CALL} {_where(table, root)}"
 
 
 def windows(begin: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
@@ -51,7 +57,7 @@ def _where(table: Identity, root: str) -> str:
         bucket, prefix = "BUCKET", "PREFIX"
     told = f"--table-arn {table.table_arn} --s3-bucket {bucket}"
     if prefix:
-        told += f" --s3-prefix {prefix}"
+        told += f" --s3-prefix {quote(prefix)}"
     return f"{told} --export-format {JSON}"
 
 

@@ -103,6 +103,8 @@ def summary(content: bytes, where: str) -> Summary:
             f"{where} has the version {found.version}, and the newest known is {NEWEST_VERSION}.",
             "Use a newer version of this program, or load the table with a scan.",
         )
+    if not found.table_id:
+        raise ExportRefused(f"{where} lacks tableId.", AGAIN)
     if found.item_count < 0:
         raise ExportRefused(f"{where} counts {found.item_count} items.", AGAIN)
     return Summary(
@@ -127,10 +129,15 @@ def check(found: Summary, table: Identity) -> datetime:
         _refuse_foreign(found, table)
     if found.filtered:
         raise of_a_filter(found)
+    if found.kind == INCREMENTAL:
+        raise ExportRefused(
+            f"{found.where} is of an incremental export, which holds only what changed in its "
+            "time.",
+            "Name a full export.",
+        )
     if not found.full:
         raise ExportRefused(
-            f"{found.where} is of an {found.kind.lower().replace('_', ' ')}, which holds only what "
-            "changed in its time.",
+            f"{found.where} is of a {found.kind}, a kind of export that is not known.",
             "Name a full export.",
         )
     if found.at is None:

@@ -11,9 +11,10 @@ from connector.ports import Decoded, Past, Prepared
 from connector.sources.exports.calls import DEFAULT_DAYS, ExportCalls
 from connector.sources.exports.data_files.checking import check_files
 from connector.sources.exports.data_files.formats import format_of
-from connector.sources.exports.export import Export, open_export
+from connector.sources.exports.export import Export, open_export, read_summary
 from connector.sources.exports.filling import commands
 from connector.sources.exports.finding import newest
+from connector.sources.exports.manifest import SUMMARY, of_a_filter
 from connector.sources.exports.snapshot import ExportSnapshot
 from connector.sources.exports.starting import Starter
 from connector.sources.exports.storage import Storage, place
@@ -71,7 +72,9 @@ class ExportSource:
     def resume(self, origin: str | None) -> None:
         """Raises ConfigError where another export is being loaded than the one asked for."""
         wanted = self._opening.export
-        if wanted is None or origin is None or place(wanted).path == place(origin).path:
+        if wanted is None or origin is None:
+            return
+        if place(wanted).path.removesuffix(f"/{SUMMARY}") == place(origin).path:
             return
         raise ConfigError(
             f"{self._opening.table} is being loaded from {origin} already, and another export was "
@@ -98,9 +101,15 @@ class ExportSource:
         return ExportSnapshot(storage, open_export(storage, storage.at.path, plan.identity))
 
     def _chosen(self, table: Identity, starting: bool = False) -> tuple[Storage, Export]:
+        source = self._opening.dynamodb
+        calls = ExportCalls(source.caller, source.clients.dynamodb, self._opening.table)
         if self._opening.export is not None:
             storage = self._storage(self._opening.export)
-            return storage, open_export(storage, storage.at.path, table)
+            folder = storage.at.path.removesuffix(f"/{SUMMARY}")
+            summary = read_summary(storage, folder)
+            if summary is not None and summary.of(table) and calls.filtered(summary):
+                raise of_a_filter(summary)
+            return storage, open_export(storage, folder, table)
         url = self._opening.config.exports.url
         if url is None:
             raise ConfigError(
@@ -109,11 +118,9 @@ class ExportSource:
                 "Set exports.url to the folder that holds AWSDynamoDB/, or name one with --export.",
             )
         storage = self._storage(url)
-        source = self._opening.dynamodb
-        calls = ExportCalls(source.caller, source.clients.dynamodb, self._opening.table)
         starter = starter_of(self._opening, calls)
         if starter is None or not starting:
-            return storage, newest(storage, table)
+            return storage, newest(storage, table, calls.filtered)
         return storage, self._newest_or_started(storage, table, starter)
 
     def _newest_or_started(self, storage: Storage, table: Identity, starter: Starter) -> Export:
@@ -121,14 +128,14 @@ class ExportSource:
         backups, now = starter.calls.backups(), self._opening.dynamodb.now()
         since = now - timedelta(days=backups.days if backups else DEFAULT_DAYS)
         try:
-            found = newest(storage, table)
+            found = newest(storage, table, starter.calls.filtered)
         except ExportRefused as error:
             log.info("%s: %s One is started.", self._opening.table, error.message)
         else:
             if found.at > since:
                 return found
         starter.whole(table, backups, now)
-        return newest(storage, table)
+        return newest(storage, table, starter.calls.filtered)
 
     def _storage(self, url: str) -> Storage:
         return storage_of(self._opening, url)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pyarrow as pa
 from pyarrow import fs
@@ -46,7 +46,8 @@ class Place:
 
     def url(self, path: str) -> str:
         """The url of a path below it, as a user writes it."""
-        return f"{self.scheme}://{path}"
+        # In a key of a bucket, a percent sign is a letter like any other.
+        return f"{self.scheme}://{path if self.scheme == 's3' else quote(path)}"
 
     @property
     def bucket(self) -> str:
@@ -57,11 +58,12 @@ class Place:
 def place(url: str) -> Place:
     """The place of an `s3://` or `file://` url. Raises ConfigError for any other."""
     check_exports(url)
-    scheme, _, path = url.partition("://")
-    if scheme == "s3":
+    scheme, _, path = url.partition(":")
+    path = path.removeprefix("//")
+    if scheme.lower() == "s3":
         # The whole of it: in a key, a question mark is a letter like any other.
-        return Place(scheme, path.strip("/"))
-    return Place(scheme, unquote(path.removeprefix("localhost")).rstrip("/") or "/")
+        return Place("s3", path.strip("/"))
+    return Place("file", unquote(path.removeprefix("localhost")).rstrip("/") or "/")
 
 
 @dataclass
@@ -122,7 +124,7 @@ class Storage:
     def _there(self, path: str) -> pa.NativeFile | None:
         try:
             return self._tried(lambda: self._files().open_input_file(path))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def _tried(self, ask: Callable[[], Answer]) -> Answer:

@@ -1,7 +1,7 @@
 """The windows of one table as one shard: each is read in turn, and what is missing is refused."""
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -45,6 +45,7 @@ class Windows:
         self._opening = opening
         self._reading: WindowReading | None = None
         self._found: tuple[datetime, Found] | None = None
+        self._begun: tuple[Token, str, ChangePage] | None = None
         self._polled: datetime | None = None
         self._complete = ""
         self._wait = (opening.waits or Waits(opening.table)).begin()
@@ -69,11 +70,13 @@ class Windows:
         return self._opening.dynamodb.now()
 
     def check(self, token: Token, until: datetime, about: str = "") -> bool:
-        """Whether there are windows from a token's time on.
+        """Whether there are windows from a token's time on; without a place for them, none is.
 
         Raises ExportRefused if some are there, but not all until a time. Where exports may be
         started, none has to be there yet.
         """
+        if about and self._opening.config.exports.url is None:
+            return False
         if self._starter is not None:
             return True
         found = self._look(fresh=True)
@@ -108,7 +111,11 @@ class Windows:
         return self._missing(token, need, found, now)
 
     def _begin(self, token: Token, window: Window, now: datetime) -> ChangePage:
-        self._refuse_filter(window)
+        if self._begun is not None and self._begun[:2] == (token, window.name):
+            # What came before it was committed first, and it is asked for again.
+            return self._begun[2]
+        if self._calls.filtered(window.summary):
+            raise of_a_filter(window.summary)
         log.info(
             "%s: the export %s has what changed from %s to %s",
             self._opening.table,
@@ -119,7 +126,9 @@ class Windows:
         # Whatever was scanned is in the table by now.
         known = token.known or now
         begun = changed(token, window=window.name, known=known, asked=None, arn="", tries=0)
-        return self._read(begun, window).begin(begun, now)
+        page = self._read(begun, window).begin(begun, now)
+        self._begun = token, window.name, page
+        return page
 
     def _missing(self, token: Token, need: Need, found: Found, now: datetime) -> ChangePage:
         gap = hole(found.windows, token.covered, _floor(token, need.until), need.until)
@@ -214,11 +223,6 @@ class Windows:
             "part, and is no longer there as it was.",
             "Copy it again, whole.",
         )
-
-    def _refuse_filter(self, window: Window) -> None:
-        described = self._calls.described(window.summary.arn) if window.summary.arn else None
-        if described is not None and described.filtered:
-            raise of_a_filter(replace(window.summary, filtered=True))
 
     def _look(self, fresh: bool = False) -> Found:
         if self._found is None or fresh:
