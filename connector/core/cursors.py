@@ -96,6 +96,8 @@ EARLIER = "earlier/"
 """What stands before the name of a shard that earlier generations have read up to a token."""
 GAP = "gap/"
 """A partition that is there where changes were lost before the generation was planned."""
+ROWS = "rows/"
+"""A partition whose token is how many rows there were when the generation was planned."""
 
 
 REMEMBERED = timedelta(days=8)

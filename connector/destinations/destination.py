@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from connector.core.contracts.found import FoundTable
 from connector.core.cursors import Batch, Quarantined
-from connector.core.names import COMMIT
 from connector.core.needs import Need, Wanted, tried
 from connector.core.publishing import Copies
 from connector.core.schema import Type
@@ -20,11 +19,12 @@ from connector.core.spec import TableSpec
 from connector.core.state import Committed, Load, Mend, Plan, Ran, TableState
 from connector.destinations.commits.commit import Commit
 from connector.destinations.commits.mend import mended
+from connector.destinations.commits.planned import with_rows
 from connector.destinations.commits.step import moved, unknown
 from connector.destinations.database import Database, Found, Transaction
 from connector.destinations.history.kept import begun, drop_kept, keep
 from connector.destinations.opening import opened, reason
-from connector.destinations.sql import Target, quoted
+from connector.destinations.sql import Target
 from connector.destinations.state.store import State
 from connector.destinations.state.tables import SCHEMA
 from connector.destinations.table import columns as table_columns
@@ -129,8 +129,7 @@ class DatabaseDestination:
                 raise moved(plan.table)
             plan = begun(plan, transaction, state, target, before)
             Reshape(transaction, state).begin(plan, target, before)
-            sql = f"SELECT max({quoted(COMMIT)}) AS newest FROM {target.sql}"
-            newest = transaction.ask(sql)[0]["newest"] or 0
+            plan, newest = with_rows(plan, transaction, state, target)
             commit = max(newest, before.commit if before else 0) + 1
             generation = (before.generation if before else 0) + 1
             state.start(plan, target, generation, commit)

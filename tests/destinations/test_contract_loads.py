@@ -213,3 +213,26 @@ def test_too_many_deletes_need_a_word(story):
     story.refresh()
     story.tail(delete(A))
     assert story.load(max_deleted=None).deleted == 1
+
+
+def test_rows_that_the_stream_has_written_since_a_plan_count_as_those_that_were_there(story):
+    story.load(story.page(A, B, C), max_deleted=0)
+    story.refresh()
+    story.tail(put(A2), put(C))
+    # B is the only earlier row that is left, and it vanishes: one of three.
+    assert story.load(story.page(A2, C), max_deleted=0.5).deleted == 1
+    story.shows(A2, C)
+    story.refresh()
+    story.tail(put(A), put(B))
+    # There are more rows now, but of those that were there one of two vanishes.
+    with pytest.raises(TooManyDeletes) as refused:
+        story.load(story.page(A, B), max_deleted=0.4)
+    assert "1 of 2 rows" in refused.value.message
+
+
+def test_what_the_hint_of_too_many_deletes_says_is_enough(story):
+    story.load(story.page(A, B, C))
+    story.refresh()
+    with pytest.raises(TooManyDeletes) as refused:
+        story.load(story.page(A2), max_deleted=0.5)
+    assert f"`connector snapshot {story.table} --yes`" in refused.value.hint

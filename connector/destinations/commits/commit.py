@@ -14,6 +14,7 @@ from connector.core.schema import Type, join_all
 from connector.core.state import Committed, Load, Phase
 from connector.destinations.commits.by_time import ByTime
 from connector.destinations.commits.load import Loading
+from connector.destinations.commits.planned import planned_rows
 from connector.destinations.commits.staging import Layout, count, deleted_keys, without_rest
 from connector.destinations.commits.step import Step
 from connector.destinations.database import Merge, Transaction
@@ -64,6 +65,7 @@ class Commit:
             self._header.start_commit,
             self._step.number,
             overtaken=self._state.tombstones.any(load.table),
+            planned=planned_rows(self._state, load.table),
             watch=self._step.watch,
         )
         failpoint("load.before_insert")

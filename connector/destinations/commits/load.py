@@ -30,10 +30,12 @@ class Loading:
         start_commit: int,
         commit: int,
         overtaken: bool,
+        planned: int,
         watch: Watch,
     ) -> None:
         self._transaction = transaction
         self._load = load
+        self._planned = planned
         self._watch = watch
         self.table = load.table
         self.layout = layout
@@ -76,8 +78,12 @@ class Loading:
         return self.count(STREAMED + self._unmarked) if self.streamed else 0
 
     def refuse_too_many(self, vanishing: int, earlier: int) -> None:
-        """Raises TooManyDeletes if more of the earlier rows would vanish than is allowed."""
-        refuse_too_many(self.table, self.layout.target, vanishing, earlier, self._load.max_deleted)
+        """Raises TooManyDeletes if more of the rows would vanish than is allowed.
+
+        Their number is that of the plan: what the stream has written since is no earlier row.
+        """
+        rows = max(earlier, self._planned)
+        refuse_too_many(self.table, self.layout.target, vanishing, rows, self._load.max_deleted)
 
     def feed(
         self,

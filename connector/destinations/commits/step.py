@@ -88,7 +88,8 @@ def refuse_too_many(
             f"{vanishing} of {counted(earlier, 'row')} of {target} "
             f"{'is' if vanishing == 1 else 'are'} no longer in {table}; "
             f"only {max_deleted:.0%} may vanish at once.",
-            "If that is right, run `connector snapshot --full-refresh --yes`.",
+            f"If that is right, run `connector snapshot {table} --yes` (in Airflow, the same DAG "
+            "with `yes`); until then, the rows stay as they were.",
         )
 
 

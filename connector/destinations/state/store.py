@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from connector.core.cursors import Cursor
+from connector.core.cursors import ROWS, Cursor
 from connector.core.schema import parse_type
 from connector.core.state import STATE_VERSION, Column, Phase, Plan, TableState
 from connector.destinations.sql import Target
@@ -129,7 +129,8 @@ class State:
             segments=header.segments,
             start_commit=header.start_commit,
             commit=header.commit,
-            cursors=self.cursors(table),
+            # How many rows there were is of no use to those who read.
+            cursors={name: each for name, each in self.cursors(table).items() if name != ROWS},
             columns=self.columns(table),
             planned_at=header.planned_at,
             scanned_until=header.scanned_until,
