@@ -63,6 +63,11 @@ def untried(check: str, after: Need, table: str | None = None) -> Need:
     return Need(check, detail, table or after.table, error, tried=False)
 
 
+def tried_after(before: Need, check: str, work: Callable[[], str]) -> Need:
+    """The need of the same table that `work` tries, if an earlier need is met."""
+    return untried(check, before) if before.error else tried(check, work, before.table)
+
+
 def unmet(needs: Iterable[Need]) -> ConnectorError | None:
     """One error for all needs that are not met, or None.
 

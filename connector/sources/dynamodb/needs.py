@@ -9,7 +9,7 @@ from uuid import uuid4
 from connector.config.model import SourceConfig
 from connector.config.urls import AWS_HOSTS
 from connector.core.keys import KeySchema
-from connector.core.needs import Need, tried, untried
+from connector.core.needs import Need, tried, tried_after
 from connector.core.state import Identity
 from connector.core.words import counted
 from connector.errors import ConnectorError, SourceRefused, Unreachable, no_stream
@@ -105,17 +105,17 @@ class Trial:
 
     def needs(self) -> Iterator[Need]:
         """Each need, in the order of a run; those that depend on an unmet one are not tried."""
-        described = self._try(DESCRIBED, self._describe)
+        described = tried(DESCRIBED, self._describe, self._table)
         yield described
-        status = self._after(described, "table status", self._status)
+        status = tried_after(described, "table status", self._status)
         yield status
         if self.group is not None or self._config.regions:
-            yield self._after(described, "replicas", self._replicas)
+            yield tried_after(described, "replicas", self._replicas)
         if not self._streamed:
             yield self._scan_need(described, status)
         else:
             yield from self._stream_needs(described, status)
-        by_key = self._after(status, "BatchGetItem", self._batch_get_item)
+        by_key = tried_after(status, "BatchGetItem", self._batch_get_item)
         yield by_key if self._looks_up else _for_verify(by_key)
 
     @property
@@ -124,22 +124,16 @@ class Trial:
         return self._by_key or (self._streamed and view in WITHOUT_IMAGES)
 
     def _stream_needs(self, described: Need, status: Need) -> Iterator[Need]:
-        stream = self._after(described, "stream", self._stream)
+        stream = tried_after(described, "stream", self._stream)
         yield stream
         yield self._scan_need(described, status)
         # A stream with another view type exists, so it may still be read.
         readable = stream if status.error is None and not self._stream_arn else status
-        listed = self._after(readable, "DescribeStream", self._describe_stream)
+        listed = tried_after(readable, "DescribeStream", self._describe_stream)
         yield listed
-        opened = self._after(listed, "GetShardIterator", self._get_shard_iterator)
+        opened = tried_after(listed, "GetShardIterator", self._get_shard_iterator)
         yield opened
-        yield self._after(opened, "GetRecords", self._get_records)
-
-    def _try(self, check: str, work: Callable[[], str]) -> Need:
-        return tried(check, work, self._table)
-
-    def _after(self, before: Need, check: str, work: Callable[[], str]) -> Need:
-        return untried(check, before) if before.error else self._try(check, work)
+        yield tried_after(opened, "GetRecords", self._get_records)
 
     def _scan_need(self, described: Need, status: Need) -> Need:
         need = self._tried_scan(described, status)
@@ -149,8 +143,8 @@ class Trial:
         # Someone who may not describe the table may still be allowed to scan it.
         denied = described.error is not None and error_code(described.error) in DENIED
         if denied:
-            return self._try("Scan", self._scan)
-        return self._after(described if described.error else status, "Scan", self._scan)
+            return tried("Scan", self._scan, self._table)
+        return tried_after(described if described.error else status, "Scan", self._scan)
 
     @property
     def _open(self) -> Clients:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from connector.core.changes.shards import Shard
-from connector.core.needs import Need, tried, untried
+from connector.core.needs import Need, tried, tried_after
 from connector.core.state import Identity
 from connector.core.words import counted, lasting
 from connector.errors import HistoryLost, SourceRefused, Unreachable
@@ -40,21 +40,15 @@ class KinesisTrial:
 
     def needs(self) -> Iterator[Need]:
         """Each need, in the order of a run; those that depend on an unmet one are not tried."""
-        linked = self._try("DescribeKinesisStreamingDestination", self._link)
+        linked = tried("DescribeKinesisStreamingDestination", self._link, self._table)
         yield linked
-        described = self._try("DescribeStreamSummary", self._summary)
+        described = tried("DescribeStreamSummary", self._summary, self._table)
         yield described
-        listed = self._after(described, "ListShards", self._list)
+        listed = tried_after(described, "ListShards", self._list)
         yield listed
-        opened = self._after(listed, "GetShardIterator", self._get_shard_iterator)
+        opened = tried_after(listed, "GetShardIterator", self._get_shard_iterator)
         yield opened
-        yield self._after(opened, "GetRecords", self._get_records)
-
-    def _try(self, check: str, work: Callable[[], str]) -> Need:
-        return tried(check, work, self._table)
-
-    def _after(self, before: Need, check: str, work: Callable[[], str]) -> Need:
-        return untried(check, before) if before.error else self._try(check, work)
+        yield tried_after(opened, "GetRecords", self._get_records)
 
     def _link(self) -> str:
         check_region(self._arn, self._open().meta.region_name, self._table)
