@@ -78,7 +78,7 @@ def play(server: ScriptedDynamoDB, seed: int, counts: Counts, ways: str = "any")
         return None
     # The program's own jitter, too.
     random.seed(seed)
-    if ways == "any" and seed % BY_KINESIS == 1:
+    if ways == "kinesis" or (ways == "any" and seed % BY_KINESIS == 1):
         return play_kinesis(server, seed, counts)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder, world(server) as rig:
         where = Path(folder) if seed % IN_A_FILE == 0 else None
@@ -140,7 +140,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0, help="how long (default: 30)")
     parser.add_argument("--seed", type=int, default=None, help="the first schedule's seed")
-    parser.add_argument("--ways", choices=("any", "stream", "exports"), default="any")
+    parser.add_argument("--ways", choices=("any", "stream", "kinesis", "exports"), default="any")
     parser.add_argument("--schedules", type=int, default=None, help="at most so many schedules")
     arguments = parser.parse_args()
     logging.getLogger("connector").setLevel(logging.CRITICAL)
