@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("connector.cli")
 
 _SEGMENTS = 4
-_PERCENT = re.compile(r"(\d+(?:\.\d+)?) ?%")
+_PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
 _KINDS = ("missing", "extra", "different", "unsettled")
 
 

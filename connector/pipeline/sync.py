@@ -226,13 +226,15 @@ class Run:
             return tail.state
 
     def tail(self, until: Callable[[Tail], bool]) -> TableState:
-        """Only follows the stream, in whatever phase the table is.
+        """Only follows the stream, in whatever phase the table is; repairs it if `on_gap` says so.
 
         Raises ConfigError if nobody follows it.
         """
         if self.changes is None:
             raise unfollowed(self.table)
-        return self._problems.noted(lambda: self._follow(until))
+        follow = partial(self._problems.noted, partial(self._follow, until))
+        on_gap = "repair" if self.table_config.on_gap == "repair" else "fail"
+        return self._mending.around(follow, follow, on_gap)
 
     def up_to_date(self, until: Callable[[Tail], bool]) -> TableState:
         """Follows a table that is followed; of any other, checks that it is the planned one."""

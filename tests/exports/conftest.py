@@ -1,10 +1,22 @@
-"""A table without a server, whose exports go to a folder."""
+"""A server for a replica; and a table without a server, whose exports go to a folder."""
+
+from collections.abc import Iterator
 
 import pytest
 
-from tests.rigs.scripted import Key, KeySchema, ScriptedDynamoDB, Table
+from tests.rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB, Table
 
 SCHEMA = KeySchema(Key("id"))
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedDynamoDB]:
+    """A server, and credentials for it in the environment."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    with ScriptedDynamoDB(clock=RunningClock()) as running:
+        yield running
 
 
 @pytest.fixture

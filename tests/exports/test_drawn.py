@@ -2,14 +2,13 @@
 
 import os
 import random
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.pipeline.replica import ORDERS, SCHEMA, caught_up, key, order
-from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
+from tests.rigs.scripted import ScriptedDynamoDB
 
 from .replica import Exported
 
@@ -21,16 +20,12 @@ KEYS = 12
 
 
 @pytest.fixture
-def replica(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Exported]:
+def replica(tmp_path: Path, server: ScriptedDynamoDB) -> Exported:
     """A table that nobody has written to, with a stream of some hours ago."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_REGION", "us-west-2")
-    with ScriptedDynamoDB(clock=RunningClock()) as rig:
-        rig.clock.advance(hours=-HOURS)
-        rig.create_table(ORDERS, SCHEMA).load(order(n, -1) for n in range(KEYS))
-        rig.clock.advance(minutes=10)
-        yield Exported(rig, tmp_path)
+    server.clock.advance(hours=-HOURS)
+    server.create_table(ORDERS, SCHEMA).load(order(n, -1) for n in range(KEYS))
+    server.clock.advance(minutes=10)
+    return Exported(server, tmp_path)
 
 
 def live(replica: Exported, dice: random.Random, steps: int) -> None:

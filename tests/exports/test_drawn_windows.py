@@ -2,14 +2,13 @@
 
 import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from connector.sources.exports.data_files import reading
 from tests.pipeline.replica import ORDERS, SCHEMA
-from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
+from tests.rigs.scripted import ScriptedDynamoDB
 
 from .histories import WAYS, History
 from .replica import Exported
@@ -19,19 +18,18 @@ SEEDS = range(60 if os.environ.get("TEST_SCALE") == "large" else 4)
 
 @pytest.fixture(params=["duckdb", "postgres"])
 def replica(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Exported]:
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    server: ScriptedDynamoDB,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Exported:
     """A table that nobody has written to."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_REGION", "us-west-2")
     monkeypatch.setattr(reading, "LINES_BYTES", 200)
     database = request.getfixturevalue("postgres").url if request.param == "postgres" else ""
-    with ScriptedDynamoDB(clock=RunningClock()) as rig:
-        rig.clock.advance(hours=-200)
-        rig.create_table(ORDERS, SCHEMA)
-        settings: dict[str, object] = {"spool": str(tmp_path / "spool"), "tail.batch_records": 2}
-        yield Exported(rig, tmp_path, settings=settings, database=database)
+    server.clock.advance(hours=-200)
+    server.create_table(ORDERS, SCHEMA)
+    settings: dict[str, object] = {"spool": str(tmp_path / "spool"), "tail.batch_records": 2}
+    return Exported(server, tmp_path, settings=settings, database=database)
 
 
 @pytest.mark.parametrize("way", WAYS)

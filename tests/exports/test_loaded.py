@@ -1,7 +1,6 @@
 """A table that begins with an export ends as the source is, whatever happened since."""
 
 import itertools
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from connector.sources.exports.data_files import reading
 from connector.sources.exports.filling import windows
 from tests.pipeline.replica import ORDERS, SCHEMA, caught_up, change, key, order, polled
 from tests.rigs import exports
-from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
+from tests.rigs.scripted import ScriptedDynamoDB
 
 from .replica import Exported
 
@@ -26,21 +25,20 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture(params=["duckdb", "postgres"])
 def replica(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Exported]:
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    server: ScriptedDynamoDB,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Exported:
     """Forty orders from before the stream, on their way to each database."""
     database = request.getfixturevalue("postgres").url if request.param == "postgres" else ""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_REGION", "us-west-2")
     monkeypatch.setattr(reading, "LINES_BYTES", 300)
-    with ScriptedDynamoDB(clock=RunningClock()) as rig:
-        rig.clock.advance(hours=-30)
-        table = rig.create_table(ORDERS, SCHEMA)
-        table.load(order(n, 0) for n in range(40))
-        rig.clock.advance(hours=30)
-        settings: dict[str, object] = {"spool": str(tmp_path / "spool")}
-        yield Exported(rig, tmp_path, settings=settings, database=database)
+    server.clock.advance(hours=-30)
+    table = server.create_table(ORDERS, SCHEMA)
+    table.load(order(n, 0) for n in range(40))
+    server.clock.advance(hours=30)
+    settings: dict[str, object] = {"spool": str(tmp_path / "spool")}
+    return Exported(server, tmp_path, settings=settings, database=database)
 
 
 @pytest.mark.parametrize("form", exports.FORMS)

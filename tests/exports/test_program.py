@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from tests.pipeline.replica import ORDERS, SCHEMA, change, key, order
 from tests.rigs import exports
 from tests.rigs.exports import Export
 from tests.rigs.s3 import ScriptedS3
-from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
+from tests.rigs.scripted import ScriptedDynamoDB
 
 from .replica import Exported
 
@@ -28,17 +27,13 @@ SETTINGS = {"CONNECTOR_SCAN__SEGMENTS": "2", "CONNECTOR_TAIL__BATCH_RECORDS": "1
 
 
 @pytest.fixture
-def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedDynamoDB]:
+def rig(server: ScriptedDynamoDB) -> ScriptedDynamoDB:
     """A table of orders from before its stream."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_REGION", "us-west-2")
-    with ScriptedDynamoDB(clock=RunningClock()) as running:
-        running.clock.advance(hours=-2)
-        table = running.create_table(ORDERS, SCHEMA)
-        table.load({**order(n, -1), "s": {"S": "x" * 2000}} for n in range(3000))
-        running.clock.advance(hours=2)
-        yield running
+    server.clock.advance(hours=-2)
+    table = server.create_table(ORDERS, SCHEMA)
+    table.load({**order(n, -1), "s": {"S": "x" * 2000}} for n in range(3000))
+    server.clock.advance(hours=2)
+    return server
 
 
 def written(rig: ScriptedDynamoDB, folder: Path, **options: object) -> Export:

@@ -1,6 +1,5 @@
 """A gap that is repaired: what else goes on meanwhile, and what cannot be mended."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 from connector.core.changes.shards import EARLIER
 from connector.errors import CursorMoved, HistoryLost, SourceRefused
 from tests.pipeline.replica import ORDERS, SCHEMA, caught_up, change, key, order
-from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
+from tests.rigs.scripted import ScriptedDynamoDB
 
 from .replica import Exported
 
@@ -17,14 +16,10 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedDynamoDB]:
+def rig(server: ScriptedDynamoDB) -> ScriptedDynamoDB:
     """A server of some days ago."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_REGION", "us-west-2")
-    with ScriptedDynamoDB(clock=RunningClock()) as running:
-        running.clock.advance(hours=-100)
-        yield running
+    server.clock.advance(hours=-100)
+    return server
 
 
 def replica(rig: ScriptedDynamoDB, folder: Path, **table: object) -> Exported:

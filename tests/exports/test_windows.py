@@ -1,6 +1,5 @@
 """Incremental exports: a table that they follow, and what a stream no longer has."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from connector.errors import ExportRefused, HistoryLost, WindowsMissing
 from connector.sources.exports.data_files import reading
 from tests.pipeline.replica import ORDERS, SCHEMA, caught_up, change, key, order
 from tests.rigs import exports
-from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
+from tests.rigs.scripted import ScriptedDynamoDB
 
 from .replica import Exported
 
@@ -21,20 +20,19 @@ DAY = timedelta(days=1)
 
 @pytest.fixture(params=["duckdb", "postgres"])
 def replica(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Exported]:
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    server: ScriptedDynamoDB,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Exported:
     """Forty orders of some days ago, on their way to each database."""
     database = request.getfixturevalue("postgres").url if request.param == "postgres" else ""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_REGION", "us-west-2")
     monkeypatch.setattr(reading, "LINES_BYTES", 300)
-    with ScriptedDynamoDB(clock=RunningClock()) as rig:
-        rig.clock.advance(hours=-100)
-        table = rig.create_table(ORDERS, SCHEMA)
-        table.load(order(n, 0) for n in range(40))
-        settings: dict[str, object] = {"spool": str(tmp_path / "spool")}
-        yield Exported(rig, tmp_path, settings=settings, database=database)
+    server.clock.advance(hours=-100)
+    table = server.create_table(ORDERS, SCHEMA)
+    table.load(order(n, 0) for n in range(40))
+    settings: dict[str, object] = {"spool": str(tmp_path / "spool")}
+    return Exported(server, tmp_path, settings=settings, database=database)
 
 
 def exported(replica: Exported, **options: object) -> datetime:

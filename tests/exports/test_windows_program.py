@@ -2,7 +2,6 @@
 
 import json
 import signal
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from tests.cli.program import Program, assert_one_sentence, ended, wait_until
 from tests.pipeline.replica import ORDERS, SCHEMA, change, key, order
 from tests.rigs import exports
-from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
+from tests.rigs.scripted import ScriptedDynamoDB
 
 from .replica import Exported
 
@@ -21,22 +20,20 @@ MENDS = ("mend.before_plan", "mend.before_commit", "mend.after_commit")
 
 
 @pytest.fixture
-def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedDynamoDB]:
+def rig(server: ScriptedDynamoDB) -> ScriptedDynamoDB:
     """Orders of some days ago."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_REGION", "us-west-2")
-    with ScriptedDynamoDB(clock=RunningClock()) as running:
-        running.clock.advance(hours=-100)
-        table = running.create_table(ORDERS, SCHEMA)
-        table.load(order(n, 0) for n in range(40))
-        yield running
+    server.clock.advance(hours=-100)
+    table = server.create_table(ORDERS, SCHEMA)
+    table.load(order(n, 0) for n in range(40))
+    return server
 
 
 @pytest.fixture
-def replica(rig: ScriptedDynamoDB, tmp_path: Path) -> Exported:
-    """What the program is to make."""
-    return Exported(rig, tmp_path)
+def replica(request: pytest.FixtureRequest, rig: ScriptedDynamoDB, tmp_path: Path) -> Exported:
+    """What the program is to make, in a file unless a test asks for the other database."""
+    on_postgres = getattr(request, "param", "duckdb") == "postgres"
+    database = request.getfixturevalue("postgres").url if on_postgres else ""
+    return Exported(rig, tmp_path, database=database)
 
 
 def program(replica: Exported, **settings: object) -> Program:
@@ -45,7 +42,7 @@ def program(replica: Exported, **settings: object) -> Program:
     made = json.dumps(settings)
     text = f"tables: {{{ORDERS}: {made}}}\nexports: {{url: '{place}'}}\n"
     (replica.folder / "connector.yaml").write_text(text)
-    return Program(replica.folder, replica.rig.url)
+    return Program(replica.folder, replica.rig.url, database=replica.database)
 
 
 def overslept(replica: Exported, run: Program) -> datetime:
@@ -83,6 +80,7 @@ def test_a_repair_prints_the_commands_and_then_mends(replica):
     assert run("verify", ORDERS, *run.to).code == 0
 
 
+@pytest.mark.parametrize("replica", ["duckdb", "postgres"], indirect=True)
 @pytest.mark.parametrize("point", [*MENDS, *KILLS])
 def test_a_repair_that_is_killed_goes_on(replica, point):
     run = program(replica)
@@ -98,6 +96,7 @@ def test_a_repair_that_is_killed_goes_on(replica, point):
     assert replica.state().consistent_since is not None
 
 
+@pytest.mark.parametrize("replica", ["duckdb", "postgres"], indirect=True)
 @pytest.mark.parametrize("point", KILLS)
 def test_a_table_that_follows_exports_goes_on_after_a_kill(replica, point):
     run = program(replica, follow="exports")
@@ -197,3 +196,26 @@ def test_each_window_is_checked_once(replica):
     assert done.code == 0, done.stderr
     assert done.stderr.count("has what changed from") == 3
     replica.assert_equal()
+
+
+@pytest.mark.parametrize("command", ["tail", "sync", "verify"])
+def test_each_command_that_follows_repairs_if_it_is_told_to(replica, command):
+    run = program(replica, on_gap="repair")
+    at = overslept(replica, run)
+    done = run(command, ORDERS, *run.to)
+    assert_one_sentence(done, 3, "No incremental export in")
+    assert "aws dynamodb export-table-to-point-in-time" in done.stderr
+    replica.export_lost(at)
+    done = run(command, ORDERS, *run.to)
+    assert done.code == 0, done.stderr
+    replica.assert_equal()
+    assert run("status", *run.to).code == 0
+
+
+def test_a_tail_that_may_not_repair_names_the_table_in_its_hint(replica):
+    run = program(replica)
+    overslept(replica, run)
+    done = run("tail", ORDERS, *run.to)
+    assert_one_sentence(done, 3, "were trimmed before they were read")
+    (hint,) = done.lines("Hint: ")
+    assert f"`connector repair {ORDERS}`" in hint
