@@ -1,7 +1,8 @@
 """What is wrong with a window is one sentence that names the file, and nothing is written."""
 
 import gzip
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,34 +14,31 @@ from tests.cli.program import Program, assert_one_sentence
 from tests.pipeline.replica import ORDERS, SCHEMA, caught_up, change, order
 from tests.rigs import exports
 from tests.rigs.exports import Export
-from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
+from tests.rigs.scripted import ScriptedDynamoDB
 from tests.rigs.scripted.backups import Export as Asked
 
 from .replica import Exported
 
 HOUR = timedelta(hours=1)
+FROM_TO = ("From", "To")
 Damage = Callable[[Export], object]
 
 
 @pytest.fixture
-def replica(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Exported]:
+def replica(tmp_path: Path, server: ScriptedDynamoDB) -> Exported:
     """A loaded table that follows exports, and one window that is not read yet."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_REGION", "us-west-2")
-    with ScriptedDynamoDB(clock=RunningClock()) as rig:
-        rig.clock.advance(hours=-100)
-        rig.create_table(ORDERS, SCHEMA).load(order(n, 0) for n in range(40))
-        made = Exported(rig, tmp_path, settings={"spool": str(tmp_path / "spool")})
-        made.keep(follow="exports")
-        rig.clock.advance(seconds=2)
-        at = made.now()
-        exports.write(tmp_path / "exports", made.model, at, name="full")
-        made.sync()
-        change(made)
-        rig.clock.advance(hours=1)
-        made.window(at, name="window")
-        yield made
+    server.clock.advance(hours=-100)
+    server.create_table(ORDERS, SCHEMA).load(order(n, 0) for n in range(40))
+    made = Exported(server, tmp_path, settings={"spool": str(tmp_path / "spool")})
+    made.keep(follow="exports")
+    server.clock.advance(seconds=2)
+    at = made.now()
+    exports.write(tmp_path / "exports", made.model, at, name="full")
+    made.sync()
+    change(made)
+    server.clock.advance(hours=1)
+    made.window(at, name="window")
+    return made
 
 
 def window(replica: Exported) -> Export:
@@ -217,3 +215,18 @@ def test_a_full_export_with_a_filter_that_only_aws_knows_of(replica, tmp_path):
     with pytest.raises(ExportRefused, match="was made with a filter"):
         new.run_of(part).plan(None)
     assert new.run().plan(None).origin == whole.url
+
+
+@pytest.mark.parametrize("minutes", [1, 30])
+def test_a_first_window_that_begins_before_the_export_is_told(replica, minutes):
+    late = window(replica)
+    begin, end = (datetime.fromisoformat(late.summary[f"export{each}Time"]) for each in FROM_TO)
+    shutil.rmtree(late.folder)
+    replica.window(begin - timedelta(minutes=minutes), end, name="early")
+    error = refused(replica)
+    assert isinstance(error, WindowsMissing)
+    assert f"begins exactly at {begin:%Y-%m-%dT%H:%M:%SZ}" in error.message
+    assert f"ExportFromTime={begin:%Y-%m-%dT%H:%M:%SZ}" in error.hint
+    replica.window(begin, end, name="exact")
+    replica.sync()
+    replica.assert_equal()

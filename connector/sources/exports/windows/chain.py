@@ -24,6 +24,8 @@ class Hole:
 
     begin: datetime
     end: datetime | None
+    early: bool = False
+    """Whether a window covers its beginning, but begins before it may."""
 
 
 def following(
@@ -50,8 +52,10 @@ def hole(
         window = following(known, covered, floor)
         if window is None:
             later = [each.begin for each in known if each.begin > covered]
-            if not later and until is None:
+            early = [each.end for each in known if each.begin < covered < each.end]
+            if not (later or early) and until is None:
                 return None
-            return Hole(covered, min(later, default=None))
+            end = min(later, default=max(early, default=None))
+            return Hole(covered, end, early=bool(early))
         covered = window.end
     return None

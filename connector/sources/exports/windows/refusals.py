@@ -30,9 +30,12 @@ def _said(
     table: Identity, url: str, gap: Hole, until: datetime, besides: str, about: str
 ) -> tuple[str, str]:
     lacking = windows(gap.begin, gap.end or until)
+    begin, end = shown(gap.begin), shown(gap.end or until)
+    lacks = f"covers {begin} to {end}{besides}"
+    if gap.early:
+        lacks = f"begins exactly at {begin}{besides}, as the first after a full export must"
     return (
-        f"{about}No incremental export in {url} covers {shown(gap.begin)} to "
-        f"{shown(gap.end or until)}{besides}, so what changed then is missing.",
+        f"{about}No incremental export in {url} {lacks}, so what changed then is missing.",
         "Export it, and run the same command again once that is complete: "
         f"{window_commands(table, url, lacking)}.",
     )
