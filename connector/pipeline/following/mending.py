@@ -97,7 +97,8 @@ class Mending:
     def _told(self, lost: Lost) -> Lost:
         """What was lost, with what can be done about it for this table."""
         ways = ways_out(self.table, self.filler is not None)
-        return type(lost)(lost.message, lost.hint.replace(WAYS_OUT, ways))
+        hint = lost.hint.replace(WAYS_OUT, ways).replace("TABLE", self.table)
+        return type(lost)(lost.message, hint)
 
     def _lost(self, state: TableState) -> HistoryLost | None:
         try:

@@ -162,7 +162,7 @@ def _refused(error: ConnectorError, table: str, parameters: dict[str, Any]) -> E
         return ExportRefused(
             f"DynamoDB cannot export {table} as of the time that is needed: it is before the "
             "earliest time that point-in-time recovery reaches, or after the latest.",
-            "What lies before the earliest is in no export: run `connector snapshot TABLE "
+            f"What lies before the earliest is in no export: run `connector snapshot {table} "
             "--full-refresh`. What is too new can be exported some minutes later: run again.",
         )
     if code == "ExportConflictException":

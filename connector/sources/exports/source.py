@@ -95,7 +95,7 @@ class ExportSource:
         if plan is None or plan.origin is None:
             raise ExportRefused(
                 f"No export was planned for {self._opening.table}.",
-                "Run `connector snapshot TABLE --full-refresh`.",
+                f"Run `connector snapshot {self._opening.table} --full-refresh`.",
             )
         storage = self._storage(plan.origin)
         return ExportSnapshot(storage, open_export(storage, storage.at.path, plan.identity))
