@@ -144,6 +144,17 @@ def test_on_a_terminal_each_need_is_a_line_and_what_to_do_stands_below_it(
     assert "update-table" in told
 
 
+def test_on_a_narrow_terminal_nothing_empty_is_shown(
+    program: Program, others: Callable[[str | None], None]
+) -> None:
+    others(None)
+    shown = plain(on_a_terminal(program, "check", "others", code=2, COLUMNS="40"))
+    lines = [line.split() for line in shown.partition("Error: ")[0].splitlines()]
+    assert ["check", "stream"] in lines and ["table", "others"] in lines
+    assert sum(line[:2] == ["detail", "fix:"] for line in lines) == 4
+    assert not [line for line in lines if len(line) == 1 and line[0] in ("table", "check", "ok")]
+
+
 def refusal(action: str) -> faults.Effect:
     arn = "arn:aws:dynamodb:us-west-2:000000000000:table/orders"
     return faults.error(

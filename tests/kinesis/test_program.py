@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import Program, assert_one_sentence
+from tests.cli.test_terminal import on_a_terminal, plain
 from tests.pipeline.replica import ORDERS, SCHEMA, key, order
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB, faults
 
@@ -107,6 +108,16 @@ def test_a_wrong_setting_is_one_sentence(rig, program, tmp_path, settings, says)
     done = program("sync", ORDERS, *program.to)
     assert_one_sentence(done, 2, says)
     assert rig.calls.count("Scan") == 0
+
+
+
+def test_a_long_name_of_a_need_is_folded_on_a_terminal(program):
+    shown = plain(on_a_terminal(program, "check", ORDERS, COLUMNS="80")).splitlines()
+    assert shown[0].split() == ["table", "check", "ok", "detail"]
+    assert max(map(len, shown)) <= 80
+    place = slice(shown[0].index("check"), shown[0].index("ok"))
+    checks = "".join(line[place].strip() for line in shown)
+    assert "DescribeKinesisStreamingDestinationDescribeStreamSummary" in checks
 
 
 def test_another_way_to_follow_needs_a_full_refresh(rig, program, tmp_path):

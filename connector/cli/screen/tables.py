@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -13,6 +14,9 @@ from connector.cli.screen.visible import visible
 _WIDEST = 10_000
 """Characters; a wider table is printed with one value per line, even if stdout is no terminal."""
 
+_GAP = 2
+"""Between two columns."""
+
 _NARROWEST = 20
 """A narrower terminal, or one that claims to be, wraps the lines itself, so nothing is left out."""
 
@@ -22,25 +26,40 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[str]], folds: bool
     # If stdout is not a terminal, a table is as wide as it needs to be.
     width = max(Console().width, _NARROWEST) if sys.stdout.isatty() else _WIDEST
     console = Console(width=width, highlight=False, emoji=False)
+    widths = _leading(names, rows, console.width) if folds else []
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in names:
-        stays = folds and name != names[-1]
-        table.add_column(Text(visible(name)), overflow="fold", no_wrap=stays)
+    for name, width in zip_longest(names, widths):
+        table.add_column(Text(visible(name)), overflow="fold", width=width)
     for row in rows:
         table.add_row(*map(Text, row))
     unlimited = console.options.update(max_width=_WIDEST + 1)
     least = console.measure(table, options=unlimited).maximum
-    if folds:
-        # The other columns keep their width and must leave the last one room for some words.
-        least += 2 * _NARROWEST - max(cell_len(row[-1]) for row in rows)
-    if len(names) == 1 or least <= console.width:
+    if len(names) == 1 or widths or least <= console.width:
         console.print(table)
     else:
-        _one_below_the_other(console, names, rows)
+        _one_below_the_other(console, names, rows, without_empty=folds)
+
+
+def _leading(names: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> list[int]:
+    """How wide all columns but the last are; none if these leave it too little room for words.
+
+    Where they must give way, the widest does, and its texts are folded.
+    """
+    widths = [max(map(cell_len, column)) for column in zip(names, *rows, strict=True)][:-1]
+    room = total - 2 * _NARROWEST - _GAP * len(widths)
+    while sum(widths) > room:
+        if max(widths) <= _NARROWEST:
+            return []
+        widths[widths.index(max(widths))] -= 1
+    return widths
 
 
 def _one_below_the_other(
-    console: Console, names: Sequence[str], rows: Sequence[Sequence[str]]
+    console: Console,
+    names: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    without_empty: bool = False,
 ) -> None:
     """Prints rows that are wider than the terminal, one line per value."""
     for number, row in enumerate(rows or [[""] * len(names)]):
@@ -50,5 +69,6 @@ def _one_below_the_other(
         lines.add_column(style="bold", overflow="fold")
         lines.add_column(overflow="fold")
         for name, value in zip(names, row, strict=True):
-            lines.add_row(Text(visible(name)), Text(value))
+            if value or not without_empty:
+                lines.add_row(Text(visible(name)), Text(value))
         console.print(lines)
