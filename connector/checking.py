@@ -1,6 +1,6 @@
 """Tries everything that runs of some tables need, and changes nothing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,8 +8,8 @@ from connector.config.model import Config
 from connector.core.needs import Need, Wanted, tried, untried
 from connector.core.rules.hash_key import VARIABLE, hash_key, no_key
 from connector.core.rules.rules import Rules
-from connector.core.spec import TableSpec
-from connector.core.state import Identity
+from connector.core.spec import TableSpec, check_follow, check_rules, no_images
+from connector.core.state import Identity, TableState
 from connector.core.words import counted
 from connector.errors import ConfigError, ConnectorError, SourceRefused
 from connector.job import open_destination
@@ -49,7 +49,10 @@ def check(
 ) -> list[Need]:
     """The needs of runs of `tables`: first those they share, then each table's own."""
     shared = SharedClients(config.source, credentials=credentials, besides=besides(config))
-    sources = [_source(config, table, stop or Stop.never(), shared) for table in tables]
+    states = _states(config, tables)
+    sources = [
+        _source(config, table, stop or Stop.never(), shared, states.get(table)) for table in tables
+    ]
     wanted = [_wanted(config, each) for each in sources]
     destination = list(_destination(config, wanted))
     needs = [
@@ -90,14 +93,46 @@ def _contract(table: str, spec: TableSpec, trial: Trial) -> str:
     return f"{spec.contract.policy}; {counted(declared, 'column is', 'columns are')} declared"
 
 
-def _source(config: Config, table: str, stop: Stop, shared: SharedClients) -> _Tried:
+def _states(config: Config, tables: Sequence[str]) -> Mapping[str, TableState | None]:
+    try:
+        destination = open_destination(config, command="check")
+        with destination.reading():
+            return {table: destination.read(table) for table in tables}
+    except ConnectorError:
+        # It is among the needs of the destination.
+        return {}
+
+
+def _settings(config: Config, table: str, trial: Trial, state: TableState | None) -> Iterator[Need]:
+    """What the next run would refuse, though each setting is right in itself."""
+    spec = config.tables[table].spec()
+    if spec.recorded and trial.keys and not trial.images:
+        error = no_images(table, spec)
+        yield Need("settings", error.message, table, error)
+    if state is None or state.spec is None or not config.tables[table].followed:
+        return
+    if spec.rules.hashes and hash_key() is None:
+        # It is among the needs of the rules.
+        return
+    wanted, made_with = replace(spec, rules=spec.rules.keyed(hash_key())), state.spec
+    try:
+        check_follow(table, made_with, wanted)
+        check_rules(table, made_with.rules, wanted.rules)
+    except ConfigError as error:
+        yield Need("settings", error.message, table, error)
+
+
+def _source(
+    config: Config, table: str, stop: Stop, shared: SharedClients, state: TableState | None
+) -> _Tried:
     spec = config.tables[table].spec()
     kind = snapshot_of(spec)
     follower = follower_of(spec)
     by_key = follower.trial is not None
-    config, needs = _located(config, table)
+    config, needs = _located(config, table, state)
     trial = Trial(config.source, table, stop.sleep, shared, follower.streamed, kind.scans, by_key)
     needs += trial.needs()
+    needs += _settings(config, table, trial, state)
     if spec.rules:
         needs.append(tried("rules", lambda: _rules(table, spec.rules, trial), table))
     if spec.contract:
@@ -117,9 +152,8 @@ def _source(config: Config, table: str, stop: Stop, shared: SharedClients) -> _T
             untried(kind.kind, described) if described.error else tried(kind.kind, found, table)
         )
     for region in _others(config, trial):
-        there = Trial(
-            config.source.at(region), table, stop.sleep, shared, follower.streamed, kind.scans
-        )
+        at, reads = config.source.at(region), (follower.streamed, kind.scans)
+        there = Trial(at, table, stop.sleep, shared, *reads, spare=True)
         needs += (replace(need, check=f"{need.check} in {region}") for need in there.needs())
     if needs[0].error is None:
         opening = Opening(config, table, sleep=stop.sleep, clients=shared.get())
@@ -127,15 +161,10 @@ def _source(config: Config, table: str, stop: Stop, shared: SharedClients) -> _T
     return _Tried(table, trial, needs)
 
 
-def _located(config: Config, table: str) -> tuple[Config, list[Need]]:
+def _located(config: Config, table: str, state: TableState | None) -> tuple[Config, list[Need]]:
     """The configuration in the Region that a table is read in, and whether it may be read there."""
     if not config.source.regions:
         return config, []
-    try:
-        state = open_destination(config, table, "check").read(table)
-    except ConnectorError:
-        # It is among the needs of the destination.
-        state = None
     try:
         planned = state.identity if state else Identity("", "", "", "", ())
         return followed(config, table, planned.region, planned.table_arn), []

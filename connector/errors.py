@@ -167,9 +167,10 @@ def enable_command(table: str, region: str = "") -> str:
 def no_stream(table: str, region: str = "") -> SourceRefused:
     """The error for a table without a stream; with a Region, that of its replica there."""
     where = f" in {region}" if region else ""
+    otherwise = "Or set the table's `follow` to kinesis, exports or none, which need no stream."
     return SourceRefused(
         f"The stream of {table}{where} is not switched on, so changes to it cannot be followed.",
-        f"Enable it: {enable_command(table, region)}",
+        f"Enable it: `{enable_command(table, region)}`." + ("" if region else f" {otherwise}"),
     )
 
 
@@ -178,8 +179,8 @@ def elsewhere(table: str, region: str, here: str) -> ConfigError:
     return ConfigError(
         f"{table} is replicated from its table in {region}, but the source is configured for "
         f"{here}.",
-        f"Add {region} to source.regions; or, where {here} has a replica, go on there: "
-        f"`connector failover {table} --region {here}`.",
+        f"Add {region} to source.regions, beside {here}. To go on in the replica of another Region "
+        f"listed there: `connector failover {table} --region REGION`.",
     )
 
 

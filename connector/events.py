@@ -12,6 +12,8 @@ class ScanBegun:
 
     items: int
     segments: int
+    origin: str | None = None
+    """What is read, if not the table itself."""
 
 
 @dataclass(frozen=True)

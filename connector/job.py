@@ -189,7 +189,7 @@ class _Scans:
 
     def start(self, state: TableState) -> Scanning:
         description = self.lookup.describe()
-        self.listener(ScanBegun(description.item_count, state.segments))
+        self.listener(ScanBegun(description.item_count, state.segments, state.origin))
         count = min(self.workers, state.segments)
         small = description.size_bytes < SMALL_TABLE_BYTES and not self.config.scan.workers
         # Look-ups beside the scan spend the same read units, of which only this process knows.

@@ -77,7 +77,7 @@ class Logged:
         match event:
             case ScanBegun():
                 about = f"{counted(event.items, 'item')} in {counted(event.segments, 'segment')}"
-                self._log(f"scanning about {about}")
+                self._log(f"{'reading an export of' if event.origin else 'scanning'} about {about}")
             case Scanned() if self.tally.due():
                 self._log(f"scanned {self.tally.scanned_text()}")
             case Tailed() if self.tally.due():

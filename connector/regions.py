@@ -45,10 +45,11 @@ def moved(config: Config, region: str) -> Config:
     listed = config.source.choices
     if region not in listed:
         only = f": it lists {', '.join(listed)}" if listed else ""
+        regions = f"[{', '.join((*listed, region))}]" if listed else "its own Region and this one"
         raise ConfigError(
             f"{region} is not one of source.regions{only}.",
-            f"Add it there if it has a replica: CONNECTOR_SOURCE__REGIONS="
-            f"{','.join((*listed, region))} sets it for one run.",
+            f"If the table has a replica there, set source.regions to {regions}, and leave it so: "
+            "later runs follow the table to its new Region.",
         )
     return config.in_region(region)
 

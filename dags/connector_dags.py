@@ -1,4 +1,4 @@
-"""Creates two Airflow DAGs for each table of the connector.yaml beside this file."""
+"""Creates the Airflow DAGs of each table of the connector.yaml beside this file."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -241,7 +241,7 @@ class _TableDags:
         schedule: timedelta | None = None,
         bound: timedelta | None = None,
     ) -> DAG:
-        """A DAG without steps, which only runs by hand if it has no schedule."""
+        """A DAG without steps. One that only a person starts is not paused: its run would wait."""
         return DAG(
             dag_id,
             description=description,
@@ -249,6 +249,7 @@ class _TableDags:
             start_date=_START,
             catchup=False,
             max_active_runs=1,
+            is_paused_upon_creation=None if dag_id in (self.snapshot_id, self.tail_id) else False,
             # Nothing else would ever end a run if its pool does not exist.
             dagrun_timeout=bound + _GIVE_UP if bound else None,
             params=params,

@@ -11,7 +11,7 @@ from connector.cli.runs.flags import (
     Export,
     Flags,
     Format,
-    Jobs,
+    JobsOnce,
     Output,
     Quietly,
     Segments,
@@ -36,7 +36,7 @@ def snapshot(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Allow a full refresh to delete any number of rows.")
     ] = False,
-    jobs: Jobs = JOBS,
+    jobs: JobsOnce = JOBS,
     output: Format = Output.table,
     quiet: Quietly = False,
 ) -> None:

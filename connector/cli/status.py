@@ -125,8 +125,8 @@ def _print(printer: "Printer", rows: Sequence[Mapping[str, Any]], output: Output
     from connector.cli.screen.status_rows import brief_status
 
     if printer.for_people:
-        shown = without_empty(list(map(brief_status, rows)), "drift")
-        printer.rows(without_empty(without_empty(shown, "region"), "published"))
+        shown = list(map(brief_status, rows))
+        printer.rows(without_empty(shown, "drift", "region", "published"))
         for why in {row["held_back"] for row in rows} - {None}:
             typer.echo(f"{why[0].upper()}{why[1:]}.", err=True)
     else:

@@ -14,7 +14,7 @@ from connector.cli.runs.flags import (
     ConfigFile,
     Flags,
     Format,
-    Jobs,
+    JobsOnce,
     Output,
     Quietly,
     Segments,
@@ -61,7 +61,7 @@ def verify(
             "--region", help="Compare with the replica in another Region.", metavar="REGION"
         ),
     ] = None,
-    jobs: Jobs = JOBS,
+    jobs: JobsOnce = JOBS,
     output: Format = Output.table,
     quiet: Quietly = False,
 ) -> None:

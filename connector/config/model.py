@@ -227,8 +227,8 @@ class TableConfig(TableColumns):
 
     @model_validator(mode="after")
     def _has_stream(self) -> "TableConfig":
-        if self.follow == "kinesis":
-            check_stream(self.kinesis)
+        said = "follow" in self.model_fields_set
+        check_stream(said, self.follow == "kinesis", self.kinesis, self.on_gap)
         check_kept(self.follow == "stream", self.history or self.changes)
         check_columns(self.declarations(), self.layout == "packed", self.max_columns)
         return self

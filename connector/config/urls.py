@@ -139,7 +139,8 @@ def check_start(start: bool, url: str | None, tables: Sequence[str] = ()) -> Non
     if tables and url is None:
         raise ConfigError(
             f"tables.{tables[0]} needs incremental exports, and nothing says where they are.",
-            "Set exports.url to the folder that holds AWSDynamoDB/.",
+            "Set exports.url to the folder that holds AWSDynamoDB/, or leave out `follow: exports` "
+            "or `on_gap: repair`, which needs them.",
         )
     if start and not (url or "").startswith("s3://"):
         raise ConfigError(

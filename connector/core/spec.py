@@ -187,6 +187,17 @@ def check_follow(table: str, have: TableSpec, want: TableSpec) -> None:
         raise _refused(table, have, want, "follow", _UNSEEN)
 
 
+def no_images(table: str, spec: TableSpec) -> ConfigError:
+    """The error for a table whose changes all count, and whose stream has only their keys."""
+    key = "history" if spec.history else "changes"
+    return ConfigError(
+        f"{table}: {key} needs each item as it was after each change, which its stream does not "
+        "have.",
+        "Give it a stream of the view type NEW_AND_OLD_IMAGES, or set "
+        f"tables.{table}.{key} to false.",
+    )
+
+
 def check_rules(table: str, have: Rules, want: Rules) -> None:
     """Raises ConfigError if rows that were made by other rules are there. Names alone may differ.
 
@@ -209,7 +220,7 @@ def check_rules(table: str, have: Rules, want: Rules) -> None:
     )
 
 
-_UNSEEN = "what has changed before the one begins and after the other ended is in neither"
+_UNSEEN = "what changed after the one ended, and before the other begins, is in neither"
 
 
 def _refused(table: str, have: TableSpec, want: TableSpec, key: str, reason: str) -> ConfigError:

@@ -95,8 +95,10 @@ class Status:
         A table that was never read exceeds any lag. None allows any lag.
         """
         if self.problem:
+            table = self.state.table if self.state else ""
             return NeedsPerson(
-                f"needs a person. {self.problem}", "docs/operations.md says what to do, by error."
+                f"needs a person. {self.problem}",
+                f"`connector sync {table}` says what to do about it, and docs/operations.md more.",
             )
         if allowed is None:
             return None

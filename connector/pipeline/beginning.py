@@ -7,16 +7,25 @@ from dataclasses import dataclass, replace
 from connector.config.model import Config, TableConfig
 from connector.core.changes.filler import Filler
 from connector.core.rules.hash_key import SHORT, VARIABLE, HashKey, no_key
-from connector.core.spec import TableSpec, check_follow
+from connector.core.spec import TableSpec, check_follow, no_images
 from connector.core.state import Phase, TableState, renamed
 from connector.core.words import counted
-from connector.errors import ConfigError, switched_off, was_switched_off
+from connector.errors import switched_off, was_switched_off
 from connector.pipeline.columns import report_renamed
 from connector.pipeline.plan import plan
 from connector.ports import Changes, Destination, Lookup, Snapshot, Spool
 from connector.stop import Stop
 
 log = logging.getLogger("connector.sync")
+
+
+_FROM_NOW_ON = "%s: %s is %s from now on; it was %s"
+_NEXT = "%s: %s is %s at the next full refresh; the last one was by %s"
+
+
+def _said(value: object) -> object:
+    """A setting as the configuration says it."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 @dataclass(frozen=True)
@@ -75,13 +84,7 @@ class Beginning:
         spec = self.table_config.spec()
         if not spec.recorded or self.changes is None or self.changes.images:
             return
-        key = "history" if spec.history else "changes"
-        raise ConfigError(
-            f"{self.table}: {key} needs each item as it was after each change, which its stream "
-            "does not have.",
-            "Give it a stream of the view type NEW_AND_OLD_IMAGES, or set "
-            f"tables.{self.table}.{key} to false.",
-        )
+        raise no_images(self.table, spec)
 
     def _tell_segments(self, state: TableState) -> None:
         wanted = None if state.origin else self._segments()
@@ -121,7 +124,8 @@ class Beginning:
                     log.info("%s: the descriptions of its columns have changed", self.table)
                     continue
                 key = "columns" if key == "rules" else key
-                log.info("%s: %s is %s from now on; it was %s", self.table, key, value, before)
+                changed_to = (self.table, key, _said(value), _said(before))
+                log.info(_NEXT if key == "snapshot" else _FROM_NOW_ON, *changed_to)
         return changed
 
     def _segments(self) -> int | None:

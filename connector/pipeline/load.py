@@ -21,10 +21,10 @@ from connector.ports import Changes, Destination, Link, Spool
 log = logging.getLogger("connector.load")
 
 
-def loaded_text(scanned: int, committed: Committed) -> str:
+def loaded_text(scanned: int, committed: Committed, how: str = "scanned") -> str:
     """What a load did, in words: how much was scanned, and where the rows come from."""
     rows = committed.written + committed.streamed
-    text = f"{counted(scanned, 'item')} scanned and loaded in commit {committed.commit}: "
+    text = f"{counted(scanned, 'item')} {how} and loaded in commit {committed.commit}: "
     text += f"the table has {counted(rows, 'row')}"
     if committed.streamed:
         share = "all" if committed.streamed == rows else f"{committed.streamed:,}"

@@ -372,7 +372,7 @@ def test_an_error_is_two_lines_and_no_traceback(home, rig, caplog, capfd):
     run(home, "orders__tail")
     lines = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
     assert lines[0].startswith("SourceRefused: The stream of orders is not switched on")
-    assert lines[1].startswith("Hint: Enable it: aws dynamodb update-table")
+    assert lines[1].startswith("Hint: Enable it: `aws dynamodb update-table")
     shown = "".join(capfd.readouterr())
     assert "Task failed with exception" in shown
     assert "Traceback" not in shown

@@ -71,6 +71,21 @@ def test_a_table_that_is_followed_by_kinesis_has_both(tmp_path):
     assert sorted(made(file)) == ["orders__snapshot", "orders__tail"]
 
 
+def test_what_only_a_person_starts_is_not_paused_when_it_is_needed(tmp_path):
+    file = write(tmp_path, "  orders: {}\n")
+    file.write_text(
+        file.read_text()
+        + "exports: {url: 's3://bucket'}\nsource: {regions: [us-west-2, us-east-1]}\n"
+    )
+    paused = {name: dag.is_paused_upon_creation for name, dag in made(file).items()}
+    assert paused == {
+        "orders__snapshot": None,
+        "orders__tail": None,
+        "orders__failover": False,
+        "orders__repair": False,
+    }
+
+
 def test_a_table_that_is_not_followed_has_a_snapshot_alone(tmp_path):
     file = write(tmp_path, "  orders: {follow: none}\n  users: {}\n")
     assert sorted(made(file)) == ["orders__snapshot", "users__snapshot", "users__tail"]

@@ -119,6 +119,29 @@ def test_the_lines_say_what_is_there(synced: Program) -> None:
     assert "us-west-2" in found.row("identity")["detail"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "key", "says"),
+    [
+        ("columns: {total: {mask: '*'}}", "", "columns.total has changed"),
+        ("columns: {total: {hash: true}}", "a" * 32, "columns.total has changed"),
+        ("follow: exports", "", "follow is now exports and was stream"),
+        ("unlisted: exclude", "", "unlisted has changed"),
+    ],
+)
+def test_settings_that_the_next_run_refuses_are_found(
+    synced: Program, settings: str, key: str, says: str
+) -> None:
+    url = (synced.folder / "exports").as_uri()
+    written = f"exports: {{url: '{url}'}}\ntables: {{{ORDERS}: {{{settings}}}}}\n"
+    (synced.folder / "connector.yaml").write_text(written)
+    program = synced.with_(CONNECTOR_HASH_KEY=key)
+    found = checked(program, ORDERS)
+    row = found.row("settings", ORDERS)
+    assert not row["ok"] and says in row["detail"]
+    refused = program("sync", ORDERS, *program.to)
+    assert (refused.code, row["detail"] in refused.stderr) == (2, True)
+
+
 def test_the_table_shows_the_same(program: Program) -> None:
     done = program("check", ORDERS, *program.to)
     assert done.code == 0

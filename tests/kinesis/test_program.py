@@ -110,7 +110,6 @@ def test_a_wrong_setting_is_one_sentence(rig, program, tmp_path, settings, says)
     assert rig.calls.count("Scan") == 0
 
 
-
 def test_a_long_name_of_a_need_is_folded_on_a_terminal(program):
     shown = plain(on_a_terminal(program, "check", ORDERS, COLUMNS="80")).splitlines()
     assert shown[0].split() == ["table", "check", "ok", "detail"]

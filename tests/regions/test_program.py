@@ -315,7 +315,8 @@ def test_check_shows_the_replicas_and_tries_each_region(files: World) -> None:
     assert done.code == 0, done.stderr
     found = {row["check"]: row for row in rows(done) if row["table"] == ORDERS}
     detail = found["replicas"]["detail"]
-    assert f"read in {WEST}" in detail and f"{EAST} ACTIVE" in detail
+    assert detail.startswith(f"read in {WEST};") and f"{EAST} ACTIVE" in detail
+    assert found[f"replicas in {EAST}"]["detail"].startswith(f"can be read in {EAST};")
     assert "EVENTUAL" in detail
     for operation in ("DescribeTable", "Scan", "GetRecords", "BatchGetItem"):
         assert found[f"{operation} in {EAST}"]["ok"]

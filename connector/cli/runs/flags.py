@@ -78,6 +78,9 @@ Jobs = Annotated[
         metavar="N",
     ),
 ]
+JobsOnce = Annotated[
+    int, typer.Option("--jobs", min=1, help="Tables to work on at once.", metavar="N")
+]
 JOBS = 4
 Workers = Annotated[int | None, typer.Option(min=1, max=64, help="Segments to scan at once.")]
 Export = Annotated[

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 LOOK_SECONDS = 1.0
+RARE = ("new_columns", "widened_columns")
+"""Counts that a terminal shows only if there are any."""
 
 
 def leave(outcomes: Sequence[Outcome[Any]], cut_short: bool = False) -> None:
@@ -73,7 +75,7 @@ def print_states(printer: "Printer", work: "Work", outcomes: Sequence[Outcome[Ta
         if work.stop.requested():
             typer.echo(f"{outcome.table}: {became(end, standing.state)}", err=True)
     if printer.for_people:
-        printer.rows(without_empty(list(map(brief_result, rows)), "widened_columns"))
+        printer.rows(without_empty(list(map(brief_result, rows)), *RARE))
     else:
         printer.rows(rows)
     leave(ends, work.cut_short)
@@ -169,24 +171,25 @@ def brief_result(row: Mapping[str, Any]) -> dict[str, Any]:
     quarantined = None if row["quarantined"] is None else f"{row['quarantined']:,}"
     if row["newly_quarantined"]:
         quarantined = f"{quarantined} ({row['newly_quarantined']:,} new)"
-    shown = ("rows", "written", "deleted", "new_columns", "widened_columns", "commits")
-    counts = {name: None if row[name] is None else f"{row[name]:,}" for name in shown}
-    counts["widened_columns"] = counts["widened_columns"] if row["widened_columns"] else None
+    counts = {
+        name: None if row[name] is None else f"{row[name]:,}"
+        for name in ("rows", "written", "deleted")
+    }
     return {
         "table": row["table"],
         "phase": row["phase"],
         **counts,
+        **{name: f"{row[name]:,}" if row[name] else None for name in RARE},
         "quarantined": quarantined,
         "seconds": row["seconds"],
         "result": row["result"],
     }
 
 
-def without_empty(rows: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
-    """The rows, without the column `name` if it is empty in all of them."""
-    if any(row[name] is not None for row in rows):
-        return list(rows)
-    return [{key: value for key, value in row.items() if key != name} for row in rows]
+def without_empty(rows: Sequence[Mapping[str, Any]], *names: str) -> list[Mapping[str, Any]]:
+    """The rows, without those columns of `names` that are empty in all of them."""
+    empty = {name for name in names if all(row[name] is None for row in rows)}
+    return [{key: value for key, value in row.items() if key not in empty} for row in rows]
 
 
 def result_columns(outcome: Outcome[Any]) -> dict[str, Any]:

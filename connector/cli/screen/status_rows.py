@@ -6,6 +6,7 @@ from typing import Any
 from connector.core.publishing import Published
 from connector.core.status import Status
 from connector.core.words import lasting
+from connector.stop import MACHINE
 
 UNLISTED = "not listed"
 OVER = "over"
@@ -61,7 +62,7 @@ def status_row(
 
 def brief_status(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row for a terminal, which shows the full problem below it anyway."""
-    left, rows = row["seconds_to_data_loss"], row["rows"]
+    left, rows, published = row["seconds_to_data_loss"], row["rows"], row["published_at"]
     problem = row["problem"] and row["problem"].partition(":")[0]
     if not problem and row.get("configured", True) is False:
         problem = UNLISTED
@@ -73,6 +74,6 @@ def brief_status(row: Mapping[str, Any]) -> dict[str, Any]:
         "lag": None if row["lag_seconds"] is None else lasting(row["lag_seconds"]),
         "data loss in": None if left is None else lasting(left) if left > 0 else OVER,
         "drift": f"{row['drift']:,}" if row["drift"] else None,
-        "published": row["published_at"],
+        "published": published and f"{lasting((MACHINE.now() - published).total_seconds())} ago",
         "problem": problem or None,
     }

@@ -4,13 +4,25 @@ from connector.config.fields import refuse
 from connector.core.contracts.contract import Contract, ContractError
 
 
-def check_stream(arn: str | None) -> None:
-    """Refuses a table that is to be followed by a Kinesis stream that nothing names."""
+def check_stream(said: bool, followed: bool, arn: str | None, on_gap: str) -> None:
+    """Refuses what cannot be meant of a Kinesis stream; `said` is whether `follow` is set."""
+    if arn is not None and not said:
+        raise refuse(
+            "kinesis names a stream, but follow does not say that it is read.",
+            "Add follow: kinesis, or leave kinesis out.",
+        )
+    if not followed:
+        return
     if arn is None:
         raise refuse(
             "follow is kinesis, but kinesis does not name a stream.",
             "Set kinesis to its ARN, for example "
             "arn:aws:kinesis:us-west-2:123456789012:stream/orders.",
+        )
+    if on_gap == "repair":
+        raise refuse(
+            "on_gap is repair, which cannot fill in what a Kinesis stream has lost.",
+            "Set it to resync, which reads the whole table again, or to fail.",
         )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connector.core.changes.shards import Retention
+from connector.core.words import lasting
 
 log = logging.getLogger("connector.tail")
 
@@ -17,12 +18,13 @@ class LagAlarm:
 
     _warned_at: datetime | None = None
 
-    def check(self, table: str, lag: float | None, now: datetime, retention: Retention) -> None:
+    def check(self, table: str, lag: float, now: datetime, retention: Retention) -> None:
         """Logs a lag, in seconds, if it is too long."""
-        behind, lasts = timedelta(seconds=lag or 0.0), retention.lasts
+        behind, lasts = timedelta(seconds=lag), retention.lasts
         if behind < lasts / 2 or (self._warned_at and now - self._warned_at < WARN_EVERY):
             return
         self._warned_at = now
         level = logging.ERROR if behind >= lasts * 5 / 6 else logging.WARNING
         hours = lasts / timedelta(hours=1)
-        log.log(level, "%s: %s behind; changes are lost at %.0f hours", table, behind, hours)
+        shown = lasting(lag)
+        log.log(level, "%s: %s behind; changes are lost at %.0f hours", table, shown, hours)

@@ -163,12 +163,19 @@ class Reach:
         oldest = read_through(self.cursors())
         return oldest - self.changes.retention.lasts if oldest else None
 
+    def _tell_finished(self, shard: str, until: Cursor) -> None:
+        if not shard.startswith(EARLIER):
+            log.info("%s shard %s: finished", self.state.table, shard)
+        elif until.seen_at is not None:
+            filled = until.seen_at.isoformat(timespec="seconds")
+            log.info("%s: changes until %s are filled in from exports", self.state.table, filled)
+
     def committed(self, batch: Batch, committed: Committed) -> None:
         """Continues from a commit."""
         for span in batch.spans:
             shard = span.partition.removeprefix(SHARD)
             if span.until.done and not (span.since and span.since.done):
-                log.info("%s shard %s: finished", self.state.table, shard)
+                self._tell_finished(shard, span.until)
             self.positions[shard].committed = span.until
         for partition in batch.forgotten:
             del self.positions[partition.removeprefix(SHARD)]

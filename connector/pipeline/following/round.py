@@ -272,9 +272,11 @@ class Round:
         """Reports a round once it is committed."""
         lag = reach.lag()
         self.listener(Tailed(vars(counts), lag))
-        if not reach.filling:
+        if not reach.filling and lag is not None:
             # What is filled in is older than the stream reaches, and nothing of it is lost.
-            self._alarm.check(reach.state.table, lag, self.changes.now(), self.changes.retention)
+            now = self.changes.now()
+            unread = min(lag, (now - reach.filled_until).total_seconds())
+            self._alarm.check(reach.state.table, unread, now, self.changes.retention)
 
 
 def _looked_up(rows: pa.Table) -> bool:

@@ -43,7 +43,8 @@ _FOR_VERIFY = "needed for verify"
 class Trial:
     """Tries the needs of one table, and of its stream if that is read.
 
-    `keys` and `ahead` are known once the needs were tried.
+    A `spare` one is in a Region in which the table is not read now. `keys` and `ahead` are known
+    once the needs were tried.
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class Trial:
         streamed: bool = True,
         scanned: bool = True,
         by_key: bool = False,
+        spare: bool = False,
     ) -> None:
         self._config = config
+        self._spare = spare
         self._scanned = scanned
         self._by_key = by_key
         self._streamed = streamed
@@ -87,6 +90,12 @@ class Trial:
         return Identity(
             self.arn, str(self._described.get("TableId") or ""), "", "", self.keys or ()
         )
+
+    @property
+    def images(self) -> bool:
+        """Whether its stream has items as they are after a change, once AWS has described it."""
+        stream = self._described.get("StreamSpecification") or {}
+        return stream.get("StreamViewType") not in WITHOUT_IMAGES
 
     @property
     def group(self) -> GlobalTable | None:
@@ -174,7 +183,8 @@ class Trial:
         for region in self._config.choices:
             if region != self.region:
                 refuse_replica(self._name, self.group, region)
-        return replicas_text(self.group, self.region)
+        role = "can be read" if self._spare else "read"
+        return f"{role} in {replicas_text(self.group, self.region)}"
 
     def _stream(self) -> str:
         region = self.region if self.group else ""

@@ -183,7 +183,7 @@ def replicas_text(group: GlobalTable, here: str) -> str:
     others = [f"{name} {status}" for name, status in group.replicas.items() if name != here]
     how = "EVENTUAL: the last writer wins" if group.consistency == "EVENTUAL" else group.consistency
     witness = f"; witness {', '.join(group.witnesses)}" if group.witnesses else ""
-    return f"read in {here}; others: {', '.join(others) or 'none'}; consistency {how}{witness}"
+    return f"{here}; others: {', '.join(others) or 'none'}; consistency {how}{witness}"
 
 
 def refuse_replica(name: str, group: GlobalTable, region: str) -> None:

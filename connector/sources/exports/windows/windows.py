@@ -240,7 +240,9 @@ class Windows:
             raise ConfigError(
                 f"What changed in {self._opening.table} is to be read from incremental exports, "
                 "and nothing says where exports are.",
-                "Set exports.url to the folder that holds AWSDynamoDB/.",
+                "Set exports.url to the folder that holds AWSDynamoDB/. If there are none yet, set "
+                "it to s3://bucket/prefix, and run the same command again: it says how to make "
+                "them.",
             )
         return url.rstrip("/")
 
