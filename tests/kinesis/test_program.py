@@ -142,3 +142,23 @@ def test_what_a_stream_has_lost_is_only_read_whole(rig, program):
         assert "repair" not in hint
     assert program("snapshot", ORDERS, "--full-refresh", *program.to).code == 0
     assert program("verify", ORDERS, *program.to).code == 0
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_another_stream_than_before_is_told_and_nothing_is_read_of_it(rig, program, there):
+    assert program("sync", ORDERS, *program.to).code == 0
+    arn = next(iter(rig.kinesis))
+    if there:
+        rig.create_table("users", SCHEMA, view=None)
+        rig.add_kinesis("users")
+    other = next((each for each in rig.kinesis if each != arn), f"{arn}2")
+    text = (program.folder / "connector.yaml").read_text()
+    (program.folder / "connector.yaml").write_text(text.replace(arn, other))
+    done = program("sync", ORDERS, *program.to)
+    assert_one_sentence(done, 3, f"tables.{ORDERS}.kinesis is now {other} and was {arn}")
+    (hint,) = done.lines("Hint: ")
+    assert hint.startswith("Hint: Set it back, or")
+    assert f"`connector snapshot {ORDERS} --full-refresh`" in hint
+    (program.folder / "connector.yaml").write_text(text)
+    assert program("sync", ORDERS, *program.to).code == 0
+    assert program("status", *program.to).code == 0

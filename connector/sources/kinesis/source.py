@@ -8,7 +8,7 @@ from connector.core.changes.change import ChangePage
 from connector.core.changes.shards import Listing, Retention, Shard
 from connector.core.cursors import Cursor
 from connector.core.state import Identity
-from connector.errors import ConfigError, ConnectorError, HistoryLost, Unreachable
+from connector.errors import WAYS_OUT, ConfigError, ConnectorError, HistoryLost, Unreachable
 from connector.items.by_time.page import Expected
 from connector.ports import Description, Past
 from connector.sources.dynamodb.source import DynamoDBSource
@@ -45,6 +45,13 @@ class KinesisSource:
     def confirm(self, planned: Identity) -> None:
         """Raises HistoryLost if the table or the stream is no longer the planned one."""
         self._source.confirm_region(planned)
+        if not planned.stream_arn.startswith(f"{self._arn}/"):
+            was = planned.stream_arn.rpartition("/")[0]
+            raise HistoryLost(
+                f"tables.{self._table}.kinesis is now {self._arn} and was {was}: what has changed "
+                "in between may be in neither.",
+                f"Set it back, or go on with the other: {WAYS_OUT}",
+            )
         check_identity(planned, self._described_by(self._source.describe(), None))
 
     def _described_by(self, table: Description, refused: ConnectorError | None) -> Description:
