@@ -53,10 +53,11 @@ class Kept:
         there = self.transaction.taken(self.ended.target)
         if not there and self.transaction.taken(self._view):
             raise taken(self.table, [self._view])
+        # A column of the view cannot become wider.
+        self.hide()
         self.ended.create(retired | columns, self._has(REST))
         if there and switched_on:
             self.reopen()
-        self.hide()
         self.show()
 
     def close(self) -> None:
