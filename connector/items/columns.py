@@ -145,9 +145,14 @@ def numbers(texts: Sequence[str | None]) -> tuple[Type, pa.Array]:
     return _integers(strings) or _decimals(strings) or (NUMBER, strings.cast(pa.json_()))
 
 
-def canonical_texts(texts: Sequence[str | None]) -> pa.Array:
-    """The canonical digits of numbers sent as text. Raises Malformed as `numbers` does."""
-    return _canonical(pa.array(texts, pa.string()))
+def canonical_numbers(texts: Sequence[str | None]) -> pa.Array:
+    """Numbers sent as text: int64 if all are integral and fit, else their canonical digits.
+
+    Raises Malformed as `numbers` does.
+    """
+    strings = pa.array(texts, pa.string())
+    integers = _integers(strings)
+    return integers[1] if integers else _canonical(strings)
 
 
 def _canonical(strings: pa.Array) -> pa.Array:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connector.core.contracts.contract import Declared, Format
-from connector.core.schema import TIMESTAMP, Kind, Type
+from connector.core.schema import INTEGER, TIMESTAMP, Kind, Type
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICRO = timedelta(microseconds=1)
@@ -44,6 +44,19 @@ def of_texts(entry: Declared, texts: pa.Array) -> pa.Array:
         return of_numbers(entry, _numbers(texts))
     cast = _OF_TEXTS.get(type_.kind)
     return cast(texts) if cast else pa.nulls(len(texts), type_.arrow)
+
+
+def of_integers(entry: Declared, integers: pa.Array) -> pa.Array:
+    """What numbers without a fraction that fit 64 bits are in a declared type."""
+    if entry.type == INTEGER:
+        return integers
+    if entry.type == TIMESTAMP and entry.format in _DIGITS:
+        unit = 10 ** _DIGITS[entry.format]
+        fits = pc.and_(
+            pc.greater_equal(integers, -(-_FIRST // unit)), pc.less_equal(integers, _LAST // unit)
+        )
+        return pc.multiply(_only(integers, fits), unit).cast(TIMESTAMP.arrow)
+    return of_numbers(entry, integers.cast(pa.string()))
 
 
 def of_numbers(entry: Declared, texts: pa.Array) -> pa.Array:
@@ -108,9 +121,15 @@ def _integers(texts: pa.Array, type_: Type) -> pa.Array:
 
 
 def _decimals(texts: pa.Array, type_: Type) -> pa.Array:
-    wholes = pc.binary_length(pc.utf8_ltrim(_whole(texts), "-0"))
-    scales = pc.binary_length(_fraction(texts))
-    fits = pc.and_(pc.less_equal(wholes, type_.whole), pc.less_equal(scales, type_.scale))
+    point, length = pc.find_substring(texts, "."), pc.binary_length(texts)
+    whole = pc.if_else(pc.less(point, 0), length, point)
+    scale = pc.subtract(pc.subtract(length, whole), 1)
+    digits = pc.subtract(whole, pc.starts_with(texts, "-").cast(pa.int32()))
+    fits = pc.and_(pc.less_equal(digits, type_.whole), pc.less_equal(scale, type_.scale))
+    if not type_.whole:
+        # The zero before the point is no digit of its own.
+        small = pc.match_substring_regex(texts, r"^-?0(\.|$)")
+        fits = pc.and_(small, pc.less_equal(scale, type_.scale))
     return _only(texts, fits).cast(type_.arrow)
 
 
@@ -135,14 +154,16 @@ def _moments(micros: pa.Array) -> pa.Array:
 def _timestamps(texts: pa.Array) -> pa.Array:
     usual = pc.match_substring_regex(texts, _USUAL)
     if pc.all(usual).as_py() is not False:
-        return _naive(_real_days(texts, cut="Z"))
-    return pc.coalesce(
-        _naive(_real_days(_only(texts, usual), cut="Z")), _others(_only(texts, pc.invert(usual)))
-    )
+        return _as_usual(texts)
+    return pc.coalesce(_as_usual(_only(texts, usual)), _others(_only(texts, pc.invert(usual))))
 
 
-def _naive(texts: pa.Array) -> pa.Array:
-    return texts.cast(pa.timestamp("us")).cast(pa.int64()).cast(TIMESTAMP.arrow)
+def _as_usual(texts: pa.Array) -> pa.Array:
+    try:
+        return texts.cast(TIMESTAMP.arrow)
+    except pa.ArrowInvalid:
+        # One of them has a day that there is not.
+        return _real_days(texts).cast(TIMESTAMP.arrow)
 
 
 def _others(texts: pa.Array) -> pa.Array:
@@ -169,13 +190,13 @@ def _int(texts: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(texts, ""), "0", texts).cast(pa.int64())
 
 
-def _real_days(texts: pa.Array, cut: str = "") -> pa.Array:
-    """Texts that begin with a date, where there is such a day; without what is `cut` at the end."""
+def _real_days(texts: pa.Array) -> pa.Array:
+    """Texts that begin with a date, where there is such a day."""
     doubtful = pc.match_substring_regex(texts, _SOME_DAYS)
     if pc.any(doubtful).as_py():
         real = [t is not None and _is_day(t[:10]) for t in _only(texts, doubtful).to_pylist()]
         texts = _only(texts, pc.or_(pc.invert(doubtful), pa.array(real, pa.bool_())))
-    return pc.utf8_rtrim(texts, cut) if cut else texts
+    return texts
 
 
 def _is_day(text: str) -> bool:

@@ -21,7 +21,7 @@ from connector.items.shapes import ABSENT, CONTENTS, Shape, column_of
 
 _CASTS: dict[str, Callable[[Declared, Sequence[Any]], tuple[pa.Array, pa.Array]]] = {
     "S": lambda entry, found: _each(entry, pa.array(found, pa.string()), casts.of_texts),
-    "N": lambda entry, found: _each(entry, columns.canonical_texts(found), casts.of_numbers),
+    "N": lambda entry, found: _numbers(entry, columns.canonical_numbers(found)),
     "BOOL": lambda entry, found: _each(entry, pa.array(found, pa.bool_()), casts.of_booleans),
     "B": lambda entry, found: _each(entry, columns.of_one_tag("B", found)[1], casts.of_binaries),
 }
@@ -32,6 +32,11 @@ def _each(
     entry: Declared, found: pa.Array, cast: Callable[[Declared, pa.Array], pa.Array]
 ) -> tuple[pa.Array, pa.Array]:
     return found, cast(entry, found)
+
+
+def _numbers(entry: Declared, found: pa.Array) -> tuple[pa.Array, pa.Array]:
+    whole = pa.types.is_int64(found.type)
+    return _each(entry, found, casts.of_integers if whole else casts.of_numbers)
 
 
 @dataclass(frozen=True)
@@ -123,8 +128,9 @@ class Judge:
                     misfits[index] = json_text(values.plain_content(tag, contents[index]))
         if misfits:
             self._misfits[name] = misfits
-        array = pc.coalesce(*made) if made else pa.nulls(count, entry.type.arrow)
-        return entry.type, array
+        if not made:
+            return entry.type, pa.nulls(count, entry.type.arrow)
+        return entry.type, made[0] if len(made) == 1 else pc.coalesce(*made)
 
     def done(self, rows: pa.Table, whole: Sequence[bool] | None = None) -> Judged:
         """The page's rows as the contract leaves them.
