@@ -51,7 +51,7 @@ def of_items(drawn: Sequence[Item], contract: Contract) -> set[tuple[canonical.K
     return {canonical.of_item(KEYS, raw, contract=contract) for raw in raws(drawn)}
 
 
-@profile(400, times=20)
+@profile(400, times=5)
 @given(
     contract=contracts(), drawn=items(), max_columns=st.sampled_from((500, 4)), page=st.booleans()
 )
@@ -71,7 +71,7 @@ def test_both_kinds_of_casts_agree(
         assert of_rows(encoded.rows, contract) == of_items(drawn, contract)
 
 
-@profile(150, times=20)
+@profile(150, times=5)
 @given(contract=contracts(Policy.QUARANTINE), drawn=items())
 def test_exactly_the_items_that_do_not_fit_are_refused(
     contract: Contract, drawn: list[Item]
