@@ -6,7 +6,6 @@ is all that this path shares with the columnar one.
 """
 
 import json
-import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -30,12 +29,6 @@ from connector.items.ruled.ruling import Ruling
 Key = tuple[str, ...]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FORMS = {
-    Kind.TIMESTAMP: re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"),
-    Kind.DATE: re.compile(r"\d{4}-\d\d-\d\d"),
-    Kind.UUID: re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
-}
-"""The texts of columns of some kinds."""
 
 
 class _Number(str):
@@ -102,7 +95,9 @@ def of_rows(
         misfits = {
             name: rest.pop(name)
             for name in declared & rest.keys()
-            if name in members or name not in late or not _held(kinds[name], rest[name])
+            if name in members
+            or name not in late
+            or not plainly.is_held(contract.types[name], rest[name])
         }
         yield key, _encode(members | rest) + _apart(misfits) + (b" misplaced" if misplaced else b"")
 
@@ -110,18 +105,6 @@ def of_rows(
 def _apart(misfits: dict[str, Any]) -> bytes:
     """Values that do not fit the declared type of their column, which therefore is null."""
     return b" beside " + _encode(misfits) if misfits else b""
-
-
-def _held(kind: Kind, plain: Any) -> bool:
-    """Whether a column of a declared type can have had a value that is in `_rest`."""
-    if kind in (Kind.INTEGER, Kind.FIXED):
-        return isinstance(plain, Raw)
-    if kind is Kind.BOOLEAN:
-        return isinstance(plain, bool)
-    form = _FORMS.get(kind)
-    return kind is Kind.JSON or (
-        isinstance(plain, str) and (form is None or form.fullmatch(plain) is not None)
-    )
 
 
 def _part(tag: str, plain: Any) -> str:

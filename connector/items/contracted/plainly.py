@@ -15,7 +15,7 @@ from uuid import UUID
 from msgspec import Raw
 
 from connector.core.contracts.contract import Contract, Declared, Format
-from connector.core.schema import Kind
+from connector.core.schema import Kind, Type
 from connector.core.texts import Malformed, canonical, canonical_decimal, moment_text
 from connector.items import values
 
@@ -59,6 +59,22 @@ def members_of(
         except Misfit:
             misfits[name] = plain
     return fits, misfits
+
+
+def is_held(type_: Type, plain: Any) -> bool:
+    """Whether a column of a declared type can have a value, which is given as plain JSON."""
+    if type_.kind is Kind.JSON:
+        return True
+    tag = "BOOL" if isinstance(plain, bool) else "N" if isinstance(plain, Raw) else "S"
+    if not isinstance(plain, bool | Raw | str):
+        return False
+    content = bytes(plain).decode() if isinstance(plain, Raw) else plain
+    if type_.kind is Kind.BINARY and tag == "S":
+        tag = "B"
+    try:
+        return bool(_CASTS[type_.kind](Declared(type_, Format.ISO8601), tag, content) == plain)
+    except (Misfit, Malformed):
+        return False
 
 
 def _string(entry: Declared, tag: str, content: Any) -> Any:
