@@ -50,7 +50,17 @@ class Waited:
         return f"waiting for {self.what}, until {self.until:%H:%M:%S} at the latest"
 
 
-Event = ScanBegun | Scanned | Tailed | Waited
+@dataclass(frozen=True)
+class CopyPublished:
+    """A copy of all tables was published for readers: its size in bytes, and what it took."""
+
+    size: int
+    seconds: float
+    shared: bool
+    """Whether it shares the file's blocks on the disk."""
+
+
+Event = ScanBegun | Scanned | Tailed | Waited | CopyPublished
 
 Listener = Callable[[Event], None]
 """Called from several threads; must return at once."""

@@ -135,13 +135,16 @@ def sampled(config: Config, table: str, items: int, stop: Stop) -> Sight:
     return of_source(way.pages, found, table, keyed, key, limits, items, stop)
 
 
-def publishing(config: Config, stop: Stop) -> AbstractContextManager[None]:
+def publishing(
+    config: Config, stop: Stop, listener: Listener = quiet
+) -> AbstractContextManager[None]:
     """While the block runs, publishes copies for readers, and a last one after it, if configured.
 
-    Raises what keeps that last one from being published, unless the block itself raised.
+    The listener hears of each, from several threads. Raises what keeps the last one from being
+    published, unless the block itself raised.
     """
     copies = open_destination(config).copies
-    return nullcontext() if copies is None else Publishing(copies, stop)
+    return nullcontext() if copies is None else Publishing(copies, stop, listener=listener)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from connector.core.publishing import Copied, Copies, Held
 from connector.errors import Busy, ConnectorError, Interrupted, uncaught
+from connector.events import CopyPublished, Listener, quiet
 from connector.stop import MACHINE, Clock, Stop
 
 log = logging.getLogger("connector.publish")
@@ -31,6 +32,7 @@ class Publishing:
     copies: Copies
     stop: Stop
     clock: Clock = MACHINE
+    listener: Listener = quiet
 
     def __post_init__(self) -> None:
         self._over = Event()
@@ -124,6 +126,7 @@ class Publishing:
         if isinstance(published, Copied):
             self._said = ""
             log.info("%s", published.text)
+            self.listener(CopyPublished(published.size, published.seconds, published.shared))
         return published
 
     def _warn(self, text: str) -> None:

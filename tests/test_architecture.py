@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "items": {"core", "errors"},
     "progress": {"core", "errors", "events", "stop"},
     "waits": {"core", "errors", "events"},
-    "publishing": {"core", "errors", "stop"},
+    "publishing": {"core", "errors", "events", "stop"},
     "config": KINDS | {"core", "errors"},
     "ports": {"core", "errors"},
     "sources": EDGE | {"items"},

@@ -5,6 +5,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from connector.destinations.duckdb.file import DuckDBDestination
 from connector.destinations.duckdb.publish import copying, place
 from connector.destinations.duckdb.publish import publication as publishing
 from connector.errors import Busy, ConnectorError, DestinationRefused, Interrupted
+from connector.events import CopyPublished, Event
+from connector.publishing import Publishing
+from connector.stop import Stop
 from tests.rigs import duckdb_file
 
 from .items import A2, A, B, C
@@ -485,6 +489,106 @@ def test_a_name_that_is_too_long_is_refused(published):
     copies = DuckDBDestination(published.file, publish=published.folder / ("r" * 250)).copies
     with pytest.raises(DestinationRefused, match="too long"):
         copies.check()
+
+
+def test_listeners_hear_of_each_copy(published):
+    heard: list[Event] = []
+    copies = published.story.destination.copies
+    with Publishing(copies, Stop.never(), listener=heard.append):
+        published.story.tail(put(B))
+    with Publishing(copies, Stop.never(), listener=heard.append):
+        pass
+    (event,) = heard
+    assert isinstance(event, CopyPublished)
+    assert event.size == published.file.stat().st_size
+    assert event.seconds >= 0
+
+
+READS = """
+import duckdb, pathlib, sys
+copy, end, seen = sys.argv[1], pathlib.Path(sys.argv[2]), set()
+print("ready", flush=True)
+while not end.exists():
+    with duckdb.connect(copy, read_only=True) as connection:
+        rows = connection.execute("SELECT count(DISTINCT n), max(n) FROM orders").fetchone()
+        assert rows[0] == 1, rows
+        seen.add(rows[1])
+print(len(seen))
+"""
+
+
+def test_readers_in_python_see_whole_copies_only_while_it_is_replaced_fifty_times(published):
+    end = published.folder / "end"
+    rows = [{"id": {"S": each}} for each in "abcdef"]
+    published.story.tail(*(put({**row, "n": {"N": "0"}}) for row in rows))
+    published.publish()
+    inside = duckdb.connect(str(published.copy), read_only=True)
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READS, str(published.copy), str(end)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert reader.stdout.readline() == "ready\n"
+    for n in range(1, 51):
+        published.story.tail(*(put({**row, "n": {"N": str(n)}}) for row in rows))
+        assert isinstance(published.publish(), Copied)
+    end.touch()
+    seen, wrong = reader.communicate(timeout=120)
+    assert reader.returncode == 0, wrong
+    assert int(seen) >= 1
+    # Whoever holds a copy open still reads that one.
+    assert inside.execute("SELECT max(n) FROM orders").fetchone() == (0,)
+    inside.close()
+    assert duckdb_file.read(published.copy, "SELECT max(n) FROM orders") == [(50,)]
+    assert published.names() == {"warehouse.duckdb", "read.duckdb", "end"}
+
+
+def test_a_copy_may_be_in_another_file_system(published):
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK) or memory.stat().st_dev == published.folder.stat().st_dev:
+        pytest.skip("there is no other file system")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        copy = Path(folder) / "read.duckdb"
+        copies = DuckDBDestination(published.file, publish=copy).copies
+        for each in (A2, B):
+            published.story.tail(put(each))
+            found = copies.publish(going)
+            assert isinstance(found, Copied) and not found.shared
+        assert duckdb_file.read(copy, "SELECT count(*) FROM orders") == [(2,)]
+        assert [path.name for path in Path(folder).iterdir()] == ["read.duckdb"]
+
+
+def test_a_folder_may_be_a_symbolic_link_and_the_copy_may_not(published):
+    real = published.folder / "real"
+    real.mkdir()
+    (published.folder / "link").symlink_to(real)
+    copy = published.folder / "link" / "read.duckdb"
+    copies = DuckDBDestination(published.file, publish=copy).copies
+    assert isinstance(copies.publish(going), Copied)
+    assert duckdb_file.read(real / "read.duckdb", ORDERS) == [("a", 1)]
+    (real / "elsewhere.duckdb").touch()
+    copy.unlink()
+    copy.symlink_to(real / "elsewhere.duckdb")
+    published.story.tail(put(B))
+    with pytest.raises(DestinationRefused, match="symbolic link"):
+        copies.publish(going)
+    assert (real / "elsewhere.duckdb").stat().st_size == 0
+
+
+@pytest.mark.parametrize("link", ["hard", "symbolic"])
+def test_the_file_itself_under_another_name_is_no_place(published, link):
+    other = published.folder / "other.duckdb"
+    if link == "hard":
+        other.hardlink_to(published.file)
+        copies = DuckDBDestination(published.file, publish=other).copies
+    else:
+        other.symlink_to(published.file)
+        copies = DuckDBDestination(other, publish=published.file).copies
+    before = published.file.read_bytes()
+    with pytest.raises(DestinationRefused, match=r"itself|not a copy"):
+        copies.publish(going)
+    assert published.file.read_bytes() == before
 
 
 def test_check_tries_it_and_leaves_nothing(published):
