@@ -158,23 +158,75 @@ def assert_silent(folder: Path, *said: Done) -> None:
         assert_none(done.stderr.encode(), "standard error")
 
 
+def assert_silent_everywhere(folder: Path, url: str, *said: Done) -> None:
+    """The same, in the files of the Postgres server as well, if there is one."""
+    assert_silent(folder, *said)
+    if not url:
+        return
+    database = known(url)
+    database.by_hand("CHECKPOINT")
+    (files,) = database.by_hand("SELECT setting FROM pg_settings WHERE name = 'data_directory'")
+    assert_silent(Path(str(files[0])))
+
+
 def assert_none(content: bytes, where: str) -> None:
     """None of the canaries is in some bytes."""
     for canary in FORBIDDEN:
         assert canary not in content, f"{canary!r} is in {where}"
 
 
+KEPT = {"history": True, "changes": True}
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def url(request: pytest.FixtureRequest) -> str:
+    """An empty Postgres database; none is a DuckDB file in the test's folder."""
+    return request.getfixturevalue("postgres").url if request.param == "postgres" else ""
+
+
 @pytest.mark.parametrize("point", failpoints.NAMES)
 def test_after_a_kill_no_byte_shows_what_is_hidden(
-    source: ScriptedDynamoDB, tmp_path: Path, point: str
+    source: ScriptedDynamoDB, tmp_path: Path, url: str, point: str
 ) -> None:
-    program = configured(source, tmp_path).with_(CONNECTOR_FAILPOINT=point)
-    done = program("sync", ORDERS)
+    program = configured(source, tmp_path, url, **KEPT)
+    done = program.with_(CONNECTOR_FAILPOINT=point)("sync", ORDERS)
     assert done.code == -signal.SIGKILL, f"{point} was not reached: {done.stderr}"
-    assert_silent(tmp_path, done)
-    after = program.with_(CONNECTOR_FAILPOINT="")("sync", ORDERS)
+    assert_silent_everywhere(tmp_path, url, done)
+    after = program("sync", ORDERS)
     assert after.code == 0, after.stderr
-    assert_silent(tmp_path, after)
+    assert_silent_everywhere(tmp_path, url, after)
+
+
+@pytest.mark.parametrize("point", [None, "load.before_insert", "load.before_commit"])
+def test_versions_and_changes_show_nothing_that_is_hidden(
+    source: ScriptedDynamoDB, tmp_path: Path, url: str, point: str | None
+) -> None:
+    program = configured(source, tmp_path, url, **KEPT)
+    done = program("sync", ORDERS)
+    assert done.code == 0, done.stderr
+    table = source.model(ORDERS)
+    table.put(*(item(n, open={"S": "later"}, mixed={"N": NUMBER}) for n in range(5, 20)))
+    table.put(*(item(n, text={"BOOL": True}) for n in range(5, 20)))
+    table.expire(*(place(n) for n in range(20, 25)))
+    table.delete(place(25))
+    again = program.with_(CONNECTOR_FAILPOINT=point or "")("snapshot", "--full-refresh", "--yes")
+    assert again.code == (-signal.SIGKILL if point else 0), again.stderr
+    assert_silent_everywhere(tmp_path, url, again)
+    said = [
+        program("sync", ORDERS),
+        program("status", "--output", "json"),
+        program("check", "--output", "json"),
+        program("query", "SELECT * FROM orders__history", "--output", "json"),
+        program("query", "SELECT * FROM orders__changes", "--output", "json"),
+    ]
+    assert [each.code for each in said] == [0] * 5, [each.stderr for each in said]
+    versions, changes = (json.loads(each.stdout) for each in said[3:])
+    assert {version["_ended_by"] for version in versions} == {None, "update", "delete", "expiry"}
+    assert sum(change["_expired"] for change in changes) == 5
+    later = [change for change in changes if "later" in str(change["_before"])]
+    assert len(later) == 15
+    assert all("****" in str(change["_after"]) for change in later)
+    assert_silent_everywhere(tmp_path, url, *said)
 
 
 def test_no_answer_and_no_log_shows_what_is_hidden(program: Program, tmp_path: Path) -> None:
@@ -221,11 +273,7 @@ def test_postgres_holds_nothing_that_is_hidden(
     assert killed.code == -signal.SIGKILL
     done = program("sync", ORDERS)
     assert done.code == 0, done.stderr
-    database = known(postgres.url)
-    (folder,) = database.by_hand("SELECT setting FROM pg_settings WHERE name = 'data_directory'")
-    database.by_hand("CHECKPOINT")
-    assert_silent(tmp_path, killed, done)
-    assert_silent(Path(str(folder[0])))
+    assert_silent_everywhere(tmp_path, postgres.url, killed, done)
 
 
 def test_the_log_at_debug_shows_nothing_that_is_hidden(
@@ -237,7 +285,7 @@ def test_the_log_at_debug_shows_nothing_that_is_hidden(
     monkeypatch.setenv(VARIABLE, KEY.decode())
     for name in ("botocore", "urllib3", "boto3", "connector"):
         caplog.set_level(logging.DEBUG, name)
-    settings: dict[str, object] = {"tables": {ORDERS: {"columns": COLUMNS}}}
+    settings: dict[str, object] = {"tables": {ORDERS: {"columns": COLUMNS, **KEPT}}}
     replica = Replica(source, tmp_path, settings=settings)
     source.faults.add(faults.throttle(), on="Scan", times=2)
     state = replica.sync()
