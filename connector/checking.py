@@ -70,9 +70,9 @@ def check(
 
 def _wanted(config: Config, source: _Tried) -> Wanted:
     table, trial = source.table, source.trial
-    rules = config.tables[table].spec().rules
-    keys = rules.row_keys(trial.keys) if trial.keys else trial.keys
-    return Wanted(table, config.target(table), keys, trial.arn, rules.names)
+    spec = config.tables[table].spec()
+    keys = spec.rules.row_keys(trial.keys) if trial.keys else trial.keys
+    return Wanted(table, config.target(table), keys, trial.arn, spec.rules.names, spec)
 
 
 def _rules(table: str, rules: Rules, trial: Trial) -> str:

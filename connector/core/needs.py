@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.core.keys import KeySchema
+from connector.core.spec import TableSpec
 from connector.errors import ConnectorError, Fatal, Interrupted, Transient
 
 _FIX = "Fix this, and check again."
@@ -43,6 +44,7 @@ class Wanted:
     keys: KeySchema | None = None
     arn: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
+    spec: TableSpec = field(default_factory=TableSpec)
 
 
 def tried(check: str, work: Callable[[], str], table: str | None = None) -> Need:

@@ -3,15 +3,16 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import pyarrow as pa
 
+from connector.core.rows import DELETED, MARKED
 from connector.core.schema import Type
 from connector.core.state import Column
 from connector.destinations.commits import plain
-from connector.destinations.commits.staging import Layout
-from connector.destinations.sql import Target, literal, quoted
+from connector.destinations.commits.staging import Layout, count
+from connector.destinations.sql import OUTER, Target, literal, quoted
 from connector.destinations.state.tables import Schema
 from connector.destinations.table.dialect import Dialect
 from connector.destinations.table.in_the_way import NotWidened
@@ -44,6 +45,12 @@ class Merge:
     deleted: int
     marked: int
     """The number of rows that do each."""
+
+    @classmethod
+    def of(cls, layout: Layout, commit: int, staged: pa.Table) -> Self:
+        """The merge of these rows."""
+        deleted, marked = count(staged, DELETED), count(staged, MARKED)
+        return cls(layout, commit, len(staged) - deleted - marked, deleted, marked)
 
 
 @dataclass(frozen=True)
@@ -147,6 +154,16 @@ class Transaction(Protocol):
         It may roll back first; `target` looks up the table afterwards.
         """
         return None
+
+    def insert(
+        self, target: Target, columns: str, query: str, parameters: Sequence[Any] = ()
+    ) -> None:
+        """Adds all rows of a query. Raises DestinationRefused if something of others drops one."""
+        self.ask(f"INSERT INTO {target.sql} ({columns}) {query}", parameters)
+
+    def delete(self, target: Target, condition: str, parameters: Sequence[Any] = ()) -> None:
+        """Deletes the rows, called OUTER, that meet a condition; raises like `insert`."""
+        self.ask(f"DELETE FROM {target.sql} AS {OUTER} WHERE {condition}", parameters)
 
     def taken(self, target: Target) -> bool:
         """Whether anything has this name."""

@@ -19,6 +19,7 @@ from connector.core.spec import TableSpec
 from connector.core.state import Column
 from connector.destinations.commits.step import refuse_shared
 from connector.destinations.database import Database, Transaction
+from connector.destinations.history.ready import refuse_kept
 from connector.destinations.sql import Target
 from connector.destinations.state import tables as t
 from connector.destinations.state.store import State
@@ -91,13 +92,24 @@ class Trial:
             if at.columns is not None:
                 table_columns.refuse_changed(dialect, at.target, found, at.columns, at.keys)
             elif not found.columns or not at.keys:
+                refuse_kept(transaction, at.target, at.keys, wanted.spec, None)
                 return not_ours_yet(at, bool(found.columns))
             columns = at.columns
             if columns is None:
                 columns = table_columns.adopt(transaction, at.target, found, at.keys, wanted.names)
+            kept = self._kept(transaction, wanted, at)
             left_out = transaction.try_rows(at.target, [columns[key.name] for key in at.keys])
-        rows = f"{at.target} accepts rows and columns ({len(found.columns)} so far)"
+        rows = f"{at.target} accepts rows and columns ({len(found.columns)} so far){kept}"
         return f"{rows}; {left_out}" if left_out else rows
+
+    def _kept(self, transaction: Transaction, wanted: Wanted, at: "Place") -> str:
+        """What is kept beside a table, after a comma, once it is known to be as it should be."""
+        made = at.made_with or TableSpec()
+        columns = at.columns if made.recorded else None
+        # What is only to be switched on is not there yet.
+        spec = made if made.recorded else wanted.spec
+        kept = refuse_kept(transaction, at.target, at.keys, spec, columns)
+        return f", with {kept} beside it" if kept else ""
 
 
 @dataclass(frozen=True)
@@ -107,6 +119,7 @@ class Place:
     target: Target
     keys: KeySchema
     columns: Mapping[str, Column] | None = None
+    made_with: TableSpec | None = None
 
 
 def place(dialect: Dialect, state: State, wanted: Wanted, schema: str) -> Place:
@@ -119,7 +132,8 @@ def place(dialect: Dialect, state: State, wanted: Wanted, schema: str) -> Place:
     refuse_shared(dialect, state, wanted.table, wanted.arn, going)
     if header is None:
         return Place(target, wanted.keys or ())
-    return Place(header.target, header.row_keys, state.columns(wanted.table))
+    columns = state.columns(wanted.table)
+    return Place(header.target, header.row_keys, columns, header.made_with())
 
 
 def not_ours_yet(place: Place, there: bool) -> str:

@@ -9,13 +9,13 @@ import pyarrow as pa
 from connector.core.cursors import Batch, Quarantined
 from connector.core.names import DELETED as MARK
 from connector.core.names import OP, REST
-from connector.core.rows import DELETED, MARKED, SETTLED, packed_in, schema_of
+from connector.core.rows import MARKED, SETTLED, packed_in, schema_of
 from connector.core.schema import Type, join_all
 from connector.core.state import Committed, Load, Phase
 from connector.destinations.commits.by_time import ByTime
 from connector.destinations.commits.load import Loading
 from connector.destinations.commits.planned import planned_rows
-from connector.destinations.commits.staging import Layout, count, deleted_keys, without_rest
+from connector.destinations.commits.staging import Layout, deleted_keys, without_rest
 from connector.destinations.commits.step import Step
 from connector.destinations.database import Merge, Transaction
 from connector.destinations.history.kept import Kept
@@ -139,14 +139,12 @@ class Commit:
             table = self._header.table_name
             merge_by_time = ByTime(self._transaction, self._state, table, layout)
             staged, self._lost = merge_by_time.winners(staged)
-        deletes, marked = count(staged, DELETED), count(staged, MARKED)
-        written = len(staged) - deletes - marked
-        merge = Merge(layout, self._step.number, written, deletes, marked)
+        merge = Merge.of(layout, self._step.number, staged)
         deleted = self._merged(merge, staged, versions)
-        if deletes and self._buries:
+        if merge.deleted and self._buries:
             with self._transaction.staged(deleted_keys(layout, staged), STAGED_KEYS):
                 self._state.tombstones.bury(self._header.table_name, STAGED_KEYS, self._step.number)
-        return written, deleted + marked
+        return merge.written, deleted + merge.marked
 
     def _merged(self, merge: Merge, staged: pa.Table, versions: pa.Table | None) -> int:
         """Merges the staged rows, and first keeps the versions that they end."""
@@ -159,6 +157,7 @@ class Commit:
             if settled is None:
                 return self._ended(merge, versions)
         staged, versions = settled
+        merge = Merge.of(merge.layout, merge.commit, staged)
         with self._transaction.staged(staged, STAGED):
             return self._ended(merge, versions)
 

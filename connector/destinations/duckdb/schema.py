@@ -20,6 +20,17 @@ def describe(connection: Connection, target: Target) -> dict[str, str]:
     return dict(zip(found.columns, map(str, found.types), strict=True))
 
 
+def taken(connection: Connection, target: Target) -> bool:
+    """Whether anything has a name, even a view of columns that are gone."""
+    try:
+        connection.table(target.sql)
+    except duckdb.CatalogException:
+        return False
+    except duckdb.BinderException:
+        return True
+    return True
+
+
 def used(connection: Connection, target: Target) -> bool:
     """Whether a table has an index, or a comment on a service column, that others created."""
     here = (

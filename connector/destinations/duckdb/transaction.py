@@ -50,6 +50,10 @@ class DuckDBTransaction(Transaction):
         """A table as it is now."""
         return Found(duckdb_schema.describe(self._connection, target))
 
+    def taken(self, target: Target) -> bool:
+        """Whether anything has this name."""
+        return duckdb_schema.taken(self._connection, target)
+
     def create(self, target: Target, columns: Mapping[str, Column]) -> None:
         """Creates a table with its key columns, and its schema if absent."""
         self.ask(f"CREATE SCHEMA IF NOT EXISTS {target.schema_sql}")

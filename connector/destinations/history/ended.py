@@ -18,14 +18,16 @@ from connector.core.names import (
 )
 from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
 from connector.core.rows import REST as REST_FIELD
-from connector.core.schema import INTEGER, JSON, STRING, join
+from connector.core.schema import INTEGER, JSON, STRING, Type, join
 from connector.core.state import Column
 from connector.destinations.commits.staging import Layout
 from connector.destinations.database import Transaction
-from connector.destinations.history.places import ended_of, taken
+from connector.destinations.history.places import changed, ended_of, taken
 from connector.destinations.sql import OUTER, STAGED, STAGED_VERSIONS, Target, quoted
+from connector.destinations.state.store import State
 from connector.destinations.table import columns as table_columns
 from connector.destinations.table.in_the_way import NotWidened
+from connector.errors import DestinationRefused
 
 
 class Ended:
@@ -52,11 +54,19 @@ class Ended:
 
     @property
     def actual(self) -> Mapping[str, str]:
-        """The columns as they are, with their SQL types. Raises DestinationRefused without any."""
+        """The columns as they are, with their SQL types.
+
+        Raises DestinationRefused if they are not as they were made, without those of attributes.
+        """
         found = self._transaction.describe(self.target).columns
-        if not found:
-            raise table_columns.gone(self.target)
+        how = "it was dropped or renamed"
+        if not found or (how := table_columns.differences(found, self._service)):
+            raise changed(self._table, self.target, how)
         return found
+
+    def refuse_changed(self) -> None:
+        """Raises DestinationRefused if what all versions have is not as it was made."""
+        assert self.actual
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -102,7 +112,7 @@ class Ended:
                 self._widen(was, column)
             else:
                 # An earlier generation had another column of that name.
-                old = Column(column.name, self._dialect.known()[have])
+                old = Column(column.name, self._adopted(column.name, have))
                 self._widen(old, Column(column.name, join(old.type, column.type)))
         if rest and REST not in actual:
             table_columns.add(self._transaction, self.target, REST)
@@ -123,17 +133,30 @@ class Ended:
         made = {
             column.name: self._as_kept(f"{alias}{quoted(column.name)}", column, types)
             for column in columns.values()
-            if column.name in actual and column.name in types
+            if column.name in actual
         }
         if rest and REST in types:
             made[REST] = f"{alias}{quoted(REST)}"
         return made
 
     def _as_kept(self, value: str, column: Column, types: Mapping[str, str]) -> str:
-        have, want = self._dialect.type_of(column.type), types[column.name]
+        have, want = self._dialect.type_of(column.type), types.get(column.name)
         if have == want:
             return value
-        return self._dialect.widened(value, column.type, self._dialect.known()[want])
+        kept = self._adopted(column.name, want)
+        if self._dialect.type_of(join(kept, column.type)) != want:
+            raise self._other(column.name, want)
+        return self._dialect.widened(value, column.type, kept)
+
+    def _adopted(self, name: str, sql: str | None) -> Type:
+        """The type of a column. Raises DestinationRefused if we make none of it."""
+        type_ = self._dialect.known().get(sql or "")
+        if type_ is None:
+            raise self._other(name, sql)
+        return type_
+
+    def _other(self, name: str, sql: str | None) -> DestinationRefused:
+        return changed(self._table, self.target, f"{name!r} is {sql or 'gone'}")
 
     def end(
         self,
@@ -155,10 +178,8 @@ class Ended:
 
     def _insert(self, values: Mapping[str, str], rows: str) -> None:
         names = ", ".join(map(quoted, values))
-        self._transaction.ask(
-            f"INSERT INTO {self.target.sql} ({names}) SELECT {', '.join(values.values())} "
-            f"FROM {rows}"
-        )
+        query = f"SELECT {', '.join(values.values())} FROM {rows}"
+        self._transaction.insert(self.target, names, query)
 
     def add(self, layout: Layout, commit: int) -> None:
         """Adds the versions that are staged as STAGED_VERSIONS."""
@@ -216,3 +237,25 @@ def same_key(layout: Layout, transaction: Transaction, staged: str) -> str:
         f"{transaction.dialect.staged(f'{staged}.{name}', column.type)}"
         for name, column in layout.keys_staged
     )
+
+
+def same_item(
+    transaction: Transaction, state: State, layout: Layout, table: str, staged: str
+) -> str:
+    """A condition that a row of the table and a staged one of its key have the same item."""
+    dialect = transaction.dialect
+    columns, retired = state.all_columns(table)
+    there = transaction.describe(layout.target).columns
+    by_column = {column: name for name, column in layout.staged.items()}
+    parts = [
+        f"{OUTER}.{quoted(column.name)} IS NOT DISTINCT FROM "
+        f"{dialect.staged(f'{staged}.{by_column[column.name]}', column.type)}"
+        if column.name in by_column
+        else f"{OUTER}.{quoted(column.name)} IS NULL"
+        for column in (retired | columns).values()
+        if column.name in there
+    ]
+    if layout.rest:
+        rest = dialect.staged(f"{staged}.{REST_FIELD}", JSON)
+        parts.append(f"{OUTER}.{quoted(REST)} IS NOT DISTINCT FROM {rest}")
+    return " AND ".join(parts)

@@ -6,15 +6,18 @@ from functools import cached_property
 
 import pyarrow as pa
 
-from connector.core.cursors import GAP, Cursor, carried
+from connector.core.changes.shards import read_through
+from connector.core.cursors import GAP, MOVED, Cursor, carried
+from connector.core.modes.history import ENDED_AT as ENDED_AT_FIELD
 from connector.core.modes.history import LAST, EndedBy, Op
+from connector.core.modes.history import OP as OP_FIELD
 from connector.core.names import CHANGED_AT, COMMIT, DELETED, ENDED_BY, OP, PLACE, REST, VALID_TO
 from connector.core.spec import TableSpec
 from connector.core.state import Column, Phase, Plan
 from connector.destinations.commits.staging import Layout
 from connector.destinations.database import Transaction
 from connector.destinations.history import turns
-from connector.destinations.history.ended import Ended, same_key
+from connector.destinations.history.ended import Ended, same_item, same_key
 from connector.destinations.history.log import Log
 from connector.destinations.history.places import history_of, taken
 from connector.destinations.history.view import View
@@ -24,6 +27,9 @@ from connector.destinations.state.store import State
 from connector.destinations.table import columns as table_columns
 from connector.destinations.table.comments import describe_new
 from connector.stop import MACHINE
+
+INEXACT = 60_000_000
+"""Microseconds. By less than that, times of different sources do not tell what came first."""
 
 
 @dataclass
@@ -61,14 +67,15 @@ class Kept:
         self.show()
 
     def close(self) -> None:
-        """Ends all versions, since from now on nobody keeps what happens to them."""
-        now = f"to_timestamp({MACHINE.now().timestamp()!r})"
+        """Ends all versions, since nobody keeps what happens to them after they were last read."""
+        table = self.state.read(self.header.table_name)
+        read = (read_through(table.shards) if table else None) or MACHINE.now()
         if not self._has(OP):
             table_columns.add(self.transaction, self.table, OP)
         self.ended.end(
             self._values(),
             f"{self.table.sql} AS {OUTER} WHERE {self._live}",
-            f"greatest({OUTER}.{quoted(CHANGED_AT)}, {now})",
+            f"greatest({OUTER}.{quoted(CHANGED_AT)}, to_timestamp({read.timestamp()!r}))",
             f"'{EndedBy.GAP}'",
         )
         self.hide()
@@ -196,11 +203,34 @@ class Kept:
 
         The rows are staged as STAGED, and the versions are not yet.
         """
+        self.ended.refuse_changed()
         later = self.ended.later(layout, turns.earliest(staged) - 1)
+        known = self._known(layout, staged, later)
         unclear = self._unclear(layout) if self._after_gap else set()
-        if not later and not unclear:
+        if not later and not unclear and not known:
             return None
-        return turns.settled(layout, staged, versions, later, unclear)
+        new = [place not in known for place in range(len(staged))]
+        staged, versions = turns.settled(layout, staged, versions, later, unclear)
+        return staged.filter(pa.array(new)), versions
+
+    def _known(self, layout: Layout, staged: pa.Table, later: Mapping[int, int]) -> frozenset[int]:
+        """The places of staged rows that fill a gap, but tell nothing that is not known.
+
+        What fills it begins earlier, so it has items as they are, or as they were before that.
+        """
+        ops = staged.column(OP_FIELD.name).to_pylist()
+        filling = {place for place, op in enumerate(ops) if op == Op.GAP}
+        if not filling or self.header.phase is Phase.LOADING:
+            return frozenset()
+        ends = staged.column(ENDED_AT_FIELD.name).cast(pa.int64()).to_pylist()
+        older = {place for place, at in later.items() if at - ends[place] > INEXACT}
+        equal = same_item(self.transaction, self.state, layout, self.header.table_name, STAGED)
+        found = self.transaction.ask(
+            f"SELECT {STAGED}.place AS place FROM {self.table.sql} AS {OUTER} JOIN {STAGED} "
+            f"ON {same_key(layout, self.transaction, STAGED)} "
+            f"WHERE {STAGED}.deleted IS NOT TRUE AND {STAGED}.marked IS NOT TRUE AND {equal}"
+        )
+        return frozenset((older | {int(row["place"]) for row in found}) & filling)
 
     def _unclear(self, layout: Layout) -> set[int]:
         """The places of staged rows whose keys have a row from before a gap."""
@@ -214,6 +244,8 @@ class Kept:
 
     def end(self, layout: Layout, versions: pa.Table | None, commit: int) -> None:
         """Ends the versions of the rows staged as STAGED, and adds those that had no row."""
+        if not self.transaction.taken(self._view):
+            self._dirty = True
         live = f"{OUTER}.{quoted(DELETED)} IS NOT TRUE" if layout.marks else "true"
         by = f"{STAGED}.ended_by"
         if self._after_gap:
@@ -262,6 +294,7 @@ def begun(
     else:
         known = log.positions() if plan.spec.changes and log.mine() else {}
     gap = {GAP: Cursor(done=True)} if plan.after_gap else {}
+    gap |= {MOVED: plan.moved} if plan.moved else {}
     return replace(
         plan, cursors={**plan.cursors, **gap, **carried(known, plan.cursors, plan.planned_at)}
     )

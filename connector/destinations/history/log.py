@@ -12,7 +12,7 @@ from connector.core.rows import conform
 from connector.core.schema import BOOLEAN, INTEGER, JSON, STRING, Type
 from connector.core.state import Column
 from connector.destinations.database import Transaction
-from connector.destinations.history.places import changes_of, taken
+from connector.destinations.history.places import changed, changes_of, taken
 from connector.destinations.sql import STAGED_LOG, Target, quoted
 from connector.destinations.table import columns as table_columns
 
@@ -72,20 +72,30 @@ class Log:
             column = columns[key.name]
             have = found.get(column.name)
             if have is None:
-                raise taken(self._table, [self.target])
+                raise changed(self._table, self.target, f"{column.name!r} is gone")
             if have != dialect.type_of(column.type):
-                old = Column(column.name, dialect.adopted_key(key.tag)[have])
-                self._transaction.widen(self.target, old, column.type)
+                old = dialect.adopted_key(key.tag).get(have)
+                if old is None:
+                    raise changed(self._table, self.target, f"{column.name!r} is {have}")
+                self._transaction.widen(self.target, Column(column.name, old), column.type)
 
     def _found(self) -> Mapping[str, str]:
         found = self._transaction.describe(self.target).columns
         if not found:
-            raise table_columns.gone(self.target)
+            raise changed(self._table, self.target, "it was dropped or renamed")
         return found
+
+    def check(self, columns: Mapping[str, Column]) -> None:
+        """Raises DestinationRefused if it is not as it was made."""
+        type_of = self._transaction.dialect.type_of
+        keys = [columns[key.name] for key in self._keys]
+        want = {column.name: type_of(column.type) for column in keys} | self._service()
+        if how := table_columns.differences(self._found(), want):
+            raise changed(self._table, self.target, how)
 
     def add(self, rows: pa.Table, columns: Mapping[str, Column], commit: int) -> None:
         """Appends the rows of one commit."""
-        self._found()
+        self.check(columns)
         types = {key.name: columns[key.name].type for key in self._keys}
         staged = conform(rows, types, list(LOG))
         names = [f"c{place}" for place in range(len(types))]
@@ -100,8 +110,9 @@ class Log:
             for name, type_ in zip(values.values(), kinds, strict=True)
         ]
         with self._transaction.staged(staged, STAGED_LOG):
-            self._transaction.ask(
-                f"INSERT INTO {self.target.sql} ({', '.join(map(quoted, values))}, "
-                f"{quoted(COMMIT)}) SELECT {', '.join(sent)}, CAST($1 AS BIGINT) FROM {STAGED_LOG}",
+            self._transaction.insert(
+                self.target,
+                f"{', '.join(map(quoted, values))}, {quoted(COMMIT)}",
+                f"SELECT {', '.join(sent)}, CAST($1 AS BIGINT) FROM {STAGED_LOG}",
                 [commit],
             )

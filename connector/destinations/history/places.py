@@ -29,6 +29,15 @@ def all_of(target: Target, spec: TableSpec | None) -> list[Target]:
     return [target, *(target.beside(target.schema, target.name + each) for each in beside)]
 
 
+def changed(target: Target, beside: Target, how: str) -> DestinationRefused:
+    """The error for what is kept beside a table, and was changed by somebody else."""
+    return DestinationRefused(
+        f"The table {beside}, which is kept beside {target}, was changed by somebody else: {how}.",
+        "Change it back. Or drop it, and read the table again with `connector snapshot TABLE "
+        "--full-refresh`, which makes it anew and empty.",
+    )
+
+
 def taken(target: Target, beside: Iterable[Target]) -> DestinationRefused:
     """The error for names that something else has."""
     names = ", ".join(map(str, beside))

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from connector.core.modes.history import EndedBy, Op
-from connector.core.names import CHANGED_AT, COMMIT, DELETED, ENDED_BY, OP, REST, VALID_TO
+from connector.core.names import CHANGED_AT, COMMIT, DELETED, ENDED_BY, OP, VALID_TO
 from connector.core.rows import CHANGED_AT as CHANGED_AT_FIELD
-from connector.core.rows import REST as REST_FIELD
 from connector.core.schema import JSON
 from connector.core.state import Load
 from connector.destinations.commits.load import Loading
 from connector.destinations.commits.staging import Layout
 from connector.destinations.database import Transaction
-from connector.destinations.history.ended import same_key
+from connector.destinations.history.ended import same_item, same_key
 from connector.destinations.history.kept import Kept
 from connector.destinations.sql import OUTER, STAGED, quoted
 
@@ -123,22 +122,8 @@ class _Refresh:
     @property
     def _equal(self) -> str:
         """A condition that a row of the table and a fresh one have the same item."""
-        dialect, layout = self.transaction.dialect, self._layout
-        columns, retired = self.kept.state.all_columns(self.load.table)
-        there = self.transaction.describe(layout.target).columns
-        staged = {column: name for name, column in layout.staged.items()}
-        parts = [
-            f"{OUTER}.{quoted(column.name)} IS NOT DISTINCT FROM "
-            f"{dialect.staged(f'{_FRESH}.{staged[column.name]}', column.type)}"
-            if column.name in staged
-            else f"{OUTER}.{quoted(column.name)} IS NULL"
-            for column in (retired | columns).values()
-            if column.name in there
-        ]
-        if layout.rest:
-            rest = dialect.staged(f"{_FRESH}.{REST_FIELD}", JSON)
-            parts.append(f"{OUTER}.{quoted(REST)} IS NOT DISTINCT FROM {rest}")
-        return " AND ".join(parts)
+        state = self.kept.state
+        return same_item(self.transaction, state, self._layout, self.load.table, _FRESH)
 
     @property
     def _vanished(self) -> str:
@@ -179,8 +164,9 @@ class _Refresh:
             f"EXISTS (SELECT 1 FROM {_FRESH} WHERE {self._same(_FRESH)} "
             f"AND ({marked}NOT ({self._equal})))"
         )
-        self._ask(f"DELETE FROM {self._table} WHERE {EARLIER} AND {differs}")
-        self._ask(f"DELETE FROM {self._table} WHERE {self._vanished}")
+        start = [self.loading.start]
+        self.transaction.delete(self._layout.target, f"{EARLIER} AND {differs}", start)
+        self.transaction.delete(self._layout.target, self._vanished, start)
 
     def insert(self) -> None:
         """Adds the rows that the table does not have."""
@@ -202,11 +188,11 @@ class _Refresh:
         )
         on = self._same(_FRESH).replace(f"{OUTER}.", "later.")
         there = f"SELECT 1 FROM {self._table} WHERE {self._same(_FRESH)}"
-        self._ask(
-            f"INSERT INTO {self.loading.target} ({', '.join(map(quoted, values))}) "
+        self.transaction.insert(
+            self._layout.target,
+            ", ".join(map(quoted, values)),
             f"SELECT {', '.join(values.values())} FROM {_FRESH} "
             f"LEFT JOIN ({later}) AS later ON {on} WHERE NOT EXISTS ({there})",
-            start=False,
         )
 
     def count(self) -> int:

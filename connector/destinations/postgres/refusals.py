@@ -107,6 +107,17 @@ def hooked(connection: Connection, target: Target) -> bool:
     return bool(found)
 
 
+def meddled(connection: Connection, target: Target) -> bool:
+    """Whether a trigger or a rule of others has a say in what is written to a table."""
+    found = connection.run(
+        "SELECT 1 AS found FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind <> 'v' LIMIT 1",
+        [target.schema, target.name],
+    )
+    return bool(found) or hooked(connection, target)
+
+
 def views_on(connection: Connection, view: Target) -> list[str]:
     """What others made that uses a view."""
     return [name for _, name, blocks_drop in _dependents(connection, view, "") if blocks_drop]

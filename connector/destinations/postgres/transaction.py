@@ -9,6 +9,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from connector.core.names import VALID_TO
+from connector.core.schema import Type
 from connector.core.state import Column
 from connector.destinations import trial
 from connector.destinations.commits.load import Loading
@@ -26,11 +27,17 @@ from connector.destinations.postgres.merge import (
     mark_sql,
     upsert_sql,
 )
-from connector.destinations.postgres.refusals import hooked, in_the_way, swallowed, views_on
+from connector.destinations.postgres.refusals import (
+    hooked,
+    in_the_way,
+    meddled,
+    swallowed,
+    views_on,
+)
 from connector.destinations.postgres.session.connection import Connection, PostgresServer
 from connector.destinations.postgres.state import state_schema
 from connector.destinations.postgres.types import POSTGRES, staged_value
-from connector.destinations.sql import Target, quoted
+from connector.destinations.sql import OUTER, Target, quoted
 from connector.destinations.table.in_the_way import blocked
 from connector.errors import Busy, ConnectorError, DestinationRefused
 
@@ -45,6 +52,8 @@ class PostgresTransaction(Transaction):
         self._connection = connection
         self._server = server
         self.schema = state_schema(connection)
+        self._written: Target | None = None
+        """The table that is being written, until that has gone well."""
 
     def begin(self) -> None:
         """Does nothing: the next statement begins it."""
@@ -79,6 +88,38 @@ class PostgresTransaction(Transaction):
         """Whether a table is empty and nothing that others created depends on its columns."""
         return super().unused(target) and not postgres_schema.used(self._connection, target)
 
+    def insert(
+        self, target: Target, columns: str, query: str, parameters: Sequence[Any] = ()
+    ) -> None:
+        """Adds all rows of a query; what others made may have a say in it."""
+        sql = f"INSERT INTO {target.sql} ({columns}) {query}"
+        self._written = target
+        if not meddled(self._connection, target):
+            self.ask(sql, parameters)
+        else:
+            counted = f"SELECT count(*) AS n FROM ({query}) AS rows"
+            rows = int(self.ask(counted, parameters)[0]["n"])
+            arrived = self._connection.changed(sql, parameters)
+            if arrived != rows:
+                raise swallowed(self._connection, target, rows - arrived)
+        self._written = None
+
+    def delete(self, target: Target, condition: str, parameters: Sequence[Any] = ()) -> None:
+        """Deletes the rows that meet a condition; what others made may have a say in it."""
+        self._written = target
+        super().delete(target, condition, parameters)
+        if meddled(self._connection, target):
+            left = f"SELECT count(*) AS n FROM {target.sql} AS {OUTER} WHERE {condition}"
+            if rows := int(self.ask(left, parameters)[0]["n"]):
+                raise swallowed(self._connection, target, 0, rows)
+        self._written = None
+
+    def widen(self, target: Target, column: Column, type_: Type) -> None:
+        """Gives a column a wider type. Every value keeps its digits."""
+        self._written = target
+        super().widen(target, column, type_)
+        self._written = None
+
     def explain(
         self, failure: Failure, target: Callable[[], Target | None]
     ) -> ConnectorError | None:
@@ -87,7 +128,7 @@ class PostgresTransaction(Transaction):
         if said is None or not isinstance(failure.cause, DestinationRefused):
             return None
         self._connection.rollback()
-        found = target()
+        found = self._written or target()
         if found is None:
             return None
         return in_the_way(

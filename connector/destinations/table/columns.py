@@ -127,15 +127,21 @@ def refuse_changed(
     fold = dialect.rules.fold
     folded = {fold(name): sql for name, sql in found.columns.items()}
     wanted = {column.name: dialect.type_of(column.type) for column in columns.values()}
-    differences = [
-        f"{name!r} should be {sql} and is {folded.get(fold(name), 'gone')}"
-        for name, sql in (wanted | dict(dialect.service)).items()
-        if folded.get(fold(name)) != sql
-    ]
-    if differences:
-        raise changed_by_hand(target, "; ".join(differences[:5]))
+    wanted = {fold(name): sql for name, sql in (wanted | dict(dialect.service)).items()}
+    if different := differences(folded, wanted):
+        raise changed_by_hand(target, different)
     if not _has_key(found, columns, keys):
         raise changed_by_hand(target, "its primary key is missing or different")
+
+
+def differences(have: Mapping[str, str], want: Mapping[str, str]) -> str:
+    """Which columns do not have the types that they should have; empty if all have."""
+    found = [
+        f"{name!r} should be {sql} and is {have.get(name, 'gone')}"
+        for name, sql in want.items()
+        if have.get(name) != sql
+    ]
+    return "; ".join(found[:5])
 
 
 def same(dialect: Dialect, one: Target, other: Target) -> bool:

@@ -8,6 +8,8 @@ from connector.core.rules.rules import Rules
 from connector.core.spec import TableSpec
 from connector.core.state import Column
 from connector.destinations.database import Transaction
+from connector.destinations.history.ended import Ended
+from connector.destinations.history.log import Log
 from connector.destinations.sql import Target, quoted
 from connector.destinations.table import columns as table_columns
 from connector.errors import ConfigError
@@ -52,7 +54,9 @@ class Renaming:
         left = {n: sql for n, sql in actual.items() if n not in {columns[a].name for a in moving}}
         self._refuse_taken(names, left, columns, moving)
         new = table_columns.named(self.transaction.dialect, moving, left, staying, spec)
-        self._rename({columns[attribute].name: name for attribute, name in new.items()}, actual)
+        changed = {columns[attribute].name: name for attribute, name in new.items()}
+        self._rename(self.target, changed, actual)
+        self._rename_beside(changed)
         return {
             attribute: Column(new.get(attribute, column.name), column.type)
             for attribute, column in columns.items()
@@ -76,7 +80,22 @@ class Renaming:
                     "Nothing was changed. Choose another name.",
                 )
 
-    def _rename(self, names: Mapping[str, str], actual: Iterable[str]) -> None:
+    def _rename_beside(self, names: Mapping[str, str]) -> None:
+        """Renames the same columns where versions and changes of the table are kept."""
+        log = Log(self.transaction, self.target, ())
+        for kept in (Ended(self.transaction, self.target), log):
+            if not names or not kept.mine():
+                continue
+            actual = self.transaction.describe(kept.target).columns
+            # A column that an earlier generation had keeps its name.
+            free = {
+                before: after
+                for before, after in names.items()
+                if before in actual and (after in names or after not in actual)
+            }
+            self._rename(kept.target, free, actual)
+
+    def _rename(self, target: Target, names: Mapping[str, str], actual: Iterable[str]) -> None:
         """Renames columns, some of which may take the names of others."""
         fold = self.transaction.dialect.rules.fold
         there = {*map(fold, actual)}
@@ -85,12 +104,12 @@ class Renaming:
             steps = {}
             for index, (before, after) in enumerate(names.items()):
                 between = f"_connector_{index}"
-                self._one(before, between)
+                self._one(target, before, between)
                 steps[between] = after
         for before, after in steps.items():
-            self._one(before, after)
+            self._one(target, before, after)
 
-    def _one(self, before: str, after: str) -> None:
+    def _one(self, target: Target, before: str, after: str) -> None:
         self.transaction.ask(
-            f"ALTER TABLE {self.target.sql} RENAME COLUMN {quoted(before)} TO {quoted(after)}"
+            f"ALTER TABLE {target.sql} RENAME COLUMN {quoted(before)} TO {quoted(after)}"
         )
