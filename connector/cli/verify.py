@@ -115,9 +115,9 @@ def share_of(percent: str) -> float:
 def _comparison(
     segments: int, repair: bool, share: float | None, region: str | None
 ) -> "Callable[[Run, Callable[[Tail], bool]], Verdict]":
+    from connector.pipeline.comparing.sample import Sample
     from connector.pipeline.following.failover import REPLICATION_SECONDS
     from connector.pipeline.repair import Repair, refuse_loading
-    from connector.pipeline.sample import Sample
     from connector.pipeline.verify import verify as compare
 
     def compared(run: "Run", ended: "Callable[[Tail], bool]") -> "Verdict":

@@ -98,6 +98,9 @@ GAP = "gap/"
 """A partition that is there where changes were lost before the generation was planned."""
 ROWS = "rows/"
 """A partition whose token is how many rows there were when the generation was planned."""
+MOVED = "moved/"
+"""A partition that is there where a table with a history or a log goes on in another Region. It was
+seen when the Region before was last read."""
 
 
 REMEMBERED = timedelta(days=8)

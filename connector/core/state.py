@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from connector.core.cursors import EARLIER, GAP, ORIGIN, SEGMENT, SHARD, Cursor
+from connector.core.cursors import EARLIER, GAP, MOVED, ORIGIN, SEGMENT, SHARD, Cursor
 from connector.core.keys import KeySchema
 from connector.core.schema import Type
 from connector.core.spec import TableSpec
@@ -71,6 +71,8 @@ class Plan:
     """How long the source keeps changes, if that varies."""
     after_gap: bool = False
     """Whether changes were lost since the generation that it replaces."""
+    moved: Cursor | None = None
+    """Where it replaces one of another Region, a cursor seen when that was last read."""
 
     @property
     def row_keys(self) -> KeySchema:
@@ -146,6 +148,11 @@ class TableState:
     def after_gap(self) -> bool:
         """Whether changes were lost before this generation was planned."""
         return GAP in self.cursors
+
+    @property
+    def moved(self) -> Cursor | None:
+        """Where the table goes on in another Region, a cursor seen when the last one was read."""
+        return self.cursors.get(MOVED)
 
 
 class Scannable(Protocol):

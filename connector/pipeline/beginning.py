@@ -157,8 +157,7 @@ class Beginning:
             stop=self.stop,
             replaces=replaces,
             plan_id=plan_id,
-            # A window of an export does not say each change in it.
-            filler=None if spec.recorded else self.filler,
+            filler=self.filler,
         )
         before = replaces.columns if replaces else {}
         report_renamed(self.table, renamed(planned.columns, before))

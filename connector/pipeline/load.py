@@ -96,7 +96,7 @@ def recent_since(state: TableState, changes: Changes | None, exact: bool) -> dat
 
     A scan that is `exact` has everything that was written before it was planned.
     """
-    if changes is None or state.after_gap or (exact and state.origin is None):
+    if changes is None or state.after_gap or state.moved or (exact and state.origin is None):
         return None
     return state.planned_at - changes.retention.overlap
 

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 from connector.core.changes.filler import Filler
@@ -71,23 +72,50 @@ def plan(
             cursors=start.cursors | _segments(total, prepared.origin),
             replaces=replaces.plan_id if replaces else None,
             spec=spec,
-            after_gap=replaces is not None and _lost(replaces, description, changes, start.at),
+            **(_since(replaces, description, changes, start.at) if replaces else {}),
             retention=varying(changes),
         )
     )
     return _reported(state, start.shards if changes else None)
 
 
+def _since(
+    before: TableState, now: Description, changes: Changes | None, began: datetime
+) -> dict[str, Any]:
+    """What must be known of the time since a generation that is replaced was read."""
+    return {"after_gap": _lost(before, now, changes, began), "moved": _moved(before, now)}
+
+
 def _lost(before: TableState, now: Description, changes: Changes | None, began: datetime) -> bool:
     """Whether changes are in no stream any more that were made since a generation was read."""
     there = (now.identity.table_id, now.identity.stream_arn)
+    if changes is not None and (moved := _moved(before, now)):
+        # What was made since is in the new stream too; what is older is only in the scan.
+        return (
+            _noted(before)
+            or moved.seen_at is None
+            or began - moved.seen_at > (changes.retention.overlap)
+        )
     if (before.identity.table_id, before.identity.stream_arn) != there or changes is None:
         return True
+    read = read_through(before.shards)
+    trimmed = read is not None and not changes.retention.nothing_trimmed(read, began)
+    return _noted(before) or trimmed
+
+
+def _noted(before: TableState) -> bool:
     if before.phase is Phase.LOADING and before.after_gap:
         return True
-    lost = (before.problem or "").partition(":")[0] in (HistoryLost.__name__, ShardGone.__name__)
-    read = read_through(before.shards)
-    return lost or (read is not None and not changes.retention.nothing_trimmed(read, began))
+    return (before.problem or "").partition(":")[0] in (HistoryLost.__name__, ShardGone.__name__)
+
+
+def _moved(before: TableState, now: Description) -> Cursor | None:
+    """What marks a plan in another Region; also one in the place of such a plan, if not loaded."""
+    if before.phase is Phase.LOADING and before.moved:
+        return before.moved
+    if before.identity.region in ("", now.identity.region):
+        return None
+    return Cursor(done=True, seen_at=read_through(before.shards))
 
 
 @dataclass(frozen=True)

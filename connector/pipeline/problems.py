@@ -40,10 +40,11 @@ class Problems:
         try:
             yield
         except (NeedsPerson, DestinationRefused) as needed:
-            self._note_problem(needed)
+            self.note(needed)
             raise
 
-    def _note_problem(self, needed: ConnectorError) -> None:
+    def note(self, needed: ConnectorError) -> None:
+        """Notes a problem; a destination that refuses it only keeps no note."""
         try:
             self.destination.note(self.table, f"{type(needed).__name__}: {needed.message}")
         except ConnectorError:

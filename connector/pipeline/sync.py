@@ -24,6 +24,7 @@ from connector.pipeline.following.tail import Tail
 from connector.pipeline.load import load, recent_since
 from connector.pipeline.problems import Problems
 from connector.pipeline.scan import Scanning, make_encoder, make_ruling
+from connector.pipeline.unread import Unread
 from connector.ports import Changes, Destination, Lookup, Snapshot, Spool
 from connector.stop import Stop
 from connector.waits import Waits
@@ -86,6 +87,8 @@ class Run:
             return self._begun(full_refresh, plan_id)
 
     def _begun(self, full_refresh: bool = False, plan_id: str | None = None) -> TableState:
+        if full_refresh:
+            self._unread.before_plan(plan_id)
         return self._beginning.state(full_refresh, plan_id)
 
     @property
@@ -125,7 +128,7 @@ class Run:
             return self._whole(state, max_deleted)
         if state.phase is Phase.LOADING:
             with self._tail(state) as tail:
-                tail.loaded(self._load(state, self._beside(tail), max_deleted))
+                tail.loaded(self._load(state, max_deleted, tail))
                 # Rows that the stream overtook are older than the scan until all of it is read.
                 tail.until(tail.caught_up)
                 self.stop.check(self.table)
@@ -153,13 +156,13 @@ class Run:
 
     def _whole(self, state: TableState, max_deleted: float | None) -> TableState:
         """Scans and loads a table whose changes nobody follows."""
-        loaded = self._load(state, self._wait_until, max_deleted)
+        loaded = self._load(state, max_deleted)
         return self._problems.cleared(loaded)
 
-    def _beside(self, tail: Tail) -> Callable[[Callable[[], bool]], None]:
+    def _beside(self, tail: Tail | None) -> Callable[[Callable[[], bool]], None]:
         """What goes on beside a scan, until something holds."""
-        assert self.changes is not None
-        return tail.until if self.changes.while_loading else self._wait_until
+        reads = tail is not None and tail.changes.while_loading
+        return tail.until if tail and reads else self._wait_until
 
     def _wait_until(self, finished: Callable[[], bool]) -> None:
         while not finished() and not self.stop.wait(REST_SECONDS):
@@ -207,6 +210,11 @@ class Run:
         return Mending(self.table, *ports, self.stop)
 
     @property
+    def _unread(self) -> Unread:
+        ports = self.changes, self.lookup, self.destination
+        return Unread(self.table, *ports, self._tail, self.stop)
+
+    @property
     def _problems(self) -> Problems:
         return Problems(self.table, self.destination)
 
@@ -216,7 +224,7 @@ class Run:
             return self._whole(state, self.table_config.max_deleted)
         with self._tail(state) as tail:
             if state.phase is Phase.LOADING:
-                state = self._load(state, self._beside(tail), self.table_config.max_deleted)
+                state = self._load(state, self.table_config.max_deleted, tail)
                 tail.loaded(state)
             else:
                 # A run that was killed right after its load has left its spool behind.
@@ -271,18 +279,9 @@ class Run:
 
     def _tail(self, state: TableState) -> Tail:
         assert self.changes is not None
-        return Tail(
-            changes=self.changes,
-            lookup=self.lookup,
-            destination=self.destination,
-            since=state,
-            encoder=self.encoder(state),
-            config=self.config.tail,
-            listener=self.listener,
-            quarantine_limit=self.config.quarantine.limit,
-            stop=self.stop,
-            waits=self.waits,
-        )
+        ports, limit = (self.changes, self.lookup, self.destination), self.config.quarantine.limit
+        settings = self.config.tail, self.listener, limit
+        return Tail(*ports, state, self.encoder(state), *settings, self.stop, self.waits)
 
     def encoder(self, state: TableState) -> Encoder:
         """An encoder for this table's items."""
@@ -293,20 +292,20 @@ class Run:
         return make_ruling(state, self.hash_key)
 
     def _load(
-        self,
-        state: TableState,
-        wait_until: Callable[[Callable[[], bool]], None],
-        max_deleted: float | None,
+        self, state: TableState, max_deleted: float | None, tail: Tail | None = None
     ) -> TableState:
         scanning = self.start_scan(state)
         try:
-            wait_until(scanning.finished)
+            self._beside(tail)(scanning.finished)
         finally:
             scanning.stop()
         self.stop.check(self.table)
-        return self._put(state, max_deleted)
+        return self._put(state, max_deleted, tail)
 
-    def _put(self, state: TableState, max_deleted: float | None) -> TableState:
+    def _put(
+        self, state: TableState, max_deleted: float | None, tail: Tail | None = None
+    ) -> TableState:
+        self._unread.before_load(state, tail)
         # A scan reads the table by its name, and would not notice that another one has that name.
         self.lookup.confirm(state.identity)
         recent = recent_since(state, self.changes, self.config.source.consistent_read)

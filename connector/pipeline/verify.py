@@ -20,7 +20,7 @@ from connector.events import Listener
 from connector.items import canonical
 from connector.items.ruled.ruling import Ruling
 from connector.pipeline.comparing.items import Digests, Items, Repairs, digest
-from connector.pipeline.sample import Sample
+from connector.pipeline.comparing.sample import Sample
 from connector.ports import Destination, Lookup, Snapshot
 
 SHOWN = 10

@@ -6,15 +6,18 @@ from typing import ClassVar
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize
+from hypothesis.stateful import initialize, rule
 
-from tests.pipeline.replica import ORDERS, SCHEMA, order
+from connector.core.state import Phase, TableState
+from connector.errors import CursorMoved
+from connector.pipeline.sync import Run
+from tests.pipeline.replica import ORDERS, SCHEMA, key, order
 from tests.properties.strategies import profile
-from tests.properties.test_converges import ITEMS, World
+from tests.properties.test_converges import ITEMS, World, ids
 from tests.rigs.postgres import Database
 
 from .conftest import BOTH
-from .truth import check_history, check_log
+from .truth import check_as_of, check_endings, check_history, check_log
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -37,10 +40,39 @@ class KeptWorld(World):
         table = self.rig.create_table(ORDERS, SCHEMA, shards=shards)
         table.load(order(n, -1) for n in range(ITEMS))
 
+    @rule(numbers=st.lists(ids, min_size=1, max_size=4))
+    def expire(self, numbers: list[int]) -> None:
+        self.replica.model.expire(*map(key, numbers))
+
+    @rule(numbers=st.lists(ids, min_size=1, max_size=2))
+    def delete_and_put_again(self, numbers: list[int]) -> None:
+        """As a rule within one second, and in one batch."""
+        self.delete(numbers)
+        self.write(numbers)
+
+    @rule(seconds=st.sampled_from((1, 3, 1200)))
+    def time_passes(self, seconds: float) -> None:
+        self.rig.clock.advance(seconds)
+
+    @rule(numbers=st.lists(ids, min_size=1, max_size=4))
+    def write_later(self, numbers: list[int]) -> None:
+        self.rig.clock.advance(3)
+        self.write(numbers)
+
+    def put(self, run: Run, state: TableState) -> None:
+        if state.phase is not Phase.LOADING:
+            raise CursorMoved("it is loaded already")
+        run.load(yes=True)
+
+    def replan(self, run: Run, state: TableState) -> None:
+        run.begin(full_refresh=True)
+
     def check(self) -> None:
         super().check()
         check_log(self.replica)
         check_history(self.replica)
+        check_endings(self.replica)
+        check_as_of(self.replica, {str(n): -1 for n in range(ITEMS)})
 
 
 KeptWorld.TestCase.settings = settings(profile(3, times=50), stateful_step_count=25)

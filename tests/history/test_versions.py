@@ -4,10 +4,13 @@ from typing import Any
 
 import pytest
 
-from connector.errors import ConfigError, DestinationRefused
+from connector.errors import ConfigError, DestinationRefused, QuarantineLimit
+from connector.events import quiet
+from connector.scanning.segments import segment_scan
+from connector.stop import Stop
 from tests.pipeline.replica import ORDERS, Replica, key, order
 
-from .truth import check_history, check_log, versions_of
+from .truth import check_as_of, check_history, check_log, versions_of
 
 
 def told(replica: Replica, id_: str) -> list[tuple[Any, ...]]:
@@ -57,6 +60,67 @@ def test_a_full_refresh_leaves_what_is_equal_untouched(replica: Replica) -> None
     assert told(replica, "changed") == [(1, "insert", None)]
     check_log(replica)
     check_history(replica)
+
+
+def test_what_is_unread_before_a_full_refresh_has_versions_of_its_own(replica: Replica) -> None:
+    replica.model.load([order("a", 1), order("b", 1)])
+    replica.sync()
+    replica.rig.clock.advance(10)
+    replica.model.put(order("a", 2), order("a", 3))
+    replica.model.expire(key("b"))
+    replica.rig.clock.advance(hours=2)
+    replica.run().snapshot(full_refresh=True)
+    assert told(replica, "a") == [
+        (1, "snapshot", "update"),
+        (2, "update", "update"),
+        (3, "update", None),
+    ]
+    assert told(replica, "b") == [(1, "snapshot", "expiry")]
+    check_log(replica)
+    check_history(replica)
+    check_as_of(replica, {"a": 1, "b": 1})
+
+
+def test_what_is_written_while_a_refresh_scans_has_versions_of_its_own(replica: Replica) -> None:
+    replica.model.load([order("a", 1), order("b", 1)])
+    replica.sync()
+    replica.rig.clock.advance(10)
+    run = replica.run()
+    state = run.begin(full_refresh=True)
+    replica.model.put(order("a", 2), order("a", 3))
+    replica.model.delete(key("b"))
+    replica.rig.clock.advance(10)
+    segment_scan(replica.config(), state, quiet, Stop.never()).run(0)
+    replica.run().load()
+    replica.sync()
+    assert [n for n, *_ in told(replica, "a")] == [1, 2, 3]
+    assert told(replica, "b") == [(1, "snapshot", "delete")]
+    check_history(replica)
+    check_as_of(replica, {"a": 1, "b": 1})
+
+
+def test_a_refresh_mends_what_cannot_be_followed(
+    replica: Replica, caplog: pytest.LogCaptureFixture
+) -> None:
+    replica.settings["quarantine.limit"] = 0
+    replica.model.load([order("a", 1), order("b", 1)])
+    replica.sync()
+    replica.model.put({**order("b", 2), "text": {"S": "a\ud800b"}})
+    with pytest.raises(QuarantineLimit):
+        replica.sync()
+    replica.model.put(order("b", 3))
+    replica.settings["quarantine.limit"] = 10
+    replica.run().snapshot(full_refresh=True)
+    replica.sync()
+    replica.assert_equal()
+    replica.by_hand("DROP VIEW orders__history")
+    replica.by_hand("DROP TABLE orders__ended")
+    replica.model.put(order("a", 2))
+    replica.run().snapshot(full_refresh=True)
+    assert "versions since it was last read are not kept" in caplog.text
+    replica.sync()
+    replica.assert_equal()
+    check_history(replica, gaps=True)
 
 
 @pytest.mark.parametrize("deletes", ["soft", "ignore-ttl"])

@@ -2,6 +2,8 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -16,8 +18,9 @@ def number_of(image: dict[str, Any] | None) -> int | None:
 
 
 def records_of(replica: Replica) -> list[tuple[str, dict[str, Any]]]:
-    """Every record of the stream with its shard, in the order in which they were made."""
-    return [(shard, dict(record.content)) for shard, record in replica.model.stream.written]
+    """Every record of all streams with its shard, in the order in which they were made."""
+    streams = replica.model.streams
+    return [(shard, dict(record.content)) for each in streams for shard, record in each.written]
 
 
 def check_log(replica: Replica) -> None:
@@ -90,3 +93,65 @@ def check_records(replica: Replica, versions: dict[str, list[dict[str, Any]]]) -
         ]
         shown = [(v["_op"], v["n"]) for v in versions.get(id_, []) if v["_op"] != "snapshot"]
         assert shown == puts, (id_, versions.get(id_), puts)
+
+
+MOMENT = timedelta(microseconds=1)
+CLOCK = timedelta(seconds=2)
+"""By how much the clock of a page may be slow, since the source only says its time in seconds."""
+
+
+def life_of(replica: Replica, id_: str, base: int | None) -> list[tuple[datetime, int | None]]:
+    """What an order was from when on, by the records of the source alone; None: it was not."""
+    life = [(datetime(1970, 1, 1, tzinfo=UTC), base)]
+    for _, record in records_of(replica):
+        images = record["dynamodb"]
+        if images["Keys"]["id"]["S"] == id_:
+            at = datetime.fromtimestamp(images["ApproximateCreationDateTime"], UTC)
+            life.append((max(at, life[-1][0]), number_of(images.get("NewImage"))))
+    return life
+
+
+def check_as_of(replica: Replica, base: Mapping[str, int]) -> None:
+    """At any moment since its first version, the history of an order says what it was then.
+
+    `base` are the numbers of the orders that were there before all records.
+    """
+    for id_, versions in versions_of(replica).items():
+        life = life_of(replica, id_, base.get(id_))
+        edges = [each for v in versions for each in (v["_valid_from"], v["_valid_to"]) if each]
+        edges += [at for at, _ in life]
+        for edge in sorted(set(edges)):
+            for at in (edge - MOMENT, edge, edge + MOMENT):
+                then = [v["n"] for v in versions if is_of(v, at)]
+                if at < versions[0]["_valid_from"] or any(is_early(v, at) for v in versions):
+                    continue
+                truth = [n for since, n in life if since <= at][-1]
+                assert then == ([] if truth is None else [truth]), (id_, at, versions, life)
+
+
+def is_of(version: Mapping[str, Any], at: datetime) -> bool:
+    """Whether a version was the present one at a time."""
+    until = version["_valid_to"]
+    return bool(version["_valid_from"] <= at and (until is None or at < until))
+
+
+def is_early(version: Mapping[str, Any], at: datetime) -> bool:
+    """Whether a version may say of a time what the source had only a little later."""
+    read = version["_op"] in ("snapshot", "gap")
+    return read and bool(version["_valid_from"] <= at <= version["_valid_from"] + CLOCK)
+
+
+def check_endings(replica: Replica) -> None:
+    """Deletes ended versions as their records say."""
+    gone = {
+        (r["dynamodb"]["Keys"]["id"]["S"], int(r["dynamodb"]["SequenceNumber"])): r
+        for _, r in records_of(replica)
+    }
+    ends: dict[str, list[str]] = defaultdict(list)
+    for (id_, _), record in sorted(gone.items(), key=lambda each: each[0][1]):
+        if record["eventName"] == "REMOVE":
+            ends[id_].append("expiry" if "userIdentity" in record else "delete")
+    for id_, versions in versions_of(replica).items():
+        shown = [v["_ended_by"] for v in versions if v["_ended_by"] in ("delete", "expiry")]
+        # An order may be gone before its first version began.
+        assert shown == ends[id_][len(ends[id_]) - len(shown) :], (id_, versions, ends[id_])

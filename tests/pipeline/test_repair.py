@@ -8,8 +8,8 @@ import pytest
 from connector.core.state import Phase
 from connector.errors import ConfigError, CursorMoved
 from connector.events import quiet
+from connector.pipeline.comparing.sample import Sample
 from connector.pipeline.repair import Repair
-from connector.pipeline.sample import Sample
 from connector.pipeline.sync import Run
 from connector.pipeline.verify import Verdict, verify
 from tests.rigs.scripted import ScriptedDynamoDB, faults

@@ -190,10 +190,8 @@ class World(RuleBasedStateMachine):
     @rule()
     def load(self) -> None:
         run, tail = self.alive()
-        spool = run.spool_of(tail.state)
         try:
-            now = run.changes.now()
-            load(run.destination, spool, tail.state, now=now, limit=0, max_deleted=None)
+            self.put(run, tail.state)
         except CursorMoved:
             self.die()
         except Transient:
@@ -201,12 +199,21 @@ class World(RuleBasedStateMachine):
         else:
             tail.restart(self.replica.state())
 
+    def put(self, run: Run, state: TableState) -> None:
+        """Puts what was scanned into the table."""
+        spool, now = run.spool_of(state), run.changes.now()
+        load(run.destination, spool, state, now=now, limit=0, max_deleted=None)
+
     @rule()
     def read_everything_again(self) -> None:
         run, tail = self.alive()
         with suppress(CursorMoved):
-            run.plan(tail.state)
+            self.replan(run, tail.state)
         self.be_replaced()
+
+    def replan(self, run: Run, state: TableState) -> None:
+        """Plans a new generation in the place of another."""
+        run.plan(state)
 
     @rule(
         point=st.sampled_from(failpoints.NAMES + failpoints.LOOK_UP_NAMES),

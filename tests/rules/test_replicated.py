@@ -6,8 +6,8 @@ import pytest
 
 from connector.errors import ConfigError
 from connector.events import quiet
+from connector.pipeline.comparing.sample import Sample
 from connector.pipeline.repair import Repair
-from connector.pipeline.sample import Sample
 from connector.pipeline.verify import Verdict, verify
 from tests.pipeline.replica import ORDERS, Replica, key
 from tests.rigs.scripted import Key, KeySchema

@@ -104,6 +104,12 @@ def turn_of(changes: Sequence[Change]) -> Turn:
     )
 
 
+def lost_turn(change: Change) -> Turn:
+    """The turn of a key of which only the last of several changes is known."""
+    at = change.at if isfinite(change.at) else 0.0
+    return Turn(at, EndedBy.GAP, at, Op.GAP)
+
+
 def _only(change: Change) -> Turn:
     at = change.at if isfinite(change.at) else 0.0
     if change.image is not None:

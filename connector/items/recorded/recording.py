@@ -17,6 +17,7 @@ from connector.core.modes.history import (
     PLACE,
     Turn,
     Version,
+    lost_turn,
     op_of,
     turn_of,
 )
@@ -71,13 +72,19 @@ class Recording:
     spec: TableSpec
     earlier: Mapping[str, int | float] = field(default_factory=dict)
     """The last version of each partition that an earlier generation has read."""
+    since: float = -inf
+    """Seconds since 1970. What was changed before was read in another Region, as other records."""
+    filled: bool = False
+    """Whether the changes are of what a stream has lost: only the last of an item is known."""
     _logged: list[tuple[str, Sequence[Key], Sequence[Change]]] = field(default_factory=list)
     _followed: dict[Key, list[_Placed]] = field(default_factory=dict)
     """All changes of the keys that had more than one."""
 
     def may_know(self, partition: str, changes: Sequence[Change]) -> bool:
         """Whether one of the changes, which are in order, may be known."""
-        return bool(self.earlier) and bool(changes) and self._known(partition, changes[0])
+        if not changes:
+            return False
+        return changes[0].at < self.since or self._known(partition, changes[0])
 
     def _known(self, partition: str, change: Change) -> bool:
         """Whether an earlier generation has read a change, and so has kept it."""
@@ -85,7 +92,7 @@ class Recording:
 
     def add(self, partition: str, keys: Sequence[Key], changes: Sequence[Change]) -> None:
         """Keeps changes that are new and without a flaw for the log."""
-        if self.spec.changes:
+        if self.spec.changes and not self.filled:
             self._logged.append((partition, keys, changes))
 
     def add_one(self, partition: str, key: Key, change: Change) -> bool:
@@ -97,17 +104,19 @@ class Recording:
         if self._known(partition, change):
             return not self.spec.history
         # Nothing says what a flawed change did.
-        if not change.flaw:
+        if not change.flaw and change.at >= self.since:
             self.add(partition, [key], [change])
         return True
 
     def follow(self, key: Key, before: _Placed, after: _Placed) -> None:
         """Keeps a change of the history that another one follows."""
-        if self.spec.history:
+        if self.spec.history and not self.filled:
             self._followed.setdefault(key, [before]).append(after)
 
     def turn(self, key: Key, change: Change) -> Turn:
         """What the changes of a key did to it, of which this is the newest."""
+        if self.filled:
+            return lost_turn(change)
         changes = self._followed.get(key)
         return turn_of([each for _, each in changes] if changes else [change])
 

@@ -15,7 +15,7 @@ from connector.events import Listener, Scanned
 from connector.items import canonical, wire
 from connector.items.keys import key_in, key_item, key_text_in
 from connector.items.ruled.ruling import Ruling
-from connector.pipeline.sample import Sample
+from connector.pipeline.comparing.sample import Sample
 from connector.ports import Lookup, Snapshot
 
 KEYS_AT_ONCE = 400

@@ -170,8 +170,3 @@ def _refuse(state: TableState, lost: HistoryLost) -> None:
             "cannot be looked up, and it cannot be repaired.",
             f"Run `connector snapshot {state.table} --full-refresh`.",
         )
-    if state.spec is not None and state.spec.recorded:
-        raise HistoryLost(
-            f"{lost.message} What was lost cannot be put in a history or a log afterwards.",
-            f"Run `connector snapshot {state.table} --full-refresh`: versions will say `gap`.",
-        )

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import inf
 
 from connector.config.model import TailConfig
 from connector.core.changes.shards import EARLIER, Shard, filled_until, forgettable, read_through
@@ -16,6 +17,9 @@ from connector.stop import Stop
 from connector.waits import Waits
 
 log = logging.getLogger("connector.tail")
+
+ELSEWHERE = timedelta(seconds=10)
+"""How inexact it is up to when another Region was read, by the times of this one."""
 
 
 @dataclass
@@ -119,6 +123,14 @@ class Reach:
                 for p in self.positions.values()
             )
         )
+
+    @property
+    def moved_since(self) -> float:
+        """From when on changes count that another Region may have shown; in seconds since 1970."""
+        if (moved := self.state.moved) is None:
+            return -inf
+        seen = min(moved.seen_at or self.state.planned_at, self.state.planned_at)
+        return (seen - ELSEWHERE).timestamp()
 
     @property
     def filled_until(self) -> datetime:

@@ -122,6 +122,9 @@ class Round:
     def _fold(self, reach: Reach) -> Fold:
         horizon = (reach.state.planned_at - self.changes.retention.overlap).timestamp()
         keys, spec = reach.state.identity.keys, reach.state.spec or TableSpec()
+        if spec.history:
+            # Rows have them already, and would get their versions once more.
+            horizon = max(horizon, reach.moved_since)
         if self.changes.by_time:
             planned = reach.state.planned_at.timestamp()
             return TimedFold(keys, self.encoder, spec.deletes, horizon, planned=planned)
@@ -133,7 +136,9 @@ class Round:
             return None
         keys, encoder = reach.state.identity.keys, self.encoder
         self._images = self._images or ImageTexts(keys, encoder.limits, encoder.ruling)
-        return Recording(keys, encoder, self._images, spec, tokens_of(reach.state.earlier, SHARD))
+        known = tokens_of(reach.state.earlier, SHARD)
+        since, filled = reach.moved_since, reach.filling
+        return Recording(keys, encoder, self._images, spec, known, since, filled)
 
     def _commit(
         self,
