@@ -130,13 +130,19 @@ def assert_one_sentence(done: Done, code: int, says: str) -> None:
 
 
 def wait_until(condition: Callable[[], bool], process: Process | None = None) -> None:
-    """Waits for a condition, as long as the process lives, if it is one that must bring it."""
-    deadline = time.monotonic() + PATIENCE
+    """Waits for a condition, as long as the process lives, if it is one that must bring it.
+
+    What takes long to ask, such as a run of the program, is asked less often.
+    """
+    asked = time.monotonic()
+    deadline = asked + PATIENCE
     while not condition():
+        took = time.monotonic() - asked
         if time.monotonic() > deadline or (process and process.poll() is not None):
             outcome = ended(process, signal.SIGKILL) if process else "too late"
             raise AssertionError(f"it never came to that: {outcome}")
-        time.sleep(0.01)
+        time.sleep(max(0.01, 3 * took))
+        asked = time.monotonic()
 
 
 def fingerprints(folder: Path) -> Mapping[str, str]:

@@ -63,7 +63,8 @@ def test_a_table_that_is_mended_says_so_and_ends_well(
     program: Program, rig: ScriptedDynamoDB
 ) -> None:
     stream_off(program, rig)
-    process = program.start("sync", *NAMES, "--for", "20s", "-o", "json", *program.to)
+    seldom = program.with_(CONNECTOR_TAIL__IDLE_POLL_SECONDS="0.5")
+    process = seldom.start("sync", *NAMES, "--for", "20s", "-o", "json", *program.to)
     wait_until(lambda: rig.calls.count("DescribeTable", table=BAD) > 0, process)
     rig.model(BAD).enable_stream()
     wait_until(lambda: rig.calls.count("Scan", table=BAD) > 0, process)

@@ -64,8 +64,15 @@ class Warehouse:
             self.by_hand(f"CREATE INDEX report ON {BAD} (n)")
 
     def free(self) -> None:
-        """Takes it away."""
-        self.by_hand("DROP VIEW bi.report" if self.database else "DROP INDEX report")
+        """Takes it away; a run that follows holds the file whenever it tries again."""
+        wait_until(self._freed)
+
+    def _freed(self) -> bool:
+        try:
+            self.by_hand("DROP VIEW bi.report" if self.database else "DROP INDEX report")
+        except duckdb.IOException:
+            return False
+        return True
 
     def says(self, *arguments: str) -> Any:
         """One run on this destination."""
@@ -145,7 +152,8 @@ def test_it_is_named_noted_and_mended(
 def test_a_run_that_follows_goes_on_once_it_is_mended(
     warehouse: Warehouse, rig: ScriptedDynamoDB
 ) -> None:
-    process = warehouse.program.start("sync", *NAMES, "--follow", *warehouse.program.to)
+    seldom = warehouse.program.with_(CONNECTOR_TAIL__IDLE_POLL_SECONDS="0.5")
+    process = seldom.start("sync", *NAMES, "--follow", *seldom.to)
     try:
         change(rig)
         wait_until(lambda: warehouse.problem() is not None, process)

@@ -66,8 +66,8 @@ def renewals(account: Account) -> int:
 def test_a_run_outlives_its_credentials(account: Account, way: Callable[[Account], str]) -> None:
     account.logins.lifetime = LIFETIME
     handed_out_by = way(account)
-    process = account.start("tail", ORDERS, "--follow") if account.sync().code == 0 else None
-    assert process is not None
+    assert account.sync().code == 0
+    process = account.start("tail", ORDERS, "--follow", CONNECTOR_TAIL__IDLE_POLL_SECONDS="0.3")
     account.rig.calls.clear()
     wait_until(lambda: renewals(account) >= 3, process)
     done = ended(process, signal.SIGINT)
