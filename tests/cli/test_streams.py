@@ -1,6 +1,7 @@
 """Standard streams that are closed, full, gone, or cannot show every letter."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,17 @@ def behind(
         timeout=PATIENCE,
     )
     return Left(ended.returncode, ended.stdout, ended.stderr.decode(errors="replace"))
+
+
+def each_behind(shell: str, program: Program, *lines: tuple[str, ...]) -> list[Left]:
+    """Runs command lines in one process behind a shell; all share their stdout."""
+    words = [word for line in lines for word in (*line, "then")]
+    left = behind(shell, program, *words, command=EACH)
+    assert left.code == 0, left.stderr
+    *ended, rest = re.split(r"^ended with (\d+)\n", left.stderr, flags=re.MULTILINE)
+    assert (len(ended), rest) == (2 * len(lines), ""), left.stderr
+    said, codes = ended[::2], ended[1::2]
+    return [Left(int(code), left.stdout, err) for code, err in zip(codes, said, strict=True)]
 
 
 def count(program: Program) -> int:
@@ -147,37 +159,31 @@ ENCODINGS = {
 
 
 @pytest.mark.parametrize("variables", ENCODINGS.values(), ids=ENCODINGS)
-def test_whatever_stdout_can_show_json_stays_json(
+def test_whatever_stdout_can_show_json_stays_json_and_nothing_fails_on_it(
     synced: Program, variables: dict[str, str]
 ) -> None:
     program = synced.with_(**variables)
     sql = f"SELECT '{ODD}' AS \"ü\""
-    left = behind('"$@"', program, "query", sql, "-o", "json", *program.to)
-    assert left.code == 0, left.stderr
-    assert json.loads(left.stdout.decode("utf-8")) == [{"ü": ODD}]
-    assert not set(b"\x1b\x07\r\x7f") & set(left.stdout)
-    if shutil.which("jq"):
-        text = subprocess.run(["jq", "-r", ".[][]"], input=left.stdout, capture_output=True)
-        assert text.stdout.decode() == ODD + "\n"
-
-
-@pytest.mark.parametrize("variables", ENCODINGS.values(), ids=ENCODINGS)
-def test_whatever_stdout_can_show_nothing_fails_on_it(
-    synced: Program, variables: dict[str, str]
-) -> None:
-    program = synced.with_(**variables)
-    lines = (
-        (["query", f"SELECT '{ODD}' AS \"ü\"", *program.to], 0),
-        (["query", "SELECT é", *program.to], 2),
-        (["status", "--nö"], 2),
-        (["sync", "--help"], 0),
+    lines: tuple[tuple[tuple[str, ...], int], ...] = (
+        (("query", sql, "-o", "json", *program.to), 0),
+        (("query", sql, *program.to), 0),
+        (("query", "SELECT é", *program.to), 2),
+        (("status", "--nö"), 2),
+        (("sync", "--help"), 0),
     )
-    words = [word for line, _ in lines for word in (*line, "then")]
     # One after the other on the same streams; each of them alone is a process in other tests.
-    left = behind('"$@"', program, *words, command=EACH)
-    assert "Traceback" not in left.stderr
-    assert "unexpected" not in left.stderr.lower()
-    assert left.code == 0, left.stderr
-    codes = [line.rpartition(" ")[2] for line in left.stderr.splitlines() if "ended with" in line]
-    assert codes == [str(code) for _, code in lines], left.stderr
-    assert not set(b"\x1b\x07\r\x7f") & set(left.stdout)
+    ended = each_behind('"$@"', program, *(line for line, _ in lines))
+    assert [left.code for left in ended] == [code for _, code in lines], ended
+    said = "".join(left.stderr for left in ended)
+    assert "Traceback" not in said
+    assert "unexpected" not in said.lower()
+    assert not set(b"\x1b\x07\r\x7f") & set(ended[0].stdout)
+    # Only the JSON is UTF-8 wherever it goes.
+    shown = ended[0].stdout.decode(errors="replace")
+    rows, end = json.JSONDecoder().raw_decode(shown)
+    assert rows == [{"ü": ODD}]
+    if shutil.which("jq"):
+        text = subprocess.run(
+            ["jq", "-r", ".[][]"], input=shown[:end].encode(), capture_output=True
+        )
+        assert text.stdout.decode() == ODD + "\n"

@@ -16,7 +16,7 @@ from tests.pipeline.replica import ORDERS
 from tests.rigs import duckdb_file
 
 from .program import Done, Program, fingerprints
-from .test_streams import Left, behind
+from .test_streams import Left, behind, each_behind
 
 # What its tests share is made once, by one process.
 pytestmark = pytest.mark.xdist_group("cli_surroundings")
@@ -117,16 +117,23 @@ def test_a_link_to_a_file_that_is_to_come_is_followed(program: Program) -> None:
 
 def test_a_current_folder_that_is_gone_is_needed_for_relative_paths_only(program: Program) -> None:
     gone = 'mkdir gone; cd gone; rmdir ../gone; "$@"'
-    assert behind(gone, program, "sync", ORDERS, *program.to).code == 0
-    workers = ["--full-refresh", "--workers", "2", "--segments", "3"]
-    assert behind(gone, program, "snapshot", ORDERS, *workers, *program.to).code == 0
-    assert behind(gone, program, "query", "FROM orders", *program.to).code == 0
-    for arguments in (["sync", ORDERS, "--to", "duckdb:///x"], ["demo", "--file", "x"]):
-        assert_refused(behind(gone, program, *arguments), "x is relative")
     config = program.folder / "here.yaml"
     config.write_text(f"destination: {{url: 'duckdb:///{program.file}'}}\nspool: s\n")
-    assert behind(gone, program, "status", "-c", str(config)).code == 0
-    assert_refused(behind(gone, program, "status", "-c", "here.yaml"), "no file here.yaml")
+    lines = {
+        ("sync", ORDERS, *program.to): "",
+        ("query", "FROM orders", *program.to): "",
+        ("sync", ORDERS, "--to", "duckdb:///x"): "x is relative",
+        ("demo", "--file", "x"): "x is relative",
+        ("status", "-c", str(config)): "",
+        ("status", "-c", "here.yaml"): "no file here.yaml",
+    }
+    for left, says in zip(each_behind(gone, program, *lines), lines.values(), strict=True):
+        if says:
+            assert_refused(left, says)
+        else:
+            assert left.code == 0, left.stderr
+    workers = ["--full-refresh", "--workers", "2", "--segments", "3"]
+    assert behind(gone, program, "snapshot", ORDERS, *workers, *program.to).code == 0
 
 
 def test_a_current_folder_that_cannot_be_read_is_refused_unless_a_file_is_named(
@@ -152,14 +159,16 @@ def test_a_folder_that_cannot_be_written_is_named_and_can_be_read(synced: Progra
     shutil.copy(synced.file, folder / "old.duckdb")
     folder.chmod(0o500)
     before = fingerprints(folder)
-    for name in ("new.duckdb", "old.duckdb"):
-        left = behind(shell, synced, "sync", ORDERS, "--to", f"duckdb:///fixed/{name}")
-        assert_refused(left, f"{name} cannot be opened")
-    sql = "SELECT count(*) AS n FROM orders"
-    left = behind(shell, synced, "query", sql, "--to", "duckdb:///fixed/old.duckdb")
-    assert (left.code, left.stdout.split()) == (0, [b"n", b"40"])
+    new, old = ("--to", "duckdb:///fixed/new.duckdb"), ("--to", "duckdb:///fixed/old.duckdb")
+    query = ("query", "SELECT count(*) AS n FROM orders", *old)
+    to_new, to_old, asked = each_behind(
+        shell, synced, ("sync", ORDERS, *new), ("sync", ORDERS, *old), query
+    )
+    assert_refused(to_new, "new.duckdb cannot be opened")
+    assert_refused(to_old, "old.duckdb cannot be opened")
+    assert (asked.code, asked.stdout.split()) == (0, [b"n", b"40"])
     (folder / "old.duckdb").chmod(0o000)
-    left = behind(shell, synced, "status", "--to", "duckdb:///fixed/old.duckdb")
+    left = behind(shell, synced, "status", *old)
     assert_refused(left, "old.duckdb cannot be opened")
     (folder / "old.duckdb").chmod(0o600)
     folder.chmod(0o700)
@@ -171,18 +180,17 @@ def test_a_spool_that_may_not_be_written_loses_nothing(program: Program, mode: i
     shell = mortal()
     spool = program.folder / "spool"
     spool.mkdir(mode=mode)
-    arguments = ("sync", ORDERS, *program.to)
-    left = behind(shell, program.with_(CONNECTOR_SPOOL="spool"), *arguments)
-    assert_refused(left, "spool")
+    spooling = program.with_(CONNECTOR_SPOOL="spool")
+    assert_refused(behind(shell, spooling, "sync", ORDERS, *program.to), "spool")
     spool.chmod(0o700)
-    assert behind(shell, program.with_(CONNECTOR_SPOOL="spool"), *arguments).code == 0
+    assert spooling("sync", ORDERS, *program.to).code == 0
 
 
 @pytest.mark.parametrize("home", ["unset HOME", "export HOME=", "export HOME=/nowhere"])
 def test_no_home_is_needed(synced: Program, home: str) -> None:
-    left = behind(f'{home}; "$@"', synced, "tail", ORDERS, *synced.to)
-    assert left.code == 0, left.stderr
-    left = behind(f'{home}; "$@"', synced, "sync", ORDERS, "--to", "duckdb:///~/x.duckdb")
+    tail, at_home = ("tail", ORDERS, *synced.to), ("sync", ORDERS, "--to", "duckdb:///~/x.duckdb")
+    tailed, left = each_behind(f'{home}; "$@"', synced, tail, at_home)
+    assert tailed.code == 0, tailed.stderr
     if home == "export HOME=":
         assert_refused(left, "HOME")
     elif home != "unset HOME":

@@ -10,6 +10,8 @@ from tests.pipeline.replica import ORDERS, key, order
 
 from .world import EAST, NORTH, WEST, World
 
+pytestmark = pytest.mark.by_turns("there")
+
 
 def test_a_table_goes_on_in_the_other_region(there: World) -> None:
     there.sync_here()
@@ -126,10 +128,10 @@ def test_a_table_that_nobody_follows_is_read_in_the_other_region(files: World, f
     ],
 )
 def test_one_that_was_killed_anywhere_goes_on(there: World, at: str, then: str) -> None:
-    assert there.program("sync", ORDERS, *there.program.to).code == 0
+    there.sync_here()
     there.group.cut(WEST)
     there.group.tables[WEST].put(order("lost", 1))
-    assert there.program("sync", ORDERS, *there.program.to).code == 0
+    there.sync_here()
     there.lost()
     there.group.tables[EAST].put(order(1, 11))
     killed = there.program.with_(**{failpoints.VARIABLE: at})

@@ -12,6 +12,8 @@ from tests.rigs.scripted import faults
 
 from .world import EAST, NORTH, WEST, World
 
+pytestmark = pytest.mark.by_turns("there")
+
 
 def moved(program: Program, region: str = EAST, *flags: str) -> Done:
     """A failover by the program."""
@@ -72,18 +74,18 @@ def test_sync_tail_and_verify_follow_the_tables_region(there: World) -> None:
         {"CONNECTOR_SOURCE__REGIONS": "", "AWS_REGION": "", "AWS_DEFAULT_REGION": WEST},
     ],
 )
-@pytest.mark.parametrize("command", ["sync", "tail", "verify", "snapshot"])
 def test_a_region_that_is_configured_no_longer_is_refused(
-    files: World, command: str, regions: dict[str, str]
+    files: World, regions: dict[str, str]
 ) -> None:
     synced(files.program)
     assert moved(files.program).code == 0
     files.rig.calls.clear()
     before = files.sql("SELECT * FROM _connector.cursors")
     other = files.program.with_(**regions)
-    done = other(command, ORDERS, *other.to)
-    assert_one_sentence(done, 2, f"orders is replicated from its table in {EAST}")
-    assert "connector failover orders --region" in done.stderr
+    commands = ("sync", "tail", "verify", "snapshot")
+    for done in other.each(*((command, ORDERS, *other.to) for command in commands)):
+        assert_one_sentence(done, 2, f"orders is replicated from its table in {EAST}")
+        assert "connector failover orders --region" in done.stderr
     assert files.sql("SELECT * FROM _connector.cursors") == before
     assert not files.rig.calls.log
 

@@ -11,7 +11,18 @@ import sys
 import traceback
 from pathlib import Path
 
-BUILT_ON = ("pytest", "boto3", "pyarrow.compute", "duckdb", "sqlalchemy", "pydantic")
+BUILT_ON = (
+    "pytest",
+    "boto3",
+    "duckdb",
+    "msgspec.json",
+    "pyarrow.compute",
+    "pydantic.dataclasses",
+    "pydantic.json_schema",
+    "sqlalchemy.dialects.postgresql",
+    "unittest.mock",
+    "yaml",
+)
 AT_ONCE = 2
 NOT_THE_COPY = 70
 
