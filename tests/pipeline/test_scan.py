@@ -145,14 +145,6 @@ def test_throttling_without_end_says_why_and_keeps_what_was_read(replica: Replic
     replica.assert_equal()
 
 
-def test_a_thousand_empty_pages_are_not_the_end(replica: Replica) -> None:
-    replica.model.load(order(n, n) for n in range(10))
-    replica.rig.faults.add(faults.empty_page(), on="Scan", times=1000)
-    replica.sync()
-    assert replica.rig.calls.count("Scan") == 1001
-    replica.assert_equal()
-
-
 def test_an_item_deleted_where_the_scan_resumes_is_no_obstacle(replica: Replica) -> None:
     fill(replica)
     with pytest.raises(Interrupted):
