@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.rigs.combinations import turn
+
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "benchmarks" / "figures.json"
 SMALL = ["--items", "500", "--rounds", "1", "--shapes", "flat", "--destinations", "duckdb"]
@@ -20,14 +22,16 @@ def run(*arguments: str) -> str:
 
 def test_a_small_run_checks_its_tables_and_writes_its_figures(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
-    parts = ["decoding", "snapshots", "tails", "kinesis"]
+    # Two ways to measure the same command: by turns one of them.
+    drained = turn(["tails", "kinesis"], 1)
+    parts = ["decoding", "snapshots", *drained]
     shown = run("benchmarks", *SMALL, "--only", ",".join(parts), "--json", str(file))
     figures = json.loads(file.read_text())
     assert list(figures) == ["machine", *parts]
     assert figures["decoding"][0]["ratio"] > 0
     assert figures["snapshots"][0]["rate"] > 0
-    assert figures["tails"][0]["rate"] > 0
-    assert figures["kinesis"][0]["rate"] > 0
+    for part in drained:
+        assert figures[part][0]["rate"] > 0
     assert shown.count("duckdb") >= 2
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from connector import __version__
 
+from .rigs.combinations import are_by_turns
 from .test_distribution import environment, rig
 from .test_packaging import ROOT, tracked
 
@@ -114,6 +115,9 @@ def carry_out(command: str, root: Path, folder: Path) -> None:
     uv = f'printf \'#!/bin/sh\\nexec "{sys.executable}" -m uv "$@"\' > /build/bin/uv'
     ours = command.replace(FETCH_UV, f"{uv} && chmod +x /build/bin/uv")
     ours = re.sub(r"(?<![\w.*])/(?=build\b|opt\b)", f"{root}/", ours)
+    if are_by_turns():
+        # To compile every package takes most of the time, and nothing here asks for it.
+        ours = ours.replace(" --compile-bytecode", "")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     kept = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     # What make has installed is in uv's cache: the index is asked only if something is not.

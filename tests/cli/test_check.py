@@ -254,6 +254,7 @@ def others(rig: ScriptedDynamoDB) -> Iterator[Callable[[str | None], None]]:
         ("LAST_IMAGE", ["stream"], []),
     ],
 )
+@pytest.mark.by_turns("first")
 @pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
 def test_a_bad_table_hides_no_other(
     program: Program,

@@ -10,7 +10,7 @@ from tests.rigs.scripted import RunningClock, ScriptedDynamoDB, faults
 
 from .program import Program, assert_one_sentence
 
-pytestmark = pytest.mark.xdist_group("cli_verify")
+pytestmark = [pytest.mark.xdist_group("cli_verify"), pytest.mark.by_turns("both")]
 VERIFY = ("verify", ORDERS)
 JSON = ("--output", "json")
 

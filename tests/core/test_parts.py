@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from connector.core.texts import Malformed
 from connector.items import parts
+from tests.rigs.combinations import amount
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 anything = st.recursive(
@@ -21,6 +22,11 @@ anything = st.recursive(
 spacing = st.sampled_from([{}, {"indent": 1}, {"separators": (",", ":")}, {"ensure_ascii": False}])
 
 
+DRAWN = settings(
+    max_examples=amount(100, by_turns=40), deadline=None, derandomize=True, database=None
+)
+
+
 def same(left: Any, right: Any) -> bool:
     """Equal, where a number that is none equals itself."""
     return json.dumps(left) == json.dumps(right)
@@ -31,21 +37,21 @@ def written(value: Any, style: dict[str, Any]) -> bytes:
     return json.dumps(value, **style).encode(errors="surrogatepass")
 
 
-@settings(deadline=None, derandomize=True, database=None)
+@DRAWN
 @given(st.dictionaries(st.text(max_size=3), anything), spacing)
 def test_the_members_of_any_object(value: dict[str, Any], style: dict[str, Any]) -> None:
     found = parts.members(written(value, style))
     assert same({name: json.loads(raw) for name, raw in found.items()}, value)
 
 
-@settings(deadline=None, derandomize=True, database=None)
+@DRAWN
 @given(st.lists(anything), spacing)
 def test_the_elements_of_any_array(value: list[Any], style: dict[str, Any]) -> None:
     found = parts.elements(written(value, style))
     assert same([json.loads(raw) for raw in found], value)
 
 
-@settings(deadline=None, derandomize=True, database=None)
+@DRAWN
 @given(st.lists(anything, min_size=1), st.data())
 def test_a_text_that_is_cut_off_is_refused(value: list[Any], data: st.DataObject) -> None:
     text = json.dumps(value).encode()
@@ -53,7 +59,7 @@ def test_a_text_that_is_cut_off_is_refused(value: list[Any], data: st.DataObject
         parts.elements(text[: data.draw(st.integers(0, len(text) - 1))])
 
 
-@settings(deadline=None, derandomize=True, database=None)
+@DRAWN
 @given(st.text(alphabet='[]{},:"\\u0d8 1-.eE+tn', max_size=12))
 def test_what_pythons_parser_refuses_is_refused(inner: str) -> None:
     text = f"[{inner}]"

@@ -12,6 +12,7 @@ from connector.core.texts import json_text
 from connector.items import shapes, values
 from connector.items.encoder import Encoded, Encoder
 from tests.properties import strategies
+from tests.rigs.combinations import amount
 
 KEYS = (KeyAttribute("id", "S"),)
 Value = dict[str, Any]
@@ -51,7 +52,7 @@ inside = st.one_of(
 
 
 @settings(
-    max_examples=100,
+    max_examples=amount(100, by_turns=40),
     deadline=None,
     derandomize=True,
     database=None,

@@ -12,6 +12,7 @@ from connector.core.needs import Need, Wanted
 from connector.destinations.postgres.server import PostgresDestination
 from connector.destinations.registry import parse_url
 from connector.ports import Destination
+from tests.rigs.combinations import amount
 from tests.rigs.postgres import Database
 from tests.rigs.ready import ready
 
@@ -19,6 +20,8 @@ from .items import A, B
 from .needs import checked, need
 from .postgres_story import least, told, types_of
 from .story import Story, put
+
+pytestmark = pytest.mark.by_turns("make_real", "kind")
 
 ORDERS = Wanted("orders", "orders", (KeyAttribute("id", "S"),))
 
@@ -169,7 +172,7 @@ def test_a_lock_of_somebody_is_no_missing_right_and_not_waited_for(postgres):
 
 def test_a_check_beside_a_tail_disturbs_neither(postgres):
     story = told(postgres, lock_timeout=30)
-    ended = Event()
+    ended, columns = Event(), amount(40, by_turns=15)
     found: list[Need] = []
 
     def check() -> None:
@@ -179,13 +182,13 @@ def test_a_check_beside_a_tail_disturbs_neither(postgres):
     checking = Thread(target=check)
     checking.start()
     try:
-        for n in range(40):
+        for n in range(columns):
             story.tail(put(A | {"n": {"N": str(n)}, f"c{n}": {"S": "x"}}))
     finally:
         ended.set()
         checking.join()
     assert found == []
-    assert len(types_of(postgres)) == 40 + 4
+    assert len(types_of(postgres)) == columns + 4
 
 
 KILLED = """

@@ -12,6 +12,8 @@ from tests.rigs.postgres import Database
 from .postgres_story import told
 from .story import Story, delete, put
 
+pytestmark = pytest.mark.by_turns("make_real")
+
 KEY = {"id": {"S": "a"}}
 FIRST = KEY | {"total": {"N": "1"}, "note": {"S": "x"}}
 OURS = ["_changed_at", "_commit"]

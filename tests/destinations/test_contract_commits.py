@@ -14,6 +14,8 @@ from .items import A2, A, B, C
 from .needs import checked
 from .story import EPOCH, SEGMENT, SHARD, Story, delete, identity, put
 
+pytestmark = pytest.mark.by_turns("make", always="fake")
+
 
 def test_a_table_without_a_plan_has_no_state(destination):
     assert destination.read("orders") is None

@@ -15,6 +15,8 @@ from connector.ports import Destination
 from .conftest import Make
 from .story import Story, asked, delete, put
 
+pytestmark = pytest.mark.by_turns("make", always="fake")
+
 TYPES = {
     "DuckDBDestination": {
         "integer": "BIGINT",
@@ -101,6 +103,7 @@ def test_the_columns_of_a_first_load_are_not_told(story: Story) -> None:
     assert story.state().drift == 0
 
 
+@pytest.mark.by_turns("make", "pages", always="fake")
 @pytest.mark.parametrize("place", [0, 1, 4])
 @pytest.mark.parametrize("pages", [1, 5])
 def test_a_text_among_numbers_of_a_first_load_is_told(story: Story, place: int, pages: int) -> None:
@@ -113,6 +116,7 @@ def test_a_text_among_numbers_of_a_first_load_is_told(story: Story, place: int, 
     assert (committed.widened_columns, story.destination.ran("orders").widened_columns) == (1, 1)
 
 
+@pytest.mark.by_turns("make", "first", always="fake")
 @pytest.mark.parametrize(
     ("usual", "odd", "before"),
     [

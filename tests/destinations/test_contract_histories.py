@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from connector.core.state import Committed, Phase
 from .fake import FakeDestination
 from .items import VALUES
 from .story import EPOCH, Item, Story, delete, put, text_of
+
+pytestmark = pytest.mark.by_turns("make_real")
 
 ITEMS = st.builds(
     lambda key, value: {"id": {"S": key}} | ({"v": value} if value else {}),

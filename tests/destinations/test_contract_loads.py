@@ -13,6 +13,8 @@ from connector.errors import CursorMoved, TooManyDeletes
 from .items import A2, A, B, C
 from .story import EPOCH, SEGMENT, SHARD, Story, delete, put
 
+pytestmark = pytest.mark.by_turns("make", always="fake")
+
 
 def test_a_scan_fills_the_table(story):
     committed = story.load(story.page(A, B), story.page(C | {"more": {"BOOL": True}}))

@@ -13,6 +13,8 @@ from connector.items.encoder import Encoder
 
 from .story import KEYS, Item, Story, put
 
+pytestmark = pytest.mark.by_turns("make", always="fake")
+
 VALUES: dict[str, Item] = {
     "text": {"S": "/w=="},
     "binary": {"B": "/w=="},

@@ -12,6 +12,8 @@ from connector.errors import ConfigError
 from .items import A, B, C
 from .story import Story, asked, delete, put
 
+pytestmark = pytest.mark.by_turns("make", always="fake")
+
 AMPLIFY: dict[str, Any] = {
     "id": {"S": "todo"},
     "_deleted": {"BOOL": True},
@@ -70,6 +72,7 @@ def test_where_rows_are_marked_the_mark_has_the_name(make, deletes):
     assert asked(story.destination, text) == [{"id": "b"}]
 
 
+@pytest.mark.by_turns()
 @pytest.mark.parametrize("name", ["_DELETED", "_Deleted", "_REST", "_Commit", "_CHANGED_AT"])
 def test_case_makes_no_other_name_but_in_postgres(make, name):
     story = planned(make)

@@ -13,6 +13,8 @@ from connector.core.spec import TableSpec
 from .items import NAMES, VALUES, A
 from .story import Story, delete, put
 
+pytestmark = pytest.mark.by_turns("make", always="fake")
+
 
 @pytest.mark.parametrize("part", range(4))
 def test_widening_a_column_keeps_every_value(story, part):

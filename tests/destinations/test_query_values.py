@@ -18,6 +18,8 @@ from connector.errors import ConfigError, QueryFailed
 from connector.ports import Destination
 from tests.rigs.postgres import Database
 
+pytestmark = pytest.mark.by_turns("destination")
+
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> DuckDBDestination:

@@ -29,6 +29,8 @@ from tests.rigs.ready import ready
 from .items import A2, A, B, C
 from .story import Story, delete, put
 
+pytestmark = pytest.mark.by_turns("old")
+
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 VERSION = "SELECT state_version FROM _connector.tables ORDER BY table_name"
 TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = '_connector'"

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.replica import ORDERS, SCHEMA, caught_up, key, order
+from tests.rigs.combinations import amount
 from tests.rigs.scripted import ScriptedDynamoDB
 
 from .replica import Exported
 
-SEEDS = range(100 if os.environ.get("TEST_SCALE") == "large" else 8)
+SEEDS = range(100 if os.environ.get("TEST_SCALE") == "large" else amount(8, by_turns=3))
 HOURS = 22
 """From the beginning of the stream to the run; AWS keeps it for two more."""
 STEPS = 120

@@ -8,12 +8,15 @@ import pytest
 
 from connector.sources.exports.data_files import reading
 from tests.pipeline.replica import ORDERS, SCHEMA
+from tests.rigs.combinations import amount
 from tests.rigs.scripted import ScriptedDynamoDB
 
 from .histories import WAYS, History
 from .replica import Exported
 
-SEEDS = range(60 if os.environ.get("TEST_SCALE") == "large" else 4)
+pytestmark = pytest.mark.by_turns("replica")
+
+SEEDS = range(60 if os.environ.get("TEST_SCALE") == "large" else amount(4, by_turns=2))
 
 
 @pytest.fixture(params=["duckdb", "postgres"])

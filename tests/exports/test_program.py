@@ -18,20 +18,30 @@ from tests.rigs.scripted import ScriptedDynamoDB
 
 from .replica import Exported
 
+pytestmark = pytest.mark.by_turns("destination")
+
 HOUR = timedelta(hours=1)
 AROUND_LOAD = ("plan.after_commit", "spool.after_rename", "load.before_commit")
 """A load from an export is killed there for each destination; everywhere for one."""
 CASES = [("duckdb", point) for point in [*failpoints.NAMES, "scan.after_page:3"]]
 CASES += [("postgres", point) for point in AROUND_LOAD]
+MANY, FEW = 3000, 300
+"""Items of several pages, and of one: only a scan, and what it leaves, is about pages."""
 SETTINGS = {"CONNECTOR_SCAN__SEGMENTS": "2", "CONNECTOR_TAIL__BATCH_RECORDS": "1"}
 
 
 @pytest.fixture
-def rig(server: ScriptedDynamoDB) -> ScriptedDynamoDB:
+def items() -> int:
+    """How many items the table has."""
+    return MANY
+
+
+@pytest.fixture
+def rig(server: ScriptedDynamoDB, items: int) -> ScriptedDynamoDB:
     """A table of orders from before its stream."""
     server.clock.advance(hours=-2)
     table = server.create_table(ORDERS, SCHEMA)
-    table.load({**order(n, -1), "s": {"S": "x" * 2000}} for n in range(3000))
+    table.load({**order(n, -1), "s": {"S": "x" * 2000}} for n in range(items))
     server.clock.advance(hours=2)
     return server
 
@@ -88,7 +98,10 @@ def test_processes_read_the_files_of_a_bucket(rig, program, tmp_path, form):
     assert rig.calls.count("Scan") == 0
 
 
-@pytest.mark.parametrize(("destination", "point"), CASES)
+@pytest.mark.parametrize(
+    ("destination", "point", "items"),
+    [(*each, MANY if each[1].startswith(("scan.", "spool.")) else FEW) for each in CASES],
+)
 def test_the_run_after_a_crash_brings_everything(
     rig, program, tmp_path, destination, point, request
 ):

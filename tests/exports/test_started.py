@@ -25,6 +25,8 @@ from tests.rigs.scripted import RunningClock, ScriptedDynamoDB, faults
 
 from .replica import Exported
 
+pytestmark = pytest.mark.by_turns("replica")
+
 HOUR = timedelta(hours=1)
 START = "ExportTableToPointInTime"
 

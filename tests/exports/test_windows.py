@@ -14,6 +14,8 @@ from tests.rigs.scripted import ScriptedDynamoDB
 
 from .replica import Exported
 
+pytestmark = pytest.mark.by_turns("replica")
+
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 

@@ -8,6 +8,8 @@ from tests.pipeline.replica import ORDERS, Replica, key, order
 from .test_versions import told
 from .truth import check_history
 
+pytestmark = pytest.mark.by_turns("url")
+
 
 @pytest.mark.parametrize("lost", ["disabled", "noted"])
 def test_after_a_gap_versions_say_so(replica: Replica, lost: str) -> None:

@@ -12,6 +12,8 @@ from tests.pipeline.replica import ORDERS, Replica, key, order
 
 from .truth import check_as_of, check_history, check_log, versions_of
 
+pytestmark = pytest.mark.by_turns("url")
+
 
 def told(replica: Replica, id_: str) -> list[tuple[Any, ...]]:
     """The number of each version of an order, how it began, and how it ended."""

@@ -13,6 +13,8 @@ from tests.cli.program import Program
 from tests.pipeline.replica import ORDERS, SCHEMA, Replica, change, key, order
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
 
+pytestmark = pytest.mark.by_turns("destination")
+
 OFTEN = ("scan.", "spool.", "tail.", "commit.")
 """What is reached several times in one run."""
 

@@ -1,5 +1,7 @@
 """Runs killed at random moments while a writer never rests: the last run leaves no difference.
 
+pytestmark = pytest.mark.by_turns("destination")
+
 KILL_ROUNDS=30 runs more rounds than the few of every test run, on a larger and busier table.
 """
 

@@ -18,6 +18,8 @@ from tests.rigs.scripted.scenario import Before, Delete, Expire, Put, Update
 
 from .replica import Followed
 
+pytestmark = pytest.mark.by_turns("each")
+
 
 def started(replica: Followed, *steps: object) -> Followed:
     """A replica that is equal, some time after its plan, and then what happens next."""

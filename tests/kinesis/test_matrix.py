@@ -11,6 +11,8 @@ from tests.rigs.scripted.scenario import Delete, Put, Write
 
 from .replica import Followed
 
+pytestmark = pytest.mark.by_turns("each")
+
 
 @pytest.mark.parametrize("precision", ["MILLISECOND", "MICROSECOND", "SECOND"])
 @pytest.mark.parametrize("seed", range(3))

@@ -14,6 +14,8 @@ from tests.cli.program import Program, assert_one_sentence
 from tests.rigs.kinesis_subject import KinesisSubject, created_stream
 from tests.rigs.scripted import connect
 
+pytestmark = pytest.mark.by_turns("on_each")
+
 NAMES = [f"k{n}" for n in range(12)]
 WRITES = 150
 

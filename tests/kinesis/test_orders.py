@@ -20,7 +20,10 @@ from connector.items.by_time.page import Expected, kinesis_page
 from connector.items.encoder import Encoder
 from connector.ports import Destination
 from connector.sources.kinesis.stream import change_page
+from tests.rigs.combinations import amount
 from tests.rigs.scripted.kinesis import MICROSECONDS
+
+pytestmark = pytest.mark.by_turns("destination")
 
 KEYS = (KeyAttribute("id", "S"),)
 PLANNED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -112,7 +115,7 @@ def destination(request: pytest.FixtureRequest, tmp_path) -> Iterator[Destinatio
 @pytest.mark.parametrize("deletes", [Deletes.APPLY, Deletes.SOFT])
 def test_a_delete_followed_by_an_older_put_never_resurrects_a_row(request, destination, deletes):
     on_postgres = isinstance(destination, PostgresDestination)
-    count = 1_000 if on_postgres or deletes is Deletes.SOFT else 10_000
+    count = 1_000 if on_postgres or deletes is Deletes.SOFT else amount(10_000, by_turns=2_000)
     dice = random.Random(20)
     histories = {f"k{number}": drawn(dice, number) for number in range(count)}
     source, spec = Source(histories), TableSpec(deletes=deletes, follow="kinesis")

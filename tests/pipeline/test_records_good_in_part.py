@@ -14,7 +14,7 @@ from tests.rigs.scripted.faults import Attempt, Effect, Response
 from .replica import ORDERS, SCHEMA, Replica, key, order
 
 # What its tests share is made once, by one process.
-pytestmark = pytest.mark.xdist_group("records_good_in_part")
+pytestmark = [pytest.mark.xdist_group("records_good_in_part"), pytest.mark.by_turns("replica")]
 
 DEEP = 3000
 BAD_ATTRIBUTES: dict[str, bytes] = {

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from connector.core.keys import KeyAttribute, KeySchema
+from tests.rigs.combinations import amount
 
 Item = dict[str, Any]
 
@@ -19,8 +20,9 @@ LARGE = os.environ.get("TEST_SCALE") == "large"
 
 def profile(examples: int, times: int = 20) -> settings:
     """Few examples, always the same ones; or `times` as many and new ones in a large run."""
+    few = amount(examples, by_turns=max(2, examples // 2))
     return settings(
-        max_examples=examples * times if LARGE else examples,
+        max_examples=examples * times if LARGE else few,
         derandomize=not LARGE,
         database=None,
         deadline=None,

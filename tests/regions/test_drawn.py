@@ -17,11 +17,14 @@ from connector.core.state import TableState
 from connector.errors import Transient
 from connector.pipeline.following.failover import fail_over
 from tests.pipeline.replica import ORDERS, caught_up, key, order
+from tests.rigs.combinations import amount
 from tests.rigs.scripted import ScriptedDynamoDB, faults
 
 from .world import EAST, WEST, World, world
 
-SEEDS = range(60 if os.environ.get("TEST_SCALE") == "large" else 4)
+pytestmark = pytest.mark.by_turns("kind")
+
+SEEDS = range(60 if os.environ.get("TEST_SCALE") == "large" else amount(4, by_turns=2))
 KEYS = 10
 STEPS = 60
 VIEWS = ["NEW_AND_OLD_IMAGES", "NEW_IMAGE", "KEYS_ONLY", "OLD_IMAGE"]

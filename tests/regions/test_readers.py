@@ -14,6 +14,8 @@ from tests.rigs.scripted import faults
 
 from .world import EAST, WEST, World
 
+pytestmark = pytest.mark.by_turns("there")
+
 LOOK = "SELECT count(*), sum(n), max(n) FROM orders"
 
 

@@ -2,7 +2,8 @@
 
 With TEST_COMBINATIONS=by-turns each case of a test that is marked `by_turns` meets one value of
 what it is multiplied with, such as one database: the first case the first value, the second case
-the second one, and so on. Every test and every case runs, and so does every value.
+the second one, and so on. Every test and every case runs, and so does every value. A value that is
+named with `always`, such as a fake that costs next to nothing, is met by every case besides.
 """
 
 import os
@@ -15,7 +16,10 @@ import pytest
 
 VARIABLE = "TEST_COMBINATIONS"
 BY_TURNS = "by-turns"
-MARKER = "by_turns(*parameters): with TEST_COMBINATIONS=by-turns, one value of these for each case"
+MARKER = (
+    "by_turns(*parameters, always=None): with TEST_COMBINATIONS=by-turns, one value of these for "
+    "each case, and this value for all"
+)
 
 Value = TypeVar("Value")
 
@@ -48,6 +52,11 @@ def turn(values: Sequence[Value], case: int, at_once: int = 1) -> Sequence[Value
     return values[case % apart :: apart]
 
 
+def amount(whole: int, by_turns: int) -> int:
+    """How much of something is enough: the whole, or by turns what shows the same in less time."""
+    return by_turns if are_by_turns() else whole
+
+
 def _out_of_turn(items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
     tests = defaultdict(list)
     for item in items:
@@ -56,17 +65,31 @@ def _out_of_turn(items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
     for name, cases in tests.items():
         found: dict[object, list[pytest.Item]] = defaultdict(list)
         for item in cases:
-            found[_case(item)].append(item)
+            if not _is_always_met(item):
+                found[_case(item)].append(item)
         # Tests of one case each do not all begin with the same value.
         for number, each in enumerate(found.values(), crc32(name.encode())):
             chosen = each[number % len(each)]
             yield from (item for item in each if item is not chosen)
 
 
+def _is_always_met(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker("by_turns")
+    always = marker.kwargs.get("always") if marker else None
+    values: dict[str, object] = item.callspec.params  # type: ignore[attr-defined]
+    return always is not None and always in values.values()
+
+
 def _case(item: pytest.Item) -> object:
     """What tells an item's case from others of its test."""
     marker = item.get_closest_marker("by_turns")
     multiplied = marker.args if marker else ()
-    # Combinations of one case have the same objects, which need not be hashable.
     values: dict[str, object] = item.callspec.params  # type: ignore[attr-defined]
-    return tuple((name, id(values[name])) for name in sorted(values) if name not in multiplied)
+    return tuple(
+        (name, _identity(values[name])) for name in sorted(values) if name not in multiplied
+    )
+
+
+def _identity(value: object) -> object:
+    """Combinations of one case have the same texts or objects, and not all can be hashed."""
+    return value if isinstance(value, str) else id(value)

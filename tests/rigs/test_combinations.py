@@ -32,6 +32,17 @@ def test_both(database): pass
 @pytest.mark.parametrize("command", ["sync", "tail"])
 @pytest.mark.parametrize("case", "abcd")
 def test_two(database, command, case): pass
+
+@pytest.mark.by_turns("database", always="fake")
+@pytest.mark.parametrize("case", "abcd")
+@pytest.mark.parametrize("database", ["fake", "duckdb", "postgres"])
+def test_fake(database, case): pass
+
+@pytest.mark.by_turns("database")
+@pytest.mark.parametrize(
+    ("database", "case"), [("duckdb", "".join("ab")), ("postgres", "".join("ab")), ("duckdb", "c")]
+)
+def test_listed(database, case): pass
 """
 
 
@@ -52,7 +63,7 @@ def ran(folder: Path, combinations: str) -> list[str]:
 
 
 def test_without_turns_every_combination_runs(tmp_path: Path) -> None:
-    assert len(ran(tmp_path, "")) == 2 + 1 + 12 + 2 + 16
+    assert len(ran(tmp_path, "")) == 2 + 1 + 12 + 2 + 16 + 12 + 3
 
 
 def test_by_turns_every_case_runs_once_and_every_value_is_met(tmp_path: Path) -> None:
@@ -65,6 +76,8 @@ def test_by_turns_every_case_runs_once_and_every_value_is_met(tmp_path: Path) ->
         "test_cases": 6,
         "test_both": 2,
         "test_two": 4,
+        "test_fake": 8,
+        "test_listed": 2,
     }
     for name in ("test_cases", "test_two"):
         words = [set(re.split(r"[-\[\]]", each)) for each in found if each.startswith(name)]
@@ -72,6 +85,8 @@ def test_by_turns_every_case_runs_once_and_every_value_is_met(tmp_path: Path) ->
         assert met["duckdb"] == met["postgres"] == names[name] / 2
         assert all(met[case] == 1 for case in "abcdef"[: names[name]])
         assert name == "test_cases" or met["sync"] == met["tail"] == 2
+    fakes = Counter(re.split(r"[\[-]", each)[1] for each in found if each.startswith("test_fake"))
+    assert fakes == {"fake": 4, "duckdb": 2, "postgres": 2}
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 13, 20])

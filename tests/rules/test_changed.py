@@ -12,6 +12,8 @@ from tests.rigs.scripted import Key, KeySchema
 from .conftest import Made
 from .oracle import digest
 
+pytestmark = pytest.mark.by_turns("make")
+
 COLUMNS = {"email": {"hash": True}}
 REFRESH = f"connector snapshot {ORDERS} --full-refresh"
 

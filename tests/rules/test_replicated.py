@@ -15,6 +15,8 @@ from tests.rigs.scripted import Key, KeySchema
 from .conftest import Made
 from .oracle import digest
 
+pytestmark = pytest.mark.by_turns("make")
+
 COLUMNS = {
     "email": {"hash": True, "rename": "mail"},
     "card": {"mask": "****"},

@@ -24,6 +24,8 @@ from tests.rigs.scripted import ScriptedDynamoDB
 from .conftest import Made
 from .oracle import KEY, digest
 
+pytestmark = pytest.mark.by_turns("make")
+
 COLUMNS = {"id": {"hash": True}, "email": {"hash": True}, "gone": {"exclude": True}}
 
 

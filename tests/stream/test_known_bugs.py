@@ -206,6 +206,7 @@ WRONG = {
 }
 
 
+@pytest.mark.by_turns("operation")
 @pytest.mark.parametrize("body", WRONG.values(), ids=WRONG)
 @pytest.mark.parametrize("operation", ["Scan", "GetRecords", "DescribeStream", "GetShardIterator"])
 def test_b12_a_wrong_body_is_no_answer(replica: Replica, operation: str, body: Effect) -> None:

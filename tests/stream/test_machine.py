@@ -18,6 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.rigs.combinations import amount
 from tests.rigs.scripted import ScriptedDynamoDB
 from tests.rigs.scripted.scenario import Create
 
@@ -26,7 +27,7 @@ from .schedule import Schedule
 from .world import pages, world
 
 SMALL = settings(
-    max_examples=18,
+    max_examples=amount(18, by_turns=7),
     stateful_step_count=20,
     derandomize=True,
     database=None,

@@ -18,6 +18,7 @@ from connector.core.cursors import Batch, Cursor
 from connector.errors import Interrupted, StateRefused, Unreachable
 from connector.sources.dynamodb import calls, streams
 from tests.rigs import duckdb_file
+from tests.rigs.combinations import amount
 from tests.rigs.scripted import ScriptedDynamoDB
 from tests.rigs.scripted.scenario import (
     Before,
@@ -251,10 +252,11 @@ def test_one_sync_drains_350_shards_and_100000_records(
     rig: ScriptedDynamoDB, replica: Replica
 ) -> None:
     """No shard is starved: none is read a second time before every one was read once."""
-    replica.play(Drop(), Create(shards=350), Before(3))
-    replica.settings |= {"tail.readers": 4, "tail.batch_records": 20_000}
+    shards, records = amount(350, by_turns=120), amount(100_000, by_turns=14_000)
+    replica.play(Drop(), Create(shards=shards), Before(3))
+    replica.settings |= {"tail.readers": 4, "tail.batch_records": records // 5}
     replica.sync()
-    backlog(replica, 100_000, keys=7000)
+    backlog(replica, records, keys=7000)
     before = len(replica.witness.batches)
     replica.sync()
     assert len(replica.contents()) == 7003
@@ -263,7 +265,7 @@ def test_one_sync_drains_350_shards_and_100000_records(
         moved = set(stepped(batch))
         assert not read & moved
         read |= moved
-    assert len(read) == 350
+    assert len(read) == shards
     assert set(replica.rig.calls.per_shard()) == set(replica.stream.shards)
 
 
@@ -275,9 +277,10 @@ def test_shards_that_a_round_leaves_out_come_next_although_others_have_more(
     replica.play(Drop(), Create(shards=12), Before(3))
     replica.settings |= {"tail.readers": 1, "tail.batch_records": 1}
     replica.sync()
-    backlog(replica, 480, keys=120)
+    backlog(replica, 240, keys=120)
     before = len(replica.witness.batches)
     replica.rounds(12)
     moved = [shard for batch in replica.witness.batches[before:] for shard in stepped(batch)]
     assert len(set(moved)) == len(moved) == 12
+    replica.settings |= {"tail.readers": 4, "tail.batch_records": 1000}
     replica.sync()

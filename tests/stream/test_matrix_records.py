@@ -124,6 +124,7 @@ def kept(replica: Replica) -> list[Any]:
         "50 a key of another type",
     ],
 )
+@pytest.mark.by_turns("alone")
 @pytest.mark.parametrize("alone", [True, False], ids=["alone", "among others"])
 def test_47_to_50_a_record_that_is_none(replica: Replica, bad: Append, alone: bool) -> None:
     """Q: it is kept with its raw form; what stands before and after it is applied."""

@@ -12,6 +12,7 @@ import pytest
 from connector.errors import (
     HistoryLost,
 )
+from tests.rigs.combinations import amount
 from tests.rigs.scripted.scenario import (
     Before,
     Close,
@@ -32,13 +33,14 @@ from .replica import Replica, planned
 
 def test_18_rollover_every_few_records_200_generations(replica: Replica) -> None:
     """Each item's changes arrive in their order, over any number of rollovers."""
-    for generation in range(100):
+    half = amount(100, by_turns=30)
+    for generation in range(half):
         replica.play(Write(3, seed=generation, keys=4), Roll())
     replica.sync()
-    for generation in range(100, 200):
+    for generation in range(half, 2 * half):
         replica.play(Write(3, seed=generation, keys=4), Roll())
     replica.sync()
-    assert len(replica.stream.shards) == 201
+    assert len(replica.stream.shards) == 2 * half + 1
 
 
 def test_18_rollovers_while_the_stream_is_read(replica: Replica) -> None:
