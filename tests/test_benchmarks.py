@@ -22,17 +22,16 @@ def run(*arguments: str) -> str:
 
 def test_a_small_run_checks_its_tables_and_writes_its_figures(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
-    # Two ways to measure the same command: by turns one of them.
-    drained = turn(["tails", "kinesis"], 1)
-    parts = ["decoding", "snapshots", *drained]
+    # Each runs the program in a rig of the same kind: by turns one of them.
+    ran = turn(["snapshots", "tails", "kinesis"], 1)
+    parts = ["decoding", *ran]
     shown = run("benchmarks", *SMALL, "--only", ",".join(parts), "--json", str(file))
     figures = json.loads(file.read_text())
     assert list(figures) == ["machine", *parts]
     assert figures["decoding"][0]["ratio"] > 0
-    assert figures["snapshots"][0]["rate"] > 0
-    for part in drained:
+    for part in ran:
         assert figures[part][0]["rate"] > 0
-    assert shown.count("duckdb") >= 2
+    assert shown.count("duckdb") >= len(ran)
 
 
 def test_the_page_is_made_of_the_kept_figures() -> None:

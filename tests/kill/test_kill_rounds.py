@@ -21,6 +21,7 @@ import pytest
 
 from tests.cli.program import COMMAND, Program, ended
 from tests.rigs import duckdb_file
+from tests.rigs.combinations import amount
 from tests.rigs.postgres import known
 from tests.rigs.scripted import connect
 
@@ -28,7 +29,7 @@ from .writer import Writer, fill
 
 TABLE = "orders"
 MANY = os.environ.get("KILL_ROUNDS")
-ROUNDS = int(MANY or 3)
+ROUNDS = int(MANY or amount(3, by_turns=2))
 ITEMS, WRITES_PER_SECOND, READ_UNITS = (3_000, 200, "600") if MANY else (800, 60, "200")
 SCANS_SLOWLY = {"CONNECTOR_SOURCE__MAX_READ_UNITS": READ_UNITS}
 LONGEST_LIFE = 5.0 if MANY else 3.0

@@ -22,7 +22,8 @@ def items(destination: FakeDestination, table: str, marked: bool) -> list[dict[s
 
 
 def _item(row: dict[str, Any]) -> dict[str, str]:
-    rest = {n: json.dumps(v) for n, v in json.loads(row.get("_rest") or "{}").items()}
+    kept = row.get("_rest")
+    rest = {n: json.dumps(v) for n, v in json.loads(kept).items()} if kept else {}
     columns = {n: v.decode() for n, v in row.items() if n not in SERVICE and v is not None}
     return {**rest, **columns}
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import takewhile
 from typing import Any
 
@@ -67,10 +67,22 @@ def plain_item(item: Mapping[str, Mapping[str, Any]]) -> Item:
 
 
 def of_json(text: str) -> Any:
-    """Plain values from the JSON a table holds."""
-    return json.loads(
-        text, parse_int=lambda t: shortest(Decimal(t)), parse_float=lambda t: shortest(Decimal(t))
-    )
+    """Plain values from the JSON a table holds; nobody changes them."""
+    # After each commit the whole table is looked at, and most of it is as it was.
+    return _short(text) if len(text) < SHORT else _JSON.decode(text)
+
+
+def _number(text: str) -> Decimal:
+    return shortest(Decimal(text))
+
+
+_JSON = json.JSONDecoder(parse_int=_number, parse_float=_number)
+SHORT = 200
+
+
+@lru_cache(50_000)
+def _short(text: str) -> Any:
+    return _JSON.decode(text)
 
 
 def cell(value: Any, is_json: bool) -> Any:
