@@ -9,6 +9,8 @@ from tests.pipeline.replica import ORDERS, Replica, caught_up, key
 
 from .conftest import Made
 
+pytestmark = pytest.mark.by_turns("make")
+
 REFRESH = f"connector snapshot {ORDERS} --full-refresh"
 WORD = {"w": {"type": "string"}}
 TIME = {"at": {"type": "timestamp"}}

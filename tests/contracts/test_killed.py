@@ -12,6 +12,8 @@ from tests.cli.program import Program, assert_one_sentence
 from tests.pipeline.replica import ORDERS, SCHEMA, Replica, key
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
 
+pytestmark = pytest.mark.by_turns("destination")
+
 POLICIES = ("evolve", "freeze", "quarantine", "fail")
 POINTS = ("scan.after_page", "spool.after_rename", "load.before_commit", "commit.after_merge")
 COLUMNS = {

@@ -10,6 +10,8 @@ from tests.pipeline.replica import Replica, key
 
 from .conftest import Made
 
+pytestmark = pytest.mark.by_turns("make")
+
 CANARY = "c4n4ry"
 COLUMNS = {
     "at": {"type": "timestamp"},

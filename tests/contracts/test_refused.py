@@ -10,6 +10,8 @@ from tests.rigs.scripted import Key, KeySchema
 
 from .conftest import Made
 
+pytestmark = pytest.mark.by_turns("make")
+
 
 @pytest.mark.parametrize(
     ("columns", "table", "said"),

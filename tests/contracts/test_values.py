@@ -12,6 +12,8 @@ from tests.pipeline.replica import Replica, key
 
 from .conftest import Made
 
+pytestmark = pytest.mark.by_turns("make")
+
 MISFIT = object()
 
 COLUMNS = {

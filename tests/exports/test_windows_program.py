@@ -14,6 +14,8 @@ from tests.rigs.scripted import ScriptedDynamoDB
 
 from .replica import Exported
 
+pytestmark = pytest.mark.by_turns("replica")
+
 HOUR = timedelta(hours=1)
 KILLS = ("tail.after_read", "tail.after_look_up", "commit.before_commit", "commit.after_commit")
 MENDS = ("mend.before_plan", "mend.before_commit", "mend.after_commit")

@@ -1,7 +1,5 @@
 """Runs killed at random moments while a writer never rests: the last run leaves no difference.
 
-pytestmark = pytest.mark.by_turns("destination")
-
 KILL_ROUNDS=30 runs more rounds than the few of every test run, on a larger and busier table.
 """
 
@@ -26,6 +24,8 @@ from tests.rigs.postgres import known
 from tests.rigs.scripted import connect
 
 from .writer import Writer, fill
+
+pytestmark = pytest.mark.by_turns("destination")
 
 TABLE = "orders"
 MANY = os.environ.get("KILL_ROUNDS")

@@ -15,7 +15,7 @@ from tests.rigs.scripted import ScriptedDynamoDB, faults
 from .replica import ORDERS, SCHEMA, Replica, caught_up, change, key, order, polled
 
 # The contract suites show of each database what it does here.
-pytestmark = pytest.mark.by_turns("replica")
+pytestmark = pytest.mark.by_turns("replica", "unfollowed")
 
 NONE = {"tables": {ORDERS: {"follow": "none"}}}
 STREAM = {"tables": {ORDERS: {"follow": "stream"}}}

@@ -7,6 +7,8 @@ import pytest
 from tests.pipeline.replica import ORDERS, Replica, key
 from tests.rules.conftest import Made
 
+pytestmark = pytest.mark.by_turns("make")
+
 COMMENTS = {
     "duckdb": "SELECT column_name, comment FROM duckdb_columns() "
     "WHERE table_name = '{}' AND comment IS NOT NULL",

@@ -16,6 +16,8 @@ from tests.rigs import duckdb_file
 from tests.rigs.postgres import known
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
 
+pytestmark = pytest.mark.by_turns("program")
+
 SECRET = "canary-7f3a"
 TYPES = {
     "n": "integer",
