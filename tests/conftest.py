@@ -6,7 +6,12 @@ import pytest
 
 from tests.rigs import botocore_once
 
-pytest_plugins = ["tests.rigs.combinations", "tests.rigs.fixtures", "tests.rigs.skips"]
+pytest_plugins = [
+    "tests.rigs.combinations",
+    "tests.rigs.fixtures",
+    "tests.rigs.same_folder",
+    "tests.rigs.skips",
+]
 botocore_once.install()
 # Until everything is imported and collected there is nothing to be freed.
 gc.disable()

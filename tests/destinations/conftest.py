@@ -1,6 +1,7 @@
 """The destinations that must keep the contract."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from connector.destinations.postgres.server import PostgresDestination
 from connector.ports import Destination
 from tests.rigs.postgres import Database, Server, database
 from tests.rigs.relay import Relay
+from tests.rigs.same_folder import folder_of
 
 from .story import Story
 
@@ -24,7 +26,8 @@ def make_of(kind: str, request: pytest.FixtureRequest) -> Make:
     made: list[Database] = []
 
     def duckdb(**options: int) -> Destination:
-        folder = request.getfixturevalue("tmp_path_factory").mktemp("destination")
+        factory = request.getfixturevalue("tmp_path_factory")
+        folder = folder_of(factory, "destination").emptied()
         return DuckDBDestination(folder / "warehouse.duckdb", lock_timeout=5, **options)
 
     def postgres(**options: int) -> Destination:
@@ -39,6 +42,12 @@ def make_of(kind: str, request: pytest.FixtureRequest) -> Make:
         return registry.open_destination(url, Section(), schema="main", lock_timeout=5)
 
     return {"fake": fake, "duckdb": duckdb, "postgres": postgres}[kind]
+
+
+@pytest.fixture
+def tmp_path(same_folder: Path) -> Path:
+    """An empty folder."""
+    return same_folder
 
 
 @pytest.fixture(params=["fake", "duckdb", "postgres"])

@@ -1,6 +1,7 @@
 """A server for a replica; and a table without a server, whose exports go to a folder."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedDynamoDB]:
     monkeypatch.setenv("AWS_REGION", "us-west-2")
     with ScriptedDynamoDB(clock=RunningClock()) as running:
         yield running
+
+
+@pytest.fixture
+def tmp_path(same_folder: Path) -> Path:
+    """An empty folder."""
+    return same_folder
 
 
 @pytest.fixture

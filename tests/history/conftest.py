@@ -14,6 +14,12 @@ BOTH = {f"tables.{ORDERS}.history": True, f"tables.{ORDERS}.changes": True}
 
 
 @pytest.fixture
+def tmp_path(same_folder: Path) -> Path:
+    """An empty folder."""
+    return same_folder
+
+
+@pytest.fixture
 def rig() -> Iterator[ScriptedDynamoDB]:
     """A scripted server whose clock runs."""
     with ScriptedDynamoDB(clock=RunningClock()) as running:

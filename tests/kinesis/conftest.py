@@ -11,6 +11,12 @@ from tests.stream.world import world
 from .replica import Followed
 
 
+@pytest.fixture
+def tmp_path(same_folder: Path) -> Path:
+    """An empty folder."""
+    return same_folder
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[ScriptedDynamoDB]:
     """A scripted server with a virtual clock."""

@@ -14,6 +14,12 @@ from .replica import ORDERS, SCHEMA, Replica
 _create_loader = functools.cache(botocore.session.create_loader)
 
 
+@pytest.fixture
+def tmp_path(same_folder: Path) -> Path:
+    """An empty folder."""
+    return same_folder
+
+
 @pytest.fixture(autouse=True, scope="module")
 def aws() -> Iterator[None]:
     """Credentials that no real service knows, and service models that are read only once."""

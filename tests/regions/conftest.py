@@ -12,6 +12,12 @@ from .world import EAST, WEST, World, world
 
 
 @pytest.fixture
+def tmp_path(same_folder: Path) -> Path:
+    """An empty folder."""
+    return same_folder
+
+
+@pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedDynamoDB]:
     """A scripted server with two Regions."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

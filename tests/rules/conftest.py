@@ -16,6 +16,12 @@ from .oracle import KEY
 Made = Callable[..., Replica]
 
 
+@pytest.fixture
+def tmp_path(same_folder: Path) -> Path:
+    """An empty folder."""
+    return same_folder
+
+
 @pytest.fixture(autouse=True)
 def hash_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """The key of the digests."""

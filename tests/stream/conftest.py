@@ -12,6 +12,12 @@ from .replica import Replica
 from .world import world
 
 
+@pytest.fixture
+def tmp_path(same_folder: Path) -> Path:
+    """An empty folder."""
+    return same_folder
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[ScriptedDynamoDB]:
     """A scripted server with a virtual clock."""
