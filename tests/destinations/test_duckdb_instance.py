@@ -38,8 +38,10 @@ print(story.state().commit)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "warehouse.duckdb"
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file for which no DuckDB of an earlier test runs."""
+    folder: Path = tmp_path_factory.mktemp("instance")
+    return folder / "warehouse.duckdb"
 
 
 @pytest.fixture

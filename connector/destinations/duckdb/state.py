@@ -2,19 +2,19 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy.schema import CreateSchema
 
-from connector.destinations.duckdb.schema import describe
 from connector.destinations.duckdb.session.connection import (
     Connection,
     database_of,
     run,
     run_on_state,
 )
-from connector.destinations.sql import Target, quoted
-from connector.destinations.state.tables import SCHEMA, Schema, all_tables, definition, tables
+from connector.destinations.sql import quoted
+from connector.destinations.state.tables import SCHEMA, Schema, definition
 
 # Statements on the state contain only our own names: everything else is a parameter.
 _STATE = re.compile(rf'"{SCHEMA}"|(?<![\w"]){SCHEMA}(?![\w"])')
@@ -26,7 +26,7 @@ def state_schema(connection: Connection) -> Schema:
     qualified = quoted(database, SCHEMA)
 
     def execute(sql: str, parameters: Sequence[Any]) -> list[dict[str, Any]]:
-        return run_on_state(connection, _STATE.sub(lambda _: qualified, sql), parameters)
+        return run_on_state(connection, _qualified(sql, qualified), parameters)
 
     return Schema(
         execute=execute,
@@ -36,14 +36,12 @@ def state_schema(connection: Connection) -> Schema:
     )
 
 
+@lru_cache(64)
+def _qualified(sql: str, schema: str) -> str:
+    return _STATE.sub(lambda _: schema, sql)
+
+
 def state_names(connection: Connection, database: str) -> set[str]:
-    """The existing tables of the state; if `tables` is missing, every table in its schema."""
-    sql = "SELECT 1 AS found FROM duckdb_schemas() WHERE database_name = $1 AND schema_name = $2"
-    if not run(connection, sql, [database, SCHEMA]):
-        return set()
-    names = [table.name for table in all_tables()]
-    present = {name for name in names if describe(connection, Target(SCHEMA, name, database))}
-    if tables.name in present:
-        return present
+    """The existing tables in the schema of the state."""
     sql = "SELECT table_name FROM duckdb_tables() WHERE database_name = $1 AND schema_name = $2"
     return {row["table_name"] for row in run(connection, sql, [database, SCHEMA])}

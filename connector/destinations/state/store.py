@@ -85,7 +85,7 @@ class State:
 
     def _select(self, table: sa.Table) -> sa.Select[Any]:
         """Selects a table's columns in this state, which may be of an earlier version."""
-        return sa.select(*t.columns_of(table, self._version or STATE_VERSION))
+        return t.selected(table, self._version or STATE_VERSION)
 
     def tables(self) -> list[str]:
         """Source tables that have a state."""

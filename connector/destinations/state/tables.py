@@ -1,5 +1,6 @@
 """The tables of the schema `_connector`, and how statements on them become SQL text."""
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -168,6 +169,7 @@ migrations = sa.Table(
 )
 
 
+@functools.cache
 def names_of(version: int) -> frozenset[str]:
     """The names of the tables in a state of a version."""
     return frozenset(table.name for table in all_tables() if _since(table) <= version)
@@ -176,6 +178,12 @@ def names_of(version: int) -> frozenset[str]:
 def columns_of(table: sa.Table, version: int) -> list[sa.Column[Any]]:
     """The columns that a table has in a state of a version."""
     return [column for column in table.columns if _since(column) <= version]
+
+
+@functools.cache
+def selected(table: sa.Table, version: int) -> sa.Select[Any]:
+    """Selects those columns."""
+    return sa.select(*columns_of(table, version))
 
 
 def _since(element: sa.Table | sa.Column[Any]) -> int:
@@ -191,6 +199,7 @@ _TIME_NAMES = (
 _TIMES = re.compile(rf"\b(?:{'|'.join(_TIME_NAMES)})\b")
 
 
+@functools.lru_cache(128)
 def names_times(sql: str) -> bool:
     """Whether a statement names a column with times."""
     return _TIMES.search(sql) is not None
@@ -200,9 +209,10 @@ def names_times(sql: str) -> bool:
 _dialect = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
 
-def all_tables() -> list[sa.Table]:
+@functools.cache
+def all_tables() -> tuple[sa.Table, ...]:
     """Every table of the state."""
-    return list(_metadata.sorted_tables)
+    return tuple(_metadata.sorted_tables)
 
 
 _compiled: dict[Any, Any] = {}
