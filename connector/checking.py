@@ -53,7 +53,7 @@ def check(
     sources = [
         _source(config, table, stop or Stop.never(), shared, states.get(table)) for table in tables
     ]
-    wanted = [_wanted(config, each) for each in sources]
+    wanted = [each for source in sources for each in _wanted(config, source)]
     destination = list(_destination(config, wanted))
     needs = [
         Need("configuration", f"read; tables: {len(tables)}"),
@@ -68,11 +68,12 @@ def check(
     return needs
 
 
-def _wanted(config: Config, source: _Tried) -> Wanted:
+def _wanted(config: Config, source: _Tried) -> Iterator[Wanted]:
     table, trial = source.table, source.trial
     spec = config.tables[table].spec()
     keys = spec.rules.row_keys(trial.keys) if trial.keys else trial.keys
-    return Wanted(table, config.target(table), keys, trial.arn, spec.rules.names, spec)
+    for target in config.targets(table):
+        yield Wanted(table, target, keys, trial.arn, spec.rules.names, spec)
 
 
 def _rules(table: str, rules: Rules, trial: Trial) -> str:

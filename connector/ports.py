@@ -227,8 +227,9 @@ class Destination(Protocol):
     def rows(self, table: str) -> Generator[pa.RecordBatch, None, None]:
         """The table's rows, with columns `item.<attribute>` and `rest` as in `core.rows`.
 
-        A caller that does not read them to the end must close the generator, since the destination
-        may stay open until then.
+        If there are several targets, the metadata of each batch says which one, as
+        TARGET. A caller that does not read them to the end must close the generator, since the
+        destination may stay open until then.
         """
         ...
 
@@ -242,7 +243,9 @@ class Destination(Protocol):
 
     def count(self, table: str) -> int:
         """The number of rows in the table."""
-        ...
+
+    def counts(self, table: str) -> dict[str, int]:
+        """The number of rows in each target of the table."""
 
     def query(self, sql: str) -> pa.Table:
         """The answer to a read-only query."""
@@ -261,7 +264,6 @@ class Destination(Protocol):
 
     def tables(self) -> list[str]:
         """The source tables that have a state here."""
-        ...
 
     def ran(self, table: str) -> Ran:
         """What was committed to a table through this object."""

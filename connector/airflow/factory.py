@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, Param, get_parsing_context
 
-from connector.airflow.assets import table_asset
+from connector.airflow.assets import table_assets
 from connector.airflow.names import (
     TAG,
     failover_id,
@@ -76,8 +76,8 @@ def connector_dags(
     write_pool = pool or _pool(config, destination_conn_id)
     dags: list[DAG] = []
     for table, settings in sorted(config.tables.items()):
-        asset = table_asset(config, table, destination_conn_id)
-        made = _TableDags(table, asset, write_pool, connections, retrying, config.source.choices)
+        assets = table_assets(config, table, destination_conn_id)
+        made = _TableDags(table, assets, write_pool, connections, retrying, config.source.choices)
         if wanted in (None, made.snapshot_id):
             dags.append(made.snapshot(scans_at_once, None if settings.followed else snapshot_every))
         if settings.followed and wanted in (None, made.tail_id):
@@ -146,7 +146,7 @@ class _TableDags:
     """The DAGs of one table."""
 
     table: str
-    asset: Asset
+    assets: Sequence[Asset]
     pool: str | None
     connections: dict[str, Any]
     retrying: dict[str, Any]
@@ -200,7 +200,7 @@ class _TableDags:
             **self._step,
         ).expand_kwargs(plan.output)
         load = LoadStep(
-            task_id="load", asset=self.asset, priority_weight=_LOAD_FIRST, **self._writes
+            task_id="load", assets=self.assets, priority_weight=_LOAD_FIRST, **self._writes
         )
         scan >> load
 
@@ -218,7 +218,7 @@ class _TableDags:
             )
             follow = TailStep(
                 task_id="tail",
-                asset=self.asset,
+                assets=self.assets,
                 seconds=bound.total_seconds(),
                 follow=tail_for is not None,
                 **self._writes,
@@ -230,7 +230,7 @@ class _TableDags:
         """Fills in what the stream has lost, from exports; it is only ever run by hand."""
         description = f"Fills in changes of {self.table} that its stream has lost"
         with self._dag(self.repair_id, description, _repair_params()) as dag:
-            self._after_pool(RepairStep(task_id="repair", asset=self.asset, **self._writes))
+            self._after_pool(RepairStep(task_id="repair", assets=self.assets, **self._writes))
         return dag
 
     def _dag(

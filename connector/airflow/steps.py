@@ -155,9 +155,9 @@ class ScanStep(ConnectorOperator):
 class LoadStep(ConnectorOperator):
     """Puts a finished scan into the table, in one transaction."""
 
-    def __init__(self, *, asset: Asset, **kwargs: Any) -> None:
-        super().__init__(outlets=[asset], **kwargs)
-        self.asset = asset
+    def __init__(self, *, assets: Sequence[Asset], **kwargs: Any) -> None:
+        super().__init__(outlets=assets, **kwargs)
+        self.assets = assets
 
     def step(self, context: Context, stop: Stop) -> dict[str, Any]:
         """The counters of the asset's event."""
@@ -166,17 +166,17 @@ class LoadStep(ConnectorOperator):
         run = self.open_run(stop, Tally(self.table))
         with job.publishing(run.config, stop):
             run.load(yes=bool(context["params"].get("yes")))
-            return emit(context, self.asset, run, run.destination.count(self.table))
+            return emit(context, self.assets, run, run.destination.count(self.table))
 
 
 class TailStep(ConnectorOperator):
     """Reads the stream until it has caught up, or, with `follow`, for `seconds`."""
 
     def __init__(
-        self, *, asset: Asset, seconds: float, follow: bool = False, **kwargs: Any
+        self, *, assets: Sequence[Asset], seconds: float, follow: bool = False, **kwargs: Any
     ) -> None:
-        super().__init__(outlets=[asset], **kwargs)
-        self.asset = asset
+        super().__init__(outlets=assets, **kwargs)
+        self.assets = assets
         self.seconds = seconds
         self.follow = follow
 
@@ -195,15 +195,15 @@ class TailStep(ConnectorOperator):
         with job.publishing(run.config, stop):
             run.resynced(lambda: run.tail(ended), lambda: run.begin(full_refresh=True))
             log.info("%s: tailed %s", self.table, tally.tailed_text())
-            return emit(context, self.asset, run, tally.applied)
+            return emit(context, self.assets, run, tally.applied)
 
 
 class RepairStep(ConnectorOperator):
     """Fills in what the stream has lost from incremental exports, and reads on until caught up."""
 
-    def __init__(self, *, asset: Asset, **kwargs: Any) -> None:
-        super().__init__(outlets=[asset], **kwargs)
-        self.asset = asset
+    def __init__(self, *, assets: Sequence[Asset], **kwargs: Any) -> None:
+        super().__init__(outlets=assets, **kwargs)
+        self.assets = assets
 
     def step(self, context: Context, stop: Stop) -> dict[str, Any]:
         """The counters of the asset's event."""
@@ -216,7 +216,7 @@ class RepairStep(ConnectorOperator):
 
         run.repair(ended)
         log.info("%s: repaired, %s", self.table, tally.tailed_text())
-        return emit(context, self.asset, run, tally.applied)
+        return emit(context, self.assets, run, tally.applied)
 
 
 class StartSnapshot(TriggerDagRunOperator):
@@ -242,15 +242,19 @@ class StartSnapshot(TriggerDagRunOperator):
         super().execute(context)
 
 
-def emit(context: Context, asset: Asset, run: "Run", changed: int) -> dict[str, Any]:
-    """Sets the counters of the asset's event, and returns them as the step's result."""
+def emit(context: Context, assets: Sequence[Asset], run: "Run", changed: int) -> dict[str, Any]:
+    """Sets the counters of the assets' events, and returns those of all as the step's result.
+
+    Each of several targets has its own number of rows; all else is the table's.
+    """
     state = run.destination.read(run.table)
     since = state.consistent_since if state else None
     status = run.status(state)
     ran = run.destination.ran(run.table)
+    rows = run.destination.counts(run.table)
     counters = {
         "phase": status.phase if state else None,
-        "rows": run.destination.count(run.table),
+        "rows": sum(rows.values()),
         "changed": changed,
         "commit": state.commit if state else None,
         "new_columns": ran.new_columns,
@@ -261,5 +265,6 @@ def emit(context: Context, asset: Asset, run: "Run", changed: int) -> dict[str, 
         "seconds_to_data_loss": status.seconds_to_data_loss,
     }
     log.info("%s: %s rows in commit %s", run.table, counters["rows"], counters["commit"])
-    context["outlet_events"][asset].extra = counters
+    for asset, count in zip(assets, rows.values(), strict=True):
+        context["outlet_events"][asset].extra = {**counters, "rows": count}
     return counters

@@ -71,12 +71,12 @@ def _found(config: "Config", destination: "Destination", now: datetime) -> "dict
 
 def _counted(
     destination: "Destination", tables: Iterable[str]
-) -> tuple[dict[str, int], list[Outcome[None]]]:
-    """The rows of each table, and the tables whose rows could not be counted."""
+) -> tuple[dict[str, dict[str, int]], list[Outcome[None]]]:
+    """The rows in each target of each table, and the tables whose rows could not be counted."""
     counts, failed = {}, []
     for table in tables:
         try:
-            counts[table] = destination.count(table)
+            counts[table] = destination.counts(table)
         except ConnectorError as error:
             failed.append(Outcome[None](table, Result.FAILED, error=error))
     return counts, failed
@@ -94,7 +94,7 @@ def _published(destination: "Destination", found: "Mapping[str, Status]") -> "Pu
 def _rows(
     config: "Config",
     found: "Mapping[str, Status]",
-    counts: Mapping[str, int],
+    counts: Mapping[str, Mapping[str, int]],
     published: "Published | None",
 ) -> list[dict[str, Any]]:
     return [
@@ -106,14 +106,15 @@ def _row(
     config: "Config",
     table: str,
     status: "Status",
-    rows: int | None,
+    rows: Mapping[str, int] | None,
     published: "Published | None",
 ) -> dict[str, Any]:
     from connector import job
     from connector.cli.screen.status_rows import status_row
 
     listed = table in config.tables
-    row = status_row(table, config.target(table) if listed else table, status, rows, published)
+    into = ", ".join(config.targets(table)) if listed else table
+    row = status_row(table, into, status, rows, published)
     if status.state:
         row["region"] = job.region_of(config, status.state)
     # If no tables are listed, any may be synced, so none counts as missing from the list.
@@ -122,15 +123,16 @@ def _row(
 
 def _print(printer: "Printer", rows: Sequence[Mapping[str, Any]], output: Output) -> None:
     from connector.cli.runs.results import without_empty
-    from connector.cli.screen.status_rows import brief_status
+    from connector.cli.screen.status_rows import brief_status, by_target
 
     if printer.for_people:
-        shown = list(map(brief_status, rows))
+        shown = list(map(brief_status, by_target(rows)))
         printer.rows(without_empty(shown, "drift", "region", "published"))
         for why in {row["held_back"] for row in rows} - {None}:
             typer.echo(f"{why[0].upper()}{why[1:]}.", err=True)
     else:
-        printer.rows([_printed(row, output) for row in rows])
+        every = rows if output is Output.json else by_target(rows)
+        printer.rows([_printed(row, output) for row in every])
 
 
 def _printed(row: Mapping[str, Any], output: Output) -> dict[str, Any]:

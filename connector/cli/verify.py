@@ -277,6 +277,12 @@ def _report(printer: "Printer", table: str, verdict: "Verdict") -> None:
                 for sample in (found.get("sample"),)
                 if sample
             ]
+            + [
+                {"result": f"{kind} in {target}", "count": count, "keys": ""}
+                for target, each in found.get("targets", {}).items()
+                for kind, count in each.items()
+                if count or kind == "matching"
+            ]
         )
     if problem := _problem(table, verdict):
         raise problem

@@ -123,6 +123,8 @@ class Settings:
 def _expanded(value: Any, environment: Mapping[str, str], where: str) -> Any:
     if isinstance(value, list):
         return [_expanded(each, environment, where) for each in value]
+    if isinstance(value, dict):
+        return {name: _expanded(each, environment, where) for name, each in value.items()}
     return _expand(value, environment, where) if isinstance(value, str) else value
 
 

@@ -12,7 +12,6 @@ from connector.config.fields import (
     Count,
     ExportsUrl,
     KinesisArn,
-    Name,
     Positive,
     Records,
     Regions,
@@ -24,10 +23,11 @@ from connector.config.fields import (
     Spool,
     Text,
     checked,
-    refuse,
 )
 from connector.config.tables.columns import TableColumns
 from connector.config.tables.followed import check_columns, check_kept, check_stream
+from connector.config.tables.names import check_distinct
+from connector.config.tables.routes import TableRoutes
 from connector.config.text import absolute
 from connector.config.urls import check_endpoint, check_one_region, check_start, choices_of
 from connector.core.spec import Deletes, TableSpec
@@ -177,12 +177,9 @@ class ExportsConfig(Section):
     format: Literal["json", "ion"] = Field(default="json", description="The format they get.")
 
 
-class TableConfig(TableColumns):
+class TableConfig(TableColumns, TableRoutes):
     """How one table is replicated."""
 
-    into: Name | None = Field(
-        default=None, description="The table's name in the destination; by default its own name."
-    )
     snapshot: Literal["scan", "export"] = Field(
         default="scan",
         description="How all items are read: scan reads the table itself, export the newest full "
@@ -231,13 +228,14 @@ class TableConfig(TableColumns):
         check_stream(said, self.follow == "kinesis", self.kinesis, self.on_gap)
         check_kept(self.follow == "stream", self.history or self.changes)
         check_columns(self.declarations(), self.layout == "packed", self.max_columns)
+        self.check_routes(by_time=self.follow in ("kinesis", "exports"))
         return self
 
     def spec(self) -> TableSpec:
         """The spec to make the table's rows with."""
         rows = (self.layout, self.max_columns, Deletes(self.deletes))
         ways = (self.snapshot, self.follow, self.rules())
-        declared = (self.declarations(), self.descriptions())
+        declared = (self.declarations(), self.descriptions(), self.routes)
         return TableSpec(*rows, *ways, self.history, self.changes, *declared)
 
     @property
@@ -273,24 +271,22 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _distinct_targets(self) -> "Config":
-        sources: dict[str, str] = {}
         beside = {table: ("", *each.spec().beside) for table, each in self.tables.items()}
-        names = [(self.target(t) + end, t) for t, ends in beside.items() for end in ends]
-        for target, table in names:
-            other = sources.setdefault(target.casefold(), table)
-            if other != table:
-                raise refuse(
-                    f"The tables {other} and {table} would both be written to {target}.",
-                    "Give one of them another name with `into`.",
-                )
+        every = [(name, t) for t in self.tables for name in self.targets(t)]
+        names = [(name + end, t) for name, t in every for end in beside[t]]
+        check_distinct(names)
         self.destination.check_names(name for name, _ in names)
         wait = [t for t, e in self.tables.items() if e.follow == "exports" or e.on_gap == "repair"]
         checked(lambda: check_start(self.exports.start, self.exports.url, wait))
         return self
 
     def target(self, table: str) -> str:
-        """The name of a table in the destination."""
-        return self.tables[table].into or table.rpartition("/")[2]
+        """The name of a table in the destination; that of its first target if it has several."""
+        return self.targets(table)[0]
+
+    def targets(self, table: str) -> tuple[str, ...]:
+        """The names of a table's targets in the destination."""
+        return self.tables[table].targets(table)
 
     def in_region(self, region: str | None) -> "Config":
         """The same, but with the source in this Region."""

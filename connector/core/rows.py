@@ -26,10 +26,16 @@ MARKED = pa.field("marked", pa.bool_())
 """Whether the item was deleted at the source, but its row stays and is marked."""
 SETTLED = pa.field("settled", pa.bool_())
 """Whether the item was read at the source; only rows that are merged by time say that."""
+ROUTE = pa.field("route", pa.int16())
+"""Where a row goes, if there are several targets; see `core.routes.parts`."""
+ROUTE_BEFORE = pa.field("route_before", pa.int16())
+"""Where the item of a change was before it, in a log."""
+TARGET = b"connector.target"
+"""In the metadata of rows that were read from one of several targets: the name of that."""
 REST = "rest"
 MISFITS = pa.field("misfits", pa.json_())
 """Values that do not fit the declared type of their column: an object, by attribute."""
-_SERVICE = (CHANGED_AT, DELETED, MARKED, SETTLED, *OF_VERSIONS, MISFITS)
+_SERVICE = (CHANGED_AT, DELETED, MARKED, SETTLED, ROUTE, ROUTE_BEFORE, *OF_VERSIONS, MISFITS)
 _PACKED = "packed"
 _BESIDE = "beside"
 

@@ -18,6 +18,7 @@ from connector.core.names import (
     OF_HISTORY,
     REST,
 )
+from connector.core.routes.routes import NO_ROUTES, Routes, routes_of
 from connector.core.rules.hash_key import another_key
 from connector.core.rules.rules import NO_RULES, Rules, rules_of
 from connector.core.words import joined
@@ -74,6 +75,8 @@ class TableSpec:
     """What its columns are declared to be."""
     descriptions: tuple[tuple[str, str], ...] = ()
     """What attributes mean, by their names and sorted: the comments on their columns."""
+    routes: Routes = NO_ROUTES
+    """Which items go to which of several targets."""
 
     @property
     def packed(self) -> bool:
@@ -129,6 +132,7 @@ def _plain(spec: TableSpec) -> dict[str, Any]:
         "deletes": spec.deletes.value,
         "rules": spec.rules.plain(),
         "contract": spec.contract.plain(),
+        "routes": spec.routes.plain(),
         # Rows do not depend on what columns mean.
         "descriptions": (),
     }
@@ -142,6 +146,8 @@ def spec_of(values: Mapping[str, Any]) -> TableSpec:
         made["rules"] = rules_of(values["rules"])
     if "contract" in values:
         made["contract"] = contract_of(values["contract"])
+    if "routes" in values:
+        made["routes"] = routes_of(values["routes"])
     return TableSpec(**{**values, **made})
 
 
@@ -171,6 +177,7 @@ def check_change(table: str, have: TableSpec, want: TableSpec, facts: Facts) -> 
     """
     check_rules(table, have.rules, want.rules)
     check_contract(table, have.contract, want.contract, facts.contract)
+    check_routes(table, have.routes, want.routes)
     why = (
         _layout(have, want, facts)
         or _deletes(have, want, facts)
@@ -217,6 +224,17 @@ def check_rules(table: str, have: Rules, want: Rules) -> None:
         f"{table}: {what} {verb} changed, and its rows were made by the rules as they were before.",
         f"Nothing was changed. Run `connector snapshot {table} --full-refresh` to read the table "
         "again by the new rules, or set them back.",
+    )
+
+
+def check_routes(table: str, have: Routes, want: Routes) -> None:
+    """Raises ConfigError if rows that went by other routes are there."""
+    if have == want:
+        return
+    raise ConfigError(
+        f"{table}: its routes have changed, and its rows are where the earlier ones led.",
+        f"Nothing was changed. Run `connector snapshot {table} --full-refresh` to read the table "
+        "again by the new routes, or set them back.",
     )
 
 

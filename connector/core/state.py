@@ -11,7 +11,7 @@ from connector.core.keys import KeySchema
 from connector.core.schema import Type
 from connector.core.spec import TableSpec
 
-STATE_VERSION = 5
+STATE_VERSION = 6
 
 
 class Phase(StrEnum):
@@ -123,6 +123,13 @@ class TableState:
     target_schema: str = ""
     retention: timedelta | None = None
     """How long the source keeps changes, if it varies and was seen."""
+    parts: Mapping[str, Mapping[str, Column]] = field(default_factory=dict)
+    """The columns of each target, if routes lead to several; then the table itself has none."""
+
+    @property
+    def into(self) -> str:
+        """The names of all targets."""
+        return ", ".join(self.parts) or self.target
 
     @property
     def shards(self) -> dict[str, Cursor]:
@@ -177,6 +184,9 @@ class Scannable(Protocol):
     def columns(self) -> Mapping[str, Column]: ...
 
     @property
+    def parts(self) -> Mapping[str, Mapping[str, Column]]: ...
+
+    @property
     def origin(self) -> str | None: ...
 
 
@@ -191,6 +201,7 @@ class ScanPlan:
     spec: TableSpec | None
     columns: Mapping[str, Column] = field(default_factory=dict)
     origin: str | None = None
+    parts: Mapping[str, Mapping[str, Column]] = field(default_factory=dict)
 
 
 def _of(prefix: str, cursors: Mapping[str, Cursor]) -> dict[str, Cursor]:
@@ -251,6 +262,18 @@ class Ran:
     widened_columns: int = 0
 
 
+class Packed(Protocol):
+    """The types of attributes that have no column of their own, read when they are asked for."""
+
+    def __call__(
+        self,
+        known: Collection[str],
+        room: int,
+        of: Callable[[Mapping[str, Type]], Mapping[str, Type]] | None = None,
+    ) -> Mapping[str, Type]:
+        """Those of the known attributes and of `room` others, of what `of` chooses of all."""
+
+
 @dataclass(frozen=True)
 class Load:
     """The end of a generation's scan: every spooled row, in one transaction."""
@@ -265,7 +288,7 @@ class Load:
     """The share of the earlier generation's rows that may vanish; None allows any."""
     recent: datetime | None = None
     """A row, or a deletion, that is as new as this is newer than the scan; None if none can be."""
-    packed: Callable[[Collection[str], int], Mapping[str, Type]] = lambda known, room: {}
+    packed: "Packed" = lambda known, room, of=None: {}
     """The types of attributes in `rest`: of the known attributes and of `room` others."""
     by_time: bool = False
     """Whether later changes are merged by time, so that tombstones are still needed."""

@@ -76,6 +76,8 @@ class Transaction(Protocol):
     """The layout in which rows are staged."""
     schema: Schema
     """The state's own tables."""
+    at: Target | None = None
+    """Which of several targets is being written, to be named if that fails."""
 
     def ask(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Runs one statement and returns its rows."""

@@ -22,16 +22,16 @@ from connector.destinations.commits.mend import mended
 from connector.destinations.commits.planned import with_rows
 from connector.destinations.commits.step import moved, unknown
 from connector.destinations.database import Database, Found, Transaction
-from connector.destinations.history.kept import begun, drop_kept, keep
+from connector.destinations.history.kept import begun, drop_kept
 from connector.destinations.opening import opened, reason
 from connector.destinations.sql import Target
+from connector.destinations.state.part import Part, parts_of
 from connector.destinations.state.store import State
 from connector.destinations.state.tables import SCHEMA
-from connector.destinations.table import columns as table_columns
 from connector.destinations.table.described import described
 from connector.destinations.table.in_the_way import NotWidened, explained, forgetting
-from connector.destinations.table.reshape import Reshape
-from connector.destinations.table.rows import changed_keys, count_rows, live_rows, read_rows
+from connector.destinations.table.rows import all_changed_keys, count_all, read_all, unchanged
+from connector.destinations.table.several import Targets, keep_each
 from connector.destinations.trial import Trial
 from connector.errors import ConnectorError, DestinationRefused
 from connector.failpoints import failpoint
@@ -122,18 +122,18 @@ class DatabaseDestination:
     def _plan(self, plan: Plan) -> TableState:
         self._refuse_state_schema()
         with self._transaction("plan", SCHEMA, plan.table) as (transaction, state):
-            target = self._target(transaction, plan.target)
+            targets = self._targets(transaction, plan.target, plan.spec)
             state.create()
             before = state.header(plan.table)
             if plan.replaces != (before.plan_id if before else None):
                 raise moved(plan.table)
-            plan = begun(plan, transaction, state, target, before)
-            Reshape(transaction, state).begin(plan, target, before)
-            plan, newest = with_rows(plan, transaction, state, target)
+            plan = begun(plan, transaction, state, targets[0], before)
+            several = Targets(transaction, state).begin(plan, targets, before)
+            plan, newest = with_rows(plan, transaction, state, targets)
             commit = max(newest, before.commit if before else 0) + 1
             generation = (before.generation if before else 0) + 1
-            state.start(plan, target, generation, commit)
-            keep(transaction, state, plan.table, before)
+            state.start(plan, targets[0], generation, commit, several)
+            keep_each(transaction, state, plan.table, before)
             state.journal.count(self._run, plan.table, MACHINE.now(), (0, 0, 0))
             planned = state.read(plan.table)
         if planned is None:
@@ -149,8 +149,8 @@ class DatabaseDestination:
         if not self.database.exists():
             raise unknown(table)
         with self._transaction("reconfigure", SCHEMA, table) as (transaction, state):
-            wanted = self._target(transaction, target)
-            Reshape(transaction, state).reconfigure(table, wanted, spec)
+            wanted = self._targets(transaction, target, spec)
+            Targets(transaction, state).reconfigure(table, wanted, spec)
             changed = state.read(table)
         if changed is None:
             raise moved(table)
@@ -162,8 +162,9 @@ class DatabaseDestination:
                 f"The schema {SCHEMA} is reserved for the connector's own state."
             )
 
-    def _target(self, transaction: Transaction, name: str) -> Target:
-        return Target(self._schema, name, transaction.schema.database)
+    def _targets(self, transaction: Transaction, name: str, spec: TableSpec) -> list[Target]:
+        names = spec.routes.targets or (name,)
+        return [Target(self._schema, each, transaction.schema.database) for each in names]
 
     def commit(self, batch: Batch) -> Committed:
         """Merges rows and moves cursors in one transaction."""
@@ -203,15 +204,17 @@ class DatabaseDestination:
 
         Rows that are marked as deleted are left out.
         """
-        with self._reading(table) as (transaction, state, target, found):
-            columns, retired = state.all_columns(table)
-            yield from read_rows(transaction, target, columns, retired, found.columns)
+        with self._reading(table) as (transaction, parts):
+            yield from read_all(transaction, parts)
 
     def count(self, table: str) -> int:
         """How many rows the table has, without those marked as deleted."""
-        with self._reading(table) as (transaction, state, target, found):
-            columns, retired = state.all_columns(table)
-            return count_rows(transaction, target, retired | columns, found.columns)
+        return sum(self.counts(table).values())
+
+    def counts(self, table: str) -> dict[str, int]:
+        """How many rows each target has, without those marked as deleted."""
+        with self._reading(table) as (transaction, parts):
+            return count_all(transaction, parts)
 
     def described(
         self, table: str, declared: Mapping[str, Type], counted: Collection[str] | None = None
@@ -227,11 +230,17 @@ class DatabaseDestination:
             header = state.header(table) if state.exists() else None
             if header is None:
                 raise unknown(table)
-            return [described(transaction, header, *state.all_columns(table), declared, counted)]
+            return [
+                described(
+                    transaction, part.header, *part.state.all_columns(table), declared, counted
+                )
+                for part in parts_of(transaction.schema, state, header)
+                if not part.leaving
+            ]
 
     @contextmanager
-    def _reading(self, table: str) -> Iterator[tuple[Transaction, State, Target, Found]]:
-        """A planned table at one moment."""
+    def _reading(self, table: str) -> Iterator[tuple[Transaction, list[tuple[Part, Found]]]]:
+        """The targets of a planned table at one moment."""
         if not self.database.exists():
             raise unknown(table)
         with self.database.read_only() as transaction:
@@ -239,21 +248,16 @@ class DatabaseDestination:
             header = state.header(table) if state.exists() else None
             if header is None:
                 raise unknown(table)
-            target, found = header.target, transaction.describe(header.target)
-            columns, keys = state.columns(table), header.row_keys
-            table_columns.refuse_changed(transaction.dialect, target, found, columns, keys)
-            yield transaction, state, target, found
+            parts = parts_of(transaction.schema, state, header)
+            staying = [part for part in parts if not part.leaving]
+            yield transaction, [(part, unchanged(transaction, part)) for part in staying]
 
     def changed_since(
         self, table: str, since: datetime, until: datetime
     ) -> Generator[tuple[str, bool], None, None]:
         """The keys of rows that changed after `since`, and whether that was by `until`."""
-        with self._reading(table) as (transaction, state, target, found):
-            columns, retired = state.all_columns(table)
-            live = live_rows(transaction, retired | columns, found.columns)
-            header = state.header(table)
-            keys = [columns[key.name] for key in header.row_keys] if header else []
-            yield from changed_keys(transaction, target, keys, live, since, until)
+        with self._reading(table) as (transaction, parts):
+            yield from all_changed_keys(transaction, parts, since, until)
 
     def mend(self, mend: Mend) -> TableState:
         """Replaces the cursors of all shards in one transaction; the rows stay as they are."""
@@ -285,11 +289,12 @@ class DatabaseDestination:
             header = state.header(table) if state.exists() else None
             if header is None:
                 return
-            if drop:
-                drop_kept(transaction, state, header)
+            parts = parts_of(transaction.schema, state, header)
+            for part in parts if drop else []:
+                drop_kept(transaction, part.state, part.header)
             state.forget(table)
-            if drop:
-                transaction.ask(f"DROP TABLE IF EXISTS {header.target.sql}")
+            for part in parts if drop else []:
+                transaction.ask(f"DROP TABLE IF EXISTS {part.header.target.sql}")
 
     def check(self, tables: Sequence[Wanted] = ()) -> Iterator[Need]:
         """Tries what every step does, also for each of `tables`, and changes nothing."""

@@ -43,7 +43,7 @@ def reason(
     def target() -> Target | None:
         state = State(transaction.schema)
         header = state.header(table) if state.exists() else None
-        return header.target if header else None
+        return transaction.at or (header.target if header else None)
 
     try:
         return transaction.explain(Failure(cause, widening, dropping=step == "reset"), target)

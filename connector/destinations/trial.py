@@ -22,10 +22,10 @@ from connector.destinations.database import Database, Transaction
 from connector.destinations.history.ready import refuse_kept
 from connector.destinations.sql import Target
 from connector.destinations.state import tables as t
+from connector.destinations.state.part import parts_of
 from connector.destinations.state.store import State
 from connector.destinations.state.tables import Execute, compiled, insert
 from connector.destinations.table import columns as table_columns
-from connector.destinations.table.dialect import Dialect
 from connector.destinations.table.in_the_way import explained
 from connector.stop import MACHINE
 
@@ -87,7 +87,7 @@ class Trial:
     def _table(self, wanted: Wanted) -> str:
         with self._database.trial() as transaction:
             dialect = transaction.dialect
-            at = place(dialect, State(transaction.schema), wanted, self._schema)
+            at = place(transaction, wanted, self._schema)
             found = transaction.describe(at.target)
             if at.columns is not None:
                 table_columns.refuse_changed(dialect, at.target, found, at.columns, at.keys)
@@ -122,18 +122,23 @@ class Place:
     made_with: TableSpec | None = None
 
 
-def place(dialect: Dialect, state: State, wanted: Wanted, schema: str) -> Place:
+def place(transaction: Transaction, wanted: Wanted, schema: str) -> Place:
     """The target of a table. Raises DestinationRefused if another table has the same one."""
+    state = State(transaction.schema)
     target = Target(schema, wanted.target, state.database)
     if not state.exists():
         return Place(target, wanted.keys or ())
     header = state.header(wanted.table)
-    going = header.target if header else target
-    refuse_shared(dialect, state, wanted.table, wanted.arn, going)
-    if header is None:
+    parts = parts_of(transaction.schema, state, header) if header else []
+    if header and header.routed:
+        parts = [part for part in parts if part.name == wanted.target]
+    going = parts[0].header.target if parts else target
+    refuse_shared(transaction.dialect, state, wanted.table, wanted.arn, going)
+    if not parts:
         return Place(target, wanted.keys or ())
-    columns = state.columns(wanted.table)
-    return Place(header.target, header.row_keys, columns, header.made_with())
+    header = parts[0].header
+    columns = parts[0].state.columns(wanted.table)
+    return Place(going, header.row_keys, columns, header.made_with())
 
 
 def not_ours_yet(place: Place, there: bool) -> str:

@@ -15,10 +15,11 @@ from connector.core.rows import ITEM, MARKED, combine, with_service
 from connector.core.spec import Deletes
 from connector.core.texts import Malformed
 from connector.items import columns
-from connector.items.encoder import Encoded, Encoder
+from connector.items.encoder import Encoded
 from connector.items.keys import item_of_key, key_of, keys_of
 from connector.items.recorded.recording import Recorded, Recording, turned
 from connector.items.records import UNDECODABLE
+from connector.items.routed.encoding import Encoding
 from connector.items.ruled.refused import misplaced, quarantined
 from connector.items.ruled.ruling import Ruling
 
@@ -57,7 +58,7 @@ class Fold:
     """Collects the changes of one round; `rows` returns the newest of each key."""
 
     keys: KeySchema
-    encoder: Encoder
+    encoder: Encoding
     deletes: Deletes = Deletes.APPLY
     horizon: float = 0.0
     """Changes made before this time, in seconds since 1970, are superseded by the scan."""

@@ -10,7 +10,7 @@ from connector.core.rules.hash_key import SHORT, VARIABLE, HashKey, no_key
 from connector.core.spec import TableSpec, check_follow, no_images
 from connector.core.state import Phase, TableState, renamed
 from connector.core.words import counted
-from connector.errors import switched_off, was_switched_off
+from connector.errors import ConfigError, switched_off, was_switched_off
 from connector.pipeline.columns import report_renamed
 from connector.pipeline.plan import plan
 from connector.ports import Changes, Destination, Lookup, Snapshot, Spool
@@ -86,6 +86,16 @@ class Beginning:
             return
         raise no_images(self.table, spec)
 
+    def _check_view(self, spec: TableSpec, view_type: str) -> None:
+        """Raises ConfigError if a log must say where items were, and the stream does not."""
+        if spec.routes and spec.changes and view_type != "NEW_AND_OLD_IMAGES":
+            raise ConfigError(
+                f"{self.table}: changes with routes needs each item as it was before each change, "
+                "which its stream does not have.",
+                "Give it a stream of the view type NEW_AND_OLD_IMAGES, or set "
+                f"tables.{self.table}.changes to false.",
+            )
+
     def _tell_segments(self, state: TableState) -> None:
         wanted = None if state.origin else self._segments()
         if state.phase is Phase.LOADING and wanted and wanted != state.segments:
@@ -113,6 +123,7 @@ class Beginning:
         if (state.spec, state.target_schema, state.target) == (spec, *place):
             return state
         spec.check_keys(self.table, state.identity.keys)
+        self._check_view(spec, state.identity.view_type)
         changed = self.destination.reconfigure(self.table, self.target, spec)
         if (state.target_schema, state.target) != place:
             moved = (self.table, state.target_schema, state.target, *place)
@@ -134,8 +145,10 @@ class Beginning:
     def plan(self, replaces: TableState | None, plan_id: str | None = None) -> TableState:
         """Plans a new generation: the first, or one that replaces another."""
         spec = self.spec
-        if spec.rules or spec.contract:
-            spec.check_keys(self.table, self.lookup.describe().identity.keys)
+        if spec.rules or spec.contract or spec.routes:
+            identity = self.lookup.describe().identity
+            spec.check_keys(self.table, identity.keys)
+            self._check_view(spec, identity.view_type)
         if spec.rules.hashes and self.hash_key is not None and self.hash_key.short:
             log.warning(
                 "%s: %s has fewer than %d characters, so it can be found by trying; "

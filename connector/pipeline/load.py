@@ -1,7 +1,8 @@
 """Load: puts every spooled row into the table, in one transaction."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
@@ -67,15 +68,28 @@ def load(
             scanned_until=now,
             max_deleted=max_deleted,
             recent=recent,
-            packed=lambda known, room: _packed(links, known, room),
+            packed=lambda known, room, of=None: _packed(links, known, room, of),
             by_time=by_time,
         ),
-        (dated(link.rows(), state.planned_at) if by_time else link.rows() for link in links),
+        _Rows(links, state.planned_at if by_time else None),
         quarantined,
     )
     _report(state, sum(link.count for link in links), committed)
     spool.drop()
     return committed
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of links, read as often as they are asked for."""
+
+    links: Sequence[Link]
+    at: datetime | None
+    """When each was changed, if they do not say that themselves."""
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        for link in self.links:
+            yield link.rows() if self.at is None else dated(link.rows(), self.at)
 
 
 def _report(state: TableState, scanned: int, committed: Committed) -> None:
@@ -114,14 +128,20 @@ def _whole_chains(spool: Spool, table: str, partitions: Sequence[str]) -> list[L
     return links
 
 
-def _packed(links: Sequence[Link], known: Collection[str], room: int) -> dict[str, Type]:
+def _packed(
+    links: Sequence[Link],
+    known: Collection[str],
+    room: int,
+    of: Callable[[Mapping[str, Type]], Mapping[str, Type]] | None,
+) -> dict[str, Type]:
     """The types of attributes in the links' `rest`: of known ones, and of `room` others."""
     chosen: dict[str, Type] = {}
     others = 0
     for link in links:
         if REST not in link.rows_schema.names:
             continue
-        for name, type_ in (link.packed() or {}).items():
+        packed = link.packed() or {}
+        for name, type_ in (of(packed) if of else packed).items():
             if name not in chosen and name not in known:
                 if others >= room:
                     continue

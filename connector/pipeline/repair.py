@@ -16,6 +16,7 @@ from connector.errors import ConfigError, CursorMoved
 from connector.items.encoder import Encoder
 from connector.items.fold import Fold
 from connector.items.keys import key_item
+from connector.items.routed.encoding import Encoding
 from connector.pipeline.comparing.items import Find
 from connector.pipeline.scan import check_quarantine
 from connector.ports import Destination, Lookup
@@ -39,7 +40,7 @@ class Repair:
 
     lookup: Lookup
     destination: Destination
-    encoder: Encoder
+    encoder: Encoding
     quarantine_limit: int
     by_time: bool = False
     """Whether changes are merged by time, so that a late one may be older than a repair."""

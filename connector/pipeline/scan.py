@@ -1,7 +1,7 @@
 """Scans one segment into the spool, from the end of its chain."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +18,8 @@ from connector.events import Listener, Scanned
 from connector.failpoints import failpoint
 from connector.items.contracted.judging import Judge
 from connector.items.encoder import Encoded, Encoder
+from connector.items.routed.encoder import RoutedEncoder
+from connector.items.routed.encoding import Encoding
 from connector.items.ruled.ruling import Ruling
 from connector.ports import Snapshot, Spool
 from connector.stop import MACHINE, Clock
@@ -60,7 +62,7 @@ class SegmentScan:
     snapshot: Snapshot
     spool: Spool
     state: Scannable
-    encoder: Encoder
+    encoder: Encoding
     listener: Listener
     quarantine_limit: int
     stopped: Callable[[], bool] = lambda: False
@@ -132,22 +134,23 @@ class SegmentScan:
 
 def make_encoder(
     state: Scannable, limits: Limits = EVERYTHING, key: HashKey | None = None
-) -> Encoder:
+) -> Encoding:
     """An encoder for the items of a table, as its generation was planned.
 
     `limits` are the destination's; items that exceed them are quarantined. `key` is that of the
     table's digests. Raises ConfigError without it.
     """
-    spec = state.spec or TableSpec()
-    return Encoder(
-        state.identity.keys,
-        max_columns=spec.max_columns,
-        packed=spec.packed,
-        limits=limits,
-        known=state.columns,
-        ruling=make_ruling(state, key),
-        judge=make_judge(state),
-    )
+    spec, keys = state.spec or TableSpec(), state.identity.keys
+    ruling = make_ruling(state, key)
+
+    def one(known: Collection[str], judge: Judge | None) -> Encoder:
+        return Encoder(keys, spec.max_columns, spec.packed, limits, known, ruling, judge)
+
+    if not spec.routes:
+        return one(state.columns, make_judge(state))
+    targets = spec.routes.targets
+    encoders = [one(state.parts.get(target, {}), make_judge(state)) for target in targets]
+    return RoutedEncoder(keys, spec.routes, encoders, skipped=one((), None))
 
 
 def make_judge(state: Scannable) -> Judge | None:

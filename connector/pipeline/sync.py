@@ -16,7 +16,7 @@ from connector.errors import (
     unfollowed_for_long,
 )
 from connector.events import Listener
-from connector.items.encoder import Encoder
+from connector.items.routed.encoding import Encoding
 from connector.items.ruled.ruling import Ruling
 from connector.pipeline.beginning import Beginning
 from connector.pipeline.following.mending import Mending
@@ -283,7 +283,7 @@ class Run:
         settings = self.config.tail, self.listener, limit
         return Tail(*ports, state, self.encoder(state), *settings, self.stop, self.waits)
 
-    def encoder(self, state: TableState) -> Encoder:
+    def encoder(self, state: TableState) -> Encoding:
         """An encoder for this table's items."""
         return make_encoder(state, self.config.destination.backend.limits, self.hash_key)
 

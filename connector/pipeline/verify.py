@@ -4,6 +4,7 @@ The comparison has its own path from an item to its canonical form, through plai
 so that an error in the columnar path cannot hide on both sides.
 """
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -13,14 +14,14 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from connector.core.contracts.contract import Contract
-from connector.core.keys import KeySchema, key_text
+from connector.core.keys import key_text
 from connector.core.state import TableState
 from connector.events import Listener
 from connector.items import canonical
 from connector.items.ruled.ruling import Ruling
 from connector.pipeline.comparing.items import Digests, Items, Repairs, digest
 from connector.pipeline.comparing.sample import Sample
+from connector.pipeline.comparing.targets import InTarget, Places, by_mark
 from connector.ports import Destination, Lookup, Snapshot
 
 SHOWN = 10
@@ -53,6 +54,8 @@ class Verdict:
     """The Region of the replica that was asked for."""
     as_of: datetime | None = None
     """The time of the rows, where a source is not followed up to the present."""
+    targets: Mapping[str, InTarget] = field(default_factory=dict)
+    """What was found in each target, if there are several."""
 
     @property
     def equal(self) -> bool:
@@ -103,7 +106,7 @@ def verify(
     comparison = _Comparison(items, destination, state, tail)
     here = _rows(comparison, there, sample)
     suspects = _differing(there, here)
-    matching = len(there.keys() - suspects)
+    matching = by_mark(there[key] for key in there.keys() - suspects)
     for wait in waits:
         if any(map(_is_key, suspects)):
             wait()
@@ -113,7 +116,7 @@ def verify(
     repaired = None
     if repair is not None:
         found, repaired = _repaired(comparison, found, repair)
-    verdict = _verdict(matching + found.matching, found.pairs, found.unsettled)
+    verdict = _verdict(matching + found.matching, found.pairs, found.unsettled, items.places)
     sampled = Sampled(sample.share, len(there.keys() | here.keys())) if sample else None
     return replace(verdict, repaired=repaired, sampled=sampled)
 
@@ -147,7 +150,8 @@ def _rows(comparison: "_Comparison", there: Digests, sample: Sample | None) -> D
 class _Found:
     """Keys that were read until they settled: those that differ, and those that kept changing."""
 
-    matching: int = 0
+    matching: Counter[bytes] = field(default_factory=Counter)
+    """By the mark of the target."""
     pairs: dict[str, _Pair] = field(default_factory=dict)
     unsettled: set[str] = field(default_factory=set)
 
@@ -164,16 +168,16 @@ class _Comparison:
     def rows(self, wanted: Callable[[str], bool]) -> Digests:
         """The digests of the rows of wanted keys."""
         batches = self.destination.rows(self.state.table)
-        return _table_digests(batches, self.items.row_keys, wanted, self.items.contract)
+        return _table_digests(batches, self.items, wanted)
 
-    def arrived(self, suspects: set[str], last: Digests) -> tuple[set[str], int]:
+    def arrived(self, suspects: set[str], last: Digests) -> tuple[set[str], Counter[bytes]]:
         """Which keys still differ, and how many others have an item; `last` is kept up to date."""
         asked = sorted(filter(_is_key, suspects))
         self.tail()
         here, there = self.rows(set(asked).__contains__), self.items.of(asked)
         last.update(there)
         equal = {key for key in asked if here.get(key) == there.get(key)}
-        return suspects - equal, len(equal & there.keys())
+        return suspects - equal, by_mark(there[key] for key in equal & there.keys())
 
     def settled(self, suspects: set[str], last: Mapping[str, bytes | None]) -> _Found:
         """Reads keys until they are equal, or their source is as it was at the `last` look."""
@@ -191,7 +195,7 @@ class _Comparison:
                 # Whether the source is the same as at the last read, after which a tail has run.
                 unchanged, before[key] = before[key] == pair[0], pair[0]
                 if pair[0] == pair[1]:
-                    found.matching += pair[0] is not None
+                    found.matching += by_mark([pair[0]] if pair[0] is not None else [])
                 elif unchanged:
                     found.pairs[key] = pair
                 if pair[0] == pair[1] or unchanged:
@@ -205,16 +209,19 @@ def _differing(there: Mapping[str, bytes | None], here: Mapping[str, bytes | Non
     return changed | (here.keys() - there.keys())
 
 
-def _verdict(matching: int, settled: Mapping[str, _Pair], unsettled: set[str]) -> Verdict:
+def _verdict(
+    matching: Counter[bytes], settled: Mapping[str, _Pair], unsettled: set[str], places: Places
+) -> Verdict:
     missing = [key for key, (there, here) in settled.items() if here is None]
     extra = [key for key, (there, here) in settled.items() if there is None]
     different = [key for key, (there, here) in settled.items() if there and here]
     return Verdict(
-        matching,
+        matching.total(),
         missing=_difference(missing),
         extra=_difference(extra),
         different=_difference(different),
         unsettled=_difference(unsettled),
+        targets=places.counted(matching, settled.values()) if places.routes else {},
     )
 
 
@@ -223,19 +230,17 @@ def _difference(keys: Sequence[str] | set[str]) -> Difference:
 
 
 def _table_digests(
-    batches: Generator[pa.RecordBatch, None, None],
-    keys: KeySchema,
-    wanted: Callable[[str], bool],
-    contract: Contract,
+    batches: Generator[pa.RecordBatch, None, None], items: Items, wanted: Callable[[str], bool]
 ) -> Digests:
     digests: Digests = {}
     with closing(batches):
         for batch in batches:
-            for key, value in canonical.of_rows(keys, batch, contract):
+            mark = items.places.of_rows(batch)
+            for key, value in canonical.of_rows(items.row_keys, batch, items.contract):
                 text = key_text(key)
                 if wanted(text):
                     # Two rows of one key equal no item, even if they equal each other.
-                    digests[text] = _TWICE if text in digests else digest(value)
+                    digests[text] = _TWICE if text in digests else mark + digest(value)
     return digests
 
 
@@ -259,6 +264,8 @@ def as_dict(verdict: Verdict) -> dict[str, Any]:
         found["repaired"] = _as_dict(verdict.repaired)
     if verdict.sampled is not None:
         found["sample"] = {"share": verdict.sampled.share, "keys": verdict.sampled.keys}
+    if verdict.targets:
+        found["targets"] = {name: vars(each) for name, each in verdict.targets.items()}
     return found | ({} if verdict.region is None else {"region": verdict.region})
 
 

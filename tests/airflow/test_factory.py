@@ -301,3 +301,13 @@ def test_airflow_knows_the_provider(database):
     for operators in get_provider_info()["operators"]:
         for module in operators["python-modules"]:
             __import__(module)
+
+
+def test_each_target_of_a_table_is_an_asset(tmp_path):
+    routes = "{when: {kind: order}, into: orders}, {else: other}"
+    file = write(tmp_path, f"  app: {{routes: [{routes}]}}\n")
+    tasks = [task for dag in made(file).values() for task in dag.tasks]
+    told = {task.task_id: [each.uri for each in task.outlets] for task in tasks if task.outlets}
+    assert set(told) == {"load", "tail"}
+    for uris in told.values():
+        assert [uri.rpartition("/")[2] for uri in uris] == ["orders", "other"]

@@ -149,7 +149,7 @@ def state_row(outcome: Outcome[Any], work: "Work", standing: Standing) -> dict[s
     state, ran, tried = standing.state, standing.ran, work.tried.get(outcome.table)
     return {
         "table": outcome.table,
-        "into": state.target if state else work.config.target(outcome.table),
+        "into": state.into if state else ", ".join(work.config.targets(outcome.table)),
         "phase": job.status(state, MACHINE.now()).phase if state else None,
         "rows": standing.rows,
         "quarantined": state.quarantined if state else None,

@@ -1,6 +1,6 @@
 """The rows of `connector status`: everything for programs, what matters for people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connector.core.publishing import Published
@@ -33,20 +33,29 @@ STATUS = (
 
 
 def status_row(
-    table: str, into: str, status: Status, rows: int | None, published: Published | None = None
+    table: str,
+    into: str,
+    status: Status,
+    rows: Mapping[str, int] | None,
+    published: Published | None = None,
 ) -> dict[str, Any]:
-    """A table's row; lag and time to data loss are those of the slowest shard."""
+    """A table's row; lag and time to data loss are those of the slowest shard.
+
+    A table with several targets also has the number of rows of each, as `targets`.
+    """
     row = dict.fromkeys(STATUS) | {"table": table, "into": into, "phase": status.phase}
     if published is not None:
         row |= {"published_at": published.at, "held_back": published.held_back}
     state = status.state
     if state is None:
         return row
+    if state.parts:
+        row["targets"] = {name: (rows or {}).get(name) for name in state.parts}
     return row | {
-        "into": state.target,
+        "into": state.into,
         "region": state.identity.region or None,
         "generation": state.generation,
-        "rows": rows,
+        "rows": None if rows is None else sum(rows.values()),
         "consistent_since": state.consistent_since,
         "open_shards": status.open_shards,
         "finished_shards": status.finished_shards,
@@ -58,6 +67,19 @@ def status_row(
         "drift": state.drift,
         "problem": status.problem,
     }
+
+
+def by_target(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, each followed by one for each of several targets, with the rows in it."""
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        about = {name: value for name, value in row.items() if name != "targets"}
+        found.append(about)
+        for target, count in row.get("targets", {}).items():
+            empty = dict.fromkeys(about) | {"configured": row.get("configured")}
+            mine = {"table": f"{row['table']} → {target}", "into": target, "rows": count}
+            found.append({name: (empty | mine)[name] for name in about})
+    return found
 
 
 def brief_status(row: Mapping[str, Any]) -> dict[str, Any]:

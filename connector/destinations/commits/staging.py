@@ -152,11 +152,10 @@ def without_rest(rows: pa.Table) -> pa.Table:
     return rows.drop_columns([REST_FIELD]) if REST_FIELD in rows.column_names else rows
 
 
-def deleted_keys(layout: Layout, staged: pa.Table) -> pa.Table:
-    """The keys of staged deletes, in the format of tombstones, and when they were made."""
-    deleted = staged.filter(staged.column(DELETED.name))
-    micros = deleted.column(CHANGED_AT_FIELD.name).cast(pa.int64())
-    return pa.table({"key": key_texts(layout, deleted), "micros": micros})
+def dated_keys(layout: Layout, staged: pa.Table) -> pa.Table:
+    """The keys of staged rows, in the format of tombstones, and when they were made."""
+    micros = staged.column(CHANGED_AT_FIELD.name).cast(pa.int64())
+    return pa.table({"key": key_texts(layout, staged), "micros": micros})
 
 
 def key_texts(layout: Layout, staged: pa.Table) -> pa.Array:

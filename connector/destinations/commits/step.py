@@ -1,10 +1,12 @@
 """The state's part of a commit: cursors are compared and moved, and rows are counted."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 
 from connector.core.cursors import Batch, Cursor, Quarantined
 from connector.core.spec import TableSpec
-from connector.core.state import Committed, Load, Phase, Plan
+from connector.core.state import Committed, Drift, Load, Phase, Plan
 from connector.core.words import counted
 from connector.destinations.history.places import all_of
 from connector.destinations.sql import Target
@@ -41,7 +43,8 @@ def refuse_shared(
         if other == table:
             continue
         header = state.header(other)
-        places = all_of(theirs, header.made_with() if header else None)
+        made = header.made_with() if header else None
+        places = [place for each in theirs for place in all_of(each, made)]
         shared = [p for p in mine if any(table_columns.same(dialect, p, each) for each in places)]
         if not shared:
             continue
@@ -116,7 +119,15 @@ class Step:
         self.loading = isinstance(of, Load)
         self.watch = Watch()
         """Watches the rows of this step, once its columns are grown."""
-        self._now = clock.now()
+        self.now = clock.now()
+
+    def of(self, header: Header, leaving: bool) -> "Step":
+        """The same step, for one of several targets; nothing is kept beside one left behind."""
+        step = copy(self)
+        if leaving:
+            step.spec = replace(self.spec, history=False, changes=False)
+        step.header, step.new_columns, step.watch = header, 0, Watch()
+        return step
 
     def move(self, batch: Batch) -> None:
         """Moves a batch's cursors. Raises CursorMoved if they are not where it began."""
@@ -157,7 +168,7 @@ class Step:
             load.table,
             phase=Phase.TAILING.value,
             scanned_until=load.scanned_until,
-            loaded_at=self._now,
+            loaded_at=self.now,
         )
 
     def end(
@@ -165,19 +176,19 @@ class Step:
         written: int,
         deleted: int,
         bad: Sequence[Quarantined],
+        new_columns: int,
+        drift: Sequence[Drift],
+        misfits: Mapping[str, int],
         renamed: Mapping[str, str],
         streamed: int = 0,
         superseded: int = 0,
     ) -> Committed:
         """Quarantines records that could not be stored, and counts the work."""
         table = self.header.table_name
-        self._state.update(table, commit=self.number, committed_at=self._now)
-        quarantined = self._state.journal.quarantine(self.header, self.number, bad, self._now)
+        self._state.update(table, commit=self.number, committed_at=self.now)
+        quarantined = self._state.journal.quarantine(self.header, self.number, bad, self.now)
         counts = (written, deleted, quarantined)
-        drift = self.watch.found()
-        self._state.journal.drift(table, self.number, drift, self._now)
-        self._state.journal.count(self._run, table, self._now, counts)
-        misfits = dict(self.watch.misfits.found)
+        self._state.journal.count(self._run, table, self.now, counts)
         return Committed(
-            self.number, *counts, self.new_columns, streamed, renamed, drift, superseded, misfits
+            self.number, *counts, new_columns, streamed, renamed, drift, superseded, misfits
         )

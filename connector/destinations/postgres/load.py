@@ -35,9 +35,10 @@ def load(connection: Connection, loading: Loading, tables: Iterable[pa.Table]) -
     """Brings in every row; returns how many were written and how many earlier ones deleted."""
     connection.run(_MEMORY)
     work = _Load(connection, loading)
-    if loading.any(f"{quoted(COMMIT)} <= $1::bigint"):
-        return work.refresh(tables)
-    return work.first(tables), 0
+    earlier = loading.any(f"{quoted(COMMIT)} <= $1::bigint")
+    counts = work.refresh(tables) if earlier else (work.first(tables), 0)
+    work.stage.drop()
+    return counts
 
 
 class Stage:
@@ -56,6 +57,11 @@ class Stage:
         self._connection.execute(f"ALTER TABLE {IN_STAGE} ADD COLUMN {REST_FIELD} json")
         return self._connection.ingest(reader, STAGED)
 
+    def drop(self) -> None:
+        """Drops the table, if there is one, so that another target's rows can be staged."""
+        if self._staged:
+            self._connection.execute(f"DROP TABLE {IN_STAGE}")
+
 
 class _Load:
     """The statements of one load, inside its transaction."""
@@ -65,7 +71,7 @@ class _Load:
         self._loading = loading
         self._commit = loading.commit
         self._table = loading.target
-        self._stage = Stage(connection)
+        self.stage = Stage(connection)
         self._hooked = hooked(connection, loading.layout.target)
         """Whether a trigger may drop rows without an error, so that they have to be counted."""
 
@@ -85,7 +91,7 @@ class _Load:
         """Loads beside earlier rows, which stay readable until the commit."""
         loading = self._loading
         earlier = loading.count(loading.earlier)
-        loading.feed(tables, self._stage.take, ROWS_AT_ONCE)
+        loading.feed(tables, self.stage.take, ROWS_AT_ONCE)
         self._connection.execute(f"ANALYZE {IN_STAGE}")
         parameters = [self._commit, loading.start, loading.table]
         written = self._connection.changed(load_sql(loading.layout), parameters)
@@ -113,7 +119,7 @@ class _Load:
         # SQL.
         if all(each.type.kind not in _TEXTS for each in loading.layout.columns.values()):
             return loading.feed(tables, self._straight, ROWS_AT_ONCE)
-        staged = loading.feed(tables, self._stage.take, ROWS_AT_ONCE)
+        staged = loading.feed(tables, self.stage.take, ROWS_AT_ONCE)
         written = self._connection.changed(insert_sql(loading.layout), [self._commit])
         self._refuse(missing=staged - written)
         return written

@@ -13,6 +13,8 @@ _STATE_KEYS = {
     "cursors": ("table_name", "partition"),
     # An attribute's name may be longer than an index allows; its column's never is.
     "columns": ("table_name", "column_name"),
+    "targets": ("table_name", "target"),
+    "target_columns": ("table_name", "target", "column_name"),
     "runs": ("run_id", "table_name"),
     "migrations": ("version",),
 }

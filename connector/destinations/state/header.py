@@ -43,6 +43,8 @@ class Header(msgspec.Struct, frozen=True):
     overflowed: bool | None = None
     region: str | None = None
     retention: int | None = None
+    routed: bool | None = None
+    """Whether it has, or had, several targets."""
     database: str = ""
     """The target's database; not a column of the state."""
 

@@ -77,8 +77,15 @@ class Journal:
         query = sa.select(sa.func.count().label("count")).select_from(t.drift)
         return int(self._run(query.where(t.drift.c.table_name == table))[0]["count"])
 
-    def drift(self, table: str, commit: int, found: Sequence[Drift], now: datetime) -> None:
-        """Records how a table's columns have changed."""
+    def drift(
+        self,
+        table: str,
+        commit: int,
+        found: Sequence[Drift],
+        now: datetime,
+        target: str | None = None,
+    ) -> None:
+        """Records how the columns of a table, or of one of its targets, have changed."""
         insert(
             self._execute,
             t.drift,
@@ -91,6 +98,7 @@ class Journal:
                     "commit": commit,
                     "at": now,
                     "key": each.key,
+                    "target": target,
                 }
                 for each in found
             ),

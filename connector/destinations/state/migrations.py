@@ -28,7 +28,7 @@ def _specs(schema: Schema) -> None:
 
 def _drift(schema: Schema) -> None:
     """Adds the history of columns."""
-    schema.create_table(t.drift)
+    schema.create_table(t.as_of(t.drift, 3))
 
 
 def _regions(schema: Schema) -> None:
@@ -43,12 +43,20 @@ def _times(schema: Schema) -> None:
     _add_column(schema, t.tombstones.c.micros)
 
 
+def _routes(schema: Schema) -> None:
+    """Adds what several targets of one table need."""
+    schema.create_table(t.targets)
+    schema.create_table(t.target_columns)
+    _add_column(schema, t.tables.c.routed)
+    _add_column(schema, t.drift.c.target)
+
+
 def _add_column(schema: Schema, column: sa.Column[object]) -> None:
     table = quoted(t.SCHEMA, column.table.name)
     schema.execute(f"ALTER TABLE {table} ADD COLUMN {t.column_definition(column)}", ())
 
 
-STEPS: Mapping[int, Step] = {2: _specs, 3: _drift, 4: _regions, 5: _times}
+STEPS: Mapping[int, Step] = {2: _specs, 3: _drift, 4: _regions, 5: _times, 6: _routes}
 """Steps by the version that they lead to."""
 
 

@@ -1,20 +1,22 @@
 """The state of each table, and every statement that reads or changes it."""
 
-import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from connector.core.cursors import ROWS, Cursor
-from connector.core.schema import parse_type
-from connector.core.state import STATE_VERSION, Column, Phase, Plan, TableState
+from connector.core.spec import TableSpec
+from connector.core.state import STATE_VERSION, Column, Drift, Phase, Plan, TableState
 from connector.destinations.sql import Target
 from connector.destinations.state import tables as t
+from connector.destinations.state.attributes import column_rows, columns_of_rows
 from connector.destinations.state.header import Header, spelled, unreadable, whole_seconds
 from connector.destinations.state.journal import Journal
 from connector.destinations.state.migrations import found_version, migrate, record
+from connector.destinations.state.parts import Parts
 from connector.destinations.state.tables import Schema, compiled, insert
 from connector.destinations.state.tombstones import Tombstones
 from connector.errors import StateRefused
@@ -28,6 +30,7 @@ class State:
         self._version: int | None = None
         self.journal = Journal(schema.execute)
         self.tombstones = Tombstones(schema.execute)
+        self.parts = Parts(schema.execute, schema.database)
 
     def _run(self, statement: sa.sql.expression.ClauseElement) -> list[dict[str, Any]]:
         return self._schema.execute(*compiled(statement))
@@ -92,15 +95,20 @@ class State:
         rows = self._run(sa.select(t.tables.c.table_name).order_by(t.tables.c.table_name))
         return [row["table_name"] for row in rows]
 
-    def targets(self) -> dict[str, Target]:
-        """The target of each source table."""
+    def targets(self) -> dict[str, list[Target]]:
+        """The targets of each source table."""
         chosen = (t.tables.c.table_name, t.tables.c.target_schema, t.tables.c.target_name)
         rows = self._run(sa.select(*chosen))
         database = self._schema.database
-        return {
-            row["table_name"]: Target(row["target_schema"], row["target_name"], database)
+        found = {
+            row["table_name"]: [Target(row["target_schema"], row["target_name"], database)]
             for row in rows
         }
+        if self._has(t.targets):
+            for table, targets in self.parts.every().items():
+                first = found.get(table, [])
+                found[table] = [*(each for each in first if each not in targets), *targets]
+        return found
 
     def header(self, table: str) -> Header | None:
         """The row of one table."""
@@ -119,6 +127,8 @@ class State:
         header = self.header(table)
         if header is None:
             return None
+        routed = bool((header.made_with() or TableSpec()).routes)
+        parts = self.parts.of(table) if routed else {}
         return TableState(
             table=header.table_name,
             target=header.target_name,
@@ -130,8 +140,8 @@ class State:
             start_commit=header.start_commit,
             commit=header.commit,
             # How many rows there were is of no use to those who read.
-            cursors={name: each for name, each in self.cursors(table).items() if name != ROWS},
-            columns=self.columns(table),
+            cursors={n: each for n, each in self.cursors(table).items() if not n.startswith(ROWS)},
+            columns={} if routed else self.columns(table),
             planned_at=header.planned_at,
             scanned_until=header.scanned_until,
             loaded_at=header.loaded_at,
@@ -143,6 +153,11 @@ class State:
             spec=header.made_with(),
             retention=header.lasts,
             target_schema=header.target_schema,
+            parts={
+                name: self.parts.columns(table, name)[0]
+                for name, row in parts.items()
+                if not row["retired"]
+            },
         )
 
     def cursors(self, table: str, partitions: Sequence[str] | None = None) -> dict[str, Cursor]:
@@ -174,16 +189,11 @@ class State:
             .where(t.columns.c.table_name == table)
             .order_by(t.columns.c.position)
         )
-        found: tuple[dict[str, Column], dict[str, Column]] = ({}, {})
-        try:
-            for row in rows:
-                column = Column(row["column_name"], parse_type(row["type"]))
-                found[bool(row.get("retired"))][_read(row["attribute"])] = column
-        except (ValueError, AttributeError) as error:
-            raise unreadable("a column's type is damaged or unknown") from error
-        return found
+        return columns_of_rows(rows)
 
-    def start(self, plan: Plan, target: Target, generation: int, commit: int) -> None:
+    def start(
+        self, plan: Plan, target: Target, generation: int, commit: int, routed: bool = False
+    ) -> None:
         """Replaces a table's row and cursors by a new generation's."""
         self._forget(plan.table, t.tables, t.cursors, t.tombstones)
         row = {
@@ -207,6 +217,7 @@ class State:
             "overflowed": False,
             "region": plan.identity.region or None,
             "retention": None if plan.retention is None else whole_seconds(plan.retention),
+            "routed": routed,
         }
         self._run(sa.insert(t.tables).values(row))
         self._insert_cursors(plan.table, plan.cursors)
@@ -214,6 +225,7 @@ class State:
     def forget(self, table: str) -> None:
         """Deletes the state of a table, except its runs."""
         self._forget(table, t.tables, t.cursors, t.columns, t.tombstones, t.quarantine, t.drift)
+        self.parts.drop(table)
 
     def _forget(self, table: str, *from_tables: sa.Table) -> None:
         for each in from_tables:
@@ -269,6 +281,10 @@ class State:
         """Changes columns of a table's row."""
         self._run(sa.update(t.tables).where(t.tables.c.table_name == table).values(**changes))
 
+    def drifted(self, table: str, commit: int, found: Sequence[Drift], now: datetime) -> None:
+        """Records how the table's columns have changed."""
+        self.journal.drift(table, commit, found, now)
+
     def save_columns(
         self,
         table: str,
@@ -278,29 +294,4 @@ class State:
         """Replaces the map from attributes to columns; retired ones stay unless they are given."""
         retired = self.retired(table) if retired is None else retired
         self._forget(table, t.columns)
-        every = {**columns, **retired}
-        insert(
-            self._schema.execute,
-            t.columns,
-            (
-                {
-                    "table_name": table,
-                    "attribute": _spelled(attribute),
-                    "column_name": column.name,
-                    "type": column.type.text(),
-                    "position": position,
-                    "retired": attribute in retired,
-                }
-                for position, (attribute, column) in enumerate(every.items())
-            ),
-        )
-
-
-def _spelled(attribute: str) -> str:
-    """The name with NUL escaped, since not every database's text can contain it."""
-    return attribute.replace("\\", "\\\\").replace("\0", "\\0")
-
-
-def _read(text: str) -> str:
-    """The name that `_spelled` escaped."""
-    return re.sub(r"\\(.)", lambda found: "\0" if found[1] == "0" else found[1], text)
+        insert(self._schema.execute, t.columns, column_rows(table, columns, retired))

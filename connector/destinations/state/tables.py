@@ -83,6 +83,22 @@ tables = sa.Table(
     sa.Column("region", sa.Text, info=_added(4)),
     # How many seconds the source keeps changes, where that can differ.
     sa.Column("retention", sa.BigInteger, info=_added(5)),
+    # Whether `targets` has rows of it.
+    sa.Column("routed", sa.Boolean, info=_added(6)),
+)
+
+targets = sa.Table(
+    "targets",
+    _metadata,
+    sa.Column("table_name", sa.Text, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("target_schema", sa.Text, nullable=False),
+    sa.Column("target_name", sa.Text, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    # Earlier routes led to it: until the next load rows only leave it.
+    sa.Column("retired", sa.Boolean, nullable=False),
+    sa.Column("overflowed", sa.Boolean),
+    info=_added(6),
 )
 
 cursors = sa.Table(
@@ -106,6 +122,19 @@ columns = sa.Table(
     sa.Column("type", sa.Text, nullable=False),
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.Column("retired", sa.Boolean, info=_added(2)),
+)
+
+target_columns = sa.Table(
+    "target_columns",
+    _metadata,
+    sa.Column("table_name", sa.Text, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("attribute", sa.Text, nullable=False),
+    sa.Column("column_name", sa.Text, nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("retired", sa.Boolean),
+    info=_added(6),
 )
 
 tombstones = sa.Table(
@@ -157,6 +186,8 @@ drift = sa.Table(
     # A reserved word in DuckDB.
     sa.Column("at", sa.DateTime(timezone=True), quote=True),
     sa.Column("key", sa.Text),
+    # Which of several targets has the column.
+    sa.Column("target", sa.Text, info=_added(6)),
     info=_added(3),
 )
 
@@ -184,6 +215,12 @@ def columns_of(table: sa.Table, version: int) -> list[sa.Column[Any]]:
 def selected(table: sa.Table, version: int) -> sa.Select[Any]:
     """Selects those columns."""
     return sa.select(*columns_of(table, version))
+
+
+def as_of(table: sa.Table, version: int) -> sa.Table:
+    """A table as it was in a state of a version."""
+    columns = (sa.Column(c.name, c.type, nullable=c.nullable) for c in columns_of(table, version))
+    return sa.Table(table.name, sa.MetaData(schema=SCHEMA), *columns)
 
 
 def _since(element: sa.Table | sa.Column[Any]) -> int:

@@ -11,10 +11,10 @@ from connector.core.spec import Deletes, Facts, TableSpec, check_change, check_r
 from connector.core.state import Column, Phase, Plan
 from connector.destinations.commits.step import check_key, refuse_shared, unknown
 from connector.destinations.database import Transaction
-from connector.destinations.history.kept import keep
 from connector.destinations.history.places import all_of
 from connector.destinations.sql import Target, quoted
-from connector.destinations.state.header import Header, spelled
+from connector.destinations.state.header import Header
+from connector.destinations.state.part import Part
 from connector.destinations.state.store import State
 from connector.destinations.table import columns as table_columns
 from connector.destinations.table.comments import describe
@@ -59,8 +59,6 @@ class Reshape:
         if spec.contract.types != had.contract.types:
             self._declare(table, target, header, spec)
         self._describe(table, target, had, spec)
-        self.state.update(table, spec=spelled(spec))
-        keep(self.transaction, self.state, table, header)
 
     def _declare(self, table: str, target: Target, header: Header, spec: TableSpec) -> None:
         """Gives a table columns that are newly declared."""
@@ -80,8 +78,13 @@ class Reshape:
         there = {a: c for a, c in retired.items() if c.name in actual}
         self.state.save_columns(table, columns | there, {})
 
-    def begin(self, plan: Plan, target: Target, before: Header | None) -> None:
-        """Prepares the table for a new generation, and saves its columns."""
+    def begin(
+        self, plan: Plan, target: Target, before: Header | None, had: Sequence[Part] = ()
+    ) -> None:
+        """Prepares the table for a new generation, and saves its columns.
+
+        `before` is its row, and the first of `had` is where the state has its columns.
+        """
         dialect, arn = self.transaction.dialect, plan.identity.table_arn
         refuse_shared(dialect, self.state, plan.table, arn, target, plan.spec)
         if before is not None:
@@ -93,33 +96,30 @@ class Reshape:
             columns = table_columns.key_columns(dialect, plan.row_keys, plan.spec)
             self.transaction.create(target, columns)
         else:
-            columns, retired = self._columns(plan, target, before, actual)
+            there = had[0].state.all_columns(plan.table) if had else ({}, {})
+            columns, retired = self._columns(plan, target, before, actual, there)
         declaring = Declaring(self.transaction, target, plan.row_keys, plan.spec)
         columns, unlike = declaring.declare(columns)
         retired |= unlike
         self.state.save_columns(plan.table, columns, retired)
-        had = (before.made_with() if before else None) or TableSpec()
-        self._describe(plan.table, target, had, plan.spec)
+        made = (before.made_with() if before else None) or TableSpec()
+        self._describe(plan.table, target, made, plan.spec)
 
     def _columns(
-        self, plan: Plan, target: Target, before: Header | None, actual: Mapping[str, str]
+        self,
+        plan: Plan,
+        target: Target,
+        before: Header | None,
+        actual: Mapping[str, str],
+        known: tuple[Columns, Columns],
     ) -> tuple[Columns, Columns]:
         """The columns of an existing table: those in use from now on, and the retired ones."""
         retired: Columns = {}
         if before is None:
-            found = self.transaction.describe(target)
-            names = plan.spec.rules.names
-            columns = table_columns.adopt(
-                self.transaction,
-                target,
-                found,
-                plan.row_keys,
-                names,
-                wanted(plan.spec, plan.row_keys),
-            )
+            columns = self._adopted(plan, target)
         else:
             check_key(before, plan)
-            columns, retired = self.state.all_columns(plan.table)
+            columns, retired = known
         there = {a: c for a, c in retired.items() if c.name in actual}
         columns = columns | there
         for service in self._taken(columns, plan.spec):
@@ -139,6 +139,12 @@ class Reshape:
             {a: c for a, c in columns.items() if a in keys},
             {a: c for a, c in columns.items() if a not in keys},
         )
+
+    def _adopted(self, plan: Plan, target: Target) -> Columns:
+        """The columns of a table that has no state any more."""
+        found, names = self.transaction.describe(target), plan.spec.rules.names
+        declared = wanted(plan.spec, plan.row_keys)
+        return table_columns.adopt(self.transaction, target, found, plan.row_keys, names, declared)
 
     def _taken(self, columns: Mapping[str, Column], spec: TableSpec) -> list[str]:
         """The names of the spec's own columns that columns of attributes have."""
@@ -199,7 +205,7 @@ class Reshape:
         if have == want:
             return
         for other, theirs in self.state.targets().items():
-            if other != table and self._same(theirs, want):
+            if other != table and any(self._same(each, want) for each in theirs):
                 raise ConfigError(
                     f"{table} is in {have} and should go to {want}, where {other} is.",
                     f"Nothing was changed. If {other} should move as well, run `connector sync "

@@ -7,11 +7,12 @@ import pyarrow as pa
 
 from connector.core.keys import key_text, stored_part
 from connector.core.names import CHANGED_AT, DELETED, REST
-from connector.core.rows import field_of, rest_field
+from connector.core.rows import TARGET, field_of, rest_field
 from connector.core.schema import JSON
 from connector.core.state import Column
-from connector.destinations.database import Transaction
+from connector.destinations.database import Found, Transaction
 from connector.destinations.sql import Target, quoted
+from connector.destinations.state.part import Part
 from connector.destinations.table import columns as table_columns
 from connector.destinations.table.columns import has
 
@@ -50,6 +51,48 @@ def read_rows(
             for array, field in zip(batch.columns, schema, strict=True)
         ]
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+Parts = Sequence[tuple[Part, Found]]
+"""The targets of a table, and each as it is."""
+
+
+def unchanged(transaction: Transaction, part: Part) -> Found:
+    """A table as it is. Raises DestinationRefused if somebody else has changed it."""
+    target, keys = part.header.target, part.header.row_keys
+    found, columns = transaction.describe(target), part.state.columns(part.header.table_name)
+    table_columns.refuse_changed(transaction.dialect, target, found, columns, keys)
+    return found
+
+
+def read_all(transaction: Transaction, parts: Parts) -> Iterator[pa.RecordBatch]:
+    """The rows of every target; they say which one, if there are several."""
+    for part, found in parts:
+        columns, retired = part.state.all_columns(part.header.table_name)
+        target, name = part.header.target, {TARGET: part.name.encode()}
+        for batch in read_rows(transaction, target, columns, retired, found.columns):
+            yield batch if part.place is None else batch.replace_schema_metadata(name)
+
+
+def count_all(transaction: Transaction, parts: Parts) -> dict[str, int]:
+    """The number of items in each target."""
+    counts: dict[str, int] = {}
+    for part, found in parts:
+        columns, retired = part.state.all_columns(part.header.table_name)
+        named, target = retired | columns, part.header.target
+        counts[part.name] = count_rows(transaction, target, named, found.columns)
+    return counts
+
+
+def all_changed_keys(
+    transaction: Transaction, parts: Parts, since: datetime, until: datetime
+) -> Iterator[tuple[str, bool]]:
+    """The keys of live rows that changed after `since`, and whether that was by `until`."""
+    for part, found in parts:
+        columns, retired = part.state.all_columns(part.header.table_name)
+        live = live_rows(transaction, retired | columns, found.columns)
+        keys = [columns[key.name] for key in part.header.row_keys]
+        yield from changed_keys(transaction, part.header.target, keys, live, since, until)
 
 
 def count_rows(

@@ -22,12 +22,12 @@ from connector.core.modes.history import (
     turn_of,
 )
 from connector.core.modes.log import LOG
-from connector.core.rows import CHANGED_AT, combine, field_of, moments
+from connector.core.rows import CHANGED_AT, ROUTE, ROUTE_BEFORE, combine, field_of, moments
 from connector.core.spec import TableSpec
 from connector.items import columns
-from connector.items.encoder import Encoder
 from connector.items.limits import storable_keys
 from connector.items.recorded.images import ImageTexts, distinct
+from connector.items.routed.encoding import Encoding
 
 Key = tuple[str, ...]
 
@@ -67,7 +67,7 @@ class Recording:
     """What a round keeps of its changes besides the newest row of each key."""
 
     keys: KeySchema
-    encoder: Encoder
+    encoder: Encoding
     images: ImageTexts
     spec: TableSpec
     earlier: Mapping[str, int | float] = field(default_factory=dict)
@@ -76,6 +76,8 @@ class Recording:
     """Seconds since 1970. What was changed before was read in another Region, as other records."""
     filled: bool = False
     """Whether the changes are of what a stream has lost: only the last of an item is known."""
+    places: Callable[[Sequence[bytes]], list[int]] | None = None
+    """Where items go, if there are several targets."""
     _logged: list[tuple[str, Sequence[Key], Sequence[Change]]] = field(default_factory=list)
     _followed: dict[Key, list[_Placed]] = field(default_factory=dict)
     """All changes of the keys that had more than one."""
@@ -194,6 +196,20 @@ class Recording:
         for column, values in zip(LOG, made, strict=True):
             array = values if isinstance(values, pa.Array) else pa.array(values, column.type)
             rows = rows.append_column(column, array)
+        return self._routed(rows, changes)
+
+    def _routed(self, rows: pa.Table, changes: Sequence[Change]) -> pa.Table:
+        """The rows of the log, with where each item was and where it is, if that can differ."""
+        sides = [
+            (ROUTE, [change.image for change in changes]),
+            (ROUTE_BEFORE, [change.before for change in changes]),
+        ]
+        for column, images in sides:
+            if self.places is None:
+                return rows
+            left = iter(self.places([bytes(each) for each in images if each is not None]))
+            places = [None if each is None else next(left) for each in images]
+            rows = rows.append_column(column, pa.array(places, column.type))
         return rows
 
     def _storable(self, logged: Sequence[_Logged]) -> list[_Logged]:

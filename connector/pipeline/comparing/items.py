@@ -1,8 +1,9 @@
 """The source's side of a comparison: the digest of each item, by the key of its row."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2b
 
 from connector.core.contracts.contract import Contract
@@ -16,6 +17,7 @@ from connector.items import canonical, wire
 from connector.items.keys import key_in, key_item, key_text_in
 from connector.items.ruled.ruling import Ruling
 from connector.pipeline.comparing.sample import Sample
+from connector.pipeline.comparing.targets import DIGEST_BYTES, Places
 from connector.ports import Lookup, Snapshot
 
 KEYS_AT_ONCE = 400
@@ -93,7 +95,7 @@ class Items:
             (items, token), _ = self.snapshot.page(segment, segments, token, wire.scan_page)
             size = sum(map(len, items))
             self.listener(Scanned(segment, len(items), size, token is None))
-            yield from map(self._digest, items)
+            yield from self._digests(items)
             if token is None:
                 return
 
@@ -116,8 +118,21 @@ class Items:
         for at in range(0, len(keys), KEYS_AT_ONCE):
             asked = [key_item(self.keys, text) for text in keys[at : at + KEYS_AT_ONCE]]
             found = (item for item in self.lookup.items(asked) if item is not None)
-            digests.update(map(self._digest, found))
+            digests.update(self._digests(found))
         return digests
+
+    @cached_property
+    def places(self) -> Places:
+        """Where each item belongs."""
+        return Places((self.state.spec or TableSpec()).routes)
+
+    def _digests(self, items: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
+        """The keys and digests of the items that no route leaves out."""
+        for item in items:
+            mark = self.places.of_item(item)
+            if mark is not None:
+                text, value = self._digest(item)
+                yield text, mark + value
 
     def _digest(self, item: bytes) -> tuple[str, bytes]:
         """The key of an item's row, and the digest of what the rules leave of it."""
@@ -148,4 +163,4 @@ class Items:
 
 def digest(value: bytes) -> bytes:
     """The digest by which two canonical values are compared."""
-    return blake2b(value, digest_size=16).digest()
+    return blake2b(value, digest_size=DIGEST_BYTES).digest()

@@ -11,7 +11,7 @@ from connector.core.contracts.seen import Seen, Sight, declarable
 from connector.core.keys import KeySchema
 from connector.core.rows import ITEM, combine, schema_of
 from connector.core.rules.hash_key import HashKey
-from connector.core.schema import INTEGER, NULL, STRING, Type, join
+from connector.core.schema import INTEGER, NULL, STRING, Type, join, join_all
 from connector.core.spec import Limits, TableSpec
 from connector.core.state import Identity, ScanPlan, TableState
 from connector.core.words import counted, joined
@@ -30,7 +30,11 @@ _PARTS = ("the partition key", "the sort key")
 
 def of_warehouse(destination: Destination, state: TableState) -> Sight:
     """The columns of a table in the warehouse; it counts the values of each."""
-    types = {name: declarable(column.type) for name, column in state.columns.items()}
+    every = [state.columns, *state.parts.values()]
+    types_of = join_all(
+        {name: column.type for name, column in columns.items()} for columns in every
+    )
+    types = {name: declarable(type_) for name, type_ in types_of.items()}
     declared = {name: type_ for name, type_ in types.items() if type_ is not None}
     found = destination.described(state.table, declared)
     keys = [key.name for key in state.identity.keys]

@@ -17,10 +17,11 @@ from connector.core.spec import TableSpec
 from connector.events import Listener, Tailed
 from connector.failpoints import failpoint
 from connector.items.by_time.fold import TimedFold
-from connector.items.encoder import Encoder
 from connector.items.fold import Counts, Fold
 from connector.items.recorded.images import ImageTexts
 from connector.items.recorded.recording import Recorded, Recording, tokens_of
+from connector.items.routed.encoder import RoutedEncoder
+from connector.items.routed.encoding import Encoding
 from connector.pipeline.columns import report_columns, report_misfits
 from connector.pipeline.following.alarm import LagAlarm
 from connector.pipeline.following.committing import Committing
@@ -59,7 +60,7 @@ class Round:
     changes: Changes
     lookup: Lookup
     destination: Destination
-    encoder: Encoder
+    encoder: Encoding
     config: TailConfig
     listener: Listener
     quarantine_limit: int
@@ -138,7 +139,8 @@ class Round:
         self._images = self._images or ImageTexts(keys, encoder.limits, encoder.ruling)
         known = tokens_of(reach.state.earlier, SHARD)
         since, filled = reach.moved_since, reach.filling
-        return Recording(keys, encoder, self._images, spec, known, since, filled)
+        places = encoder.places if isinstance(encoder, RoutedEncoder) else None
+        return Recording(keys, encoder, self._images, spec, known, since, filled, places)
 
     def _commit(
         self,

@@ -8,7 +8,7 @@ from connector.config.model import TailConfig
 from connector.core.state import TableState
 from connector.errors import CursorMoved
 from connector.events import Listener
-from connector.items.encoder import Encoder
+from connector.items.routed.encoding import Encoding
 from connector.pipeline.following.pace import Pace
 from connector.pipeline.following.position import Visit
 from connector.pipeline.following.reach import Reach
@@ -32,7 +32,7 @@ class Tail:
     destination: Destination
     since: InitVar[TableState]
     """The state to continue from."""
-    encoder: InitVar[Encoder]
+    encoder: InitVar[Encoding]
     config: TailConfig
     listener: InitVar[Listener]
     quarantine_limit: InitVar[int]
@@ -40,7 +40,7 @@ class Tail:
     waits: Waits = field(default_factory=Waits)
 
     def __post_init__(
-        self, since: TableState, encoder: Encoder, listener: Listener, quarantine_limit: int
+        self, since: TableState, encoder: Encoding, listener: Listener, quarantine_limit: int
     ) -> None:
         self._round = Round(
             self.changes,

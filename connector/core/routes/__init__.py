@@ -1,0 +1,1 @@
+"""One source table in several targets: which item goes where, as values."""

@@ -1,0 +1,164 @@
+"""Which target an item goes to, by what its attributes say: the first route that matches."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, DecimalException
+from typing import Any, Literal
+
+SKIP = -1
+"""The place of items that go to no target."""
+
+Kind = Literal["text", "number", "boolean", "null"]
+
+
+class PatternError(ValueError):
+    """A text that is not a pattern."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What one attribute must be: a text by its pattern, anything else by its value.
+
+    Numbers are equal by value. Null is an attribute that is NULL or absent.
+    """
+
+    attribute: str
+    kind: Kind
+    value: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.attribute}: {self.value or self.kind}"
+
+
+@dataclass(frozen=True)
+class Route:
+    """A target, and the conditions that all must hold; the last route has none."""
+
+    into: str | None
+    """The target's name; None where items are left out."""
+    when: tuple[Condition, ...] = ()
+
+    def __str__(self) -> str:
+        conditions = ", ".join(map(str, self.when)) or "else"
+        return f"{conditions} → {self.into or 'skip'}"
+
+
+@dataclass(frozen=True)
+class Routes:
+    """The routes of one table, in order; none for a table with a single target."""
+
+    entries: tuple[Route, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.entries)
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.entries)) or "no routes"
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the targets, in order; the place of one is its index here."""
+        return tuple(route.into for route in self.entries if route.into is not None)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The attributes that decide."""
+        names = (condition.attribute for route in self.entries for condition in route.when)
+        return tuple(dict.fromkeys(names))
+
+    def plain(self) -> list[Any]:
+        """The routes as plain values; `routes_of` reads them back."""
+        return [
+            [route.into, [[c.attribute, c.kind, c.value] for c in route.when]]
+            for route in self.entries
+        ]
+
+
+NO_ROUTES = Routes()
+
+
+def routes_of(values: Sequence[Any]) -> Routes:
+    """Routes from what `plain` returns."""
+    return Routes(
+        tuple(Route(into, tuple(Condition(*each) for each in when)) for into, when in values)
+    )
+
+
+_Test = Callable[[Any], bool]
+"""Whether a value in wire form is as it must be; None if the item has none."""
+
+
+class Router:
+    """Finds the place of each item by a table's routes."""
+
+    def __init__(self, routes: Routes) -> None:
+        places = {name: place for place, name in enumerate(routes.targets)}
+        self._entries = [
+            ([(c.attribute, _test(c)) for c in route.when], places.get(route.into or "", SKIP))
+            for route in routes.entries
+        ]
+
+    def place(self, item: Mapping[str, Any]) -> int:
+        """The place of an item in wire form, or SKIP.
+
+        Only the attributes of the routes are looked at; one that is not as it should be equals
+        nothing.
+        """
+        for tests, place in self._entries:
+            if all(test(item.get(name)) for name, test in tests):
+                return place
+        raise ValueError("the last route must match everything")
+
+
+def _test(condition: Condition) -> _Test:
+    match condition.kind:
+        case "text":
+            return _text(pattern(condition.value))
+        case "number":
+            return _number(Decimal(condition.value))
+        case "boolean":
+            return lambda value: value == {"BOOL": condition.value == "true"}
+        case "null":
+            return lambda value: value is None or value == {"NULL": True}
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    """The pattern that a text describes. Raises PatternError if it ends with a lone backslash."""
+    parts: list[str] = []
+    characters = iter(text)
+    for character in characters:
+        if character == "*":
+            parts.append(".*")
+        elif character == "\\":
+            literal = next(characters, None)
+            if literal is None:
+                raise PatternError("it ends with a lone backslash")
+            parts.append(re.escape(literal))
+        else:
+            parts.append(re.escape(character))
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def _text(wanted: re.Pattern[str]) -> _Test:
+    def test(value: Any) -> bool:
+        text = _only(value, "S")
+        return isinstance(text, str) and wanted.fullmatch(text) is not None
+
+    return test
+
+
+def _number(wanted: Decimal) -> _Test:
+    def test(value: Any) -> bool:
+        text = _only(value, "N")
+        try:
+            return isinstance(text, str) and Decimal(text) == wanted
+        except DecimalException:
+            return False
+
+    return test
+
+
+def _only(value: Any, tag: str) -> Any:
+    """The content of a value that has this tag and no other."""
+    return value.get(tag) if isinstance(value, dict) and len(value) == 1 else None

@@ -1,0 +1,1 @@
+"""Items on their way to one of several targets."""
