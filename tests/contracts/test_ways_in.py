@@ -19,6 +19,8 @@ from tests.rigs.scripted import ScriptedDynamoDB
 
 from .conftest import Made
 
+pytestmark = pytest.mark.by_turns("make")
+
 COLUMNS = {
     "at": {"type": "timestamp", "from": "epoch_ms"},
     "total": {"type": "decimal(8,2)", "required": True},

@@ -15,6 +15,8 @@ from .conftest import BOTH
 from .test_versions import told
 from .truth import check_as_of, check_history, check_log
 
+pytestmark = pytest.mark.by_turns("url")
+
 SWALLOW = (
     "CREATE FUNCTION public.f() RETURNS trigger LANGUAGE plpgsql AS "
     "$$BEGIN IF new.id = 'b' THEN RETURN NULL; END IF; RETURN new; END$$"

@@ -19,6 +19,8 @@ from tests.properties.crashes import crash_at
 
 from .truth import CLOCK, MOMENT, check_history, check_log, is_of, versions_of
 
+pytestmark = pytest.mark.by_turns("url")
+
 SEEDS = range(40 if os.environ.get("TEST_SCALE") == "large" else 3)
 STEPS = 14
 KEYS = 6

@@ -14,6 +14,8 @@ from .conftest import BOTH
 from .test_versions import told
 from .truth import check_history, versions_of
 
+pytestmark = pytest.mark.by_turns("url")
+
 HOUR = 3600.0
 
 

@@ -13,6 +13,8 @@ from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
 from .test_versions import told
 from .truth import check_history
 
+pytestmark = pytest.mark.by_turns("url")
+
 
 @pytest.fixture
 def rig() -> Iterator[ScriptedDynamoDB]:

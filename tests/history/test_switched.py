@@ -10,6 +10,8 @@ from tests.pipeline.replica import ORDERS, Replica, key, order
 from .test_versions import told
 from .truth import check_history, versions_of
 
+pytestmark = pytest.mark.by_turns("url")
+
 HISTORY, CHANGES = f"tables.{ORDERS}.history", f"tables.{ORDERS}.changes"
 COLUMNS = f"tables.{ORDERS}.columns"
 

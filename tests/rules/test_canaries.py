@@ -19,6 +19,8 @@ from tests.rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB, 
 
 from .oracle import KEY
 
+pytestmark = pytest.mark.by_turns("url")
+
 CANARY = "canary-that-nobody-may-see"
 NUMBER = "7345987123987650123498"
 BINARY = b"binary canary that nobody may see"
