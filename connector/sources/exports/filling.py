@@ -45,8 +45,8 @@ def window_commands(
     """Incremental exports of some windows, to a place that is `s3://bucket/prefix`."""
     return "; ".join(
         f"{_CALL} {_where(table, root)} --export-type INCREMENTAL_EXPORT "
-        f"--incremental-export-specification ExportFromTime={_shown(begin)},"
-        f"ExportToTime={_shown(end)},ExportViewType=NEW_AND_OLD_IMAGES"
+        f"--incremental-export-specification ExportFromTime={shown(begin)},"
+        f"ExportToTime={shown(end)},ExportViewType=NEW_AND_OLD_IMAGES"
         for begin, end in lacking
     )
 
@@ -55,12 +55,13 @@ def _where(table: Identity, root: str) -> str:
     bucket, _, prefix = root.removeprefix("s3://").partition("/")
     if not root.startswith("s3://"):
         bucket, prefix = "BUCKET", "PREFIX"
-    told = f"--table-arn {table.table_arn} --s3-bucket {bucket}"
+    place = f"--table-arn {table.table_arn} --s3-bucket {bucket}"
     if prefix:
-        told += f" --s3-prefix {quote(prefix)}"
-    return f"{told} --export-format {JSON}"
+        place += f" --s3-prefix {quote(prefix)}"
+    return f"{place} --export-format {JSON}"
 
 
-def _shown(at: datetime) -> str:
+def shown(at: datetime) -> str:
+    """A time as commands and errors spell it."""
     whole = "milliseconds" if at.microsecond else "seconds"
     return at.astimezone(UTC).isoformat(timespec=whole).replace("+00:00", "Z")

@@ -9,10 +9,10 @@ from connector.core.words import counted
 from connector.errors import ConnectorError, SourceRefused
 from connector.sources.dynamodb.calls import error_code
 from connector.sources.exports.calls import ExportCalls
+from connector.sources.exports.filling import shown
 from connector.sources.exports.source import storage_of
 from connector.sources.exports.storage import place
 from connector.sources.exports.windows.found import WindowFinder
-from connector.sources.exports.windows.refusals import shown
 from connector.sources.way import Opening
 
 _NOBODYS = "00000000000000-00000000"

@@ -1,17 +1,11 @@
 """What is missing between windows, and the AWS commands that export it."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from connector.core.state import Identity
 from connector.errors import ExportRefused, HistoryLost, WindowsMissing
-from connector.sources.exports.filling import window_commands, windows
+from connector.sources.exports.filling import shown, window_commands, windows
 from connector.sources.exports.windows.chain import Hole
-
-
-def shown(at: datetime) -> str:
-    """A time as these errors spell it."""
-    whole = "milliseconds" if at.microsecond else "seconds"
-    return at.astimezone(UTC).isoformat(timespec=whole).replace("+00:00", "Z")
 
 
 def missing(

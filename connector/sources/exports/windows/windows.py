@@ -11,7 +11,7 @@ from connector.core.changes.change import ChangePage
 from connector.core.state import Identity
 from connector.errors import ConfigError, ExportRefused
 from connector.sources.exports.calls import DEFAULT_DAYS, Backups, ExportCalls
-from connector.sources.exports.filling import LONGEST, SHORTEST, SLACK
+from connector.sources.exports.filling import LONGEST, SHORTEST, SLACK, shown
 from connector.sources.exports.manifest import of_a_filter
 from connector.sources.exports.source import starter_of, storage_of
 from connector.sources.exports.starting import DONE, FAILED, Starter, failed
@@ -120,8 +120,8 @@ class Windows:
             "%s: the export %s has what changed from %s to %s",
             self._opening.table,
             window.name,
-            refusals.shown(window.begin),
-            refusals.shown(window.end),
+            shown(window.begin),
+            shown(window.end),
         )
         # Whatever was scanned is in the table by now.
         known = token.known or now
