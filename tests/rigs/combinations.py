@@ -4,6 +4,9 @@ With TEST_COMBINATIONS=by-turns each case of a test that is marked `by_turns` me
 what it is multiplied with, such as one database: the first case the first value, the second case
 the second one, and so on. Every test and every case runs, and so does every value. A value that is
 named with `always`, such as a fake that costs next to nothing, is met by every case besides.
+
+TEST_TURN is a number that all turns are moved on by. CI takes that of the commit, so that the next
+commit meets other combinations, and the same commit meets the same ones again.
 """
 
 import os
@@ -16,6 +19,7 @@ import pytest
 
 VARIABLE = "TEST_COMBINATIONS"
 BY_TURNS = "by-turns"
+MOVED = "TEST_TURN"
 MARKER = (
     "by_turns(*parameters, always=None): with TEST_COMBINATIONS=by-turns, one value of these for "
     "each case, and this value for all"
@@ -44,17 +48,25 @@ def are_by_turns() -> bool:
     return os.environ.get(VARIABLE) == BY_TURNS
 
 
+def moved() -> int:
+    """How far all turns are moved on."""
+    return int(os.environ.get(MOVED) or 0)
+
+
 def turn(values: Sequence[Value], case: int, at_once: int = 1) -> Sequence[Value]:
     """The values that a case meets: all of them, or some by turns, at least `at_once`."""
     if not are_by_turns():
         return values
     apart = max(1, len(values) // at_once)
-    return values[case % apart :: apart]
+    return values[(case + moved()) % apart :: apart]
 
 
 def amount(whole: int, by_turns: int) -> int:
-    """How much of something is enough: the whole, or by turns what shows the same in less time."""
-    return by_turns if are_by_turns() else whole
+    """How much of something is enough: the whole, or by turns what shows the same in less time.
+
+    CI, whose turns are moved on, takes the whole.
+    """
+    return by_turns if are_by_turns() and not os.environ.get(MOVED) else whole
 
 
 def _out_of_turn(items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
@@ -68,7 +80,7 @@ def _out_of_turn(items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
             if not _is_always_met(item):
                 found[_case(item)].append(item)
         # Tests of one case each do not all begin with the same value.
-        for number, each in enumerate(found.values(), crc32(name.encode())):
+        for number, each in enumerate(found.values(), crc32(name.encode()) + moved()):
             chosen = each[number % len(each)]
             yield from (item for item in each if item is not chosen)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .combinations import VARIABLE, turn
+from .combinations import MOVED, VARIABLE, amount, turn
 
 ROOT = Path(__file__).parents[2]
 TESTS = """
@@ -46,7 +46,7 @@ def test_listed(database, case): pass
 """
 
 
-def ran(folder: Path, combinations: str) -> list[str]:
+def ran(folder: Path, combinations: str, moved: str = "") -> list[str]:
     """The tests that run."""
     file = folder / "test_products.py"
     file.write_text(TESTS)
@@ -54,7 +54,7 @@ def ran(folder: Path, combinations: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-v", *plugins, f"--rootdir={folder}", str(file)],
         cwd=ROOT,
-        env={**os.environ, VARIABLE: combinations},
+        env={**os.environ, VARIABLE: combinations, MOVED: moved},
         capture_output=True,
         text=True,
     )
@@ -89,12 +89,34 @@ def test_by_turns_every_case_runs_once_and_every_value_is_met(tmp_path: Path) ->
     assert fakes == {"fake": 4, "duckdb": 2, "postgres": 2}
 
 
+def test_the_turns_of_two_commits_are_all_combinations_of_two_values(tmp_path: Path) -> None:
+    first, second = (set(ran(tmp_path, "by-turns", moved)) for moved in ("12", "13"))
+    assert len(first) == len(second)
+    for name in ("test_alone", "test_cases", "test_fake"):
+        every = {each for each in ran(tmp_path, "") if each.startswith(name)}
+        assert {each for each in first | second if each.startswith(name)} == every
+
+
+def test_only_moved_turns_take_the_whole_of_an_amount(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(MOVED, raising=False)
+    assert amount(10, by_turns=3) == 10
+    monkeypatch.setenv(VARIABLE, "by-turns")
+    assert amount(10, by_turns=3) == 3
+    monkeypatch.setenv(MOVED, "12")
+    assert amount(10, by_turns=3) == 10
+    assert [turn("ab", 0), turn("ab", 1)] == ["a", "b"]
+    monkeypatch.setenv(MOVED, "13")
+    assert [turn("ab", 0), turn("ab", 1)] == ["b", "a"]
+
+
 @pytest.mark.parametrize("at_once", [1, 2, 3, 13, 20])
 def test_a_turn_has_at_least_so_many_and_all_have_turns(
     at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = range(13)
     monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(MOVED, raising=False)
     assert turn(values, 5, at_once) == values
     monkeypatch.setenv(VARIABLE, "by-turns")
     turns = [turn(values, case, at_once) for case in range(13)]
