@@ -42,6 +42,21 @@ def test_changes_of_one_batch_are_versions_of_their_own(replica: Replica) -> Non
     check_history(replica)
 
 
+def test_the_first_attribute_without_a_column_is_in_a_version_that_has_ended(
+    replica: Replica,
+) -> None:
+    replica.settings["tables.orders.columns"] = {"n": {"type": "integer"}}
+    replica.model.load([order("a", 1)])
+    replica.sync()
+    replica.model.put({**key("b"), "n": {"S": "many"}}, {**key("a"), "n": {"S": "few"}})
+    replica.model.put(order("a", 2))
+    replica.model.delete(key("b"))
+    replica.sync()
+    rows = replica.sql("SELECT id, n, _rest ->> 'n' FROM orders__history ORDER BY id, _version")
+    assert rows == [("a", 1, None), ("a", None, "few"), ("a", 2, None), ("b", None, "many")]
+    replica.assert_equal()
+
+
 def test_a_full_refresh_leaves_what_is_equal_untouched(replica: Replica) -> None:
     replica.model.load([order("same", 1), order("differs", 1)])
     replica.sync()

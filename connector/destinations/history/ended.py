@@ -203,6 +203,7 @@ class Ended:
         }
         values |= {name: f"{STAGED_VERSIONS}.{field.name}" for name, field in staged_as.items()}
         values[COMMIT] = str(commit)
+        self.follow({}, {}, REST in values)
         self._insert(values, STAGED_VERSIONS)
 
     def later(self, layout: Layout, since: float) -> dict[int, int]:
