@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from connector.core.rules.hash_key import VARIABLE
+from connector.errors import TooManyDeletes
 from tests.rigs.scripted import Key, KeySchema, ScriptedDynamoDB
 
 from .routed import NAME, ROUTES, Routed, key, order, profile
@@ -118,9 +119,37 @@ def test_a_table_that_is_read_anew_each_time(replica: Routed) -> None:
     replica.sync()
     replica.assert_divided()
     replica.model.put(order(1, 3), order(2, 2))
-    with_settings(replica, max_deleted=1)
     replica.sync()
     replica.assert_divided()
+
+
+@pytest.mark.parametrize("history", [False, True])
+@pytest.mark.parametrize("kind", ["S", "N", "B"])
+def test_an_item_that_is_in_another_target_has_not_vanished(
+    rig: ScriptedDynamoDB, tmp_path: Path, url: str, kind: str, history: bool
+) -> None:
+    rig.create_table(NAME, KeySchema(Key("k", kind)))
+    routes = [{"when": {"kind": "a"}, "into": "a"}, {"else": "rest"}]
+    replica = Routed.of(rig, tmp_path, url, routes)
+    keys = {"S": "abcd", "N": ["1", "2.5", "1e30", "9" * 38], "B": ["YQ==", "Yg==", "", "AAA="]}
+    items = [{"k": {kind: key}, "kind": {"S": "a"}} for key in keys[kind] if key]
+    replica.model.load(items)
+    with_settings(replica, follow="stream" if history else "none", history=history)
+    replica.sync()
+    for item in items:
+        replica.model.put({**item, "kind": {"S": "b"}})
+    full = {"full_refresh": True} if history else {}
+    rig.model(NAME).stream.trim(None)
+    rig.clock.advance(hours=30)
+    replica.run().snapshot(**full)
+    assert replica.sql("SELECT count(*) FROM a") == [(0,)]
+    assert replica.sql("SELECT count(*) FROM rest") == [(len(items),)]
+    assert replica.verdict().equal
+    replica.model.delete(*({"k": item["k"]} for item in items))
+    rig.model(NAME).stream.trim(None)
+    rig.clock.advance(hours=30)
+    with pytest.raises(TooManyDeletes, match=f"{len(items)} of {len(items)} rows"):
+        replica.run().snapshot(**full)
 
 
 def test_the_routes_are_those_of_the_oracle() -> None:

@@ -70,6 +70,14 @@ def scanned_part(rows: pa.Table, place: int, keys: Collection[str]) -> pa.Table:
     return _bare(mine, place, keys)
 
 
+def keys_elsewhere(rows: pa.Table, place: int, keys: Collection[str]) -> pa.Table:
+    """The keys of scanned rows that are of other targets."""
+    if ROUTE.name not in rows.column_names:
+        return pa.table({})
+    others = rows.filter(pc.not_equal(rows.column(ROUTE.name), place))
+    return others.select([ITEM + name for name in keys])
+
+
 def changed_part(rows: pa.Table, place: int | None, keys: Collection[str]) -> pa.Table:
     """A row for each of some changes: of one target, or deleted, since it is in no other.
 

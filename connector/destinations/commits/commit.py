@@ -8,7 +8,13 @@ from functools import partial
 import pyarrow as pa
 
 from connector.core.cursors import Batch, Quarantined
-from connector.core.routes.parts import changed_part, logged_part, of_place, scanned_part
+from connector.core.routes.parts import (
+    changed_part,
+    keys_elsewhere,
+    logged_part,
+    of_place,
+    scanned_part,
+)
 from connector.core.state import Committed, Drift, Load, Phase
 from connector.destinations.commits.step import Step
 from connector.destinations.commits.target import Buries, Loaded, TargetCommit
@@ -100,16 +106,18 @@ class Commit:
 
     def _load_of(
         self, part: Part, load: Load, rows: Iterable[pa.Table]
-    ) -> tuple[Load, Iterable[pa.Table]]:
+    ) -> tuple[Load, Iterable[pa.Table], Iterable[pa.Table]]:
+        """The load of one target, its rows, and the keys of those of the others."""
         if part.place is None:
-            return load, rows
+            return load, rows, ()
         place, keys = part.place, self._keys
         mine = replace(
             load,
             schema=of_place(place, load.schema, keys),
             packed=partial(load.packed, of=lambda named: of_place(place, named, keys)),
         )
-        return mine, (scanned_part(each, place, keys) for each in rows)
+        others = (keys_elsewhere(each, place, keys) for each in rows)
+        return mine, (scanned_part(each, place, keys) for each in rows), others
 
     def _empty(self, parts: Sequence[Part]) -> int:
         """Deletes the rows of tables that no route leads to any more."""

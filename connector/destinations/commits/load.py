@@ -9,9 +9,9 @@ from connector.core.names import COMMIT, DELETED, REST
 from connector.core.state import Load
 from connector.destinations.commits.feed import Feed
 from connector.destinations.commits.staging import Layout
-from connector.destinations.commits.step import refuse_too_many
+from connector.destinations.commits.step import refuse_too_many, too_many
 from connector.destinations.database import Transaction
-from connector.destinations.sql import OUTER, quoted
+from connector.destinations.sql import OUTER, STAGED_KEYS, quoted
 from connector.destinations.table import columns as table_columns
 from connector.destinations.table.drift import Watch
 
@@ -32,8 +32,10 @@ class Loading:
         overtaken: bool,
         planned: int,
         watch: Watch,
+        elsewhere: Iterable[pa.Table] = (),
     ) -> None:
         self._transaction = transaction
+        self._elsewhere = elsewhere
         self._load = load
         self._planned = planned
         self._watch = watch
@@ -77,13 +79,29 @@ class Loading:
         """The number of rows from the stream alone, without those marked as deleted."""
         return self.count(STREAMED + self._unmarked) if self.streamed else 0
 
-    def refuse_too_many(self, vanishing: int, earlier: int) -> None:
+    def refuse_too_many(self, vanishing: int, earlier: int, gone: str) -> None:
         """Raises TooManyDeletes if more of the rows would vanish than is allowed.
 
-        Their number is that of the plan: what the stream has written since is no earlier row.
+        `gone` is the condition for those that would. Their number is that of the plan: what the
+        stream has written since is no earlier row. A row that is in another target now has not
+        vanished, which is only looked up if it matters.
         """
-        rows = max(earlier, self._planned)
-        refuse_too_many(self.table, self.layout.target, vanishing, rows, self._load.max_deleted)
+        rows, allowed = max(earlier, self._planned), self._load.max_deleted
+        if too_many(vanishing, rows, allowed):
+            vanishing -= self._moved(gone)
+        refuse_too_many(self.table, self.layout.target, vanishing, rows, allowed)
+
+    def _moved(self, gone: str) -> int:
+        """How many of the rows that would vanish are in another target of this load."""
+        names = tuple(key.name for key in self.layout.keys)
+        layout = replace(self.layout, attributes=names, rest=False, history=False)
+        there = f"SELECT 1 FROM {STAGED_KEYS} WHERE {layout.key_of_staged(OUTER, STAGED_KEYS)}"
+        moved = 0
+        for keys in self._elsewhere:
+            if len(keys):
+                with self._transaction.staged(layout.stage(keys), STAGED_KEYS):
+                    moved += self.count(f"{gone} AND EXISTS ({there})")
+        return moved
 
     def feed(
         self,

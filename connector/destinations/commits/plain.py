@@ -71,7 +71,7 @@ def load(
         [loading.start, loading.commit],
     )
     vanishing = loading.count(loading.earlier)
-    loading.refuse_too_many(vanishing, earlier)
+    loading.refuse_too_many(vanishing, earlier, loading.earlier)
     transaction.ask(f"DELETE FROM {table} AS {OUTER} WHERE {loading.earlier}", [loading.start])
     return loading.count(f"{OUTER}.{commit} = {loading.commit}"), vanishing
 

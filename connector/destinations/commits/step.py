@@ -82,15 +82,20 @@ def unknown(table: str) -> DestinationRefused:
     return DestinationRefused(f"There is no table {table} here yet.", "Run `connector sync` first.")
 
 
+def too_many(vanishing: int, earlier: int, max_deleted: float | None) -> bool:
+    """Whether a larger share of earlier rows than allowed would vanish."""
+    return max_deleted is not None and vanishing > earlier * max_deleted
+
+
 def refuse_too_many(
     table: str, target: Target, vanishing: int, earlier: int, max_deleted: float | None
 ) -> None:
     """Raises TooManyDeletes if a larger share of earlier rows than allowed would vanish."""
-    if max_deleted is not None and vanishing > earlier * max_deleted:
+    if too_many(vanishing, earlier, max_deleted):
         raise TooManyDeletes(
             f"{vanishing} of {counted(earlier, 'row')} of {target} "
             f"{'is' if vanishing == 1 else 'are'} no longer in {table}; "
-            f"only {max_deleted:.0%} may vanish at once.",
+            f"only {max_deleted or 0:.0%} may vanish at once.",
             f"If that is right, run `connector snapshot {table} --yes` (in Airflow, the same DAG "
             "with `yes`); until then, the rows stay as they were.",
         )

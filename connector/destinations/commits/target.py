@@ -88,8 +88,10 @@ class TargetCommit:
         self.kept.show()
         return counts
 
-    def load(self, load: Load, rows: Iterable[pa.Table]) -> Loaded:
-        """Loads every spooled row."""
+    def load(
+        self, load: Load, rows: Iterable[pa.Table], elsewhere: Iterable[pa.Table] = ()
+    ) -> Loaded:
+        """Loads every spooled row; `elsewhere` are the keys of those in other targets."""
         layout = self._grow(self._growth.wanted(load))
         loading = Loading(
             self._transaction,
@@ -100,6 +102,7 @@ class TargetCommit:
             overtaken=self._state.tombstones.any(load.table),
             planned=planned_rows(self._state, load.table, self._name),
             watch=self.step.watch,
+            elsewhere=elsewhere,
         )
         failpoint("load.before_insert")
         streamed = loading.count_streamed()

@@ -52,8 +52,9 @@ class _Load:
         """
         loading = self._loading
         earlier = loading.count(loading.earlier)
-        vanishing = earlier and loading.count(f"{loading.earlier} AND NOT {self._again}")
-        loading.refuse_too_many(vanishing, earlier)
+        gone = f"{loading.earlier} AND NOT {self._again}"
+        vanishing = earlier and loading.count(gone)
+        loading.refuse_too_many(vanishing, earlier, gone)
         if earlier:
             self._delete(loading.earlier)
         if loading.layout.marks:

@@ -36,7 +36,7 @@ def refresh(
         work.choose()
         earlier = loading.count(loading.earlier)
         vanishing = work.vanishing()
-        loading.refuse_too_many(vanishing, earlier)
+        loading.refuse_too_many(vanishing, earlier, work.vanished)
         work.end()
         work.delete()
         work.insert()
@@ -70,7 +70,10 @@ class _Refresh:
 
     def choose(self) -> None:
         """Collects the newest row of each key, unless what the table has is newer."""
-        keys = ", ".join(name for name, _ in self._layout.keys_staged)
+        staged = self.transaction.dialect.staged
+        keys = ", ".join(
+            staged(f"{STAGED}.{name}", column.type) for name, column in self._layout.keys_staged
+        )
         newest = f"row_number() OVER (PARTITION BY {keys} ORDER BY changed_at DESC) AS {_NTH}"
         rows = f"(SELECT {STAGED}.*, {newest} FROM {STAGED}) AS {_FRESH}"
         # A statement that creates a table takes no parameters in Postgres.
@@ -126,13 +129,14 @@ class _Refresh:
         return same_item(self.transaction, state, self._layout, self.load.table, _FRESH)
 
     @property
-    def _vanished(self) -> str:
+    def vanished(self) -> str:
+        """A condition for rows whose items are no longer there."""
         gone = f"NOT EXISTS (SELECT 1 FROM {STAGED} WHERE {self._same(STAGED)})"
         return f"{EARLIER}{self._live}{self._not_recent} AND {gone}"
 
     def vanishing(self) -> int:
         """The number of rows whose items are no longer there."""
-        return self.loading.count(self._vanished)
+        return self.loading.count(self.vanished)
 
     def end(self) -> None:
         """Keeps the versions of rows whose items differ, or are no longer there."""
@@ -152,7 +156,7 @@ class _Refresh:
         until = f"to_timestamp({self.load.scanned_until.timestamp()!r})"
         self.kept.ended.end(
             values,
-            f"{self._table} WHERE {self._vanished.replace('CAST($1 AS BIGINT)', str(start))}",
+            f"{self._table} WHERE {self.vanished.replace('CAST($1 AS BIGINT)', str(start))}",
             f"greatest({changed_at}, {until})",
             by,
         )
@@ -166,7 +170,7 @@ class _Refresh:
         )
         start = [self.loading.start]
         self.transaction.delete(self._layout.target, f"{EARLIER} AND {differs}", start)
-        self.transaction.delete(self._layout.target, self._vanished, start)
+        self.transaction.delete(self._layout.target, self.vanished, start)
 
     def insert(self) -> None:
         """Adds the rows that the table does not have."""

@@ -98,7 +98,7 @@ class _Load:
         if self._hooked:
             asked = self._connection.run(missing_sql(loading.layout), parameters[1:])
             self._refuse(missing=int(asked[0]["n"]))
-        loading.refuse_too_many(loading.count(loading.earlier), earlier)
+        loading.refuse_too_many(loading.count(loading.earlier), earlier, loading.earlier)
         sql = f"DELETE FROM {self._table} AS {OUTER} WHERE {loading.earlier}"
         deleted = self._connection.changed(sql, [loading.start])
         if self._hooked:
