@@ -79,12 +79,25 @@ def test_a_file_that_says_nothing_changes_nothing(text: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("key", ["columns: {}", "unlisted: keep", "contract: freeze"])
 def test_both_places_are_refused_by_name(key: str, tmp_path: Path) -> None:
-    file = folder_with(tmp_path, f"{{orders: {{{key}}}}}", orders__yaml="columns: {n: {}}\n")
+    text = f"{key}\n" if key != "columns: {}" else "columns: {n: {}}\n"
+    file = folder_with(tmp_path, f"{{orders: {{{key}}}}}", orders__yaml=text)
     error = refused(file)
     name = key.partition(":")[0]
     assert f"{file}: tables.orders.{name} and the file" in error.message
     assert f"{tmp_path}/schemas/orders.yaml" in error.message
-    assert f"Move {name} into" in error.hint
+    assert f"Keep {name} in one of the two" in error.hint
+
+
+def test_each_key_may_stand_in_either_place(tmp_path: Path) -> None:
+    routes = "[{when: {kind: a}, into: a}, {else: rest}]"
+    text = "columns: {n: {type: integer}}\nunlisted: exclude\n"
+    file = folder_with(
+        tmp_path, f"{{orders: {{routes: {routes}, contract: freeze}}}}", orders__yaml=text
+    )
+    settings = load(file, environment={}).tables["orders"]
+    assert settings.routes.targets == ("a", "rest")
+    assert (list(settings.columns), settings.unlisted) == (["n"], "exclude")
+    assert settings.contract == "freeze"
 
 
 def test_other_keys_stay_in_the_configuration(tmp_path: Path) -> None:
@@ -243,7 +256,7 @@ def test_a_wrong_file_leaves_out_only_its_table(tmp_path: Path) -> None:
         "{orders: , users: , items: {contract: freeze}, good: }",
         orders__yaml="columns: {",
         users__yaml="columns: {n: {type: x}}",
-        items__yaml="columns: {}",
+        items__yaml="contract: freeze",
         good__yaml="columns: {n: {}}",
     )
     config, wrong = load_each(file, environment={})

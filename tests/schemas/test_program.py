@@ -168,7 +168,16 @@ def test_a_file_is_never_overwritten_unasked(program: Program) -> None:
 
 def test_keys_in_the_configuration_are_not_doubled(program: Program) -> None:
     config = program.folder / "connector.yaml"
-    config.write_text(config.read_text().replace("sales}", "sales, columns: {s: {mask: '*'}}}"))
+    plain = config.read_text()
+    config.write_text(plain.replace("sales}", "sales, contract: freeze, unlisted: keep}"))
+    done = program("schema", "infer", ORDERS)
+    assert done.code == 0, done.stderr
+    assert not yaml.safe_load(file_of(program).read_text()).keys() & {"contract", "unlisted"}
+    assert program("sync").code == 0
+    assert difference(program) == (0, [])
+    file_of(program).unlink()
+    file_of(program).parent.rmdir()
+    config.write_text(plain.replace("sales}", "sales, columns: {s: {mask: '*'}}}"))
     assert_one_sentence(program("schema", "infer", ORDERS), 2, "connector.yaml has columns of")
     assert not file_of(program).parent.exists()
     printed = program("schema", "infer", ORDERS, "--stdout")

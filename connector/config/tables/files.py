@@ -13,7 +13,7 @@ from connector.errors import ConfigError
 
 FOLDER = "schemas"
 KEYS = ("columns", "unlisted", "contract", "routes")
-"""The keys of a table that its file may have; no other place has any of them then."""
+"""The keys of a table that its file may have; each of them stands in one place only."""
 ENDINGS = (".yaml", ".yml")
 
 
@@ -39,7 +39,7 @@ def place_of(file: Path | None, table: str) -> Path:
 def table_file(file: Path | None, table: str, section: object) -> TableFile | None:
     """The file of a table, if it has one; `section` is what the configuration says of the table.
 
-    Raises ConfigError if it cannot be read, or if both say how the table's columns are made.
+    Raises ConfigError if it cannot be read, or if both have one of these keys.
     """
     path = find_table_file(file, table)
     if path is None:
@@ -52,11 +52,11 @@ def table_file(file: Path | None, table: str, section: object) -> TableFile | No
                 f"The file of a table has {joined(list(KEYS), last='and')}; all else is in the "
                 "configuration.",
             )
-    if doubled := given(section):
+    if doubled := [key for key in given(section) if values.get(key) is not None]:
         raise ConfigError(
             f"{file}: tables.{table}.{doubled[0]} and the file {path} both say what the table "
             "becomes.",
-            f"Move {joined(doubled, last='and')} into {path}, or remove that file.",
+            f"Keep {joined(doubled, last='and')} in one of the two.",
         )
     return TableFile(path, values)
 

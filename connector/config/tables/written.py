@@ -29,11 +29,16 @@ class Written:
     path: Path
     """Its file, which may not be there."""
     values: Mapping[str, Any]
-    """The keys, as they are written: references to variables are not replaced."""
+    """The keys of its file, as they are written: references to variables are not replaced.
+
+    If the configuration has its columns, all keys of both.
+    """
     there: bool
     """Whether there is such a file."""
     file: Path | None
     """The configuration, if it has one."""
+    elsewhere: bool
+    """Whether its columns stand in the configuration."""
 
     @classmethod
     def of(cls, config: Path | None, table: str, environment: Mapping[str, str]) -> "Written":
@@ -43,26 +48,29 @@ class Written:
         # What a pipe says can be read only once.
         listed = (read_file(file).get("tables") or {}) if file and file.is_file() else {}
         section = listed.get(table)
-        if path is not None and (own := table_file(file, table, section)) is not None:
-            return cls(table, path, own.values, True, file)
+        own = table_file(file, table, section) if path is not None else None
+        values = dict(own.values) if own else {}
         kept = section if isinstance(section, Mapping) else {}
-        values = {key: kept[key] for key in given(section)}
-        return cls(table, place_of(file, table), values, False, file)
+        elsewhere = "columns" in given(section)
+        if elsewhere:
+            values |= {key: kept[key] for key in given(section)}
+        place = path or place_of(file, table)
+        return cls(table, place, values, path is not None, file, elsewhere)
 
     def refuse(self, force: bool) -> None:
         """Raises ConfigError if the file may not be written."""
+        if self.elsewhere:
+            keys = joined(given(self.values), last="and")
+            raise ConfigError(
+                f"{self.file} has columns of {self.table}, which stand in one place only.",
+                f"Take what --stdout prints, with {keys} in it, as {self.path}, and remove them "
+                "from the configuration.",
+            )
         if self.there and not force:
             raise ConfigError(
                 f"{self.path} exists already.",
                 "Add --force to write it anew, with its rules and descriptions, or --stdout to see "
                 "what would be in it.",
-            )
-        if self.values and not self.there:
-            keys = joined(list(self.values), last="and")
-            raise ConfigError(
-                f"{self.file} has {keys} of {self.table}, which stand in one place only.",
-                f"Take what --stdout prints, with these keys in it, as {self.path}, and remove "
-                "them from the configuration.",
             )
 
     def text(self, sight: Sight) -> str:
