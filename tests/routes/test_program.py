@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.cli.program import Program
 from tests.rigs.scripted import ScriptedDynamoDB
@@ -141,9 +142,33 @@ def test_changed_routes_are_refused_with_the_command(program: Program) -> None:
     assert status["targets"] == {"customers": 1, "bought": 2, "other": 1}
 
 
-def test_what_is_inferred_declares_every_target(program: Program) -> None:
-    assert program("sync", NAME, *program.to).code == 0
-    done = program("schema", "infer", NAME, "--stdout", *program.to)
+@pytest.mark.parametrize("synced", [True, False])
+def test_what_is_inferred_leaves_each_target_its_own_columns(
+    program: Program, rig: ScriptedDynamoDB, synced: bool
+) -> None:
+    rig.model(NAME).put(profile(2, kind={"S": "customer"}, name={"S": "Ada"}, v={"N": "1"}))
+    if synced:
+        assert program("sync", NAME, *program.to).code == 0
+    done = program("schema", "infer", NAME, *program.to)
     assert done.code == 0, done.stderr
-    assert "kind:\n    type: string" in done.stdout
-    assert "customers" in done.stdout and "other" in done.stdout
+    file = program.folder / "schemas" / f"{NAME}.yaml"
+    text = file.read_text()
+    assert ("main.customers" in text or "public.customers" in text) == synced
+    columns = yaml.safe_load(text)["columns"]
+    assert columns == {
+        "pk": {},
+        "sk": {},
+        "kind": {"type": "string"},
+        "v": {"type": "integer"},
+        "name": {},
+    }
+    file.write_text(text.replace("name: {}", "name: {description: As she writes it.}"))
+    assert program("sync", NAME, *program.to).code == 0
+    differing = program("schema", "diff", NAME, *program.to, "-o", "json")
+    assert (differing.code, json.loads(differing.stdout)) == (0, [])
+    replica = of(program, rig)
+    sql = "SELECT table_name FROM information_schema.columns WHERE column_name = 'name'"
+    assert replica.sql(f"{sql} AND table_name IN ('customers', 'bought', 'other')") == [
+        ("customers",)
+    ]
+    assert program("verify", NAME, *program.to).code == 0

@@ -33,7 +33,7 @@ def diff(
         found = job.open_destination(settings, table, "schema").described(
             table, spec.contract.types, required
         )
-        every = [each for one in found for each in differences(spec, entries, one)]
+        every = [each for one in found for each in differences(spec, entries, one, found)]
         printer.rows([asdict(each) for each in every])
         if every:
             tables = joined(list(dict.fromkeys(each.table for each in every)), last="and")

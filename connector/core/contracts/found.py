@@ -53,32 +53,34 @@ class Difference:
 
 
 def differences(
-    spec: TableSpec, entries: Mapping[str, bool], found: FoundTable
+    spec: TableSpec, entries: Mapping[str, bool], found: FoundTable, every: Sequence[FoundTable]
 ) -> list[Difference]:
-    """In what the table differs from a spec.
+    """In what one of `every` target of a table differs from its spec.
 
     `entries` are the attributes that have an entry, and whether they can have a column at all.
+    An attribute that is only described need not be in every target.
     """
+    somewhere = {column.attribute for table in every for column in table.columns}
     there = {column.attribute: column for column in found.columns}
     named, texts = spec.contract.named, dict(spec.descriptions)
-    every: list[Difference] = []
+    differing: list[Difference] = []
     for attribute, has_column in entries.items():
         if not has_column:
             continue
         declared, text = named.get(attribute, Declared()), texts.get(attribute)
         column = there.get(attribute)
         if column is not None and column.sql is not None:
-            every += _in_one(found, column, declared, text)
-        elif declared or text is not None or column is not None:
+            differing += _in_one(found, column, declared, text)
+        elif declared or column is not None or (text is not None and attribute not in somewhere):
             wanted = str(declared) if declared else None
-            every.append(
+            differing.append(
                 Difference(found.target, attribute, None, wanted, None, "there is no such column")
             )
     for attribute, column in there.items():
         if attribute not in entries and attribute not in found.keys and column.sql is not None:
             place = (found.target, attribute, column.name)
-            every.append(Difference(*place, None, column.sql, "the column has no entry"))
-    return every
+            differing.append(Difference(*place, None, column.sql, "the column has no entry"))
+    return differing
 
 
 def _in_one(

@@ -23,7 +23,10 @@ class Seen:
     looks: str = ""
     """What its values look like besides, as an entry could declare it."""
     open: bool = True
-    """Whether a declared type would be that of its column, so that nothing is read anew."""
+    """Whether a declared type would be that of its column, so that nothing is read anew.
+
+    In each target, that is: one that has no such column would get it.
+    """
 
     @property
     def declared(self) -> Type | None:

@@ -1,6 +1,6 @@
 """Looks at a table: at its columns in the warehouse, or at some of its items at the source."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import reduce
 
@@ -9,6 +9,8 @@ import pyarrow as pa
 from connector.core.contracts.found import FoundColumn, FoundTable
 from connector.core.contracts.seen import Seen, Sight, declarable
 from connector.core.keys import KeySchema
+from connector.core.routes.parts import scanned_part
+from connector.core.routes.routes import Routes
 from connector.core.rows import ITEM, combine, schema_of
 from connector.core.rules.hash_key import HashKey
 from connector.core.schema import INTEGER, NULL, STRING, Type, join, join_all
@@ -47,7 +49,10 @@ def of_warehouse(destination: Destination, state: TableState) -> Sight:
             sum(column.filled or 0 for column in same),
             _PARTS[keys.index(name)] if name in keys else "",
             looks.get(name, ""),
-            all(column.sql is not None and column.sql == column.declared_sql for column in same),
+            len(same) == len(found)
+            and all(
+                column.sql is not None and column.sql == column.declared_sql for column in same
+            ),
         )
         for name, same in columns.items()
     ]
@@ -98,7 +103,7 @@ def of_source(
     stop: Stop,
 ) -> Sight:
     """At least `items` of the source, as the table's rules leave them, read in several places."""
-    natural = TableSpec(rules=spec.rules, max_columns=spec.max_columns)
+    natural = TableSpec(rules=spec.rules, max_columns=spec.max_columns, routes=spec.routes)
     plan = ScanPlan(table, identity, "", SEGMENTS, natural)
     encoder = make_encoder(plan, limits, key)
     tables: list[pa.Table] = []
@@ -120,23 +125,45 @@ def of_source(
     everything = not positions
     where = "all of its items" if everything else "some of its items"
     notes = [f"{counted(bad, 'item')} cannot be stored, and would be quarantined."] if bad else []
-    return Sight(where, read, "item", _seen(tables, identity.keys), notes)
+    return Sight(where, read, "item", _seen(tables, identity.keys, spec.routes), notes)
 
 
-def _seen(tables: Iterable[pa.Table], keys: KeySchema) -> list[Seen]:
-    every = list(tables)
-    rows = combine(every) if every else pa.table({})
-    types: Mapping[str, Type] = schema_of(rows.schema)
+def _seen(tables: Sequence[pa.Table], keys: KeySchema, routes: Routes) -> list[Seen]:
     names = [key.name for key in keys]
+    targets = _divided(combine(tables) if tables else pa.table({}), names, routes)
+    schemas = [schema_of(rows.schema) for rows in targets]
+    types = join_all(schemas)
     order = [*names, *sorted(name for name in types if name not in names)]
     return [
         Seen(
             name,
             types.get(name, NULL),
-            len(rows) - rows.column(ITEM + name).null_count if name in types else 0,
+            sum(len(values) - values.null_count for values in _values(targets, name)),
             _PARTS[names.index(name)] if name in names else "",
-            looks_like(rows.column(ITEM + name).chunks, types[name]) if name in types else "",
+            _looks_in_all(_values(targets, name), {s[name] for s in schemas if name in s}),
+            all(schema.get(name) == types.get(name) for schema in schemas),
         )
         for name in order
         if not name.startswith(BESIDE)
     ]
+
+
+def _divided(rows: pa.Table, keys: Sequence[str], routes: Routes) -> list[pa.Table]:
+    """The rows of each target; an attribute has a column in those that have a value of it."""
+    if not routes:
+        return [rows]
+    return [_without_empty(scanned_part(rows, place, keys)) for place in range(len(routes.targets))]
+
+
+def _without_empty(rows: pa.Table) -> pa.Table:
+    return rows.select([n for n in rows.column_names if rows.column(n).null_count < len(rows)])
+
+
+def _values(targets: Iterable[pa.Table], name: str) -> list[pa.ChunkedArray]:
+    return [rows.column(ITEM + name) for rows in targets if ITEM + name in rows.column_names]
+
+
+def _looks_in_all(values: Sequence[pa.ChunkedArray], types: Collection[Type]) -> str:
+    if len(types) != 1:
+        return ""
+    return looks_like([chunk for each in values for chunk in each.chunks], *types)
