@@ -113,6 +113,28 @@ def test_names_of_attributes_that_look_like_ours(replica: Routed) -> None:
     replica.assert_divided()
 
 
+def test_several_routes_lead_into_one_target(replica: Routed) -> None:
+    tables: Any = replica.settings["tables"]
+    tables[NAME]["routes"] = [
+        {"when": {"v": 2}, "into": "some"},
+        {"when": {"v": 3}, "into": "skipped_by_none"},
+        {"when": {"sk": "PROFILE"}, "into": "some"},
+        {"else": "skipped_by_none"},
+    ]
+    replica.targets = ("some", "skipped_by_none")
+    replica.target_of = lambda item: (
+        "some"
+        if item.get("v") == {"N": "2"} or ("v" not in item and item["sk"] == {"S": "PROFILE"})
+        else "skipped_by_none"
+    )
+    replica.model.load([order(1, 2), order(2, 3), order(3, 4), profile(1)])
+    replica.sync()
+    replica.assert_divided()
+    replica.model.put(profile(1, v={"N": "3"}), order(2, 2), order(3, 3))
+    replica.sync()
+    replica.assert_divided()
+
+
 def test_a_table_that_is_read_anew_each_time(replica: Routed) -> None:
     with_settings(replica, follow="none")
     replica.model.load([order(1, 2), order(2, 3), profile(1)])

@@ -141,16 +141,16 @@ def _pattern(name: str, text: str) -> str:
 
 
 def _check_targets(entries: Sequence[Route]) -> None:
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     for route in entries:
         if route.into is None:
             continue
-        if route.into.casefold() in seen:
+        other = seen.setdefault(route.into.casefold(), route.into)
+        if other != route.into:
             raise _Wrong(
-                f"two routes lead into {route.into}",
-                "Give each target one route; an * in a text can cover several values.",
+                f"{other} and {route.into} are one table in the destination",
+                "Write its name in one way, or give them different names.",
             )
-        seen.add(route.into.casefold())
     if not seen:
         raise _Wrong("no route leads into a table, so nothing would be kept")
 

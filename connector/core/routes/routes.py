@@ -59,7 +59,8 @@ class Routes:
     @property
     def targets(self) -> tuple[str, ...]:
         """The names of the targets, in order; the place of one is its index here."""
-        return tuple(route.into for route in self.entries if route.into is not None)
+        names = (route.into for route in self.entries if route.into is not None)
+        return tuple(dict.fromkeys(names))
 
     @property
     def attributes(self) -> tuple[str, ...]:
