@@ -234,8 +234,10 @@ class TableConfig(TableColumns, TableRoutes):
     def spec(self) -> TableSpec:
         """The spec to make the table's rows with."""
         rows = (self.layout, self.max_columns, Deletes(self.deletes))
-        ways = (self.snapshot, self.follow, self.rules())
-        declared = (self.declarations(), self.descriptions(), self.routes)
+        rules = self.rules()
+        ways = (self.snapshot, self.follow, rules)
+        routes = self.routes.sealed(rules.hides_whole)
+        declared = (self.declarations(), self.descriptions(), routes)
         return TableSpec(*rows, *ways, self.history, self.changes, *declared)
 
     @property

@@ -229,7 +229,7 @@ def check_rules(table: str, have: Rules, want: Rules) -> None:
 
 def check_routes(table: str, have: Routes, want: Routes) -> None:
     """Raises ConfigError if rows that went by other routes are there."""
-    if have == want:
+    if have.sealed() == want.sealed():
         return
     raise ConfigError(
         f"{table}: its routes have changed, and its rows are where the earlier ones led.",

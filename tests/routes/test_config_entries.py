@@ -1,5 +1,6 @@
 """Bad routes: one sentence that names the file, the table, the entry and the key."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from connector.config.loading import load
 from connector.core.routes.routes import Condition, Route, Router, Routes, routes_of
+from connector.core.spec import check_routes
 from connector.errors import ConfigError
 
 A: dict[str, Any] = {"when": {"kind": "a"}, "into": "a"}
@@ -142,15 +144,43 @@ WHEN: list[tuple[Any, dict[str, Any] | None, bool]] = [
 ]
 
 
+HIDING: list[dict[str, Any]] = [
+    {},
+    {"columns": {"x": {"hash": True}}},
+    {"columns": {"x": {"mask": "*"}}},
+    {"columns": {"x": {"exclude": True}}},
+    {"columns": {"y": {}}, "unlisted": "exclude"},
+]
+
+
+@pytest.mark.parametrize("hiding", HIDING, ids=["seen", "hashed", "masked", "excluded", "unlisted"])
 @pytest.mark.parametrize(("wanted", "value", "matches"), WHEN)
 def test_what_a_condition_matches(
-    tmp_path: Path, wanted: Any, value: dict[str, Any] | None, matches: bool
+    tmp_path: Path,
+    wanted: Any,
+    value: dict[str, Any] | None,
+    matches: bool,
+    hiding: dict[str, Any],
 ) -> None:
     routes = [{"when": {"x": wanted}, "into": "a"}, {"else": "skip"}]
-    spec = loaded(tmp_path, {"app": {"routes": routes}}).tables["app"].spec()
+    spec = loaded(tmp_path, {"app": {"routes": routes, **hiding}}).tables["app"].spec()
     item = {} if value is None else {"x": value}
     assert (Router(spec.routes).place(item) == 0) is matches
     assert routes_of(spec.plain()["routes"]) == spec.routes
+
+
+@pytest.mark.parametrize("hiding", HIDING[1:], ids=["hashed", "masked", "excluded", "unlisted"])
+@pytest.mark.parametrize("wanted", ["canary", r"can\ary", 73127312, 731.27312])
+def test_routes_do_not_show_what_rules_hide(
+    tmp_path: Path, wanted: Any, hiding: dict[str, Any]
+) -> None:
+    routes = [{"when": {"x": wanted}, "into": "a"}, {"else": "skip"}]
+    settings = loaded(tmp_path, {"app": {"routes": routes, **hiding}}).tables["app"]
+    spec = settings.spec()
+    for shown in (json.dumps(spec.plain()["routes"]), str(spec.routes), repr(spec.routes)):
+        assert not any(value in shown for value in ("canary", "ary", "7312"))
+    check_routes("app", settings.routes, spec.routes)
+    assert spec.routes.sealed() == spec.routes
 
 
 def test_all_conditions_must_hold_and_the_first_route_wins() -> None:

@@ -56,6 +56,28 @@ def test_rules_come_after_routes(replica: Routed, monkeypatch: pytest.MonkeyPatc
     assert replica.sql("SELECT count(*) FROM customers") == [(0,)]
 
 
+def test_a_value_that_decides_and_is_hidden_is_nowhere(
+    replica: Routed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "k" * 64)
+    tables: Any = replica.settings["tables"]
+    tables[NAME]["routes"][1]["when"] = {"kind": "canary-kind", "why": "canary-why", "v": 2}
+    with_settings(replica, columns={"kind": {"hash": True}, "v": {}}, unlisted="exclude")
+    more = {"kind": {"S": "canary-kind"}, "why": {"S": "canary-why"}}
+    replica.model.load([order(1, 2, **more), order(2, 2, kind={"S": "canary-kind"}), profile(1)])
+    replica.sync()
+    assert replica.keys_in("bought") == [("C#1", "O#1")]
+    replica.model.put(order(2, 2, **more), order(1, 2, kind={"S": "other"}))
+    replica.sync()
+    assert replica.keys_in("bought") == [("C#2", "O#2")]
+    assert replica.verdict().equal
+    if not replica.database:
+        for file in (each for each in replica.folder.rglob("*") if each.is_file()):
+            assert b"canary" not in file.read_bytes(), file
+    kept = replica.sql("SELECT * FROM _connector.tables")
+    assert "canary" not in repr(kept)
+
+
 def test_what_cannot_be_stored_leaves_every_target(replica: Routed) -> None:
     replica.settings["quarantine.limit"] = 10
     replica.model.load([order(1, 2), order(2, 3), profile(1)])

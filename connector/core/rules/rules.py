@@ -158,6 +158,11 @@ class Rules:
         """The rule of a whole attribute."""
         return next((rule for path, rule in self.entries if path == (attribute,)), Rule())
 
+    def hides_whole(self, attribute: str) -> bool:
+        """Whether nobody can see the value of a whole attribute as it is."""
+        listed = any(path[0] == attribute for path, _ in self.entries)
+        return self.whole(attribute).hides or (self.unlisted == "exclude" and not listed)
+
     def row_keys(self, keys: "KeySchema") -> "KeySchema":
         """The key attributes as rows have them: a digest is a text."""
         return tuple(replace(key, tag="S") if self.whole(key.name).hash else key for key in keys)

@@ -67,7 +67,7 @@ class Targets:
 
     def _refuse_recorded(self, plan: Plan, before: Header | None) -> None:
         had = (before.made_with() if before else None) or TableSpec()
-        if had.recorded and had.routes != plan.spec.routes:
+        if had.recorded and had.routes.sealed() != plan.spec.routes.sealed():
             raise ConfigError(
                 f"{plan.table}: what is kept beside its table, history or changes, cannot be "
                 "divided by routes.",
