@@ -79,6 +79,18 @@ def test_a_bad_entry_is_named(tmp_path: Path, routes: Any, problem: str) -> None
     ("others", "problem"),
     [
         ({"app": {"into": "x"}}, "into and routes contradict"),
+        (
+            {
+                "app": {
+                    "history": True,
+                    "routes": [
+                        {"when": {"kind": "a"}, "into": "Other__history"},
+                        {"else": "other"},
+                    ],
+                }
+            },
+            "one of its targets is called other__history",
+        ),
         ({"app": {"history": True}, "a__history": {}}, "would both be written to a__history"),
         ({"app": {"changes": True}, "other__changes": {}}, "written to other__changes"),
         ({"app": {"follow": "exports"}}, "cannot be combined with routes"),
