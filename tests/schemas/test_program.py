@@ -124,6 +124,27 @@ def test_a_table_in_the_warehouse_is_written_down_and_nothing_changes(program: P
     assert program("verify", ORDERS).code == 0
 
 
+@pytest.mark.parametrize("synced", [True, False])
+def test_a_column_that_a_path_has_taken_needs_no_entry(
+    program: Program, rig: ScriptedDynamoDB, synced: bool
+) -> None:
+    rig.model(ORDERS).put({**item(3), "\\n": {"S": "an attribute of that name"}})
+    file_of(program).parent.mkdir()
+    file_of(program).write_text("columns: {s: {path: info.a}}\n")
+    if synced:
+        assert program("sync").code == 0
+    done = program("schema", "infer", ORDERS, "--force")
+    assert done.code == 0, done.stderr
+    found = entries(file_of(program).read_text())
+    assert (found["s"], found["\\\\n"]) == (
+        {"type": "string", "path": "info.a"},
+        {"type": "string"},
+    )
+    assert program("sync").code == 0
+    assert difference(program) == (0, [])
+    assert program("verify", ORDERS).code == 0
+
+
 def test_a_table_that_is_not_there_yet_is_sampled(program: Program, rig: ScriptedDynamoDB) -> None:
     done = program("schema", "infer", ORDERS, "--items", "5", "--stdout")
     assert done.code == 0, done.stderr

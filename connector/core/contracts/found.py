@@ -58,7 +58,8 @@ def differences(
     """In what one of `every` target of a table differs from its spec.
 
     `entries` are the attributes that have an entry, and whether they can have a column at all.
-    An attribute that is only described need not be in every target.
+    An attribute that is only described need not be in every target, and one whose column a path
+    has taken can have no entry.
     """
     somewhere = {column.attribute for table in every for column in table.columns}
     there = {column.attribute: column for column in found.columns}
@@ -77,7 +78,8 @@ def differences(
                 Difference(found.target, attribute, None, wanted, None, "there is no such column")
             )
     for attribute, column in there.items():
-        if attribute not in entries and attribute not in found.keys and column.sql is not None:
+        known = attribute in entries or attribute in found.keys or spec.rules.displaced(attribute)
+        if not known and column.sql is not None:
             place = (found.target, attribute, column.name)
             differing.append(Difference(*place, None, column.sql, "the column has no entry"))
     return differing

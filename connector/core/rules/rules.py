@@ -91,6 +91,10 @@ def _plain(path: Path) -> str:
     return "_".join(step for step in path if step is not EACH)
 
 
+BESIDE = "\\"
+"""What comes before the name of an attribute whose column another value takes by its path."""
+
+
 @dataclass(frozen=True)
 class Rules:
     """Every entry of one table, by the text of its path, sorted."""
@@ -157,6 +161,13 @@ class Rules:
     def whole(self, attribute: str) -> Rule:
         """The rule of a whole attribute."""
         return next((rule for path, rule in self.entries if path == (attribute,)), Rule())
+
+    def displaced(self, attribute: str) -> bool:
+        """Whether rows call an attribute this because a path has made a column of its name."""
+        if not attribute.startswith(BESIDE):
+            return False
+        name = attribute.removeprefix(BESIDE)
+        return any(path == (name,) and rule.path is not None for path, rule in self.entries)
 
     def hides_whole(self, attribute: str) -> bool:
         """Whether nobody can see the value of a whole attribute as it is."""

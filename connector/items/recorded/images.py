@@ -7,13 +7,14 @@ import msgspec
 import pyarrow as pa
 
 from connector.core.keys import KeySchema
+from connector.core.rules.rules import BESIDE
 from connector.core.spec import EVERYTHING, Limits
 from connector.core.texts import Malformed, json_text, json_texts
 from connector.items import limits as storable
 from connector.items import values
 from connector.items.encoder import SAMPLE, decoded
 from connector.items.records import REPLICATION_PREFIX, UNDECODABLE
-from connector.items.ruled.ruling import BESIDE, Ruling
+from connector.items.ruled.ruling import Ruling
 from connector.items.shapes import PlaceLimit, Shape
 
 _MISFITS = (Malformed, *UNDECODABLE)

@@ -10,7 +10,7 @@ import msgspec
 from connector.core.keys import KeySchema, key_text
 from connector.core.rules.hash_key import HashKey, another_key, no_key
 from connector.core.rules.paths import Path, parse_path
-from connector.core.rules.rules import Rule, Rules
+from connector.core.rules.rules import BESIDE, Rule, Rules
 from connector.items import parts
 from connector.items.keys import key_in
 from connector.items.ruled.values import (
@@ -23,9 +23,6 @@ from connector.items.ruled.values import (
     taken,
     text_of,
 )
-
-BESIDE = "\\"
-"""What comes before the name of an attribute whose column another value takes by its path."""
 
 
 @dataclass

@@ -13,11 +13,11 @@ from connector.core.routes.parts import scanned_part
 from connector.core.routes.routes import Routes
 from connector.core.rows import ITEM, combine, schema_of
 from connector.core.rules.hash_key import HashKey
+from connector.core.rules.rules import Rules
 from connector.core.schema import INTEGER, NULL, STRING, Type, join, join_all
 from connector.core.spec import Limits, TableSpec
 from connector.core.state import Identity, ScanPlan, TableState
 from connector.core.words import counted, joined
-from connector.items.ruled.ruling import BESIDE
 from connector.pipeline.declared.guesses import looks_like
 from connector.pipeline.scan import make_encoder
 from connector.ports import Destination, Snapshot
@@ -40,7 +40,7 @@ def of_warehouse(destination: Destination, state: TableState) -> Sight:
     declared = {name: type_ for name, type_ in types.items() if type_ is not None}
     found = destination.described(state.table, declared)
     keys = [key.name for key in state.identity.keys]
-    columns = _together(found)
+    columns = _together(found, (state.spec or TableSpec()).rules)
     looks = _looks(destination, state, columns)
     attributes = [
         Seen(
@@ -63,12 +63,12 @@ def of_warehouse(destination: Destination, state: TableState) -> Sight:
     return Sight(f"{where} in the warehouse", total, "row", attributes, notes)
 
 
-def _together(found: Sequence[FoundTable]) -> dict[str, list[FoundColumn]]:
+def _together(found: Sequence[FoundTable], rules: Rules) -> dict[str, list[FoundColumn]]:
     """The columns of each attribute; one that a column made by a path displaced has no entry."""
     columns: dict[str, list[FoundColumn]] = {}
     for table in found:
         for column in table.columns:
-            if not column.attribute.startswith(BESIDE):
+            if not rules.displaced(column.attribute):
                 columns.setdefault(column.attribute, []).append(column)
     return columns
 
@@ -125,12 +125,12 @@ def of_source(
     everything = not positions
     where = "all of its items" if everything else "some of its items"
     notes = [f"{counted(bad, 'item')} cannot be stored, and would be quarantined."] if bad else []
-    return Sight(where, read, "item", _seen(tables, identity.keys, spec.routes), notes)
+    return Sight(where, read, "item", _seen(tables, identity.keys, natural), notes)
 
 
-def _seen(tables: Sequence[pa.Table], keys: KeySchema, routes: Routes) -> list[Seen]:
+def _seen(tables: Sequence[pa.Table], keys: KeySchema, spec: TableSpec) -> list[Seen]:
     names = [key.name for key in keys]
-    targets = _divided(combine(tables) if tables else pa.table({}), names, routes)
+    targets = _divided(combine(tables) if tables else pa.table({}), names, spec.routes)
     schemas = [schema_of(rows.schema) for rows in targets]
     types = join_all(schemas)
     order = [*names, *sorted(name for name in types if name not in names)]
@@ -144,7 +144,7 @@ def _seen(tables: Sequence[pa.Table], keys: KeySchema, routes: Routes) -> list[S
             all(schema.get(name) == types.get(name) for schema in schemas),
         )
         for name in order
-        if not name.startswith(BESIDE)
+        if not spec.rules.displaced(name)
     ]
 
 
