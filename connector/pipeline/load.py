@@ -93,7 +93,8 @@ class _Rows:
 
 
 def _report(state: TableState, scanned: int, committed: Committed) -> None:
-    log.info("%s: %s", state.table, loaded_text(scanned, committed))
+    how = "read" if state.origin else "scanned"
+    log.info("%s: %s", state.table, loaded_text(scanned, committed, how))
     report_columns(state.table, committed)
     report_misfits(state.table, committed, (state.spec or TableSpec()).contract)
     failpoint("load.before_drop")

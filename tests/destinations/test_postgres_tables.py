@@ -164,7 +164,7 @@ def test_the_state_has_keys(story, postgres):
         "SELECT conrelid::regclass::text FROM pg_constraint k JOIN pg_namespace n "
         "ON n.oid = k.connamespace WHERE n.nspname = '_connector' AND k.contype = 'p' ORDER BY 1"
     )
-    keyed = "columns cursors migrations runs tables target_columns targets".split()
+    keyed = ["columns", "cursors", "migrations", "runs", "tables", "target_columns", "targets"]
     assert [name for (name,) in rows] == [f"_connector.{each}" for each in keyed]
 
 
