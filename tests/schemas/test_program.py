@@ -249,8 +249,16 @@ def test_what_others_did_to_the_columns_is_a_difference(program: Program) -> Non
     assert program("schema", "infer", ORDERS).code == 0
     by_hand(program, "ALTER TABLE sales DROP COLUMN flag")
     by_hand(program, "ALTER TABLE sales ALTER COLUMN n TYPE decimal(38,0)")
+    text = file_of(program).read_text()
+    file_of(program).write_text(text.replace("  rare:\n    type: string\n", "  rare: {}\n"))
+    by_hand(program, "ALTER TABLE sales ALTER COLUMN rare TYPE varchar(50)[] USING array[rare]")
     code, found = difference(program)
-    assert (code, {each["attribute"] for each in found}) == (3, {"flag", "n"})
+    assert (code, {each["attribute"] for each in found}) == (3, {"flag", "n", "rare"})
+    (rare,) = (each for each in found if each["attribute"] == "rare")
+    assert (rare["declared"].lower()[:4], rare["difference"]) in [
+        ("text", "its type was changed"),
+        ("varc", "its type was changed"),
+    ]
 
 
 @pytest.mark.parametrize("verb", ["infer", "diff"])

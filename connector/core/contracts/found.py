@@ -19,6 +19,8 @@ class FoundColumn:
     """As the connector made it."""
     sql: str | None
     """Its type as the database spells it now; None if the column is gone."""
+    made_sql: str
+    """The same, as the connector made it."""
     declared_sql: str | None = None
     """What is declared of it, as the database would spell that."""
     comment: str | None = None
@@ -91,6 +93,8 @@ def _in_one(
     of, name, type_ = (found.target, column.attribute), column.name, declared.type
     if type_ is not None and column.sql != column.declared_sql:
         yield Difference(*of, name, word_of(type_), column.sql, "the types differ")
+    elif column.sql != column.made_sql:
+        yield Difference(*of, name, column.made_sql, column.sql, "its type was changed")
     empty = found.rows - column.filled if declared.required and column.filled is not None else 0
     if empty:
         problem = f"{counted(empty, 'row')} {'has' if empty == 1 else 'have'} no value"

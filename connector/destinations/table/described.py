@@ -1,6 +1,6 @@
 """A table's columns as they are, to be compared with what is declared of them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from connector.core.contracts.found import FoundColumn, FoundTable
 from connector.core.names import REST
@@ -32,10 +32,9 @@ def described(
     folded = {dialect.rules.fold(name): sql for name, sql in actual.items()}
     types = {a: folded.get(dialect.rules.fold(column.name)) for a, column in columns.items()}
     asked = [a for a in columns if types[a] and (counted is None or a in counted)]
-    counts = ["count(*) AS n"]
-    counts += [f"count({quoted(columns[a].name)}) AS c{n}" for n, a in enumerate(asked)]
+    counts = _counts(columns[attribute].name for attribute in asked)
     live = live_rows(transaction, {**retired, **columns}, actual)
-    row = transaction.ask(f"SELECT {', '.join(counts)} FROM {target.sql}{live}")[0]
+    row = transaction.ask(f"SELECT {counts} FROM {target.sql}{live}")[0]
     filled = {a: int(row[f"c{n}"]) for n, a in enumerate(asked)}
     comments = transaction.comments(target)
     each = [
@@ -44,6 +43,7 @@ def described(
             column.name,
             column.type,
             types[attribute],
+            dialect.type_of(column.type),
             dialect.type_of(declared[attribute]) if attribute in declared else None,
             comments.get(column.name),
             filled.get(attribute),
@@ -53,3 +53,9 @@ def described(
     rest = has(dialect, actual, {**retired, **columns}, REST)
     keys = [key.name for key in header.row_keys]
     return FoundTable(str(target), int(row["n"]), each, keys, rest)
+
+
+def _counts(names: Iterable[str]) -> str:
+    """What counts all rows, as `n`, and the values of each column, as `c0`, `c1` and so on."""
+    values = (f"count({quoted(name)}) AS c{place}" for place, name in enumerate(names))
+    return ", ".join(["count(*) AS n", *values])
