@@ -21,9 +21,9 @@ def commands(export: Export, table: Identity, since: datetime, now: datetime) ->
     The incremental windows begin where the export ends, and overlap with the stream by an hour.
     """
     root = export.url.rpartition(f"/{FOLDER}")[0]
-    lacking = windows(export.at, min(since + SLACK, now))
-    incremental = window_commands(table, root, lacking)
-    return f"{whole_command(table, root)}. What is missing since then is in: {incremental}."
+    anew = f"{whole_command(table, root)}."
+    incremental = window_commands(table, root, windows(export.at, min(since + SLACK, now)))
+    return f"{anew} What is missing since then is in: {incremental}." if incremental else anew
 
 
 def whole_command(table: Identity, root: str) -> str:
