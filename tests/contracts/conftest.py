@@ -1,42 +1,4 @@
 """A replica of a fresh scripted table with a contract, on each kind of destination."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
-import pytest
-
-from connector.core.rules.hash_key import VARIABLE
 from tests.pipeline.conftest import aws, rig  # noqa: F401
-from tests.pipeline.replica import ORDERS, SCHEMA, Replica
-from tests.rigs.scripted import KeySchema, ScriptedDynamoDB
-
-Made = Callable[..., Replica]
-
-
-@pytest.fixture(autouse=True)
-def hash_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key of the digests."""
-    monkeypatch.setenv(VARIABLE, "0123456789abcdef0123456789abcdef")
-
-
-@pytest.fixture(params=["duckdb", "postgres"])
-def make(
-    request: pytest.FixtureRequest,
-    rig: ScriptedDynamoDB,  # noqa: F811
-    tmp_path: Path,
-) -> Iterator[Made]:
-    """Makes an empty table with declared columns, and a place for it to go."""
-    url = ""
-    if request.param == "postgres":
-        url = request.getfixturevalue("postgres").url
-
-    def made(
-        columns: dict[str, Any], name: str = ORDERS, schema: KeySchema = SCHEMA, **table: Any
-    ) -> Replica:
-        rig.create_table(name, schema)
-        replica = Replica(rig, tmp_path, name=name, database=url)
-        replica.settings["tables"] = {name: {"columns": columns, **table}}
-        return replica
-
-    yield made
+from tests.rules.conftest import Made, hash_key, make, tmp_path  # noqa: F401
