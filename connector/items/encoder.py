@@ -145,11 +145,9 @@ class Encoder:
                 rows = self._columns(self._decoders.items.decode(body))
                 return self._accepted(rows, lambda: items, whole)
             except _MISFITS:
-                # Most items are alike, so learning from a few of them is usually enough.
-                following = learnt * SAMPLE or 1
-                if following >= len(items) or not self._learn_some(items[learnt:following]):
+                learnt = learnt * SAMPLE or 1
+                if learnt >= len(items) or not self._learn_some(some_of(items, learnt)):
                     return self._encode_checked(items, whole)
-                learnt = following
 
     def _accepted(
         self,
@@ -171,10 +169,13 @@ class Encoder:
             for raw in items:
                 self._learn(raw)
         except Malformed:
-            return False
+            valid = False
+        else:
+            valid = not self._by_item
+        # What was learnt before one that is not valid counts as known from now on.
         if not self._by_item:
             self._make_decoders()
-        return not self._by_item
+        return valid
 
     def _encode_checked(
         self, items: Sequence[bytes], whole: Sequence[bool] | None = None
@@ -312,6 +313,15 @@ def decoded(keys: KeySchema, raw: bytes) -> dict[str, Any]:
         raise Malformed("an item nested too deeply") from error
     key_of(keys, item)
     return item
+
+
+def some_of(items: Sequence[bytes], count: int) -> Sequence[bytes]:
+    """At most `count` of the items, from everywhere, for learning what they contain.
+
+    Most items are alike, so a few are usually enough; but those that were added last may not be
+    like the first.
+    """
+    return items[:: -(-len(items) // count)]
 
 
 def _array(items: Sequence[bytes]) -> bytes:

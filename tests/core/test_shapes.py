@@ -135,3 +135,37 @@ def test_an_illegal_value_inside_is_found_and_its_neighbours_are_kept(bad: Any, 
     rows = encoded(encoder, GOOD, wrong, GOOD)
     assert [each.index for each in rows.bad] == [1]
     assert texts(rows) == [expected(GOOD)] * 2
+
+
+@settings(
+    max_examples=amount(200, by_turns=80),
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from("abcd"),
+            st.sampled_from([{"S": "x"}, {"N": "1"}, {"M": {"a": {"S": ""}}}, {"N": "none"}]),
+            max_size=2,
+        ),
+        min_size=15,
+        max_size=30,
+    )
+)
+def test_whatever_a_batch_has_learnt_before_a_bad_item_the_others_are_kept(
+    found: list[Value],
+) -> None:
+    items = [{"id": {"S": str(number)}} | item for number, item in enumerate(found)]
+    good = [each for each in items if {"N": "none"} not in each.values()]
+    encoder = Encoder(KEYS)
+    for _ in range(2):
+        rows = encoder.encode([json.dumps(each).encode() for each in items])
+        assert [items[each.index] for each in rows.bad] == [e for e in items if e not in good]
+        assert rows.rows.num_rows == len(good)
+        for name in "abcd":
+            if f"item.{name}" in rows.rows.column_names:
+                column = rows.rows.column(f"item.{name}")
+                assert column.null_count == sum(name not in each for each in good)

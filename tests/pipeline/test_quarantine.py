@@ -64,6 +64,18 @@ def bad_items(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
         yield replica
 
 
+def test_bad_items_beside_attributes_that_were_never_seen(replica: Replica) -> None:
+    replica.model.put(order(1, 1))
+    replica.sync()
+    for number in range(2, 30):
+        replica.model.put({**order(number, number), f"new{number % 5}": {"S": "x"}})
+        if number % 7 == 0:
+            bad = key(f"bad {number}")
+            forged(replica, Keys=bad, NewImage=bad | {"n": BAD_VALUES["number that is none"]})
+    assert replica.sync().quarantined == 4
+    replica.assert_equal()
+
+
 @pytest.mark.parametrize("name", BAD_VALUES)
 def test_an_item_that_cannot_be_stored_is_quarantined_with_its_wire_form(
     bad_items: Replica, name: str
