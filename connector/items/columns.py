@@ -90,18 +90,25 @@ def of_rows(rows: Sequence[Mapping[str, Any]], own: Iterable[str], of_cells: OfC
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def of_plain(plain: Sequence[Any], present: Sequence[bool]) -> tuple[Type, pa.Array]:
-    """An array of plain values of any kinds, one for each true place of `present`."""
-    return JSON, _json(plain, present)
+def of_texts(texts: pa.Array, present: Sequence[bool]) -> tuple[Type, pa.Array]:
+    """An array of values of any kinds as JSON texts, one for each true place of `present`."""
+    return JSON, spread(_without_null(texts), present).cast(pa.json_())
 
 
-def _json(plain: Sequence[Any], present: Sequence[bool] | None = None) -> pa.Array:
-    texts = json_texts(plain)
-    # A NULL at the source is null here, too.
-    texts = pc.if_else(pc.equal(texts, "null"), pa.scalar(None, pa.string()), texts)
-    if present is not None and not all(present):
-        texts = pc.replace_with_mask(pa.nulls(len(present), pa.string()), pa.array(present), texts)
-    return texts.cast(pa.json_())
+def spread(texts: pa.Array, present: Sequence[bool]) -> pa.Array:
+    """Texts at the true places of `present`, null at the others."""
+    if all(present):
+        return texts
+    return pc.replace_with_mask(pa.nulls(len(present), pa.string()), pa.array(present), texts)
+
+
+def _json(plain: Sequence[Any]) -> pa.Array:
+    return _without_null(json_texts(plain)).cast(pa.json_())
+
+
+def _without_null(texts: pa.Array) -> pa.Array:
+    """A NULL at the source is null here, too."""
+    return pc.if_else(pc.equal(texts, "null"), pa.scalar(None, pa.string()), texts)
 
 
 def _strings(contents: Sequence[str | None]) -> tuple[Type, pa.Array]:
@@ -153,6 +160,11 @@ def canonical_numbers(texts: Sequence[str | None]) -> pa.Array:
     strings = pa.array(texts, pa.string())
     integers = _integers(strings)
     return integers[1] if integers else _canonical(strings)
+
+
+def canonical_texts(texts: Sequence[str]) -> pa.Array:
+    """The canonical digits of numbers sent as text. Raises Malformed as `numbers` does."""
+    return _canonical(pa.array(texts, pa.string()))
 
 
 def _canonical(strings: pa.Array) -> pa.Array:

@@ -1,21 +1,21 @@
 """Learns what attributes contain, and makes decoders and columns for exactly that.
 
 msgspec decodes into a struct made for known members several times faster than into dictionaries,
-and the members can then be rendered a column at a time, without a call per value.
+and Arrow then joins the texts of the members a column at a time, without a call per value.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, compress, islice
+from itertools import accumulate, chain, compress
 from typing import Any
 
 import msgspec
 import pyarrow as pa
-from msgspec import UNSET
+import pyarrow.compute as pc
 from msgspec.structs import astuple
 
 from connector.core.schema import Type
-from connector.core.texts import Malformed
+from connector.core.texts import Malformed, json_text, json_texts
 from connector.items import columns, values
 
 MAX_MEMBERS = 64
@@ -56,7 +56,6 @@ class Shape:
         # An open place decodes its maps and lists into generic values.
         self._open = depth >= MAX_DEPTH or limit.left <= 0
         self._type: Any = None
-        self._plain_map: Any = None
         limit.left -= 1
 
     def learn(self, value: dict[str, Any]) -> bool:
@@ -112,65 +111,68 @@ class Shape:
         renamed = {f"a{index}": name for index, name in enumerate(names)}
         types = [self._members[name].type for name in names]
         fields = [(field, type_, None) for field, type_ in zip(renamed, types, strict=True)]
-        self._plain_map = msgspec.defstruct(
-            "Plain", [(field, Any) for field in renamed], rename=renamed, gc=False
-        )
         return msgspec.defstruct(
             "Map", fields, rename=renamed, gc=False, forbid_unknown_fields=True
         )
 
-    def plain(self, found: Sequence[Any]) -> list[Any]:
-        """Values of `type` as plain JSON-encodable ones; UNSET in place of None.
+    def texts(self, found: Sequence[Any]) -> pa.Array:
+        """The JSON texts of values of `type`, as a string array; null in place of None.
 
         Raises Malformed if one of them is invalid.
         """
-        if all(found):
-            return self._plain(found)
-        plain = iter(self._plain([value for value in found if value is not None]))
-        return [UNSET if value is None else next(plain) for value in found]
+        present = [value is not None for value in found]
+        if all(present):
+            return self._texts(found)
+        return columns.spread(self._texts(list(compress(found, present))), present)
 
-    def _plain(self, found: Sequence[Any]) -> list[Any]:
+    def _texts(self, found: Sequence[Any]) -> pa.Array:
         if len(self.tags) == 1:
             (tag,) = self.tags
-            return self._plain_contents(tag, CONTENTS[tag](found))
-        plain: list[Any] = [UNSET] * len(found)
+            return self._content_texts(tag, CONTENTS[tag](found))
+        made = []
         for tag in self.tags:
             contents = CONTENTS[tag](found)
-            places = [index for index, content in enumerate(contents) if content is not None]
-            rendered = self._plain_contents(tag, [contents[index] for index in places])
-            for index, value in zip(places, rendered, strict=True):
-                if plain[index] is not UNSET:
-                    raise Malformed("an attribute value that does not have exactly one type")
-                plain[index] = value
-        if UNSET in plain:
+            present = [content is not None for content in contents]
+            texts = self._content_texts(tag, list(compress(contents, present)))
+            made.append(columns.spread(texts, present))
+        one = pc.coalesce(*made) if made else pa.nulls(len(found), pa.string())
+        if one.null_count or sum(len(found) - each.null_count for each in made) > len(found):
             raise Malformed("an attribute value that does not have exactly one type")
-        return plain
+        return one
 
-    def _plain_contents(self, tag: str, contents: list[Any]) -> list[Any]:
-        if tag in ("S", "BOOL"):
-            return contents
+    def _content_texts(self, tag: str, contents: list[Any]) -> pa.Array:
+        if tag == "S":
+            return json_texts(contents)
         if tag == "N":
-            return list(map(values.number, contents))
+            return columns.canonical_texts(contents)
+        if tag == "BOOL":
+            return pa.array(contents, pa.bool_()).cast(pa.string())
         if tag == "M" and not self._open:
-            return self._plain_maps(contents)
+            return self._map_texts(contents)
         if tag == "L" and not self._open:
-            return self._plain_lists(contents)
-        return [values.plain_content(tag, content, self._depth) for content in contents]
+            return self._list_texts(contents)
+        plain = [values.plain_content(tag, content, self._depth) for content in contents]
+        return json_texts(plain)
 
-    def _plain_maps(self, maps: list[Any]) -> list[Any]:
+    def _map_texts(self, maps: list[Any]) -> pa.Array:
         if not self._members or not maps:
-            return [{}] * len(maps)
-        columns = zip(*map(astuple, maps), strict=True)
-        members = zip(sorted(self._members), columns, strict=True)
-        return list(
-            map(self._plain_map, *(self._members[name].plain(col) for name, col in members))
-        )
+            return pa.array(["{}"] * len(maps), pa.string())
+        contents = zip(*map(astuple, maps), strict=True)
+        named = [
+            # The text of an absent member is null, and so is what is joined to it.
+            pc.binary_join_element_wise(f"{json_text(name)}:", self._members[name].texts(each), "")
+            for name, each in zip(sorted(self._members), contents, strict=True)
+        ]
+        # Arrow 26 drops a row of which all parts are null, so the first one never is.
+        members = pc.binary_join_element_wise("", *named, ",", null_handling="skip")
+        return pc.binary_join_element_wise(pc.binary_replace_slice(members, 0, 1, "{"), "}", "")
 
-    def _plain_lists(self, lists: list[list[Any]]) -> list[Any]:
-        if self._elements is None:
-            return lists
-        plain = iter(self._elements.plain(list(chain.from_iterable(lists))))
-        return [list(islice(plain, len(each))) for each in lists]
+    def _list_texts(self, lists: list[list[Any]]) -> pa.Array:
+        ends = pa.array(accumulate(map(len, lists), initial=0), pa.int32())
+        elements = self._elements or Shape(self._limit, self._depth + 1)
+        texts = elements.texts(list(chain.from_iterable(lists)))
+        members = pc.binary_join(pa.ListArray.from_arrays(ends, texts), ",")
+        return pc.binary_join_element_wise("[", members, "]", "")
 
 
 class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
@@ -214,8 +216,8 @@ def column_of(found: Sequence[Any], shape: Shape) -> tuple[Type, pa.Array] | Non
     typed = tags - {"NULL"}
     if len(typed) > 1 or not typed.isdisjoint(("M", "L")):
         present = [value is not ABSENT for value in found]
-        plain = shape.plain(list(compress(found, present)))
-        return columns.of_plain(plain, present) if plain else None
+        texts = shape.texts(list(compress(found, present)))
+        return columns.of_texts(texts, present) if len(texts) else None
     if len(tags) == 1:
         (tag,) = tags
         contents = CONTENTS[tag](found)

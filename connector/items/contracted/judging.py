@@ -81,14 +81,14 @@ class Judge:
             made = column_of(found, shape)
             return _as_json(made) if made else (JSON, pa.nulls(len(found), JSON.arrow))
         parts = {tag: CONTENTS[tag](found) for tag in shape.tags if tag in _CASTS}
-        others: dict[int, Any] = {}
+        others: dict[int, str] = {}
         if parts.keys() != shape.tags or len(parts) > 1:
             present = [value is not ABSENT for value in found]
             # This also makes sure that each value has exactly one type.
-            plain = shape.plain(list(compress(found, present)))
-            for index, value in zip(compress(range(len(found)), present), plain, strict=True):
-                if value is not None and all(part[index] is None for part in parts.values()):
-                    others[index] = value
+            texts = shape.texts(list(compress(found, present))).to_pylist()
+            for index, text in zip(compress(range(len(found)), present), texts, strict=True):
+                if text != "null" and all(part[index] is None for part in parts.values()):
+                    others[index] = text
         return self._cast(name, entry, parts, others, len(found))
 
     def of_cells(self, name: str, cells: Sequence[columns.Cell | None]) -> tuple[Type, pa.Array]:
@@ -102,7 +102,7 @@ class Judge:
             for tag in tags & _CASTS.keys()
         }
         others = {
-            index: values.plain_content(*cell)
+            index: json_text(values.plain_content(*cell))
             for index, cell in enumerate(cells)
             if cell is not None and cell[0] not in parts and cell[0] != "NULL"
         }
@@ -113,11 +113,11 @@ class Judge:
         name: str,
         entry: Declared,
         parts: Mapping[str, Sequence[Any]],
-        others: Mapping[int, Any],
+        others: Mapping[int, str],
         count: int,
     ) -> tuple[Type, pa.Array]:
         assert entry.type is not None
-        misfits = {index: json_text(value) for index, value in others.items()}
+        misfits = dict(others)
         made: list[pa.Array] = []
         for tag, contents in parts.items():
             found, cast = _CASTS[tag](entry, contents)

@@ -9,15 +9,17 @@ import pyarrow as pa
 from connector.core.keys import KeySchema
 from connector.core.rules.rules import BESIDE
 from connector.core.spec import EVERYTHING, Limits
-from connector.core.texts import Malformed, json_text, json_texts
+from connector.core.texts import Malformed, json_text
 from connector.items import limits as storable
 from connector.items import values
-from connector.items.encoder import SAMPLE, decoded
+from connector.items.encoder import SAMPLE, decoded, some_of
 from connector.items.records import REPLICATION_PREFIX, UNDECODABLE
 from connector.items.ruled.ruling import Ruling
 from connector.items.shapes import PlaceLimit, Shape
 
 _MISFITS = (Malformed, *UNDECODABLE)
+AT_ONCE = 4000
+"""Images; what is made of more does not stay in the processor's cache."""
 _REPLICATION = f'"{REPLICATION_PREFIX}'.encode()
 
 
@@ -39,20 +41,26 @@ class ImageTexts:
 
     def texts(self, images: Sequence[bytes]) -> pa.Array:
         """A text for each image, as a string array; null for one that is not valid."""
-        if not images:
-            return pa.array([], pa.string())
+        made = [
+            self._together(images[first : first + AT_ONCE])
+            for first in range(0, len(images), AT_ONCE)
+        ]
+        return pa.concat_arrays(made) if made else pa.array([], pa.string())
+
+    def _together(self, images: Sequence[bytes]) -> pa.Array:
         body = b'[{"M":' + b'},{"M":'.join(images) + b"}]"
         if self._ruling or storable.doubtful(self._limits, body) or _REPLICATION in body:
             return self._each(images)
         learnt = 0
         while True:
             try:
-                return json_texts(self._shape.plain(self._decoded(body)))
+                return self._shape.texts(self._decoded(body))
             except _MISFITS:
-                following = learnt * SAMPLE or 1
-                if following >= len(images) * SAMPLE or not self._learn(images[learnt:following]):
+                if learnt >= len(images):
                     return self._each(images)
-                learnt = following
+                learnt = min(learnt * SAMPLE or 1, len(images))
+                if not self._learn(some_of(images, learnt)):
+                    return self._each(images)
 
     def _decoded(self, body: bytes) -> list[Any]:
         if self._decoder is None:
