@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 SAMPLE_SECONDS = 0.05
+# A program that is started in another folder would import whatever is installed.
+_THIS_TREE = {"PYTHONPATH": str(Path(__file__).parent.parent)}
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def measured(
     process = subprocess.Popen(
         command,
         cwd=folder,
-        env={**os.environ, **(environment or {})},
+        env={**os.environ, **_THIS_TREE, **(environment or {})},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
