@@ -288,6 +288,6 @@ def test_workers_in_processes_of_their_own_are_heard_once(tmp_path: Path) -> Non
         line = process.stderr.readline()
         rig.faults.clear()
         done = ended(process)
-    assert done.code == 0
     assert "WARNING orders: waiting for DynamoDB, which throttles Scan, until " in line
     assert done.stderr == ""
+    assert done.code == 0

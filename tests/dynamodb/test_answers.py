@@ -16,6 +16,7 @@ from connector.errors import (
     Unreachable,
 )
 from connector.items.wire import scan_page
+from connector.sources.dynamodb import calls
 from connector.sources.dynamodb.source import DynamoDBSource
 from tests.pipeline.replica import ORDERS, SCHEMA, order
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB, faults
@@ -445,6 +446,13 @@ def test_a_throttle_names_what_can_be_done_about_it(source, rig, operation, says
     with pytest.raises(Throttled) as caught:
         read(source, operation)
     assert says in caught.value.hint
+
+
+def test_a_source_that_throttles_the_first_call_is_no_wrong_address(rig, monkeypatch):
+    """A worker's own client may be throttled before it has read anything."""
+    monkeypatch.setattr(calls, "FIRST_CONTACT_SECONDS", 0.0)
+    rig.faults.add(faults.throttle(), on="Scan", times=2)
+    read(opened(rig, retry_seconds=30.0), "Scan")
 
 
 @pytest.mark.parametrize("reasons", [None, [], ["text"], [{}], {"reason": "x"}])

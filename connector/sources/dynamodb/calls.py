@@ -91,7 +91,7 @@ class Caller:
         self, operation: Callable[..., Any], check: Callable[[Any], Answer], **parameters: Any
     ) -> Answer:
         """The checked answer. `check` raises BadAnswer if a 200 has a wrong body."""
-        deadline = self.monotonic() + self._patience()
+        began = self.monotonic()
         attempt = 0
         wait = self.waits.begin()
         while True:
@@ -103,8 +103,10 @@ class Caller:
                 problem = translate(error, attempt, asked)
                 if not isinstance(problem, (Throttled, Unreachable, BadAnswer)):
                     raise problem from error
+                # Only the source itself says that it is asked too much.
+                self.met = self.met or isinstance(problem, Throttled)
                 delay = random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2**attempt))
-                left = deadline - self.monotonic()
+                left = began + self._patience() - self.monotonic()
                 if delay > left:
                     raise translate(error, CREDENTIAL_TRIES, asked) from error
                 wait.goes_on(_awaited(problem, error, asked.service), left, delay)
