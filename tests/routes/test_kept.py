@@ -77,15 +77,14 @@ def test_a_log_needs_to_know_where_items_were(kept: Routed) -> None:
         kept.sync()
 
 
-def test_routes_do_not_change_below_a_history(kept: Routed) -> None:
+def test_changed_routes_are_refused_with_the_command_that_applies_them(kept: Routed) -> None:
     kept.model.load([order(1, 2), profile(1)])
     kept.sync()
     tables: Any = kept.settings["tables"]
     tables[NAME]["routes"] = [{"when": {"v": 2}, "into": "bought"}, {"else": "rest"}]
-    with pytest.raises(ConfigError, match="routes have changed"):
+    with pytest.raises(ConfigError, match="routes have changed") as refused:
         kept.sync()
-    with pytest.raises(ConfigError, match="cannot be divided by routes"):
-        kept.run().snapshot(full_refresh=True)
+    assert f"connector snapshot {NAME} --full-refresh" in refused.value.hint
 
 
 def test_reset_drops_what_is_kept(kept: Routed) -> None:

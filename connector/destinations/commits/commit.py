@@ -19,6 +19,7 @@ from connector.core.state import Committed, Drift, Load, Phase
 from connector.destinations.commits.step import Step
 from connector.destinations.commits.target import Buries, Loaded, TargetCommit
 from connector.destinations.database import Transaction
+from connector.destinations.history.ended import Ended
 from connector.destinations.state.part import Part, parts_of
 from connector.destinations.state.store import State
 from connector.failpoints import failpoint
@@ -71,11 +72,11 @@ class Commit:
     def _rows_of(self, part: Part, batch: Batch) -> "Batch | _Rows":
         if self._single:
             return batch
-        if not len(batch.rows):
-            return _Rows(batch.rows, log=self._log_of(part, batch))
         if part.place is None and not part.leaving:
             # Routes led elsewhere before, and there are none now.
             return batch
+        if not len(batch.rows):
+            return _Rows(batch.rows, log=self._log_of(part, batch))
         rows, place, keys = changed_part(batch.rows, part.place, self._keys), part.place, self._keys
         if place is None:
             return _Rows(rows)
@@ -96,7 +97,7 @@ class Commit:
         for part, commit in zip(staying, commits, strict=True):
             self._transaction.at = part.header.target
             done.append(commit.load(*self._load_of(part, load, rows)))
-        left = self._empty([part for part in self._parts if part.leaving])
+        left = self._empty([part for part in self._parts if part.leaving], load)
         if not self._single:
             self._forget()
         self._step.finish(load)
@@ -119,11 +120,14 @@ class Commit:
         others = (keys_elsewhere(each, place, keys) for each in rows)
         return mine, (scanned_part(each, place, keys) for each in rows), others
 
-    def _empty(self, parts: Sequence[Part]) -> int:
-        """Deletes the rows of tables that no route leads to any more."""
+    def _empty(self, parts: Sequence[Part], load: Load) -> int:
+        """Deletes the rows of tables that no route leads to any more, and ends their versions."""
         deleted = 0
         for part in parts:
             self._transaction.at = part.header.target
+            kept = self._target(part, Buries.NOTHING).kept
+            if kept.spec.history:
+                kept.close(load.scanned_until, kept.unseen)
             count = f"SELECT count(*) AS n FROM {part.header.target.sql}"
             deleted += int(self._transaction.ask(count)[0]["n"])
             self._transaction.ask(f"DELETE FROM {part.header.target.sql}")
@@ -137,7 +141,10 @@ class Commit:
         self._state.update(table, routed=bool(staying))
 
     def _target(self, part: Part, buries: Buries) -> TargetCommit:
-        step = self._step if self._single else self._step.of(part.header, part.leaving)
+        step = self._step if self._single else self._step.of(part.header)
+        if part.leaving:
+            history = step.spec.history and Ended(self._transaction, part.header.target).mine()
+            step.spec = replace(step.spec, history=history, changes=False)
         name = part.name if part.leaving or part.place is not None else ""
         return TargetCommit(self._transaction, part.state, step, buries, name)
 

@@ -11,7 +11,7 @@ from connector.destinations.commits.feed import Feed
 from connector.destinations.commits.staging import Layout
 from connector.destinations.commits.step import refuse_too_many, too_many
 from connector.destinations.database import Transaction
-from connector.destinations.sql import OUTER, STAGED_KEYS, quoted
+from connector.destinations.sql import OUTER, STAGED_KEYS, Target, quoted
 from connector.destinations.table import columns as table_columns
 from connector.destinations.table.drift import Watch
 
@@ -65,9 +65,10 @@ class Loading:
     def _unmarked(self) -> str:
         return f" AND {OUTER}.{quoted(DELETED)} IS NOT TRUE" if self.layout.marks else ""
 
-    def any(self, condition: str) -> bool:
-        """Whether any row meets a condition."""
-        sql = f"SELECT 1 AS found FROM {self.target} AS {OUTER} WHERE {condition} LIMIT 1"
+    def any(self, condition: str, beside: Target | None = None) -> bool:
+        """Whether any row meets a condition, or any of a table beside this one."""
+        table = beside.sql if beside else self.target
+        sql = f"SELECT 1 AS found FROM {table} AS {OUTER} WHERE {condition} LIMIT 1"
         return bool(self._transaction.ask(sql, [self.start]))
 
     def count(self, condition: str) -> int:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import replace
 
 from connector.core.cursors import Batch, Cursor, Quarantined
 from connector.core.spec import TableSpec
@@ -126,11 +125,9 @@ class Step:
         """Watches the rows of this step, once its columns are grown."""
         self.now = clock.now()
 
-    def of(self, header: Header, leaving: bool) -> "Step":
-        """The same step, for one of several targets; nothing is kept beside one left behind."""
+    def of(self, header: Header) -> "Step":
+        """The same step, for one of several targets."""
         step = copy(self)
-        if leaving:
-            step.spec = replace(self.spec, history=False, changes=False)
         step.header, step.new_columns, step.watch = header, 0, Watch()
         return step
 

@@ -106,7 +106,7 @@ class TargetCommit:
         )
         failpoint("load.before_insert")
         streamed = loading.count_streamed()
-        if self.kept.spec.history and loading.any(EARLIER):
+        if self.kept.spec.history and self._had(loading):
             self._begin_turns()
             written, deleted = refresh(self._transaction, loading, rows, self.kept, load)
         else:
@@ -117,6 +117,10 @@ class TargetCommit:
         self.kept.changed()
         self.kept.show()
         return Loaded(written, deleted, streamed)
+
+    def _had(self, loading: Loading) -> bool:
+        """Whether earlier generations have left rows, or versions."""
+        return loading.any(EARLIER) or loading.any(EARLIER, self.kept.ended.target)
 
     def drifted(self, found: Sequence[Drift]) -> None:
         """Records how the table's columns have changed."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 
 import pyarrow as pa
@@ -66,17 +67,20 @@ class Kept:
             self.reopen()
         self.show()
 
-    def close(self) -> None:
+    def switch_off(self) -> None:
         """Ends all versions, since nobody keeps what happens to them after they were last read."""
         table = self.state.read(self.header.table_name)
-        read = (read_through(table.shards) if table else None) or MACHINE.now()
+        self.close((read_through(table.shards) if table else None) or MACHINE.now(), EndedBy.GAP)
+
+    def close(self, at: datetime, by: EndedBy) -> None:
+        """Ends all versions, and lets the view do without the table."""
         if not self._has(OP):
             table_columns.add(self.transaction, self.table, OP)
         self.ended.end(
             self._values(),
             f"{self.table.sql} AS {OUTER} WHERE {self._live}",
-            f"greatest({OUTER}.{quoted(CHANGED_AT)}, to_timestamp({read.timestamp()!r}))",
-            f"'{EndedBy.GAP}'",
+            f"greatest({OUTER}.{quoted(CHANGED_AT)}, to_timestamp({at.timestamp()!r}))",
+            f"'{by}'",
         )
         self.hide()
         self._show(live=False)
@@ -270,8 +274,24 @@ def keep(transaction: Transaction, state: State, table: str, before: Header | No
     had = (before.made_with() if before else None) or TableSpec()
     kept = Kept(transaction, state, header, header.made_with() or TableSpec())
     kept.create(switched_on=before is not None and not had.history)
-    if had.history and not kept.spec.history:
-        kept.close()
+    # A target that is new has none.
+    if had.history and not kept.spec.history and transaction.taken(kept.ended.target):
+        kept.switch_off()
+
+
+def keep_on(transaction: Transaction, state: State, header: Header, before: Header | None) -> None:
+    """Goes on with the history of a table that rows only leave, or ends it.
+
+    The log of such a table is complete.
+    """
+    had = (before.made_with() if before else None) or TableSpec()
+    spec = replace(header.made_with() or TableSpec(), changes=False)
+    kept = Kept(transaction, state, header, spec)
+    if not kept.ended.mine():
+        return
+    kept.create(switched_on=not had.history)
+    if had.history and not spec.history:
+        kept.switch_off()
 
 
 def drop_kept(transaction: Transaction, state: State, header: Header) -> None:

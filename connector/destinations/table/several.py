@@ -7,14 +7,13 @@ from connector.core.spec import TableSpec, check_routes
 from connector.core.state import Plan
 from connector.destinations.commits.step import unknown
 from connector.destinations.database import Transaction
-from connector.destinations.history.kept import keep
+from connector.destinations.history.kept import keep, keep_on
 from connector.destinations.sql import Target
 from connector.destinations.state.header import Header, spelled
 from connector.destinations.state.part import Part, PartState, parts_of
 from connector.destinations.state.store import State
 from connector.destinations.table import columns as table_columns
 from connector.destinations.table.reshape import Reshape
-from connector.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,6 @@ class Targets:
         if not plan.spec.routes and not (before and before.routed):
             Reshape(self.transaction, self.state).begin(plan, targets[0], before, had)
             return False
-        self._refuse_recorded(plan, before)
         old = {part.name: part.state.all_columns(plan.table) for part in had}
         for target in targets:
             self.transaction.at = target
@@ -65,16 +63,6 @@ class Targets:
     def _same(self, one: Target, other: Target) -> bool:
         return table_columns.same(self.transaction.dialect, one, other)
 
-    def _refuse_recorded(self, plan: Plan, before: Header | None) -> None:
-        had = (before.made_with() if before else None) or TableSpec()
-        if had.recorded and had.routes.sealed() != plan.spec.routes.sealed():
-            raise ConfigError(
-                f"{plan.table}: what is kept beside its table, history or changes, cannot be "
-                "divided by routes.",
-                f"Nothing was changed. Run `connector reset {plan.table}`, which keeps all tables, "
-                f"and then `connector sync {plan.table}`.",
-            )
-
     def reconfigure(self, table: str, targets: Sequence[Target], spec: TableSpec) -> None:
         """Applies a changed configuration. After a ConfigError the transaction is rolled back."""
         header = self.state.header(table) if self.state.exists() else None
@@ -101,6 +89,8 @@ def keep_each(transaction: Transaction, state: State, table: str, before: Header
     header = state.header(table)
     assert header is not None
     for part in parts_of(transaction.schema, state, header):
+        transaction.at = part.header.target
         if not part.leaving:
-            transaction.at = part.header.target
             keep(transaction, part.state, table, before)
+        elif transaction.taken(part.header.target):
+            keep_on(transaction, part.state, part.header, before)
