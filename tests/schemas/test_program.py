@@ -90,6 +90,14 @@ def by_hand(program: Program, statement: str) -> None:
         connection.execute(statement)
 
 
+def test_that_nothing_differs_is_said(program: Program) -> None:
+    assert program("sync").code == 0
+    assert program("schema", "infer", ORDERS).code == 0
+    shown = program("schema", "diff", ORDERS)
+    assert (shown.code, shown.stdout) == (0, "")
+    assert "orders: nothing differs from what is declared" in shown.stderr
+
+
 def difference(program: Program) -> tuple[int, list[dict[str, Any]]]:
     """What `schema diff` answers."""
     done = program("schema", "diff", ORDERS, "-o", "json")
@@ -241,6 +249,10 @@ def test_what_differs_is_shown_and_the_exit_code_is_three(program: Program) -> N
     assert shown.code == 3
     assert "5 things in" in shown.lines("Error: ")[0]
     assert "the types differ" in shown.stdout
+    (hint,) = shown.lines("Hint: ")
+    for each in ("connector sync", "a required value", "schema infer orders --force"):
+        assert each in hint
+    assert "reset" not in hint
     assert SECRET not in shown.stdout + shown.stderr
 
 
@@ -259,6 +271,12 @@ def test_what_others_did_to_the_columns_is_a_difference(program: Program) -> Non
         ("text", "its type was changed"),
         ("varc", "its type was changed"),
     ]
+    by_hand(program, "ALTER TABLE sales ALTER COLUMN s TYPE varchar(50)[] USING array[s]")
+    code, found = difference(program)
+    (text,) = (each for each in found if each["attribute"] == "s")
+    assert (text["declared"], text["difference"]) == ("string", "its type was changed")
+    shown = program("schema", "diff", ORDERS)
+    assert "Change the type back, or run `connector reset orders`" in shown.lines("Hint: ")[0]
 
 
 @pytest.mark.parametrize("verb", ["infer", "diff"])

@@ -1,5 +1,6 @@
 """`connector schema diff`: compares what is declared of a table's columns with what they are."""
 
+import logging
 from typing import TYPE_CHECKING
 
 from connector.cli.runs.flags import ConfigFile, Flags, Format, OneTable, Output, Quietly, To
@@ -8,6 +9,8 @@ from connector.errors import ConfigError, SchemaDiffers
 
 if TYPE_CHECKING:
     from connector.config.model import Config
+
+log = logging.getLogger("connector.schema")
 
 
 def diff(
@@ -23,7 +26,7 @@ def diff(
         from dataclasses import asdict
 
         from connector import job
-        from connector.core.contracts.found import differences
+        from connector.core.contracts.found import advice, differences
         from connector.core.words import counted, joined
 
         settings = flags.load([table])
@@ -40,9 +43,9 @@ def diff(
             raise SchemaDiffers(
                 f"{table}: {counted(len(every), 'thing')} in {tables} "
                 f"{'differs' if len(every) == 1 else 'differ'} from what is declared.",
-                f"`connector sync {table}` applies what needs no new read; `connector schema "
-                f"infer {table} --force` declares what is there.",
+                advice(table, every),
             )
+        log.info("%s: nothing differs from what is declared", table)
 
 
 def _entries(config: "Config", table: str) -> dict[str, bool]:

@@ -8,6 +8,14 @@ from connector.core.schema import Type
 from connector.core.spec import TableSpec
 from connector.core.words import counted
 
+_NO_COLUMN = "there is no such column"
+_NO_ENTRY = "the column has no entry"
+_TYPES = "the types differ"
+_CHANGED = "its type was changed"
+_NO_COMMENT = "there is no comment"
+_COMMENT = "the comment differs"
+_REQUIRED = "required"
+
 
 @dataclass(frozen=True)
 class FoundColumn:
@@ -76,14 +84,12 @@ def differences(
             differing += _in_one(found, column, declared, text)
         elif declared or column is not None or (text is not None and attribute not in somewhere):
             wanted = str(declared) if declared else None
-            differing.append(
-                Difference(found.target, attribute, None, wanted, None, "there is no such column")
-            )
+            differing.append(Difference(found.target, attribute, None, wanted, None, _NO_COLUMN))
     for attribute, column in there.items():
         known = attribute in entries or attribute in found.keys or spec.rules.displaced(attribute)
         if not known and column.sql is not None:
             place = (found.target, attribute, column.name)
-            differing.append(Difference(*place, None, column.sql, "the column has no entry"))
+            differing.append(Difference(*place, None, column.sql, _NO_ENTRY))
     return differing
 
 
@@ -92,13 +98,32 @@ def _in_one(
 ) -> Iterator[Difference]:
     of, name, type_ = (found.target, column.attribute), column.name, declared.type
     if type_ is not None and column.sql != column.declared_sql:
-        yield Difference(*of, name, word_of(type_), column.sql, "the types differ")
+        problem = _TYPES if column.sql == column.made_sql else _CHANGED
+        yield Difference(*of, name, word_of(type_), column.sql, problem)
     elif column.sql != column.made_sql:
-        yield Difference(*of, name, column.made_sql, column.sql, "its type was changed")
+        yield Difference(*of, name, column.made_sql, column.sql, _CHANGED)
     empty = found.rows - column.filled if declared.required and column.filled is not None else 0
     if empty:
         problem = f"{counted(empty, 'row')} {'has' if empty == 1 else 'have'} no value"
-        yield Difference(*of, name, "required", column.sql, problem)
+        yield Difference(*of, name, _REQUIRED, column.sql, problem)
     if text is not None and text != column.comment:
-        problem = "the comment differs" if column.comment else "there is no comment"
+        problem = _COMMENT if column.comment else _NO_COMMENT
         yield Difference(*of, name, text, column.comment, problem)
+
+
+def advice(table: str, differing: Sequence[Difference]) -> str:
+    """What can be done about differences of each kind that there is."""
+    kinds = {_REQUIRED if each.declared == _REQUIRED else each.difference for each in differing}
+    by_kind = (
+        (
+            {_NO_COLUMN, _TYPES, _COMMENT, _NO_COMMENT},
+            f"`connector sync {table}` applies what is declared, or says what must come first.",
+        ),
+        ({_CHANGED}, f"Change the type back, or run `connector reset {table}` and sync again."),
+        ({_REQUIRED}, "Correct the items that lack a required value, or take `required` out."),
+        (
+            {_NO_ENTRY},
+            f"`connector schema infer {table} --force` adds the missing entries to its file.",
+        ),
+    )
+    return " ".join(text for these, text in by_kind if these & kinds)
