@@ -222,6 +222,8 @@ class Drift:
     after: str
     key: str | None
     """The canonical key of an item that caused it, if one is known."""
+    target: str = ""
+    """The name of the target, if the table has several."""
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,10 @@ def report_renamed(table: str, renamed: Mapping[str, str]) -> None:
 
 
 def _text(drift: Drift) -> str:
+    column = f"the column {drift.column!r}" + (f" of {drift.target}" if drift.target else "")
     if drift.before is None:
-        text, cause = f"the column {drift.column!r} is new: {drift.after}", "first seen in"
+        text, cause = f"{column} is new: {drift.after}", "first seen in"
     else:
-        text = f"the column {drift.column!r} is {drift.after} instead of {drift.before}"
+        text = f"{column} is {drift.after} instead of {drift.before}"
         cause = "because of"
     return text if drift.key is None else f"{text}, {cause} the item with the key {drift.key}"

@@ -177,3 +177,19 @@ def test_reset_drops_all_targets(replica: Routed) -> None:
     replica.run().destination.reset(NAME, drop=False)
     replica.sync()
     replica.assert_divided()
+
+
+def test_a_new_column_is_reported_with_its_target_and_a_new_target_is_not(
+    replica: Routed, caplog: pytest.LogCaptureFixture
+) -> None:
+    replica.model.load([order(1, 2), order(2, 3), profile(1)])
+    replica.sync()
+    replica.settings["tables"] = {
+        NAME: {"routes": [{"when": {"kind": "order"}, "into": "orders"}, {"else": "other"}]}
+    }
+    replica.run().snapshot(full_refresh=True, yes=True)
+    assert "is new" not in caplog.text
+    replica.model.put(profile(1, vip={"BOOL": True}))
+    replica.sync()
+    (line,) = (each for each in caplog.text.splitlines() if "is new" in each)
+    assert "the column 'vip' of other is new" in line

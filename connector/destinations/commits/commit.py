@@ -164,7 +164,7 @@ class Commit:
             renamed |= commit.renamed
             found = commit.step.watch.found()
             commit.drifted(found)
-            drift += found
+            drift += (replace(each, target=commit.name) for each in found)
             misfits.update(commit.step.watch.misfits.found)
         new = sum(commit.step.new_columns for commit in commits)
         return self._step.end(

@@ -80,7 +80,7 @@ class TargetCommit:
         self.lost: frozenset[str] = frozenset()
         """Keys of rows that are older than what is stored of them."""
         self._buries = buries
-        self._name = name
+        self.name = name
 
     def merge(self, rows: Changed) -> tuple[int, int]:
         """Merges rows; returns how many were written and how many deleted."""
@@ -100,7 +100,7 @@ class TargetCommit:
             self._header.start_commit,
             self.step.number,
             overtaken=self._state.tombstones.any(load.table),
-            planned=planned_rows(self._state, load.table, self._name),
+            planned=planned_rows(self._state, load.table, self.name),
             watch=self.step.watch,
             elsewhere=elsewhere,
         )
@@ -183,7 +183,7 @@ class TargetCommit:
             merge_by_time = ByTime(self._transaction, self._state, table, layout)
             staged, self.lost = merge_by_time.winners(staged)
         every = staged
-        if self._name and count(staged, MARKED):
+        if self.name and count(staged, MARKED):
             staged = self._there(layout, staged)
             if not len(staged):
                 self._bury(layout, every, 0)

@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from connector.core.contracts.counting import MisfitCount
-from connector.core.names import DELETED, REST
+from connector.core.names import COMMIT, DELETED, REST
 from connector.core.schema import Type, join, join_all
 from connector.core.state import Column, Load, Phase, renamed
 from connector.destinations.commits.step import Step
 from connector.destinations.database import Transaction
 from connector.destinations.history.kept import Kept
+from connector.destinations.sql import quoted
 from connector.destinations.state.store import State
 from connector.destinations.table import columns as table_columns
 from connector.destinations.table.comments import describe_new
@@ -116,11 +117,25 @@ class Growth:
             self.columns,
             grown,
             self.transaction.dialect.type_of,
-            loaded=header.generation > 1 or header.phase is not Phase.LOADING,
+            loaded=header.phase is not Phase.LOADING or self._had_rows(),
             loading=self.step.loading,
         )
         watch.misfits = MisfitCount(self.step.spec.contract)
         return watch
+
+    def _had_rows(self) -> bool:
+        """Whether a generation before the one that is being loaded may have left rows."""
+        header = self.step.header
+        if header.generation == 1 or not header.routed:
+            return header.generation > 1
+        # This target may be new.
+        return bool(
+            self.transaction.ask(
+                f"SELECT 1 AS found FROM {self.target.sql} "
+                f"WHERE {quoted(COMMIT)} <= CAST($1 AS BIGINT) LIMIT 1",
+                [header.start_commit],
+            )
+        )
 
     def wanted(self, load: Load) -> dict[str, Type]:
         """The attributes of a load that have, or can get, a column."""
