@@ -236,10 +236,10 @@ class Destination(Protocol):
     def described(
         self, table: str, declared: Mapping[str, Type], counted: Collection[str] | None = None
     ) -> list[FoundTable]:
-        """The columns that there are of a table, beside the types `declared` of attributes.
+        """The columns, beside types `declared` of them, and the values of those `counted`."""
 
-        Values are counted of the attributes `counted`, or of all.
-        """
+    def undescribed(self, table: str) -> bool:
+        """Whether a column has another comment than the description that the state has of it."""
 
     def count(self, table: str) -> int:
         """The number of rows in the table."""

@@ -28,6 +28,7 @@ from connector.destinations.sql import Target
 from connector.destinations.state.part import Part, parts_of
 from connector.destinations.state.store import State
 from connector.destinations.state.tables import SCHEMA
+from connector.destinations.table.comments import undescribed
 from connector.destinations.table.described import described
 from connector.destinations.table.in_the_way import NotWidened, explained, forgetting
 from connector.destinations.table.rows import all_changed_keys, count_all, read_all, unchanged
@@ -223,24 +224,28 @@ class DatabaseDestination:
 
         Values are counted of the attributes `counted`, or of all.
         """
-        if not self.database.exists():
-            raise unknown(table)
-        with self.database.read_only() as transaction:
-            state = State(transaction.schema)
-            header = state.header(table) if state.exists() else None
-            if header is None:
-                raise unknown(table)
+        with self._staying(table) as (transaction, parts):
             return [
                 described(
                     transaction, part.header, *part.state.all_columns(table), declared, counted
                 )
-                for part in parts_of(transaction.schema, state, header)
-                if not part.leaving
+                for part in parts
             ]
+
+    def undescribed(self, table: str) -> bool:
+        """Whether a column has another comment than the description that the state has of it."""
+        with self._staying(table) as (transaction, parts):
+            return any(undescribed(transaction, part, table) for part in parts)
 
     @contextmanager
     def _reading(self, table: str) -> Iterator[tuple[Transaction, list[tuple[Part, Found]]]]:
-        """The targets of a planned table at one moment."""
+        """The targets of a planned table at one moment, as the connector made them."""
+        with self._staying(table) as (transaction, parts):
+            yield transaction, [(part, unchanged(transaction, part)) for part in parts]
+
+    @contextmanager
+    def _staying(self, table: str) -> Iterator[tuple[Transaction, list[Part]]]:
+        """The targets of a planned table at one moment, without those that rows only leave."""
         if not self.database.exists():
             raise unknown(table)
         with self.database.read_only() as transaction:
@@ -249,8 +254,7 @@ class DatabaseDestination:
             if header is None:
                 raise unknown(table)
             parts = parts_of(transaction.schema, state, header)
-            staying = [part for part in parts if not part.leaving]
-            yield transaction, [(part, unchanged(transaction, part)) for part in staying]
+            yield transaction, [part for part in parts if not part.leaving]
 
     def changed_since(
         self, table: str, since: datetime, until: datetime

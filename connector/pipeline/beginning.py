@@ -11,21 +11,12 @@ from connector.core.spec import TableSpec, check_follow, no_images
 from connector.core.state import Phase, TableState, renamed
 from connector.core.words import counted
 from connector.errors import ConfigError, switched_off, was_switched_off
-from connector.pipeline.columns import report_renamed
+from connector.pipeline.columns import report_renamed, report_settings
 from connector.pipeline.plan import plan
 from connector.ports import Changes, Destination, Lookup, Snapshot, Spool
 from connector.stop import Stop
 
 log = logging.getLogger("connector.sync")
-
-
-_FROM_NOW_ON = "%s: %s is %s from now on; it was %s"
-_NEXT = "%s: %s is %s at the next full refresh; the last one was by %s"
-
-
-def _said(value: object) -> object:
-    """A setting as the configuration says it."""
-    return str(value).lower() if isinstance(value, bool) else value
 
 
 @dataclass(frozen=True)
@@ -121,6 +112,8 @@ class Beginning:
         spec = self.spec
         place = (self.config.destination.schema_name, self.target)
         if (state.spec, state.target_schema, state.target) == (spec, *place):
+            if spec.descriptions and self.destination.undescribed(self.table):
+                return self.destination.reconfigure(self.table, self.target, spec)
             return state
         spec.check_keys(self.table, state.identity.keys)
         self._check_view(spec, state.identity.view_type)
@@ -128,15 +121,7 @@ class Beginning:
         if (state.target_schema, state.target) != place:
             moved = (self.table, state.target_schema, state.target, *place)
             log.info("%s: its table %s.%s is now %s.%s", *moved)
-        for key, value in vars(spec).items():
-            if state.spec and value != getattr(state.spec, key):
-                before = getattr(state.spec, key)
-                if key == "descriptions":
-                    log.info("%s: the descriptions of its columns have changed", self.table)
-                    continue
-                key = "columns" if key == "rules" else key
-                changed_to = (self.table, key, _said(value), _said(before))
-                log.info(_NEXT if key == "snapshot" else _FROM_NOW_ON, *changed_to)
+        report_settings(state, spec)
         return changed
 
     def _segments(self) -> int | None:

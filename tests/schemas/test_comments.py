@@ -60,6 +60,20 @@ def test_a_new_table_has_the_service_columns_last_all_the_same(make: Made) -> No
     assert found == ["id", "n", "_changed_at", "_commit"]
 
 
+def test_a_comment_that_somebody_has_changed_is_put_back_by_the_next_run(make: Made) -> None:
+    replica = make(described(n="One.", id="The key."))
+    put(replica, n={"N": "1"}, other={"S": "x"})
+    replica.sync()
+    replica.by_hand("COMMENT ON COLUMN orders.n IS 'Mine.'")
+    replica.by_hand("COMMENT ON COLUMN orders.id IS NULL")
+    replica.by_hand("COMMENT ON COLUMN orders.other IS 'Kept.'")
+    replica.sync()
+    assert comments(replica) == {"id": "The key.", "n": "One.", "other": "Kept."}
+    replica.by_hand("ALTER TABLE orders DROP COLUMN n")
+    replica.sync()
+    assert comments(replica) == {"id": "The key.", "other": "Kept."}
+
+
 def test_another_description_is_applied_without_a_new_read(make: Made) -> None:
     replica = make(described(n="One.", id="The key."))
     put(replica, n={"N": "1"})

@@ -6,6 +6,7 @@ from connector.core.spec import TableSpec
 from connector.core.state import Column
 from connector.destinations.database import Transaction
 from connector.destinations.sql import Target
+from connector.destinations.state.part import Part
 
 
 def describe_new(
@@ -37,3 +38,16 @@ def describe(
         if text == now or (text is None and now != before.get(attribute)):
             continue
         transaction.comment(target, column.name, text)
+
+
+def undescribed(transaction: Transaction, part: Part, table: str) -> bool:
+    """Whether somebody else has changed a comment that is a description."""
+    columns, retired = part.state.all_columns(table)
+    named = {**retired, **columns}
+    actual = transaction.describe(part.header.target).columns
+    there = transaction.comments(part.header.target)
+    return any(
+        named[attribute].name in actual and there.get(named[attribute].name) != text
+        for attribute, text in (part.header.made_with() or TableSpec()).descriptions
+        if attribute in named
+    )
