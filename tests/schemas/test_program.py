@@ -195,6 +195,28 @@ def test_a_file_is_never_overwritten_unasked(program: Program) -> None:
     assert sorted(path.name for path in file_of(program).parent.iterdir()) == ["orders.yaml"]
 
 
+LINES = {
+    "n": "What it is,\nin two lines.\n",
+    "s": "  It begins with spaces,\n\nand has none at its end.",
+    "flag": "One\u2028two\nthree\u2029four\n",
+    "raw": "A tab\tin it\n\n\n",
+    "info": "# no: {comment}\n- no list\n  deeper ",
+}
+
+
+def test_a_description_of_several_lines_stays_one(program: Program) -> None:
+    assert program("sync").code == 0
+    file_of(program).parent.mkdir()
+    texts = {name: {"description": text} for name, text in LINES.items()}
+    file_of(program).write_text(yaml.safe_dump({"columns": texts}))
+    assert program("schema", "infer", ORDERS, "--force").code == 0
+    text = file_of(program).read_text()
+    assert "    description: |\n      What it is,\n      in two lines.\n" in text
+    assert {name: entries(text)[name]["description"] for name in LINES} == LINES
+    assert program("schema", "infer", ORDERS, "--force").code == 0
+    assert file_of(program).read_text() == text
+
+
 def test_keys_in_the_configuration_are_not_doubled(program: Program) -> None:
     config = program.folder / "connector.yaml"
     plain = config.read_text()

@@ -60,11 +60,13 @@ class Written:
     def refuse(self, force: bool) -> None:
         """Raises ConfigError if the file may not be written."""
         if self.elsewhere:
-            keys = joined(given(self.values), last="and")
+            own = given(self.values)
+            keys = joined(own, last="and")
             raise ConfigError(
-                f"{self.file} has columns of {self.table}, which stand in one place only.",
-                f"Take what --stdout prints, with {keys} in it, as {self.path}, and remove them "
-                "from the configuration.",
+                f"{self.file} has columns of {self.table}, so {self.path} cannot have any.",
+                f"Save what --stdout prints as {self.path}: {keys} "
+                f"{'is' if len(own) == 1 else 'are'} in it. Then remove "
+                f"{'it' if len(own) == 1 else 'them'} from {self.file}.",
             )
         if self.there and not force:
             raise ConfigError(
@@ -151,14 +153,28 @@ def _umask() -> int:
     return mask
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes a text of several lines as such."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    lines = value.split("\n")
+    block = len(lines) > 1 and all(line.isprintable() for line in lines)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, "|" if block else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def _dumped(value: Mapping[str, Any], allow_unicode: bool) -> str:
-    plain = dict(value)
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=allow_unicode, width=10_000)
+    return yaml.dump(
+        dict(value), Dumper=_Dumper, sort_keys=False, allow_unicode=allow_unicode, width=10_000
+    )
 
 
 def _yaml(value: Mapping[str, Any], indent: str) -> list[str]:
     text = _dumped(value, allow_unicode=True)
-    if not all(each.isprintable() for each in text.splitlines()):
+    if not all(each.isprintable() for each in text.split("\n")):
         # Such as characters of no width: an editor would not show them.
         text = _dumped(value, allow_unicode=False)
-    return [f"{indent}{line}" if line else "" for line in text.splitlines()]
+    return [f"{indent}{line}" if line else "" for line in text.removesuffix("\n").split("\n")]
