@@ -8,7 +8,7 @@ from connector.config.model import Config
 from connector.core.needs import Need, Wanted, tried, untried
 from connector.core.rules.hash_key import VARIABLE, hash_key, no_key
 from connector.core.rules.rules import Rules
-from connector.core.spec import TableSpec, check_follow, check_rules, no_images
+from connector.core.spec import TableSpec, no_images
 from connector.core.state import Identity, TableState
 from connector.core.words import counted
 from connector.errors import ConfigError, ConnectorError, SourceRefused
@@ -72,8 +72,11 @@ def _wanted(config: Config, source: _Tried) -> Iterator[Wanted]:
     table, trial = source.table, source.trial
     spec = config.tables[table].spec()
     keys = spec.rules.row_keys(trial.keys) if trial.keys else trial.keys
+    # Without the key of its digests, a run cannot begin.
+    begins = config.tables[table].followed and not (spec.rules.hashes and hash_key() is None)
+    applied = replace(spec, rules=spec.rules.keyed(hash_key())) if begins else None
     for target in config.targets(table):
-        yield Wanted(table, target, keys, trial.arn, spec.rules.names, spec)
+        yield Wanted(table, target, keys, trial.arn, spec.rules.names, spec, applied)
 
 
 def _rules(table: str, rules: Rules, trial: Trial) -> str:
@@ -104,22 +107,10 @@ def _states(config: Config, tables: Sequence[str]) -> Mapping[str, TableState | 
         return {}
 
 
-def _settings(config: Config, table: str, trial: Trial, state: TableState | None) -> Iterator[Need]:
-    """What the next run would refuse, though each setting is right in itself."""
-    spec = config.tables[table].spec()
+def _images(spec: TableSpec, table: str, trial: Trial) -> Iterator[Need]:
+    """Whether the stream has what is kept of each change."""
     if spec.recorded and trial.keys and not trial.images:
         error = no_images(table, spec)
-        yield Need("settings", error.message, table, error)
-    if state is None or state.spec is None or not config.tables[table].followed:
-        return
-    if spec.rules.hashes and hash_key() is None:
-        # It is among the needs of the rules.
-        return
-    wanted, made_with = replace(spec, rules=spec.rules.keyed(hash_key())), state.spec
-    try:
-        check_follow(table, made_with, wanted)
-        check_rules(table, made_with.rules, wanted.rules)
-    except ConfigError as error:
         yield Need("settings", error.message, table, error)
 
 
@@ -133,7 +124,7 @@ def _source(
     config, needs = _located(config, table, state)
     trial = Trial(config.source, table, stop.sleep, shared, follower.streamed, kind.scans, by_key)
     needs += trial.needs()
-    needs += _settings(config, table, trial, state)
+    needs += _images(spec, table, trial)
     if spec.rules:
         needs.append(tried("rules", lambda: _rules(table, spec.rules, trial), table))
     if spec.contract:

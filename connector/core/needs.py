@@ -37,6 +37,8 @@ class Wanted:
     """A table to be written, and its name in the destination; key and ARN if they are known.
 
     The key is that of its rows. `names` are those that rules give to the columns of attributes.
+    `applied` is the spec that the next run applies to rows that are there; None if it reads all of
+    them anew, or cannot begin.
     """
 
     table: str
@@ -45,6 +47,7 @@ class Wanted:
     arn: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
     spec: TableSpec = field(default_factory=TableSpec)
+    applied: TableSpec | None = None
 
 
 def tried(check: str, work: Callable[[], str], table: str | None = None) -> Need:

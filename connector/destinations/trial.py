@@ -27,6 +27,7 @@ from connector.destinations.state.store import State
 from connector.destinations.state.tables import Execute, compiled, insert
 from connector.destinations.table import columns as table_columns
 from connector.destinations.table.in_the_way import explained
+from connector.destinations.table.several import Targets
 from connector.stop import MACHINE
 
 KEY = (KeyAttribute("id", "S"),)
@@ -64,6 +65,10 @@ class Trial:
         yield tried("destination schema", self._new_table)
         for wanted in tables:
             yield tried("destination table", partial(self._table, wanted), wanted.table)
+        for wanted in {each.table: each for each in tables}.values():
+            applied = tried("settings", partial(self._settings, wanted), wanted.table)
+            # What can be applied is no news.
+            yield from [applied] if applied.error else ()
 
     def _state(self) -> str:
         with self._database.trial() as transaction:
@@ -74,6 +79,22 @@ class Trial:
             state.create()
             try_state(transaction.schema.execute)
         return of_the_state(known)
+
+    def _settings(self, wanted: Wanted) -> str:
+        """Applies the settings of a table to its rows, as the next run will."""
+        with self._database.trial() as transaction:
+            state = State(transaction.schema)
+            if wanted.applied is None or not state.exists() or state.outdated:
+                return ""
+            header = state.header(wanted.table)
+            if header is not None:
+                names = wanted.applied.routes.targets or (wanted.target,)
+                database = transaction.schema.database
+                targets = [Target(self._schema, name, database) for name in names]
+                if (header.made_with(), header.target) != (wanted.applied, targets[0]):
+                    several = Targets(transaction, state)
+                    several.reconfigure(wanted.table, targets, wanted.applied)
+        return ""
 
     def _new_table(self) -> str:
         """Everything that we do with a table, from its creation on."""

@@ -126,6 +126,10 @@ def test_the_lines_say_what_is_there(synced: Program) -> None:
         ("columns: {total: {hash: true}}", "a" * 32, "columns.total has changed"),
         ("follow: exports", "", "follow is now exports and was stream"),
         ("unlisted: exclude", "", "unlisted has changed"),
+        ("routes: [{when: {a: b}, into: one}, {else: two}]", "", "its routes have changed"),
+        ("columns: {n: {type: string}}", "", "columns.n.type is now string"),
+        ("columns: {absent: {required: true}}, contract: fail", "", "contract is now fail"),
+        ("layout: packed", "", "layout is now packed"),
     ],
 )
 def test_settings_that_the_next_run_refuses_are_found(
