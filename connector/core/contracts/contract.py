@@ -137,8 +137,7 @@ def parse_word(text: str) -> Type:
     digits, scale = int(found[1]), int(found[2])
     if not (1 <= digits <= DECIMAL_DIGITS and scale <= digits):
         raise ContractError(
-            f"A decimal has 1 to {DECIMAL_DIGITS} digits, and at the most all of them stand after "
-            "the point.",
+            f"A decimal has 1 to {DECIMAL_DIGITS} digits, and no more after the point than in all.",
             "Write for example decimal(10,2).",
         )
     return fixed_type(digits - scale, scale)

@@ -59,7 +59,7 @@ def in_the_way(
     if run(connection, _VIEWS, where):
         return DestinationRefused(
             f"{target} is now a view, and no table can be written through it.",
-            "Drop the view and restore the table, or run `connector reset` and sync again.",
+            "Drop the view and restore the table, or run `connector reset TABLE` and sync again.",
         )
     found = _Found(connection, target)
     if isinstance(cause, _TEXT_IS_NAMES):

@@ -154,7 +154,8 @@ def gone(target: Target) -> DestinationRefused:
     """The error for a table that has disappeared since the last commit."""
     return DestinationRefused(
         f"The table {target} is gone: it, or its schema, was dropped or renamed.",
-        "Rename it back or restore it, or run `connector reset` and take a new snapshot.",
+        "Rename it back or restore it, or run `connector reset TABLE` and then `connector sync "
+        "TABLE`, which reads it anew.",
     )
 
 
@@ -162,7 +163,8 @@ def changed_by_hand(target: Target, how: str) -> DestinationRefused:
     """The error for a table that somebody else changed."""
     return DestinationRefused(
         f"The table {target} was changed by somebody else: {how}.",
-        "Change it back, or run `connector reset` and take a new snapshot.",
+        "Change it back, or run `connector reset TABLE` and then `connector sync TABLE`, which "
+        "reads it anew.",
     )
 
 

@@ -123,7 +123,7 @@ _SENTENCES: dict[str, tuple[type[ConnectorError], str, str]] = {
     "42P10": (
         DestinationRefused,
         "The primary key of the table on {server} is missing.",
-        "Add it again, or run `connector reset --drop` and take a new snapshot.",
+        "Add it again, or run `connector reset TABLE --drop` and take a new snapshot.",
     ),
 }
 
