@@ -61,14 +61,20 @@ class Trial:
             yield untried("destination schema", first)
             yield from (untried("destination table", first, each.table) for each in tables)
             return
-        yield tried("state", self._state)
+        state = tried("state", self._state)
+        yield state
         yield tried("destination schema", self._new_table)
         for wanted in tables:
-            yield tried("destination table", partial(self._table, wanted), wanted.table)
-        for wanted in {each.table: each for each in tables}.values():
-            applied = tried("settings", partial(self._settings, wanted), wanted.table)
-            # What can be applied is no news.
-            yield from [applied] if applied.error else ()
+            there = tried("destination table", partial(self._table, wanted), wanted.table)
+            yield there
+            if state.error is None and there.error is None and wanted is self._last(tables, wanted):
+                applied = tried("settings", partial(self._settings, wanted), wanted.table)
+                # What can be applied is no news.
+                yield from [applied] if applied.error else ()
+
+    def _last(self, tables: Sequence[Wanted], wanted: Wanted) -> Wanted:
+        """The last target of the same table."""
+        return [each for each in tables if each.table == wanted.table][-1]
 
     def _state(self) -> str:
         with self._database.trial() as transaction:
@@ -151,7 +157,7 @@ def place(transaction: Transaction, wanted: Wanted, schema: str) -> Place:
         return Place(target, wanted.keys or ())
     header = state.header(wanted.table)
     parts = parts_of(transaction.schema, state, header) if header else []
-    if header and header.routed:
+    if header and (header.routed or wanted.spec.routes):
         parts = [part for part in parts if part.name == wanted.target]
     going = parts[0].header.target if parts else target
     refuse_shared(transaction.dialect, state, wanted.table, wanted.arn, going)

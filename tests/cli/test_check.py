@@ -142,6 +142,8 @@ def test_settings_that_the_next_run_refuses_are_found(
     found = checked(program, ORDERS)
     row = found.row("settings", ORDERS)
     assert not row["ok"] and says in row["detail"]
+    places = [row["detail"] for row in found.rows if row["check"] == "destination table"]
+    assert len(set(places)) == len(places)
     refused = program("sync", ORDERS, *program.to)
     assert (refused.code, row["detail"] in refused.stderr) == (2, True)
 
