@@ -130,3 +130,27 @@ def test_a_worker_does_not_carry_descriptions(tmp_path: Path) -> None:
     assert spec_of(spec.plain()).contract == spec.contract
     described = written(tmp_path, "n: {description: A number.}")
     assert load(described, environment={}).tables["orders"].spec().plain() == TableSpec().plain()
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    {
+        "text": "string",
+        "VARCHAR(20)": "string",
+        "Integer": "integer",
+        "bigint": "integer",
+        "bool": "boolean",
+        "bytea": "binary",
+        "JSONB": "json",
+        "timestamptz": "timestamp",
+        "numeric": "decimal(10,2)",
+        "DECIMAL(10,2)": "decimal(10,2)",
+    }.items(),
+)
+def test_a_word_of_another_program_gets_the_one_that_is_meant(
+    word: str, meant: str, tmp_path: Path
+) -> None:
+    file = written(tmp_path, f"n: {{type: '{word}'}}")
+    with pytest.raises(ConfigError, match="This is not a type") as caught:
+        load(file, environment={})
+    assert meant in caught.value.hint

@@ -40,6 +40,19 @@ _TYPES = {
     "date": DATE,
     "uuid": UUID,
 }
+_ELSEWHERE = {
+    word: type_
+    for type_, words in {
+        "string": "text varchar char character str",
+        "integer": "int bigint smallint tinyint long int2 int4 int8 int16 int32 int64",
+        "boolean": "bool",
+        "binary": "bytea blob bytes varbinary",
+        "json": "jsonb variant object map struct list array set super",
+        "timestamp": "timestamptz datetime timestamp_tz timestamp_ntz timestamp_ltz",
+    }.items()
+    for word in words.split()
+}
+"""What other programs call a type."""
 _OF_KEYS = {"S": STRING, "B": BINARY}
 """Types that may be declared of parts of a key; a number may be of any size."""
 _DECIMAL = re.compile(r"decimal\( *([0-9]{1,9}) *, *([0-9]{1,9}) *\)")
@@ -123,17 +136,23 @@ def declared(
     return Declared(parsed, Format(from_) if from_ else default, required)
 
 
+def _meant(text: str) -> str:
+    """A hint, if a word means a type elsewhere."""
+    word = text.strip().lower()
+    if word.startswith(("decimal", "numeric")):
+        return "Write its digits and those after the point, for example decimal(10,2)."
+    bare = word.partition("(")[0]
+    meant = bare if bare in _TYPES else _ELSEWHERE.get(bare)
+    return f"Write {meant}." if meant else ""
+
+
 def parse_word(text: str) -> Type:
     """The type that a word declares. Raises ContractError."""
     if text in _TYPES:
         return _TYPES[text]
     found = _DECIMAL.fullmatch(text)
     if found is None:
-        hint = "Write its digits and those after the point, for example decimal(10,2)."
-        raise ContractError(
-            f"This is not a type: it must be {joined(TYPE_WORDS)}.",
-            hint if text.startswith("decimal") else "",
-        )
+        raise ContractError(f"This is not a type: it must be {joined(TYPE_WORDS)}.", _meant(text))
     digits, scale = int(found[1]), int(found[2])
     if not (1 <= digits <= DECIMAL_DIGITS and scale <= digits):
         raise ContractError(
