@@ -119,8 +119,8 @@ class Trial:
             if at.columns is not None:
                 table_columns.refuse_changed(dialect, at.target, found, at.columns, at.keys)
             elif not found.columns or not at.keys:
-                refuse_kept(transaction, at.target, at.keys, wanted.spec, None)
-                return not_ours_yet(at, bool(found.columns))
+                kept = refuse_kept(transaction, at.target, at.keys, wanted.spec, None)
+                return not_ours_yet(at, bool(found.columns)) + beside(kept)
             columns = at.columns
             if columns is None:
                 columns = table_columns.adopt(transaction, at.target, found, at.keys, wanted.names)
@@ -135,8 +135,7 @@ class Trial:
         columns = at.columns if made.recorded else None
         # What is only to be switched on is not there yet.
         spec = made if made.recorded else wanted.spec
-        kept = refuse_kept(transaction, at.target, at.keys, spec, columns)
-        return f", with {kept} beside it" if kept else ""
+        return beside(refuse_kept(transaction, at.target, at.keys, spec, columns))
 
 
 @dataclass(frozen=True)
@@ -166,6 +165,11 @@ def place(transaction: Transaction, wanted: Wanted, schema: str) -> Place:
     header = parts[0].header
     columns = parts[0].state.columns(wanted.table)
     return Place(going, header.row_keys, columns, header.made_with())
+
+
+def beside(kept: str) -> str:
+    """What is kept beside a table, after a comma."""
+    return f", with {kept} beside it" if kept else ""
 
 
 def not_ours_yet(place: Place, there: bool) -> str:

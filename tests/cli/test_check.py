@@ -119,6 +119,13 @@ def test_the_lines_say_what_is_there(synced: Program) -> None:
     assert "us-west-2" in found.row("identity")["detail"]
 
 
+def test_what_will_be_kept_is_named_before_there_is_a_table(program: Program) -> None:
+    text = f"tables: {{{ORDERS}: {{history: true, changes: true}}}}\n"
+    (program.folder / "connector.yaml").write_text(text)
+    detail = checked(program, ORDERS).row("destination table", ORDERS)["detail"]
+    assert detail.endswith("created, with orders__changes and orders__history beside it")
+
+
 @pytest.mark.parametrize(
     ("settings", "key", "says"),
     [

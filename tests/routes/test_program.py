@@ -154,6 +154,7 @@ def test_what_is_inferred_leaves_each_target_its_own_columns(
     file = program.folder / "schemas" / f"{NAME}.yaml"
     text = file.read_text()
     assert ("main.customers" in text or "public.customers" in text) == synced
+    assert "# An entry has no type if none would be that of its column in each target." in text
     columns = yaml.safe_load(text)["columns"]
     assert columns == {
         "pk": {},

@@ -34,6 +34,14 @@ class Seen:
         return declarable(self.type) if self.open and not self.part else None
 
 
+def left_out(attributes: Sequence[Seen], targets: int) -> list[str]:
+    """A note, if an entry has no type because none would be that of its column."""
+    if all(seen.open or seen.part for seen in attributes):
+        return []
+    column = "its column in each target" if targets > 1 else "its column"
+    return [f"An entry has no type if none would be that of {column}."]
+
+
 def declarable(type_: Type) -> Type | None:
     """The type that can be declared for values of a type; None if there is none."""
     if type_.kind is Kind.DECIMAL:

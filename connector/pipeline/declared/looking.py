@@ -7,7 +7,7 @@ from functools import reduce
 import pyarrow as pa
 
 from connector.core.contracts.found import FoundColumn, FoundTable
-from connector.core.contracts.seen import Seen, Sight, declarable
+from connector.core.contracts.seen import Seen, Sight, declarable, left_out
 from connector.core.keys import KeySchema
 from connector.core.routes.parts import scanned_part
 from connector.core.routes.routes import Routes
@@ -58,6 +58,7 @@ def of_warehouse(destination: Destination, state: TableState) -> Sight:
     ]
     rest = any(table.rest for table in found)
     notes = ["Attributes in _rest have no column, and are not here."] if rest else []
+    notes += left_out(attributes, len(found))
     where = joined([table.target for table in found], last="and")
     total = sum(table.rows for table in found)
     return Sight(f"{where} in the warehouse", total, "row", attributes, notes)
@@ -125,7 +126,9 @@ def of_source(
     everything = not positions
     where = "all of its items" if everything else "some of its items"
     notes = [f"{counted(bad, 'item')} cannot be stored, and would be quarantined."] if bad else []
-    return Sight(where, read, "item", _seen(tables, identity.keys, natural), notes)
+    attributes = _seen(tables, identity.keys, natural)
+    notes += left_out(attributes, len(spec.routes.targets))
+    return Sight(where, read, "item", attributes, notes)
 
 
 def _seen(tables: Sequence[pa.Table], keys: KeySchema, spec: TableSpec) -> list[Seen]:
