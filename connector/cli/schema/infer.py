@@ -27,7 +27,7 @@ Items = Annotated[
 Stdout = Annotated[
     bool, typer.Option("--stdout", help="Print what the file would say; write nothing.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Write a file that is there already anew.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")]
 
 
 def infer(
