@@ -1,11 +1,14 @@
 """Decoders made for the attributes and the types of values that were seen so far."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
 from msgspec import Raw
+
+GROWTH = 16
+"""By which factor the number of items to learn from grows with each attempt."""
 
 
 class Decodable(Protocol):
@@ -63,3 +66,12 @@ class Decoders:
             msgspec.json.Decoder(list[item]),  # type: ignore[valid-type]
             msgspec.json.Decoder(page),
         )
+
+
+def some_of(items: Sequence[bytes], count: int) -> Sequence[bytes]:
+    """At most `count` of the items, from everywhere, for learning what they contain.
+
+    Most items are alike, so a few are usually enough; but those that were added last may not be
+    like the first.
+    """
+    return items[:: -(-len(items) // count)]

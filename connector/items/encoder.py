@@ -16,15 +16,12 @@ from connector.core.texts import Malformed
 from connector.items import columns, values, wire
 from connector.items import limits as storable
 from connector.items.contracted.judging import Judge
-from connector.items.decoders import Decoders
+from connector.items.decoders import GROWTH, Decoders, some_of
 from connector.items.keys import key_of, key_text_in
 from connector.items.records import REPLICATION_PREFIX, UNDECODABLE
 from connector.items.ruled.places import Ruled, place_of
 from connector.items.ruled.ruling import Ruling
 from connector.items.shapes import ABSENT, PlaceLimit, Shape, column_of, fits_struct
-
-SAMPLE = 16
-"""By which factor the number of items to learn from grows with each attempt."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ class Encoder:
                 rows = self._columns(self._decoders.items.decode(body))
                 return self._accepted(rows, lambda: items, whole)
             except _MISFITS:
-                learnt = learnt * SAMPLE or 1
+                learnt = learnt * GROWTH or 1
                 if learnt >= len(items) or not self._learn_some(some_of(items, learnt)):
                     return self._encode_checked(items, whole)
 
@@ -313,15 +310,6 @@ def decoded(keys: KeySchema, raw: bytes) -> dict[str, Any]:
         raise Malformed("an item nested too deeply") from error
     key_of(keys, item)
     return item
-
-
-def some_of(items: Sequence[bytes], count: int) -> Sequence[bytes]:
-    """At most `count` of the items, from everywhere, for learning what they contain.
-
-    Most items are alike, so a few are usually enough; but those that were added last may not be
-    like the first.
-    """
-    return items[:: -(-len(items) // count)]
 
 
 def _array(items: Sequence[bytes]) -> bytes:

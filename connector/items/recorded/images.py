@@ -12,7 +12,8 @@ from connector.core.spec import EVERYTHING, Limits
 from connector.core.texts import Malformed, json_text
 from connector.items import limits as storable
 from connector.items import values
-from connector.items.encoder import SAMPLE, decoded, some_of
+from connector.items.decoders import GROWTH, some_of
+from connector.items.encoder import decoded
 from connector.items.records import REPLICATION_PREFIX, UNDECODABLE
 from connector.items.ruled.ruling import Ruling
 from connector.items.shapes import PlaceLimit, Shape
@@ -58,7 +59,7 @@ class ImageTexts:
             except _MISFITS:
                 if learnt >= len(images):
                     return self._each(images)
-                learnt = min(learnt * SAMPLE or 1, len(images))
+                learnt = min(learnt * GROWTH or 1, len(images))
                 if not self._learn(some_of(images, learnt)):
                     return self._each(images)
 
