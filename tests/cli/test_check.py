@@ -163,6 +163,7 @@ def test_the_table_shows_the_same(program: Program) -> None:
     assert len(lines) == len(GENERAL) + len(OF_A_TABLE)
 
 
+@pytest.mark.by_turns("columns")
 @pytest.mark.parametrize("columns", ["80", "100", "200"])
 def test_on_a_terminal_each_need_is_a_line_and_what_to_do_stands_below_it(
     program: Program, others: Callable[[str | None], None], columns: str
@@ -218,6 +219,7 @@ REST_ON = {
 }
 
 
+@pytest.mark.by_turns("action", at_once=3)
 @pytest.mark.parametrize("action", ACTIONS)
 def test_an_action_that_is_denied_is_a_line_of_its_own(
     program: Program, rig: ScriptedDynamoDB, action: str
@@ -328,6 +330,7 @@ def test_what_may_pass_by_itself_is_to_be_tried_later(program: Program) -> None:
     assert "Scan" in found.waiting
 
 
+@pytest.mark.by_turns("action", at_once=2)
 @pytest.mark.parametrize("action", ACTIONS)
 def test_a_proxys_page_is_no_permission(
     program: Program, rig: ScriptedDynamoDB, action: str
@@ -402,6 +405,7 @@ def test_the_caller_is_named_with_its_account_and_region(program: Program) -> No
     assert "us-west-2" in detail
 
 
+@pytest.mark.by_turns("code")
 @pytest.mark.parametrize("code", ["AccessDenied", "InvalidClientTokenId"])
 def test_an_identity_that_cannot_be_asked_fails_nothing(program: Program, code: str) -> None:
     with Logins() as logins:
@@ -461,6 +465,7 @@ mount -t tmpfs -o size=16k none small || exit 99
 """
 
 
+@pytest.mark.by_turns("full")
 @pytest.mark.parametrize("full", ["spool", "destination"])
 def test_a_full_disk_is_told_as_such(program: Program, full: str) -> None:
     (program.folder / "small").mkdir()

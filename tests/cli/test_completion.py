@@ -161,6 +161,7 @@ def test_the_other_spelling_of_the_files_name_is_read_too(shell, folder):
     assert "customers" in " ".join(shell(folder, "sync", "cus"))
 
 
+@pytest.mark.by_turns("shell")
 @SHELLS
 @pytest.mark.parametrize(
     "content",

@@ -93,6 +93,7 @@ def test_a_table_alone_that_was_followed_has_its_line_and_its_row(
     assert len(done.lines("Interrupted: ")) == 1 and done.lines("Error: ") == []
 
 
+@pytest.mark.by_turns("tables")
 @pytest.mark.parametrize("tables", [("apples",), NAMES], ids=["alone", "several"])
 def test_a_table_that_is_scanned_says_that_the_same_command_goes_on(
     program: Program, rig: ScriptedDynamoDB, tables: tuple[str, ...]

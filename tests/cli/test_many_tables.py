@@ -62,12 +62,13 @@ BREAKS: dict[Callable[[Program, ScriptedDynamoDB], None], tuple[int, str]] = {
 }
 
 
+# Each of these mistakes is told of one table alone elsewhere.
+@pytest.mark.by_turns("breaks", "code", "says", "order_of", at_once=3)
 @pytest.mark.parametrize(
     ("breaks", "code", "says"),
     [(breaks, *wanted) for breaks, wanted in BREAKS.items()],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-@pytest.mark.by_turns("order_of")
 @pytest.mark.parametrize("order_of", [(BAD, *GOOD), NAMES], ids=["first", "middle"])
 def test_a_bad_table_ends_none_of_the_others(
     program: Program,
@@ -148,6 +149,7 @@ def test_a_file_that_another_process_reads_is_waited_for_once(program: Program) 
     assert all(name in error for name in NAMES)
 
 
+@pytest.mark.by_turns("command", at_once=2)
 @pytest.mark.parametrize("command", ["sync", "snapshot", "tail", "verify"])
 def test_every_command_takes_all_that_are_configured(
     program: Program, rig: ScriptedDynamoDB, command: str
@@ -280,6 +282,7 @@ def test_a_cap_on_read_units_is_kept_by_all_scans_together(
     assert last.at - first.at >= 1.0
 
 
+@pytest.mark.by_turns("ending")
 @pytest.mark.parametrize("ending", [[], ["--for", "3s"]], ids=["once", "for"])
 def test_a_table_that_fails_leaves_the_snapshot_of_another_alone(
     program: Program, rig: ScriptedDynamoDB, ending: list[str]
@@ -347,6 +350,7 @@ def test_several_tables_on_a_terminal_have_live_lines_of_their_own(
         assert any(re.fullmatch(rf"{name} .* (ok|failed) *", line) for line in summary)
 
 
+@pytest.mark.by_turns("variable")
 @pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
 def test_a_plain_terminal_has_log_lines(
     program: Program, rig: ScriptedDynamoDB, variable: dict[str, str]

@@ -17,10 +17,10 @@ SQL = b"SELECT 1 AS \xc3\xa9; -- done\n"
 ROW = [{"é": 1}]
 
 
+@pytest.mark.by_turns("arguments", "mark", at_once=2)
 @pytest.mark.parametrize(
     "arguments", [[], ["-"], ["--file", "-"], ["-f", "/dev/stdin"]], ids=lambda each: " ".join(each)
 )
-@pytest.mark.by_turns("mark")
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "with a mark"])
 def test_a_statement_comes_from_standard_input(
     synced: Program, arguments: list[str], mark: bytes

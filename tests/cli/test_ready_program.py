@@ -26,6 +26,7 @@ EVERY_COMMAND = [
 ]
 
 
+@pytest.mark.by_turns("kind")
 @pytest.mark.parametrize("kind", ["duckdb", "postgres"])
 def test_a_run_imports_nothing_that_is_not_there(
     kind: str, rig: ScriptedDynamoDB, tmp_path: Path, request: pytest.FixtureRequest

@@ -119,6 +119,7 @@ def change(rig: ScriptedDynamoDB) -> None:
         rig.model(name).put(order("new"))
 
 
+@pytest.mark.by_turns("warehouse", "command")
 @pytest.mark.parametrize("command", ["sync", "tail"])
 def test_it_is_named_noted_and_mended(
     warehouse: Warehouse, rig: ScriptedDynamoDB, command: str

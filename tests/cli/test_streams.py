@@ -86,6 +86,7 @@ def count(program: Program) -> int:
     return int(rows)
 
 
+@pytest.mark.by_turns("closed", at_once=2)
 @pytest.mark.parametrize(
     "closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-", "2>/dev/full", "| true", "2> >(true)"]
 )
@@ -105,6 +106,7 @@ def test_workers_of_a_run_without_streams_scan_as_any(program: Program) -> None:
     assert count(program) == 40
 
 
+@pytest.mark.by_turns("closed")
 @pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-", "2>/dev/full"])
 def test_a_mistake_keeps_its_code_where_nobody_can_be_told(program: Program, closed: str) -> None:
     left = behind(f'"$@" {closed}', program, "query", "select 1", *program.to)
@@ -158,6 +160,7 @@ ENCODINGS = {
 }
 
 
+@pytest.mark.by_turns("variables", at_once=2)
 @pytest.mark.parametrize("variables", ENCODINGS.values(), ids=ENCODINGS)
 def test_whatever_stdout_can_show_json_stays_json_and_nothing_fails_on_it(
     synced: Program, variables: dict[str, str]

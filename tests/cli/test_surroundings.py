@@ -93,8 +93,8 @@ def test_what_can_be_no_configuration_is_refused(program: Program, name: str) ->
     assert_refused(program("status", "-c", path), f"{path} cannot be read")
 
 
+@pytest.mark.by_turns("name", "more", at_once=2)
 @pytest.mark.parametrize("name", ["a loop", "below a loop", "too long", "below a file", "a pipe"])
-@pytest.mark.by_turns("more")
 @pytest.mark.parametrize("more", [[], ["--workers", "2", "--segments", "3"]])
 def test_a_spool_that_cannot_be_written_loses_nothing(
     program: Program, name: str, more: list[str]
@@ -175,6 +175,7 @@ def test_a_folder_that_cannot_be_written_is_named_and_can_be_read(synced: Progra
     assert fingerprints(folder) == before
 
 
+@pytest.mark.by_turns("mode")
 @pytest.mark.parametrize("mode", [0o500, 0o000])
 def test_a_spool_that_may_not_be_written_loses_nothing(program: Program, mode: int) -> None:
     shell = mortal()
@@ -186,6 +187,7 @@ def test_a_spool_that_may_not_be_written_loses_nothing(program: Program, mode: i
     assert spooling("sync", ORDERS, *program.to).code == 0
 
 
+@pytest.mark.by_turns("home")
 @pytest.mark.parametrize("home", ["unset HOME", "export HOME=", "export HOME=/nowhere"])
 def test_no_home_is_needed(synced: Program, home: str) -> None:
     tail, at_home = ("tail", ORDERS, *synced.to), ("sync", ORDERS, "--to", "duckdb:///~/x.duckdb")

@@ -68,6 +68,7 @@ def assert_harmless(text: str) -> None:
     assert not [each for each in OBEYED if each in text]
 
 
+@pytest.mark.by_turns("output")
 @pytest.mark.parametrize("output", ["table", "json"])
 def test_no_value_and_no_name_moves_or_colours_a_terminal(synced: Program, output: str) -> None:
     sql = f"SELECT '{ODD}' AS \"{ODD}\", ['{ODD}'] AS list, '{{\"x\": \"\u202e\"}}'::JSON AS j"
@@ -130,6 +131,7 @@ def test_what_languages_need_is_shown_as_it_is() -> None:
     assert visible("\ud800\U000e0041") == "\\ud800\\U000e0041"
 
 
+@pytest.mark.by_turns("variables", "command", at_once=5)
 @pytest.mark.parametrize(
     "variables",
     [
@@ -145,7 +147,6 @@ def test_what_languages_need_is_shown_as_it_is() -> None:
     ],
     ids=str,
 )
-@pytest.mark.by_turns("command")
 @pytest.mark.parametrize("command", [["tail", ORDERS], ["status"], ["query", "FROM orders"]])
 def test_any_terminal_is_written_to(
     synced: Program, variables: dict[str, str], command: list[str]

@@ -87,6 +87,8 @@ def assert_well_ended(done: Done, arguments: tuple[str, ...]) -> None:
         json.loads(done.stdout)
 
 
+# Each of them is met by the command that it is about in `test_errors.py`.
+@pytest.mark.by_turns("number", "mistake", at_once=6)
 @pytest.mark.parametrize(("number", "mistake"), [*enumerate(MISTAKES.values())], ids=list(MISTAKES))
 def test_no_command_is_surprised_by_a_mistake(
     begun: Program, rig: ScriptedDynamoDB, number: int, mistake: Mistake
@@ -112,6 +114,8 @@ def test_no_command_is_surprised_by_a_wrong_file_or_variable(
         assert_foreseen(program.with_(**{variable: value}), *COMMANDS[command](ORDERS), *program.to)
 
 
+# Each of them is met by one command in `test_aws_errors.py`.
+@pytest.mark.by_turns("number", "answer", at_once=3)
 @pytest.mark.parametrize(("number", "answer"), [*enumerate(ANSWERS.values())], ids=list(ANSWERS))
 def test_no_command_is_surprised_by_what_aws_answers(
     synced: Program, rig: ScriptedDynamoDB, number: int, answer: Answer

@@ -47,6 +47,8 @@ def logins(all_logins: Logins) -> Logins:
     return all_logins
 
 
+# Each of them is refused in its own words in `test_refusals.py`.
+@pytest.mark.by_turns("number", "case", at_once=60)
 @pytest.mark.parametrize(("number", "case"), [*enumerate(CASES.values())], ids=list(CASES))
 def test_no_command_takes_a_log_in_for_a_bug(
     synced_once: Path, account: Account, number: int, case: Case

@@ -775,6 +775,7 @@ def test_the_program_refuses_it_in_one_sentence(account: Account, name: str) -> 
     assert len(account.rig.calls) == 0
 
 
+@pytest.mark.by_turns("command", at_once=2)
 @pytest.mark.parametrize("command", ["check", "snapshot", "tail", "verify"])
 def test_every_command_refuses_in_the_same_words(account: Account, command: str) -> None:
     account.variables = {"AWS_ACCESS_KEY_ID": STATIC, "AWS_SECRET_ACCESS_KEY": SECRET}

@@ -62,6 +62,7 @@ def renewals(account: Account) -> int:
     return len(account.keys_used())
 
 
+@pytest.mark.by_turns("way", at_once=2)
 @pytest.mark.parametrize("way", RENEWED, ids=lambda way: way.__name__)
 def test_a_run_outlives_its_credentials(account: Account, way: Callable[[Account], str]) -> None:
     account.logins.lifetime = LIFETIME
@@ -87,6 +88,7 @@ def large(account: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
     account.rig.delete_table("large")
 
 
+@pytest.mark.by_turns("flags", "variables")
 @pytest.mark.parametrize(
     ("flags", "variables"),
     [
@@ -111,6 +113,7 @@ def test_worker_processes_renew_their_credentials(
     assert {account.logins.issued[key].role for key in account.keys_used()} == {OUTER_ROLE}
 
 
+@pytest.mark.by_turns("code", "status", "exit_code", "says", at_once=2)
 @pytest.mark.parametrize(
     ("code", "status", "exit_code", "says"),
     [

@@ -260,6 +260,7 @@ def test_a_role_is_assumed_over_these_credentials(
     assert {account.logins.issued[key].role for key in account.keys_used()} == {OUTER_ROLE}
 
 
+@pytest.mark.by_turns("way", at_once=2)
 @pytest.mark.parametrize(
     "way",
     [

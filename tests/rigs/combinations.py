@@ -3,7 +3,8 @@
 With TEST_COMBINATIONS=by-turns each case of a test that is marked `by_turns` meets one value of
 what it is multiplied with, such as one database: the first case the first value, the second case
 the second one, and so on. Every test and every case runs, and so does every value. A value that is
-named with `always`, such as a fake that costs next to nothing, is met by every case besides.
+named with `always`, such as a fake that costs next to nothing, is met by every case besides. Of
+many values, `at_once` are met by each case.
 
 TEST_TURN is a number that all turns are moved on by. CI takes that of the commit, so that the next
 commit meets other combinations, and the same commit meets the same ones again.
@@ -21,8 +22,8 @@ VARIABLE = "TEST_COMBINATIONS"
 BY_TURNS = "by-turns"
 MOVED = "TEST_TURN"
 MARKER = (
-    "by_turns(*parameters, always=None): with TEST_COMBINATIONS=by-turns, one value of these for "
-    "each case, and this value for all"
+    "by_turns(*parameters, always=None, at_once=1): with TEST_COMBINATIONS=by-turns, one value of "
+    "these for each case, or so many, and this value for all"
 )
 
 Value = TypeVar("Value")
@@ -80,9 +81,14 @@ def _out_of_turn(items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
             if not _is_always_met(item):
                 found[_case(item)].append(item)
         # Tests of one case each do not all begin with the same value.
-        for number, each in enumerate(found.values(), crc32(name.encode()) + moved()):
-            chosen = each[number % len(each)]
-            yield from (item for item in each if item is not chosen)
+        for number, each in enumerate(found.values(), crc32(name.encode())):
+            chosen = turn(each, number, _at_once(each[0]))
+            yield from (item for item in each if item not in chosen)
+
+
+def _at_once(item: pytest.Item) -> int:
+    marker = item.get_closest_marker("by_turns")
+    return int(marker.kwargs.get("at_once", 1)) if marker else 1
 
 
 def _is_always_met(item: pytest.Item) -> bool:

@@ -43,6 +43,10 @@ def test_fake(database, case): pass
     ("database", "case"), [("duckdb", "".join("ab")), ("postgres", "".join("ab")), ("duckdb", "c")]
 )
 def test_listed(database, case): pass
+
+@pytest.mark.by_turns("case", at_once=2)
+@pytest.mark.parametrize("case", "abcdef")
+def test_some(case): pass
 """
 
 
@@ -63,7 +67,7 @@ def ran(folder: Path, combinations: str, moved: str = "") -> list[str]:
 
 
 def test_without_turns_every_combination_runs(tmp_path: Path) -> None:
-    assert len(ran(tmp_path, "")) == 2 + 1 + 12 + 2 + 16 + 12 + 3
+    assert len(ran(tmp_path, "")) == 2 + 1 + 12 + 2 + 16 + 12 + 3 + 6
 
 
 def test_by_turns_every_case_runs_once_and_every_value_is_met(tmp_path: Path) -> None:
@@ -78,6 +82,7 @@ def test_by_turns_every_case_runs_once_and_every_value_is_met(tmp_path: Path) ->
         "test_two": 4,
         "test_fake": 8,
         "test_listed": 2,
+        "test_some": 2,
     }
     for name in ("test_cases", "test_two"):
         words = [set(re.split(r"[-\[\]]", each)) for each in found if each.startswith(name)]
@@ -95,6 +100,13 @@ def test_the_turns_of_two_commits_are_all_combinations_of_two_values(tmp_path: P
     for name in ("test_alone", "test_cases", "test_fake"):
         every = {each for each in ran(tmp_path, "") if each.startswith(name)}
         assert {each for each in first | second if each.startswith(name)} == every
+
+
+def test_the_turns_of_as_many_commits_as_there_are_turns_are_all_values(tmp_path: Path) -> None:
+    commits = [set(ran(tmp_path, "by-turns", moved)) for moved in ("12", "13", "14")]
+    met = [{each for each in found if each.startswith("test_some")} for found in commits]
+    assert [len(each) for each in met] == [2, 2, 2]
+    assert set.union(*met) == {f"test_some[{case}]" for case in "abcdef"}
 
 
 def test_only_moved_turns_take_the_whole_of_an_amount(monkeypatch: pytest.MonkeyPatch) -> None:
