@@ -12,6 +12,9 @@ from botocore.tokens import SSOTokenProvider
 from botocore.utils import ContainerMetadataFetcher
 
 from .ready_program import app
+from .warm import warm
+
+warm(app.run)
 
 
 def alone() -> None:

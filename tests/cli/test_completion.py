@@ -304,6 +304,7 @@ PREPARE = {
 INSTALLED = list(PREPARE) if os.environ.get("CI") else [*filter(shutil.which, PREPARE)]
 
 
+@pytest.mark.by_turns("shell")
 @pytest.mark.parametrize("shell", INSTALLED)
 def test_a_real_shell_completes(shell, folder):
     command, before = PREPARE[shell]

@@ -13,6 +13,7 @@ import pytest
 from connector import failpoints
 from tests.pipeline.replica import ORDERS, SCHEMA, order
 from tests.rigs import duckdb_file
+from tests.rigs.combinations import amount
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
 
 from .program import COMMAND, Program, assert_one_sentence, ended, fingerprints, wait_until
@@ -20,7 +21,7 @@ from .program import COMMAND, Program, assert_one_sentence, ended, fingerprints,
 pytestmark = pytest.mark.xdist_group("cli_publish")
 
 COPY = "read.duckdb"
-READERS = 10
+READERS = amount(10, by_turns=4)
 HOLDS = """
 import duckdb, sys
 with duckdb.connect(sys.argv[1], read_only=True) as connection:

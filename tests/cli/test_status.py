@@ -57,6 +57,10 @@ def test_a_table_that_is_later_than_allowed_is_three(
     assert done.code == code, done.stderr
     if code:
         assert_three(done, " behind, and ")
+
+
+def test_without_a_limit_no_table_is_late(synced: Program) -> None:
+    behind(synced, 25)
     assert synced("status", *synced.to).code == 0
 
 

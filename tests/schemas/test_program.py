@@ -132,6 +132,7 @@ def test_a_table_in_the_warehouse_is_written_down_and_nothing_changes(program: P
     assert program("verify", ORDERS).code == 0
 
 
+@pytest.mark.by_turns("program", "synced")
 @pytest.mark.parametrize("synced", [True, False])
 def test_a_column_that_a_path_has_taken_needs_no_entry(
     program: Program, rig: ScriptedDynamoDB, synced: bool
