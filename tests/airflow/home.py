@@ -50,22 +50,6 @@ tables:
   orders: {segments: 2}
 """
 
-# Airflow looks for it when it starts. Each task and each parsing is a fork of what has read it.
-SETTINGS = '''"""What every task imports is imported once, before any task is."""
-
-import sys
-
-if {"scheduler", "dag-processor"} & {*sys.argv}:
-    import boto3
-    import duckdb
-    import pyarrow.compute
-
-    import connector.config.loading
-    import connector.destinations.duckdb.file
-    import connector.destinations.registry
-    import connector.job
-'''
-
 
 def aws_connection(url: str, **extra: Any) -> str:
     """The connection aws_default, to a server on this machine."""
@@ -111,11 +95,6 @@ class Home:
         """Adds DAGs whose pool does not exist."""
         (self.dags / "poolless.yaml").write_text(POOLLESS_TABLES)
         (self.dags / "poolless_dags.py").write_text(POOLLESS)
-
-    def have_tasks_ready(self) -> None:
-        """Has the processes that tasks are forked from import what a task needs."""
-        (self.folder / "config").mkdir()
-        (self.folder / "config" / "airflow_local_settings.py").write_text(SETTINGS)
 
     def forget(self) -> None:
         """Removes everything that was replicated."""

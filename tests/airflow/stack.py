@@ -157,7 +157,7 @@ class Stack:
             )
 
     def get_ready(self, seconds: float) -> None:
-        """Has `airflow` in the shell taken from a process that imports Airflow once, now."""
+        """Has `airflow` and `connector` taken from a process that imports them once, now."""
         folder = self.folder / "bin"
         folder.mkdir()
         self.start(f"{sys.executable} -m tests.airflow.ready_airflow {folder}")

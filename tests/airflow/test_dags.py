@@ -17,6 +17,7 @@ from connector.demo import source as demo_source
 from connector.demo.source import TABLE as COURSES
 from connector.events import quiet
 from connector.pipeline.verify import verify
+from tests.pipeline.replica import caught_up
 from tests.rigs import duckdb_file, exports
 from tests.rigs.scripted import ScriptedDynamoDB, Table, faults
 
@@ -55,6 +56,18 @@ def is_equal(home: Home, rig: ScriptedDynamoDB, table: str, config: str) -> bool
     return verdict.equal and not verdict.unsettled.count
 
 
+def synced(
+    home: Home,
+    rig: ScriptedDynamoDB,
+    table: str,
+    config: str = "connector.yaml",
+    to: str | None = None,
+) -> None:
+    """A table that the command line has synced before, with the settings of the DAGs."""
+    loaded = load(home.dags / config, to=to, overrides={"source.endpoint_url": rig.url})
+    job.open_run(loaded, table).sync(caught_up)
+
+
 def runs_of(dag_id: str) -> list[Any]:
     """The runs that a DAG has had."""
     from airflow.models.dagrun import DagRun
@@ -62,25 +75,18 @@ def runs_of(dag_id: str) -> list[Any]:
     return DagRun.find(dag_id=dag_id)
 
 
-def test_tail_starts_the_snapshot_of_a_table_that_was_never_loaded_once(home, rig, courses):
+def test_tail_starts_the_snapshot_once_and_what_changes_meanwhile_is_not_lost(home, rig, courses):
     for course in demo_source.FIRST:
         courses.put(course)
     first = run(home, f"{COURSES}__tail")
     assert (first.state, states(first)["start_snapshot"]) == ("success", ["success"])
     assert [each.state for each in runs_of(f"{COURSES}__snapshot")] == ["queued"]
-    second = run(home, f"{COURSES}__tail")
-    assert (second.state, states(second)["start_snapshot"]) == ("success", ["skipped"])
-    assert len(runs_of(f"{COURSES}__snapshot")) == 1
-
-
-def test_what_changes_while_the_snapshot_is_under_way_is_not_lost(home, rig, courses):
-    for course in demo_source.FIRST:
-        courses.put(course)
-    run(home, f"{COURSES}__tail")
     courses.delete({"courseid": {"S": demo_source.DELETED}})
     for course in demo_source.SECOND:
         courses.put(course)
-    run(home, f"{COURSES}__tail")
+    second = run(home, f"{COURSES}__tail")
+    assert (second.state, states(second)["start_snapshot"]) == ("success", ["skipped"])
+    assert len(runs_of(f"{COURSES}__snapshot")) == 1
     snapshot = run(home, f"{COURSES}__snapshot")
     assert states(snapshot) == {
         "pool": ["success"],
@@ -98,10 +104,14 @@ def test_what_changes_while_the_snapshot_is_under_way_is_not_lost(home, rig, cou
 def test_every_load_and_every_tail_tells_the_asset_what_it_did(home, rig, courses):
     for course in demo_source.FIRST:
         courses.put(course)
-    run(home, f"{COURSES}__snapshot")
-    courses.put(demo_source.SECOND[0])
+    assert_labels_carry_counts(run(home, f"{COURSES}__snapshot"))
+    # The report, which waits for the asset, runs its query.
+    report = home.module("courses_report").courses_report().test()
+    assert (report.state, states(report)["longest"]) == ("success", ["success"])
+    courses.put({**demo_source.THIRD[0], "title": {"N": "7"}})
     run(home, f"{COURSES}__tail")
-    load, tail = events("/main/courses")
+    run(home, f"{COURSES}__tail")
+    load, tail, again = events("/main/courses")
     assert (load["rows"], load["changed"], load["phase"]) == (3, 3, "tailing")
     assert (tail["rows"], tail["phase"]) == (4, "tailing")
     assert tail["changed"] >= 1
@@ -109,27 +119,27 @@ def test_every_load_and_every_tail_tells_the_asset_what_it_did(home, rig, course
     assert tail["consistent_since"]
     assert 0 <= tail["lag_seconds"] < 3600
     assert tail["seconds_to_data_loss"] == pytest.approx(86_400 - tail["lag_seconds"], abs=0.2)
-
-
-def test_the_asset_hears_of_columns_that_are_new_or_wider(home, rig, courses):
-    for course in demo_source.FIRST:
-        courses.put(course)
-    run(home, f"{COURSES}__snapshot")
-    courses.put({**demo_source.THIRD[0], "title": {"N": "7"}})
-    run(home, f"{COURSES}__tail")
-    run(home, f"{COURSES}__tail")
+    # It hears of columns that are new or wider, once.
+    assert (load["widened_columns"], load["drift"]) == (0, 0)
     grown = [
-        (event["new_columns"], event["widened_columns"], event["drift"])
-        for event in events("/main/courses")
+        (event["new_columns"], event["widened_columns"], event["drift"]) for event in (tail, again)
     ]
-    assert grown[0][1:] == (0, 0)
-    assert grown[1:] == [(1, 1, 2), (0, 0, 2)]
+    assert grown == [(1, 1, 2), (0, 0, 2)]
+
+
+def assert_labels_carry_counts(done: Any) -> None:
+    """The label of each scan says how many items it has read."""
+    labels = [
+        each.rendered_map_index for each in done.get_task_instances() if each.task_id == "scan"
+    ]
+    counts = [re.fullmatch(r"segment [01]: (\d) items", label)[1] for label in labels]
+    assert sum(map(int, counts)) == len(demo_source.FIRST)
 
 
 def test_a_full_refresh_reads_the_whole_table_again(home, rig, courses):
     for course in demo_source.FIRST:
         courses.put(course)
-    run(home, f"{COURSES}__snapshot")
+    synced(home, rig, COURSES)
     asked = rig.calls.count("Scan")
     again = run(home, f"{COURSES}__snapshot")
     assert states(again) == {
@@ -266,8 +276,7 @@ def test_a_gap_is_repaired_by_a_dag_of_its_own(home, rig, courses, exports_folde
     file.write_text(file.read_text().replace(", snapshot: export", ""))
     for course in demo_source.FIRST:
         courses.put(course)
-    run(home, f"{COURSES}__snapshot")
-    run(home, f"{COURSES}__tail")
+    synced(home, rig, COURSES)
     begin = courses.clock.datetime().replace(microsecond=0) - timedelta(minutes=20)
     for course in demo_source.SECOND:
         courses.put(course)
@@ -298,7 +307,7 @@ def pack(home: Home) -> Iterator[Callable[[], None]]:
 def test_a_changed_layout_fails_the_tail_until_a_full_refresh(home, rig, courses, pack):
     for course in demo_source.FIRST:
         courses.put(course)
-    run(home, f"{COURSES}__snapshot")
+    synced(home, rig, COURSES)
     text = "select * exclude (_changed_at) from courses order by all"
     before = rows(home, text)
     pack()
@@ -323,7 +332,7 @@ def test_a_scan_goes_on_as_it_was_planned(home, rig, courses, pack):
 def test_too_many_deletes_need_a_yes(home, rig, courses):
     for course in demo_source.FIRST:
         courses.put(course)
-    run(home, f"{COURSES}__snapshot")
+    synced(home, rig, COURSES)
     for course in demo_source.FIRST[1:]:
         courses.delete({"courseid": course["courseid"]})
     refused = run(home, f"{COURSES}__snapshot", full_refresh=True)
@@ -333,43 +342,29 @@ def test_too_many_deletes_need_a_yes(home, rig, courses):
     assert rows(home, "select count(*) as n from courses") == [{"n": 1}]
 
 
-def test_xcom_holds_names_and_counters_only(home, rig, orders):
+def test_xcom_and_the_log_of_a_task_have_names_and_counters_only(home, rig, orders, caplog):
     orders.put({"id": {"S": CANARY}, "note": {"S": CANARY}})
-    run(home, "orders__snapshot")
-    run(home, "orders__tail")
+    with caplog.at_level("INFO"):
+        run(home, "orders__snapshot")
+        run(home, "orders__tail")
     texts = xcoms()
     assert texts
     assert not [text for text in texts if CANARY in text]
     assert max(map(len, texts)) < 400
-
-
-def test_the_log_of_a_task_has_the_lines_of_the_command_line(home, rig, orders, caplog):
-    orders.put({"id": {"S": CANARY}})
-    with caplog.at_level("INFO"):
-        run(home, "orders__snapshot")
-        run(home, "orders__tail")
+    # The log has the lines of the command line.
     lines = [each.getMessage() for each in caplog.records if each.name.startswith("connector.")]
     assert [line for line in lines if "the table has 1 row" in line]
     assert [line for line in lines if line.startswith("orders: tailed ")]
     assert CANARY not in caplog.text
 
 
-def test_the_label_of_a_scan_carries_its_count(home, rig, courses):
-    for course in demo_source.FIRST:
-        courses.put(course)
-    done = run(home, f"{COURSES}__snapshot")
-    labels = [
-        each.rendered_map_index for each in done.get_task_instances() if each.task_id == "scan"
-    ]
-    counts = [re.fullmatch(r"segment [01]: (\d) items", label)[1] for label in labels]
-    assert sum(map(int, counts)) == len(demo_source.FIRST)
-
-
-def test_an_error_is_two_lines_and_no_traceback(home, rig, caplog, capfd):
+def test_a_source_that_cannot_be_replicated_fails_at_once_in_two_lines(home, rig, caplog, capfd):
     from tests.rigs.scripted import Key, KeySchema
 
     rig.create_table("orders", KeySchema(Key("id")), view=None)
-    run(home, "orders__tail")
+    failed = run(home, "orders__tail")
+    (plan,) = [each for each in failed.get_task_instances() if each.task_id == "plan"]
+    assert (failed.state, str(plan.state), plan.try_number) == ("failed", "failed", 1)
     lines = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
     assert lines[0].startswith("SourceRefused: The stream of orders is not switched on")
     assert lines[1].startswith("Hint: Enable it: `aws dynamodb update-table")
@@ -377,15 +372,6 @@ def test_an_error_is_two_lines_and_no_traceback(home, rig, caplog, capfd):
     assert "Task failed with exception" in shown
     assert "Traceback" not in shown
     assert "airflow_errors" not in shown
-
-
-def test_a_source_that_cannot_be_replicated_fails_at_once(home, rig):
-    from tests.rigs.scripted import Key, KeySchema
-
-    rig.create_table("orders", KeySchema(Key("id")), view=None)
-    failed = run(home, "orders__tail")
-    (plan,) = [each for each in failed.get_task_instances() if each.task_id == "plan"]
-    assert (failed.state, str(plan.state), plan.try_number) == ("failed", "failed", 1)
 
 
 def test_a_source_that_throttles_is_asked_again_by_the_next_try(home, rig, orders, monkeypatch):
@@ -421,7 +407,7 @@ def test_lost_history_fails_the_tail_and_resync_reads_the_table_again(home, rig,
     from tests.rigs.scripted import Key, KeySchema
 
     rig.create_table("orders", KeySchema(Key("id"))).put({"id": {"S": "old"}})
-    run(home, "orders__snapshot")
+    synced(home, rig, "orders", "orders.yaml")
     rig.delete_table("orders")
     rig.create_table("orders", KeySchema(Key("id"))).put({"id": {"S": "new"}})
     lost = run(home, "orders__tail")
@@ -434,11 +420,3 @@ def test_lost_history_fails_the_tail_and_resync_reads_the_table_again(home, rig,
     assert run(home, "orders__snapshot").state == "success"
     run(home, "orders__tail")
     assert is_equal(home, rig, "orders", "orders.yaml")
-
-
-def test_the_report_runs_its_query(home, rig, courses):
-    for course in demo_source.FIRST:
-        courses.put(course)
-    run(home, f"{COURSES}__snapshot")
-    report = home.module("courses_report").courses_report().test()
-    assert (report.state, states(report)["longest"]) == ("success", ["success"])

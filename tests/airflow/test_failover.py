@@ -16,7 +16,7 @@ from tests.rigs.scripted import (
 )
 
 from .home import Home, states
-from .test_dags import is_equal, rows, run, runs_of
+from .test_dags import is_equal, rows, run, runs_of, synced
 from .test_factory import made, write
 
 pytestmark = pytest.mark.usefixtures("aws", "fresh_runs")
@@ -37,8 +37,7 @@ def courses(rig: ScriptedDynamoDB, home: Home) -> Iterator[Replication]:
 
 
 def test_a_table_goes_on_in_another_region_and_the_other_dags_follow(home, rig, courses):
-    assert run(home, f"{COURSES}__snapshot").state == "success"
-    assert run(home, f"{COURSES}__tail").state == "success"
+    synced(home, rig, COURSES)
     courses.cut(WEST)
     rig.faults.add(faults.unavailable(), times=10**6)
     rig.calls.clear()
@@ -64,8 +63,7 @@ def test_a_table_goes_on_in_another_region_and_the_other_dags_follow(home, rig, 
 
 
 def test_one_that_is_there_already_is_left_alone(home, rig, courses):
-    assert run(home, f"{COURSES}__snapshot").state == "success"
-    assert run(home, f"{COURSES}__tail").state == "success"
+    synced(home, rig, COURSES)
     done = run(home, f"{COURSES}__failover", region=WEST)
     assert states(done)["scan"] == ["skipped"]
     assert rows(home, "select generation from _connector.tables") == [{"generation": 1}]
@@ -88,7 +86,7 @@ def test_a_tail_starts_no_snapshot_while_a_failover_loads_the_table(home, rig, c
 
 
 def test_a_failover_that_has_failed_goes_on_in_the_next_run(home, rig, courses):
-    assert run(home, f"{COURSES}__snapshot").state == "success"
+    synced(home, rig, COURSES)
     rig.regions[EAST].faults.add(faults.access_denied(), on="Scan", times=1)
     failed = run(home, f"{COURSES}__failover", region=EAST)
     assert states(failed)["load"] == ["upstream_failed"]

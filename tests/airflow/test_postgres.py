@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -14,6 +14,7 @@ from tests.rigs.relay import Relay
 from tests.rigs.scripted import Key, KeySchema, ScriptedDynamoDB, Table
 
 from .home import IMPATIENT, Home, events, states, xcoms
+from .test_dags import synced
 
 pytestmark = pytest.mark.usefixtures("aws", "fresh_runs")
 
@@ -61,6 +62,13 @@ def dags(home: Home, loader: str) -> Iterator[dict[str, Any]]:
     yield {dag.dag_id: dag for dag in home.module("sales_dags").DAGS}
     config.unlink()
     program.unlink()
+
+
+def address() -> str:
+    """The url that says what the connection says."""
+    said = json.loads(os.environ["AIRFLOW_CONN_WAREHOUSE"])
+    login = f"{said['login']}:{quote(said['password'], safe='')}"
+    return f"postgresql://{login}@{said['host']}:{said['port']}/{said['schema']}"
 
 
 @pytest.fixture
@@ -129,14 +137,15 @@ def test_a_login_that_is_refused_fails_at_once_and_tells_no_password(
 
 def test_a_view_in_the_way_of_a_load_and_of_a_tail_is_named_and_noted(
     dags: dict[str, Any],
+    home: Home,
+    rig: ScriptedDynamoDB,
     postgres: Database,
     sales: Table,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     sales.load(items(range(3), "old"))
     problem = "SELECT coalesce(problem, '') FROM _connector.tables"
-    dags["sales__tail"].test()
-    assert dags["sales__snapshot"].test().state == "success"
+    synced(home, rig, "sales", "sales.yaml", to=address())
     postgres.by_hand("CREATE VIEW sales.report AS SELECT n FROM sales.sales")
     wider = {"id": {"S": "1"}, "n": {"S": PASSWORD}}
     sales.load([wider])

@@ -94,7 +94,6 @@ def stack(
         stack.shell(make)
         Home(stack.home).add_orders()
         Home(stack.home).add_poolless()
-        Home(stack.home).have_tasks_ready()
         stack.shell(name + RUN_ORDERS)
         for command in start.splitlines():
             stack.start(command)
