@@ -1,5 +1,6 @@
 """Airflow as processes of its own, in a home that the documentation's commands have made."""
 
+import functools
 import html
 import os
 import re
@@ -15,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import Engine, NullPool, create_engine, text
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "airflow.md"
@@ -114,6 +115,12 @@ def living(session: int) -> list[int]:
     return found
 
 
+@functools.cache
+def _engine(url: str) -> Engine:
+    """Who waits asks again and again; to make one takes longer than most answers."""
+    return create_engine(url, poolclass=NullPool)
+
+
 @dataclass
 class Stack:
     """A user's shell, and the processes that were started from it."""
@@ -200,8 +207,7 @@ class Stack:
     def ask(self, sql: str) -> list[tuple[object, ...]]:
         """Rows of Airflow's own database."""
         url = self.environment.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
-        engine = create_engine(url or f"sqlite:///{self.home}/airflow.db", poolclass=NullPool)
-        with engine.connect() as connection:
+        with _engine(url or f"sqlite:///{self.home}/airflow.db").connect() as connection:
             return [tuple(row) for row in connection.execute(text(sql))]
 
     def states(self, dag_id: str) -> list[str]:
