@@ -73,6 +73,7 @@ def configured(rig: ScriptedDynamoDB, folder: Path, policy: str, url: str) -> Pr
     return Program(folder, rig.url, environment, url)
 
 
+@pytest.mark.by_turns("destination", "point")
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize(
     ("destination", "point"),

@@ -16,7 +16,7 @@ from .replica import Exported
 
 pytestmark = pytest.mark.by_turns("replica")
 
-SEEDS = range(60 if os.environ.get("TEST_SCALE") == "large" else amount(4, by_turns=2))
+SEEDS = range(60 if os.environ.get("TEST_SCALE") == "large" else amount(4, by_turns=1))
 
 
 @pytest.fixture(params=["duckdb", "postgres"])

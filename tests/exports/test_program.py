@@ -98,6 +98,7 @@ def test_processes_read_the_files_of_a_bucket(rig, program, tmp_path, form):
     assert rig.calls.count("Scan") == 0
 
 
+@pytest.mark.by_turns("destination", "point", "items", at_once=4)
 @pytest.mark.parametrize(
     ("destination", "point", "items"),
     [(*each, MANY if each[1].startswith(("scan.", "spool.")) else FEW) for each in CASES],

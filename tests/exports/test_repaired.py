@@ -42,6 +42,7 @@ def oversleep(made: Exported) -> datetime:
     return at
 
 
+@pytest.mark.by_turns("shards")
 @pytest.mark.parametrize("view", ["KEYS_ONLY", "OLD_IMAGE", "NEW_IMAGE"])
 @pytest.mark.parametrize("shards", [1, 3])
 def test_any_stream_is_repaired(rig, tmp_path, view, shards):

@@ -82,6 +82,7 @@ def test_a_repair_prints_the_commands_and_then_mends(replica):
     assert run("verify", ORDERS, *run.to).code == 0
 
 
+@pytest.mark.by_turns("replica", "point", at_once=2)
 @pytest.mark.parametrize("replica", ["duckdb", "postgres"], indirect=True)
 @pytest.mark.parametrize("point", [*MENDS, *KILLS])
 def test_a_repair_that_is_killed_goes_on(replica, point):
@@ -98,6 +99,7 @@ def test_a_repair_that_is_killed_goes_on(replica, point):
     assert replica.state().consistent_since is not None
 
 
+@pytest.mark.by_turns("replica", "point", at_once=2)
 @pytest.mark.parametrize("replica", ["duckdb", "postgres"], indirect=True)
 @pytest.mark.parametrize("point", KILLS)
 def test_a_table_that_follows_exports_goes_on_after_a_kill(replica, point):
@@ -200,6 +202,7 @@ def test_each_window_is_checked_once(replica):
     replica.assert_equal()
 
 
+@pytest.mark.by_turns("command")
 @pytest.mark.parametrize("command", ["tail", "sync", "verify"])
 def test_each_command_that_follows_repairs_if_it_is_told_to(replica, command):
     run = program(replica, on_gap="repair")

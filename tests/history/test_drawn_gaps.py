@@ -16,12 +16,13 @@ from connector.core.state import Phase
 from connector.errors import HistoryLost
 from tests.pipeline.replica import ORDERS, Replica, key, order
 from tests.properties.crashes import crash_at
+from tests.rigs.combinations import amount
 
 from .truth import CLOCK, MOMENT, check_history, check_log, is_of, versions_of
 
 pytestmark = pytest.mark.by_turns("url")
 
-SEEDS = range(40 if os.environ.get("TEST_SCALE") == "large" else 3)
+SEEDS = range(40 if os.environ.get("TEST_SCALE") == "large" else amount(3, by_turns=1))
 STEPS = 14
 KEYS = 6
 POINTS = [

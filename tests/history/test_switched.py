@@ -123,6 +123,7 @@ def test_a_refresh_may_switch_a_history_on(replica: Replica) -> None:
     check_history(replica, gaps=True)
 
 
+@pytest.mark.by_turns("url", "layout")
 @pytest.mark.parametrize("deletes", ["apply", "soft", "ignore-ttl"])
 @pytest.mark.parametrize("layout", [{}, {"layout": "packed"}, {"max_columns": 1}], ids=str)
 def test_deletes_and_layouts_meet_a_refresh(

@@ -14,6 +14,7 @@ from .replica import Followed
 pytestmark = pytest.mark.by_turns("each")
 
 
+@pytest.mark.by_turns("each", "seed")
 @pytest.mark.parametrize("precision", ["MILLISECOND", "MICROSECOND", "SECOND"])
 @pytest.mark.parametrize("seed", range(3))
 def test_90_changes_come_twice_and_in_any_order(each: Followed, precision: str, seed: int) -> None:

@@ -24,7 +24,7 @@ from .world import EAST, WEST, World, world
 
 pytestmark = pytest.mark.by_turns("kind")
 
-SEEDS = range(60 if os.environ.get("TEST_SCALE") == "large" else amount(4, by_turns=2))
+SEEDS = range(60 if os.environ.get("TEST_SCALE") == "large" else amount(4, by_turns=1))
 KEYS = 10
 STEPS = 60
 VIEWS = ["NEW_AND_OLD_IMAGES", "NEW_IMAGE", "KEYS_ONLY", "OLD_IMAGE"]

@@ -111,6 +111,7 @@ def test_a_table_that_nobody_follows_is_read_in_the_other_region(files: World, f
     assert len(files.rig.calls) == 0
 
 
+@pytest.mark.by_turns("there", "at", "then", at_once=4)
 @pytest.mark.parametrize(
     ("at", "then"),
     [

@@ -3,8 +3,8 @@
 With TEST_COMBINATIONS=by-turns each case of a test that is marked `by_turns` meets one value of
 what it is multiplied with, such as one database: the first case the first value, the second case
 the second one, and so on. Every test and every case runs, and so does every value. A value that is
-named with `always`, such as a fake that costs next to nothing, is met by every case besides. Of
-many values, `at_once` are met by each case.
+named with `always`, such as a fake that costs next to nothing, is met by every case besides. Of a
+long list, such as the points where a run is killed, `at_once` values are met, far apart in it.
 
 TEST_TURN is a number that all turns are moved on by. CI takes that of the commit, so that the next
 commit meets other combinations, and the same commit meets the same ones again.
@@ -23,7 +23,7 @@ BY_TURNS = "by-turns"
 MOVED = "TEST_TURN"
 MARKER = (
     "by_turns(*parameters, always=None, at_once=1): with TEST_COMBINATIONS=by-turns, one value of "
-    "these for each case, or so many, and this value for all"
+    "these for each case, or as many as that, and this value for all"
 )
 
 Value = TypeVar("Value")
@@ -81,9 +81,14 @@ def _out_of_turn(items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
             if not _is_always_met(item):
                 found[_case(item)].append(item)
         # Tests of one case each do not all begin with the same value.
-        for number, each in enumerate(found.values(), crc32(name.encode())):
-            chosen = turn(each, number, _at_once(each[0]))
-            yield from (item for item in each if item not in chosen)
+        for number, each in enumerate(found.values(), crc32(name.encode()) + moved()):
+            yield from _not_chosen(each, number)
+
+
+def _not_chosen(each: Sequence[pytest.Item], number: int) -> Iterator[pytest.Item]:
+    apart = max(1, len(each) // _at_once(each[0]))
+    # Each round of `apart` items begins with another one, so that what is chosen differs in all.
+    yield from (item for n, item in enumerate(each) if (n + n // apart - number) % apart)
 
 
 def _at_once(item: pytest.Item) -> int:

@@ -47,6 +47,10 @@ def test_listed(database, case): pass
 @pytest.mark.by_turns("case", at_once=2)
 @pytest.mark.parametrize("case", "abcdef")
 def test_some(case): pass
+
+@pytest.mark.by_turns("database", "point", at_once=4)
+@pytest.mark.parametrize("point", ["p1", "p2", "p3", "p4", "p5", "p6"])
+def test_points(database, point): pass
 """
 
 
@@ -67,7 +71,7 @@ def ran(folder: Path, combinations: str, moved: str = "") -> list[str]:
 
 
 def test_without_turns_every_combination_runs(tmp_path: Path) -> None:
-    assert len(ran(tmp_path, "")) == 2 + 1 + 12 + 2 + 16 + 12 + 3 + 6
+    assert len(ran(tmp_path, "")) == 2 + 1 + 12 + 2 + 16 + 12 + 3 + 6 + 12
 
 
 def test_by_turns_every_case_runs_once_and_every_value_is_met(tmp_path: Path) -> None:
@@ -83,6 +87,7 @@ def test_by_turns_every_case_runs_once_and_every_value_is_met(tmp_path: Path) ->
         "test_fake": 8,
         "test_listed": 2,
         "test_some": 2,
+        "test_points": 4,
     }
     for name in ("test_cases", "test_two"):
         words = [set(re.split(r"[-\[\]]", each)) for each in found if each.startswith(name)]
@@ -107,6 +112,18 @@ def test_the_turns_of_as_many_commits_as_there_are_turns_are_all_values(tmp_path
     met = [{each for each in found if each.startswith("test_some")} for found in commits]
     assert [len(each) for each in met] == [2, 2, 2]
     assert set.union(*met) == {f"test_some[{case}]" for case in "abcdef"}
+
+
+def test_a_long_list_is_met_by_parts_each_with_all_values(tmp_path: Path) -> None:
+    turns = [
+        {each for each in ran(tmp_path, "by-turns", moved) if each.startswith("test_points")}
+        for moved in ("12", "13", "14")
+    ]
+    assert set.union(*turns) == {
+        each for each in ran(tmp_path, "") if each.startswith("test_points")
+    }
+    for each in turns:
+        assert Counter("duckdb" in name for name in each) == {True: 2, False: 2}
 
 
 def test_only_moved_turns_take_the_whole_of_an_amount(monkeypatch: pytest.MonkeyPatch) -> None:

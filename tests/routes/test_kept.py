@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from connector.errors import ConfigError
+from tests.rigs.combinations import amount
 
 from .routed import NAME, Routed, key, order, profile
+
+pytestmark = pytest.mark.by_turns("url")
 
 Told = dict[str, list[tuple[Any, ...]]]
 
@@ -56,7 +59,7 @@ def test_drawn_moves_are_in_every_history_and_every_log(kept: Routed) -> None:
     drawn = random.Random(7)
     kept.model.load([order(n, 1 + n % 3) for n in range(8)] + [profile(n) for n in range(3)])
     kept.sync()
-    for _ in range(6):
+    for _ in range(amount(6, by_turns=3)):
         for _ in range(drawn.randrange(1, 30)):
             n = drawn.randrange(10)
             if drawn.random() < 0.2:

@@ -40,6 +40,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedDynamoDB]:
         yield running
 
 
+@pytest.mark.by_turns("url", "point", at_once=4)
 @pytest.mark.parametrize("point", POINTS)
 def test_the_run_after_a_kill_divides_everything(
     rig: ScriptedDynamoDB, tmp_path: Path, url: str, point: str

@@ -22,6 +22,7 @@ def mark_in(replica: Routed, name: str) -> str:
     return "_deleted" if found else "false"
 
 
+@pytest.mark.by_turns("url", "history")
 @pytest.mark.parametrize("deletes", ["soft", "ignore-ttl"])
 @pytest.mark.parametrize("history", [False, True])
 def test_a_deleted_item_is_marked_where_it_was(

@@ -11,6 +11,8 @@ from tests.rigs.scripted import ScriptedDynamoDB
 
 from .routed import KEYS, NAME, Routed, key, order, profile
 
+pytestmark = pytest.mark.by_turns("url")
+
 FILE = """
 tables:
   app:

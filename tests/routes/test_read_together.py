@@ -10,14 +10,18 @@ from subprocess import PIPE, Popen
 from threading import Event, Thread
 from typing import Any
 
+import pytest
 from adbc_driver_postgresql import dbapi
 
 from connector.stop import Stop
+from tests.rigs.combinations import amount
 
 from .routed import Routed, order
 
+pytestmark = pytest.mark.by_turns("url")
+
 ITEMS = 40
-READS = 60
+READS = amount(60, by_turns=20)
 
 
 @contextmanager

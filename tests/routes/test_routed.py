@@ -7,6 +7,8 @@ from tests.pipeline.replica import caught_up
 
 from .routed import NAME, Routed, key, order, profile
 
+pytestmark = pytest.mark.by_turns("url")
+
 
 def test_a_scan_and_a_stream_divide_items_alike(replica: Routed) -> None:
     items = [profile(1, name={"S": "Ann"}), order(1, "2.0"), order(2, 3, name={"N": "7"})]

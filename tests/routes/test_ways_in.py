@@ -13,7 +13,7 @@ from tests.pipeline.replica import ORDERS, SCHEMA, Replica, caught_up, key
 from tests.regions.world import EAST, WEST, World, world
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB
 
-pytestmark = pytest.mark.by_turns("url")
+pytestmark = pytest.mark.by_turns("url", "kept")
 
 ROUTES = [
     {"when": {"kind": "a"}, "into": "in_a"},

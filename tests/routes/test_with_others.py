@@ -11,6 +11,8 @@ from tests.rigs.scripted import Key, KeySchema, ScriptedDynamoDB
 
 from .routed import NAME, ROUTES, Routed, key, order, profile
 
+pytestmark = pytest.mark.by_turns("url")
+
 
 def with_settings(replica: Routed, **settings: Any) -> None:
     tables: Any = replica.settings["tables"]
@@ -167,6 +169,7 @@ def test_a_table_that_is_read_anew_each_time(replica: Routed) -> None:
     replica.assert_divided()
 
 
+@pytest.mark.by_turns("url", "history")
 @pytest.mark.parametrize("history", [False, True])
 @pytest.mark.parametrize("kind", ["S", "N", "B"])
 def test_an_item_that_is_in_another_target_has_not_vanished(

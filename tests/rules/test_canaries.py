@@ -186,6 +186,7 @@ def url(request: pytest.FixtureRequest) -> str:
     return request.getfixturevalue("postgres").url if request.param == "postgres" else ""
 
 
+@pytest.mark.by_turns("url", "point", at_once=5)
 @pytest.mark.parametrize("point", failpoints.NAMES)
 def test_after_a_kill_no_byte_shows_what_is_hidden(
     source: ScriptedDynamoDB, tmp_path: Path, url: str, point: str
@@ -199,6 +200,7 @@ def test_after_a_kill_no_byte_shows_what_is_hidden(
     assert_silent_everywhere(tmp_path, url, after)
 
 
+@pytest.mark.by_turns("url", "point")
 @pytest.mark.parametrize("point", [None, "load.before_insert", "load.before_commit"])
 def test_versions_and_changes_show_nothing_that_is_hidden(
     source: ScriptedDynamoDB, tmp_path: Path, url: str, point: str | None
