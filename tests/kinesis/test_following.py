@@ -261,25 +261,30 @@ def test_a_listing_has_many_pages(replica):
     replica.assert_equal()
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        faults.throttle(),
-        faults.expired_iterator(),
-        faults.internal_server_error(),
-        faults.html(),
-        faults.cut_body(),
-        faults.cut_connection(),
-        faults.empty_page(),
-        faults.wrong_body(b"{}"),
-        faults.without("NextShardIterator"),
-    ],
-)
-def test_answers_that_are_none_lose_nothing(replica, fault):
-    started(replica, Put("x", 1), Put("y", 2))
-    replica.rig.faults.add(fault, on="GetRecords", times=3)
-    replica.sync()
-    replica.assert_equal()
+NO_ANSWERS = [
+    faults.throttle(),
+    faults.expired_iterator(),
+    faults.internal_server_error(),
+    faults.html(),
+    faults.cut_body(),
+    faults.cut_connection(),
+    faults.empty_page(),
+    faults.wrong_body(b"{}"),
+    faults.without("NextShardIterator"),
+]
+
+
+def test_answers_that_are_none_lose_nothing(replica, subtests):
+    started(replica)
+    for number, fault in enumerate(NO_ANSWERS):
+        with subtests.test(number=number):
+            replica.play(Put("x", number), Put(f"y{number}", 2))
+            rule = replica.rig.faults.add(fault, on="GetRecords", times=3)
+            replica.sync()
+            replica.assert_equal()
+            assert rule.fired
+        replica.rig.faults.clear()
+        replica.rig.clock.advance(minutes=1)
 
 
 def test_an_iterator_that_was_kept_too_long_is_renewed(virtual):
@@ -389,41 +394,53 @@ def foreign(**changed: object):
     return lambda content: {**content, **changed}
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (foreign(tableName="others"), "of the table others"),
-        (foreign(eventSource="aws:s3"), "DynamoDB did not write"),
-        (foreign(awsRegion="eu-central-1"), "another Region"),
-        (
-            foreign(eventSourceARN="arn:aws:dynamodb:us-west-2:1:table/others/stream/x"),
-            "another Region or account",
-        ),
-        (
-            foreign(tableName="", eventSourceARN=STREAM.replace("orders", "orders2")),
-            "another Region or account",
-        ),
-        (
-            foreign(tableName="", eventSourceARN=STREAM.replace("us-west-2", "eu-central-1")),
-            "another Region or account",
-        ),
-        (foreign(tableName="others", eventSourceARN=STREAM), "of the table others"),
-        (foreign(tableName=""), "of which table"),
-        (foreign(tableName=None), "of which table"),
-        (foreign(tableName=5), "of which table"),
-        (lambda content: {"hello": 1}, "DynamoDB did not write"),
-        (lambda content: {"eventName": "INSERT"}, "DynamoDB did not write"),
-    ],
-)
-def test_records_of_anything_else_stop_the_table(replica, change, says):
+FOREIGN = [
+    (foreign(tableName="others"), "of the table others"),
+    (foreign(eventSource="aws:s3"), "DynamoDB did not write"),
+    (foreign(awsRegion="eu-central-1"), "another Region"),
+    (
+        foreign(eventSourceARN="arn:aws:dynamodb:us-west-2:1:table/others/stream/x"),
+        "another Region or account",
+    ),
+    (
+        foreign(tableName="", eventSourceARN=STREAM.replace("orders", "orders2")),
+        "another Region or account",
+    ),
+    (
+        foreign(tableName="", eventSourceARN=STREAM.replace("us-west-2", "eu-central-1")),
+        "another Region or account",
+    ),
+    (foreign(tableName="others", eventSourceARN=STREAM), "of the table others"),
+    (foreign(tableName=""), "of which table"),
+    (foreign(tableName=None), "of which table"),
+    (foreign(tableName=5), "of which table"),
+    (lambda content: {"hello": 1}, "DynamoDB did not write"),
+    (lambda content: {"eventName": "INSERT"}, "DynamoDB did not write"),
+]
+
+
+def test_records_of_anything_else_stop_the_table(replica, subtests):
     started(replica)
     before = replica.contents()
-    replica.play(Put("good", 1))
-    replica.kinesis.change = change
-    replica.play(Put("bad", 1))
-    error = replica.fails(ForeignRecord, says)
-    assert error.exit_code == 3
-    assert replica.contents() == before
+    for number, (change, says) in enumerate(FOREIGN):
+        with subtests.test(says):
+            replica.play(Put("good", number))
+            replica.kinesis.change = change
+            replica.play(Put("bad", number))
+            error = replica.fails(ForeignRecord, says)
+            assert error.exit_code == 3
+            assert replica.contents() == before
+        replica.kinesis.change = lambda content: content
+        withdrawn(replica)
+    replica.play(Delete("bad"))
+    replica.sync()
+    replica.assert_equal()
+
+
+def withdrawn(replica: Followed) -> None:
+    """The newest record was never sent."""
+    (shard,) = replica.kinesis.open_shards()
+    shard.records.pop()
 
 
 @pytest.mark.parametrize("arn", [STREAM, STREAM.partition("/stream/")[0]])
@@ -444,14 +461,16 @@ def test_a_record_in_the_shape_of_a_stream_names_its_table_by_its_arn(each, arn)
     assert state.quarantined == 0
 
 
-@pytest.mark.parametrize(
-    "data", [b"hello", b"", b"[]", b"\xf3\x89\x9a\xc2\x0a\x01k", b"\xff\xfe", b"7"]
-)
-def test_what_is_no_record_stops_the_table(replica, data):
+def test_what_is_no_record_stops_the_table(replica, subtests):
     started(replica)
-    replica.kinesis.append(data)
-    error = replica.fails(ForeignRecord, "DynamoDB did not write")
-    assert "hello" not in str(error)
+    for data in (b"hello", b"", b"[]", b"\xf3\x89\x9a\xc2\x0a\x01k", b"\xff\xfe", b"7"):
+        with subtests.test(data=data):
+            replica.kinesis.append(data)
+            error = replica.fails(ForeignRecord, "DynamoDB did not write")
+            assert "hello" not in str(error)
+        withdrawn(replica)
+    replica.sync()
+    replica.assert_equal()
 
 
 # What cannot be stored -------------------------------------------------------------------------
@@ -462,34 +481,36 @@ def about(**changed: object):
     return lambda content: {**content, "dynamodb": {**content["dynamodb"], **changed}}
 
 
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        (about(NewImage={"id": {"S": "x"}, "n": {"ZZ": "1"}}), "type"),
-        # Seconds that are called microseconds.
-        (about(ApproximateCreationDateTime=1_767_225_600), "time is not in"),
-        (about(ApproximateCreationDateTime="soon"), "time is not in"),
-        (about(ApproximateCreationDateTime=None), "time is not in"),
-        (about(ApproximateCreationDateTimePrecision="NANOSECOND"), "time is not in"),
-        (about(ApproximateCreationDateTimePrecision="MILLISECOND"), "time is not in"),
-        (about(ApproximateCreationDateTimePrecision="SECOND"), "time is not in"),
-        (lambda content: {**content, "eventName": "GUESS"}, "unknown event"),
-    ],
-)
-def test_what_cannot_be_stored_is_quarantined_by_its_key(each, change, why):
+BAD = [
+    (about(NewImage={"id": {"S": "x"}, "n": {"ZZ": "1"}}), "type"),
+    # Seconds that are called microseconds.
+    (about(ApproximateCreationDateTime=1_767_225_600), "time is not in"),
+    (about(ApproximateCreationDateTime="soon"), "time is not in"),
+    (about(ApproximateCreationDateTime=None), "time is not in"),
+    (about(ApproximateCreationDateTimePrecision="NANOSECOND"), "time is not in"),
+    (about(ApproximateCreationDateTimePrecision="MILLISECOND"), "time is not in"),
+    (about(ApproximateCreationDateTimePrecision="SECOND"), "time is not in"),
+    (lambda content: {**content, "eventName": "GUESS"}, "unknown event"),
+]
+
+
+def test_what_cannot_be_stored_is_quarantined_by_its_key(each, subtests):
     started(each, Put("x", 1))
     each.sync()
-    assert "x" in each.contents()
-    each.kinesis.change = change
-    each.play(Put("x", 2))
-    state = each.sync()
-    assert state.quarantined == 1
-    assert "x" not in each.contents()
-    each.kinesis.change = lambda content: content
-    each.rig.clock.advance(1)
-    each.play(Put("x", 3))
-    each.sync()
-    each.assert_equal()
+    for number, (change, why) in enumerate(BAD):
+        with subtests.test(why):
+            assert "x" in each.contents()
+            each.kinesis.change = change
+            each.play(Put("x", 2))
+            state = each.sync()
+            assert state.quarantined == number + 1
+            assert "x" not in each.contents()
+            each.kinesis.change = lambda content: content
+            each.rig.clock.advance(1)
+            each.play(Put("x", 3))
+            each.sync()
+            each.assert_equal()
+        each.rig.clock.advance(1)
 
 
 def test_a_record_that_was_cut_off_is_quarantined(replica):
