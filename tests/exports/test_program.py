@@ -33,7 +33,7 @@ SETTINGS = {"CONNECTOR_SCAN__SEGMENTS": "2", "CONNECTOR_TAIL__BATCH_RECORDS": "1
 @pytest.fixture
 def items() -> int:
     """How many items the table has."""
-    return MANY
+    return FEW
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def test_a_check_shows_the_newest_export_and_that_a_scan_is_for_verify(rig, prog
     done = program("check", *program.to, "-o", "json")
     assert done.code == 0, done.stderr
     lines = {each["check"]: each for each in json.loads(done.stdout)}
-    assert lines["export"]["detail"].startswith(f"{export.url}, 3,000 items as of ")
+    assert lines["export"]["detail"].startswith(f"{export.url}, 300 items as of ")
     assert "needed for verify" in lines["Scan"]["detail"]
     shutil.rmtree(tmp_path / "exports")
     done = program("check", *program.to, "-o", "json")
