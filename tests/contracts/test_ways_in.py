@@ -154,18 +154,19 @@ BY_HAND = {
 }
 
 
-@pytest.mark.parametrize("how", BY_HAND)
 def test_what_somebody_changed_is_found_and_repaired(
-    rig: ScriptedDynamoDB, tmp_path: Path, how: str
+    rig: ScriptedDynamoDB, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
     rig.create_table(ORDERS, SCHEMA).load(item(n, n > 0) for n in range(3))
     replica = Replica(rig, tmp_path, settings={"tables": {ORDERS: {"columns": COLUMNS}}})
     replica.sync()
     assert replica.verdict().equal
-    replica.by_hand(BY_HAND[how])
-    assert replica.verdict().different.count == 1
     (tmp_path / "connector.yaml").write_text(json.dumps({"tables": {ORDERS: {"columns": COLUMNS}}}))
     program = Program(tmp_path, rig.url)
-    done = program("verify", ORDERS, "--repair", *program.to)
-    assert done.code == 0, done.stderr
-    assert shown(replica) == wanted(1, 2, wrong=(0,))
+    for how, statement in BY_HAND.items():
+        with subtests.test(how):
+            replica.by_hand(statement)
+            assert replica.verdict().different.count == 1
+            done = program("verify", ORDERS, "--repair", *program.to)
+            assert done.code == 0, done.stderr
+            assert shown(replica) == wanted(1, 2, wrong=(0,))

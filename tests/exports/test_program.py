@@ -124,6 +124,7 @@ def test_the_run_after_a_crash_brings_everything(
     assert not list(tmp_path.rglob("*.arrow"))
 
 
+@pytest.mark.by_turns("point")
 @pytest.mark.parametrize("point", ["plan.after_commit", "spool.after_rename", "load.before_commit"])
 def test_the_same_command_goes_on_with_an_export_that_the_file_does_not_choose(
     rig, program, tmp_path, point

@@ -23,7 +23,7 @@ from .truth import CLOCK, MOMENT, check_history, check_log, is_of, versions_of
 pytestmark = pytest.mark.by_turns("url")
 
 SEEDS = range(40 if os.environ.get("TEST_SCALE") == "large" else amount(3, by_turns=1))
-STEPS = 14
+STEPS = amount(14, by_turns=8)
 KEYS = 6
 POINTS = [
     "plan.after_commit",

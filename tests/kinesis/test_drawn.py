@@ -11,7 +11,7 @@ from .drawn import play_drawn
 from .replica import Followed
 
 
-@pytest.mark.parametrize("seed", range(amount(16, by_turns=4)))
+@pytest.mark.parametrize("seed", range(amount(16, by_turns=2)))
 def test_whatever_happens_the_replica_becomes_equal(virtual: ScriptedDynamoDB, seed: int) -> None:
     play_drawn(Followed(virtual, shards=1 + seed % 3), seed, actions=40)
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.by_turns("kind")
 
 SEEDS = range(60 if os.environ.get("TEST_SCALE") == "large" else amount(4, by_turns=1))
 KEYS = 10
-STEPS = 60
+STEPS = amount(60, by_turns=30)
 VIEWS = ["NEW_AND_OLD_IMAGES", "NEW_IMAGE", "KEYS_ONLY", "OLD_IMAGE"]
 POINTS = [name for name in failpoints.NAMES if not name.startswith("spool.")]
 

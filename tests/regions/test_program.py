@@ -196,14 +196,13 @@ def test_a_stream_that_is_off_there_is_named_with_its_command(files: World) -> N
     assert_one_sentence(done, 2, f"The stream of orders in {WEST} is not switched on")
 
 
-@pytest.mark.parametrize(
-    ("status", "code"), [("REGION_DISABLED", 2), ("DELETING", 2), ("CREATING", 4)]
-)
-def test_a_replica_that_is_not_active_is_refused(files: World, status: str, code: int) -> None:
+def test_a_replica_that_is_not_active_is_refused(files: World, subtests: pytest.Subtests) -> None:
     synced(files.program)
     files.group.lists_itself = True
-    files.group.statuses[EAST] = status
-    refused(files, f"in {EAST} is {status}", code)
+    for status, code in (("REGION_DISABLED", 2), ("DELETING", 2), ("CREATING", 4)):
+        with subtests.test(status):
+            files.group.statuses[EAST] = status
+            refused(files, f"in {EAST} is {status}", code)
 
 
 def test_a_replica_that_receives_nothing_is_refused(files: World) -> None:
