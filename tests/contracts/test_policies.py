@@ -10,7 +10,7 @@ from tests.pipeline.replica import Replica, key
 
 from .conftest import Made
 
-pytestmark = pytest.mark.by_turns("make")
+pytestmark = pytest.mark.by_turns("make", "way")
 
 CANARY = "c4n4ry"
 COLUMNS = {
@@ -178,6 +178,7 @@ def test_too_many_of_them_stop_the_run(make: Made, way: str) -> None:
         written(replica, way, item("good"), *WRONG.values())
 
 
+@pytest.mark.by_turns("make")
 @pytest.mark.parametrize("wrong", sorted(WRONG))
 def test_a_table_that_fails_stops_before_anything_of_the_batch_is_written(
     make: Made, way: str, wrong: str

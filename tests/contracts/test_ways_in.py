@@ -58,6 +58,7 @@ def wanted(*numbers: int, wrong: tuple[int, ...] = ()) -> dict[str, tuple[Any, .
     return fits | {str(n): (False, f"{n}.25", f"wrong {n}") for n in wrong}
 
 
+@pytest.mark.by_turns("make", "view")
 @pytest.mark.parametrize("view", ["KEYS_ONLY", "OLD_IMAGE", "NEW_IMAGE"])
 def test_items_that_are_looked_up(make: Made, view: str) -> None:
     replica = make(COLUMNS)
@@ -122,6 +123,7 @@ def test_a_task_has_the_contract_from_the_plan(make: Made) -> None:
     assert replica.verdict().equal
 
 
+@pytest.mark.by_turns("policy")
 @pytest.mark.parametrize("policy", ["evolve", "quarantine"])
 def test_a_table_that_is_followed_by_kinesis(
     rig: ScriptedDynamoDB, tmp_path: Path, policy: str

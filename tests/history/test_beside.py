@@ -210,6 +210,7 @@ def test_rows_that_others_delete_there_are_missed_by_nobody(replica: Replica) ->
     replica.assert_equal()
 
 
+@pytest.mark.by_turns("url", "kind")
 @pytest.mark.parametrize("kind", ["TABLE {} (id VARCHAR(9))", "VIEW {} AS SELECT 1 AS one"])
 @pytest.mark.parametrize("name", ["orders__history", "orders__changes", "orders__ended"])
 def test_a_name_that_an_analyst_has_is_refused_before_anything_is_read(

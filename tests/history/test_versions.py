@@ -140,6 +140,7 @@ def test_a_refresh_mends_what_cannot_be_followed(
     check_history(replica, gaps=True)
 
 
+@pytest.mark.by_turns("url", "deletes")
 @pytest.mark.parametrize("deletes", ["soft", "ignore-ttl"])
 def test_a_row_that_stays_marked_is_no_version(replica: Replica, deletes: str) -> None:
     replica.settings[f"tables.{ORDERS}.deletes"] = deletes
@@ -179,6 +180,7 @@ def test_versions_have_the_columns_that_the_table_gets(replica: Replica) -> None
     assert replica.verdict().equal
 
 
+@pytest.mark.by_turns("url", "settings")
 @pytest.mark.parametrize("settings", [{"layout": "packed"}, {"max_columns": 2}], ids=str)
 def test_attributes_without_a_column_are_in_the_rest_of_versions_too(
     replica: Replica, settings: dict[str, object]

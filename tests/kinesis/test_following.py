@@ -535,6 +535,7 @@ def test_a_bad_record_that_is_older_than_the_row_harms_nothing(each):
     assert state.quarantined == 0
 
 
+@pytest.mark.by_turns("says")
 @pytest.mark.parametrize("says", [True, False])
 @pytest.mark.parametrize("precision", ["SECOND", "MILLISECOND", "MICROSECOND"])
 def test_times_of_each_precision_are_understood(replica, precision, says):

@@ -84,6 +84,7 @@ def test_a_table_that_is_there_already_stays_as_it_is(there: World) -> None:
     assert there.fail_over(EAST) == again
 
 
+@pytest.mark.by_turns("layout")
 @pytest.mark.parametrize("deletes", ["soft", "apply"])
 @pytest.mark.parametrize("layout", ["columns", "packed"])
 def test_the_tables_settings_go_with_it(files: World, deletes: str, layout: str) -> None:

@@ -100,30 +100,22 @@ def test_by_turns_every_case_runs_once_and_every_value_is_met(tmp_path: Path) ->
 
 
 def test_the_turns_of_two_commits_are_all_combinations_of_two_values(tmp_path: Path) -> None:
-    first, second = (set(ran(tmp_path, "by-turns", moved)) for moved in ("12", "13"))
+    first, second, third = (set(ran(tmp_path, "by-turns", moved)) for moved in ("12", "13", "14"))
+    every = set(ran(tmp_path, ""))
     assert len(first) == len(second)
     for name in ("test_alone", "test_cases", "test_fake"):
-        every = {each for each in ran(tmp_path, "") if each.startswith(name)}
-        assert {each for each in first | second if each.startswith(name)} == every
+        assert of(name, first | second) == of(name, every)
+    # A long list is met by parts, each of them with both databases.
+    for name in ("test_some", "test_points"):
+        assert of(name, first | second | third) == of(name, every)
+    for turn_ in (first, second, third):
+        assert len(of("test_some", turn_)) == 2
+        assert Counter("duckdb" in each for each in of("test_points", turn_)) == {True: 2, False: 2}
 
 
-def test_the_turns_of_as_many_commits_as_there_are_turns_are_all_values(tmp_path: Path) -> None:
-    commits = [set(ran(tmp_path, "by-turns", moved)) for moved in ("12", "13", "14")]
-    met = [{each for each in found if each.startswith("test_some")} for found in commits]
-    assert [len(each) for each in met] == [2, 2, 2]
-    assert set.union(*met) == {f"test_some[{case}]" for case in "abcdef"}
-
-
-def test_a_long_list_is_met_by_parts_each_with_all_values(tmp_path: Path) -> None:
-    turns = [
-        {each for each in ran(tmp_path, "by-turns", moved) if each.startswith("test_points")}
-        for moved in ("12", "13", "14")
-    ]
-    assert set.union(*turns) == {
-        each for each in ran(tmp_path, "") if each.startswith("test_points")
-    }
-    for each in turns:
-        assert Counter("duckdb" in name for name in each) == {True: 2, False: 2}
+def of(name: str, found: set[str]) -> set[str]:
+    """The cases of one test."""
+    return {each for each in found if each.startswith(name)}
 
 
 def test_only_moved_turns_take_the_whole_of_an_amount(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,6 +144,7 @@ def test_changed_routes_are_refused_with_the_command(program: Program) -> None:
     assert status["targets"] == {"customers": 1, "bought": 2, "other": 1}
 
 
+@pytest.mark.by_turns("url", "synced")
 @pytest.mark.parametrize("synced", [True, False])
 def test_what_is_inferred_leaves_each_target_its_own_columns(
     program: Program, rig: ScriptedDynamoDB, synced: bool

@@ -99,6 +99,7 @@ def test_a_filter_is_a_route_and_an_else_that_skips(replica: Routed) -> None:
     replica.assert_divided()
 
 
+@pytest.mark.by_turns("url", "view")
 @pytest.mark.parametrize("view", ["NEW_IMAGE", "KEYS_ONLY", "OLD_IMAGE"])
 def test_a_stream_without_old_images_is_enough(replica: Routed, view: str) -> None:
     replica.model.disable_stream()

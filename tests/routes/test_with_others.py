@@ -19,6 +19,7 @@ def with_settings(replica: Routed, **settings: Any) -> None:
     tables[NAME] |= settings
 
 
+@pytest.mark.by_turns("url", "settings")
 @pytest.mark.parametrize("settings", [{"layout": "packed"}, {"max_columns": 4}])
 def test_what_has_no_column_is_in_the_rest_of_its_own_target(
     replica: Routed, settings: dict[str, Any]
@@ -207,6 +208,7 @@ def test_the_routes_are_those_of_the_oracle() -> None:
     ]
 
 
+@pytest.mark.by_turns("url", "policy")
 @pytest.mark.parametrize("policy", ["evolve", "quarantine"])
 def test_a_contract_holds_for_each_target(replica: Routed, policy: str) -> None:
     replica.settings["quarantine.limit"] = 10

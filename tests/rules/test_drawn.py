@@ -89,6 +89,7 @@ def test_rows_are_what_the_rules_say(
         assert_rows(folder, chosen, unlisted, tag, layout, drawn, streamed)
 
 
+@pytest.mark.by_turns("unlisted")
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("unlisted", ["keep", "exclude"])
