@@ -10,7 +10,7 @@ from sqlalchemy.schema import CreateSchema
 from connector.destinations.duckdb.session.connection import (
     Connection,
     database_of,
-    run,
+    run_often,
     run_on_state,
 )
 from connector.destinations.sql import quoted
@@ -44,4 +44,4 @@ def _qualified(sql: str, schema: str) -> str:
 def state_names(connection: Connection, database: str) -> set[str]:
     """The existing tables in the schema of the state."""
     sql = "SELECT table_name FROM duckdb_tables() WHERE database_name = $1 AND schema_name = $2"
-    return {row["table_name"] for row in run(connection, sql, [database, SCHEMA])}
+    return {row["table_name"] for row in run_often(connection, sql, [database, SCHEMA])}

@@ -39,7 +39,7 @@ class DuckDBTransaction(Transaction):
         self.schema = state_schema(connection)
 
     def ask(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """Runs one statement and returns its rows, none of which may hold a time with a zone."""
+        """Runs one statement and returns its rows."""
         return run(self._connection, sql, parameters)
 
     def batches(self, sql: str) -> Iterator[pa.RecordBatch]:

@@ -1,7 +1,6 @@
 """The tables of the schema `_connector`, and how statements on them become SQL text."""
 
 import functools
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -225,21 +224,6 @@ def as_of(table: sa.Table, version: int) -> sa.Table:
 
 def _since(element: sa.Table | sa.Column[Any]) -> int:
     return int(element.info.get(_SINCE, 1))
-
-
-_TIME_NAMES = (
-    column.name
-    for table in _metadata.tables.values()
-    for column in table.columns
-    if isinstance(column.type, sa.DateTime)
-)
-_TIMES = re.compile(rf"\b(?:{'|'.join(_TIME_NAMES)})\b")
-
-
-@functools.lru_cache(128)
-def names_times(sql: str) -> bool:
-    """Whether a statement names a column with times."""
-    return _TIMES.search(sql) is not None
 
 
 # DuckDB reads PostgreSQL's SQL, and both take $1, $2, … as parameters.

@@ -26,7 +26,6 @@ from connector.destinations.duckdb.session.errors import (
 )
 from connector.destinations.duckdb.session.gate import GAP_SECONDS, KEPT_SECONDS, Gate
 from connector.destinations.duckdb.session.instance import Opened
-from connector.destinations.state.tables import names_times
 from connector.errors import DestinationRefused
 from connector.waits import Waits
 
@@ -250,7 +249,7 @@ def _kind(mode: int) -> str:
 
 def database_of(connection: Connection) -> str:
     """DuckDB's name for the file: usually the file's name up to the first dot."""
-    return str(run(connection, "SELECT current_database() AS name")[0]["name"])
+    return str(run_often(connection, "SELECT current_database() AS name")[0]["name"])
 
 
 def roll_back(connection: Connection) -> None:
@@ -260,24 +259,40 @@ def roll_back(connection: Connection) -> None:
         connection.execute("ROLLBACK")
 
 
-def run(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-    """Runs one statement and returns its rows, none of which may hold a time with a zone."""
+_parsed: dict[str, duckdb.Statement] = {}
+"""Statements by their text, for any connection: to parse one takes as long as to run it."""
+
+_PARSED_AT_MOST = 500
+
+
+def run(
+    connection: Connection, sql: str | duckdb.Statement, parameters: Sequence[Any] = ()
+) -> list[dict[str, Any]]:
+    """Runs one statement and returns its rows."""
     connection.execute(sql, list(parameters))
     names = [column[0] for column in connection.description or ()]
     return [dict(zip(names, row, strict=True)) for row in connection.fetchall()]
 
 
+def run_often(
+    connection: Connection, sql: str, parameters: Sequence[Any] = ()
+) -> list[dict[str, Any]]:
+    """As `run`, for one of a few statements that every transaction needs: each is parsed once."""
+    statement = _parsed.get(sql)
+    if statement is None:
+        (statement,) = connection.extract_statements(sql)
+        if len(_parsed) >= _PARSED_AT_MOST:
+            _parsed.clear()
+        _parsed[sql] = statement
+    return run(connection, statement, parameters)
+
+
 def run_on_state(
     connection: Connection, sql: str, parameters: Sequence[Any]
 ) -> list[dict[str, Any]]:
-    """As `run`, for statements on the state's own tables, some of which hold times."""
+    """As `run_often`, for statements on the state's own tables."""
     with state_errors():
-        if not sql.startswith("SELECT") or not names_times(sql):
-            return run(connection, sql, parameters)
-        # DuckDB needs pytz to return times with a zone; Arrow does not, but takes longer.
-        relation = connection.sql(sql, params=list(parameters))
-        rows: list[dict[str, Any]] = relation.to_arrow_table().to_pylist()
-        return rows
+        return run_often(connection, sql, parameters)
 
 
 def changed(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> int:
