@@ -10,6 +10,7 @@ from connector.destinations import registry
 from connector.destinations.duckdb.file import DuckDBDestination
 from connector.destinations.postgres import server as destination_module
 from connector.destinations.postgres.server import PostgresDestination
+from connector.destinations.postgres.session import idle
 from connector.ports import Destination
 from tests.rigs.postgres import Database, Server, database
 from tests.rigs.relay import Relay
@@ -89,6 +90,7 @@ def own(server: Server) -> Iterator[Database]:
     """A database on it."""
     with database(server.url) as made:
         yield made
+    idle.release()
 
 
 @pytest.fixture

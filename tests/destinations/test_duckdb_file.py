@@ -125,8 +125,8 @@ def test_reading_goes_on_while_rows_are_read(story):
     story.tail(put(A))
 
 
-# By turns every second place; a Postgres is killed at the others.
-@pytest.mark.parametrize("failpoint", turn(FAILPOINTS, 0, at_once=6))
+# By turns every third place; a Postgres is killed at another third.
+@pytest.mark.parametrize("failpoint", turn(FAILPOINTS, 0, at_once=4))
 def test_a_kill_leaves_nothing_half_done(path, failpoint):
     assert killed_at(failpoint, str(path)) == -signal.SIGKILL
     story = tell(str(path))

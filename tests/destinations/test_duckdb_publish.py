@@ -22,6 +22,7 @@ from connector.events import CopyPublished, Event
 from connector.publishing import Publishing
 from connector.stop import Stop
 from tests.rigs import duckdb_file
+from tests.rigs.combinations import amount
 
 from .items import A2, A, B, C
 from .story import Story, put
@@ -517,7 +518,8 @@ print(len(seen))
 """
 
 
-def test_readers_in_python_see_whole_copies_only_while_it_is_replaced_fifty_times(published):
+def test_readers_in_python_see_whole_copies_only_while_it_is_replaced_again_and_again(published):
+    times = amount(50, by_turns=15)
     end = published.folder / "end"
     rows = [{"id": {"S": each}} for each in "abcdef"]
     published.story.tail(*(put({**row, "n": {"N": "0"}}) for row in rows))
@@ -530,7 +532,7 @@ def test_readers_in_python_see_whole_copies_only_while_it_is_replaced_fifty_time
         text=True,
     )
     assert reader.stdout.readline() == "ready\n"
-    for n in range(1, 51):
+    for n in range(1, times + 1):
         published.story.tail(*(put({**row, "n": {"N": str(n)}}) for row in rows))
         assert isinstance(published.publish(), Copied)
     end.touch()
@@ -540,7 +542,7 @@ def test_readers_in_python_see_whole_copies_only_while_it_is_replaced_fifty_time
     # Whoever holds a copy open still reads that one.
     assert inside.execute("SELECT max(n) FROM orders").fetchone() == (0,)
     inside.close()
-    assert duckdb_file.read(published.copy, "SELECT max(n) FROM orders") == [(50,)]
+    assert duckdb_file.read(published.copy, "SELECT max(n) FROM orders") == [(times,)]
     assert published.names() == {"warehouse.duckdb", "read.duckdb", "end"}
 
 

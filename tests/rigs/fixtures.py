@@ -65,6 +65,9 @@ def postgres_database() -> "Iterator[Database]":
 
 @pytest.fixture
 def postgres(postgres_database: "Database") -> "Database":
-    """An empty database on a real PostgreSQL."""
+    """An empty database on a real PostgreSQL, to which nothing is connected."""
+    from connector.destinations.postgres.session import idle
+
+    idle.release()
     postgres_database.clean()
     return postgres_database

@@ -54,6 +54,10 @@ def test_points(database, point): pass
 """
 
 
+ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+"""What is installed beside pytest takes longer to import than these tests take."""
+
+
 def ran(folder: Path, combinations: str, moved: str = "") -> list[str]:
     """The tests that run."""
     file = folder / "test_products.py"
@@ -62,7 +66,7 @@ def ran(folder: Path, combinations: str, moved: str = "") -> list[str]:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-v", *plugins, f"--rootdir={folder}", str(file)],
         cwd=ROOT,
-        env={**os.environ, VARIABLE: combinations, MOVED: moved},
+        env={**os.environ, **ALONE, VARIABLE: combinations, MOVED: moved},
         capture_output=True,
         text=True,
     )

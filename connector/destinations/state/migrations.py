@@ -4,6 +4,7 @@ What a step adds is marked in `state/tables.py`, so that an older state can be r
 runs in the transaction that records it.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
@@ -62,15 +63,21 @@ STEPS: Mapping[int, Step] = {2: _specs, 3: _drift, 4: _regions, 5: _times, 6: _r
 
 def found_version(schema: Schema, names: set[str]) -> int:
     """The version of a state with these tables. Raises StateRefused if it is not a number."""
-    # Version 1 has no list of migrations, and recognizes a newer state by the rows of `tables`.
-    newest = [sa.select(sa.func.max(t.tables.c.state_version)).scalar_subquery()]
-    if t.migrations.name in names:
-        newest.append(sa.select(sa.func.max(t.migrations.c.version)).scalar_subquery())
-    query = sa.select(*(each.label(f"v{n}") for n, each in enumerate(newest)))
-    versions = [each for each in schema.execute(*compiled(query))[0].values() if each is not None]
+    found = schema.execute(_newest(t.migrations.name in names), ())
+    versions = [each for each in found[0].values() if each is not None]
     if not all(isinstance(version, int) for version in versions):
         raise unreadable("its version is not a number")
     return max([1, *map(int, versions)])
+
+
+@functools.cache
+def _newest(listed: bool) -> str:
+    """Selects the versions that a state has, which may have a list of migrations."""
+    # Version 1 has none, and recognizes a newer state by the rows of `tables`.
+    newest = [sa.select(sa.func.max(t.tables.c.state_version)).scalar_subquery()]
+    if listed:
+        newest.append(sa.select(sa.func.max(t.migrations.c.version)).scalar_subquery())
+    return compiled(sa.select(*(each.label(f"v{n}") for n, each in enumerate(newest))))[0]
 
 
 def migrate(schema: Schema, have: int) -> None:

@@ -90,6 +90,13 @@ class State:
         """Selects a table's columns in this state, which may be of an earlier version."""
         return t.selected(table, self._version or STATE_VERSION)
 
+    def _rows(
+        self, of: sa.Table, table: str, order: sa.Column[Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """What a table of the state has of one source table."""
+        text = t.rows_of_a_table(of, self._version or STATE_VERSION, order)
+        return self._schema.execute(text, [table])
+
     def tables(self) -> list[str]:
         """Source tables that have a state."""
         rows = self._run(sa.select(t.tables.c.table_name).order_by(t.tables.c.table_name))
@@ -112,7 +119,7 @@ class State:
 
     def header(self, table: str) -> Header | None:
         """The row of one table."""
-        rows = self._run(self._select(t.tables).where(t.tables.c.table_name == table))
+        rows = self._rows(t.tables, table)
         if len(rows) > 1:
             raise unreadable("it has a table twice")
         if not rows:
@@ -162,10 +169,12 @@ class State:
 
     def cursors(self, table: str, partitions: Sequence[str] | None = None) -> dict[str, Cursor]:
         """Cursors by partition: all of them, or those of the given partitions."""
-        query = self._select(t.cursors).where(t.cursors.c.table_name == table)
-        if partitions is not None:
+        if partitions is None:
+            rows = self._rows(t.cursors, table, t.cursors.c.partition)
+        else:
+            query = self._select(t.cursors).where(t.cursors.c.table_name == table)
             query = query.where(t.cursors.c.partition.in_(partitions))
-        rows = self._run(query.order_by(t.cursors.c.partition))
+            rows = self._run(query.order_by(t.cursors.c.partition))
         try:
             found = {row.pop("partition"): msgspec.convert(row, Cursor) for row in rows}
         except msgspec.ValidationError as error:
@@ -184,12 +193,7 @@ class State:
 
     def all_columns(self, table: str) -> tuple[dict[str, Column], dict[str, Column]]:
         """The columns in use and the retired ones."""
-        rows = self._run(
-            self._select(t.columns)
-            .where(t.columns.c.table_name == table)
-            .order_by(t.columns.c.position)
-        )
-        return columns_of_rows(rows)
+        return columns_of_rows(self._rows(t.columns, table, t.columns.c.position))
 
     def start(
         self, plan: Plan, target: Target, generation: int, commit: int, routed: bool = False

@@ -16,6 +16,13 @@ SCHEMA = "_connector"
 Execute = Callable[[str, Sequence[Any]], list[dict[str, Any]]]
 """Runs one statement with `$1` parameters and returns its rows."""
 
+Creation = Callable[[sa.Table], Sequence[ExecutableDDLElement]]
+"""The statements that create a table."""
+
+
+def _created(table: sa.Table) -> Sequence[ExecutableDDLElement]:
+    return [CreateTable(table)]
+
 
 @dataclass(frozen=True)
 class Schema:
@@ -26,17 +33,15 @@ class Schema:
     """Lists its tables, in the way that is fastest in each database."""
     create: Callable[[], object] = lambda: None
     """Creates the schema if it does not exist."""
-    creation: Callable[[sa.Table], Sequence[ExecutableDDLElement]] = lambda table: [
-        CreateTable(table)
-    ]
+    creation: Creation = _created
     """The statements that create a table."""
     database: str = ""
     """What a target must be qualified with."""
 
     def create_table(self, table: sa.Table) -> None:
         """Creates a table of the state."""
-        for statement in self.creation(table):
-            self.execute(definition(statement), ())
+        for text in _definitions(self.creation, table):
+            self.execute(text, ())
 
 
 _metadata = sa.MetaData(schema=SCHEMA)
@@ -256,6 +261,18 @@ def compiled(statement: ClauseElement) -> tuple[str, list[Any]]:
     return str(made), [values[name] for name in made.positiontup or ()]
 
 
+@functools.cache
+def rows_of_a_table(table: sa.Table, version: int, order: sa.Column[Any] | None = None) -> str:
+    """Selects what a state of a version has of the source table `$1`, as SQL text."""
+    query = selected(table, version).where(table.c.table_name == "")
+    return compiled(query if order is None else query.order_by(order))[0]
+
+
+@functools.lru_cache(64)
+def _definitions(creation: Creation, table: sa.Table) -> list[str]:
+    return list(map(definition, creation(table)))
+
+
 def definition(element: ExecutableDDLElement) -> str:
     """A statement that creates something, as SQL text."""
     return str(element.compile(dialect=_dialect))
@@ -271,7 +288,18 @@ _ROWS_AT_ONCE = 200
 
 
 def insert(execute: Execute, into: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Inserts rows, many of them per statement."""
+    """Inserts rows with the same columns, many of them per statement."""
     waiting = list(rows)
     for first in range(0, len(waiting), _ROWS_AT_ONCE):
-        execute(*compiled(sa.insert(into).values(waiting[first : first + _ROWS_AT_ONCE])))
+        some = waiting[first : first + _ROWS_AT_ONCE]
+        text, places = _insertion(into, tuple(some[0]), len(some))
+        execute(text, [some[number][name] for number, name in places])
+
+
+@functools.lru_cache(256)
+def _insertion(
+    into: sa.Table, names: Sequence[str], count: int
+) -> tuple[str, list[tuple[int, str]]]:
+    """The statement that inserts so many rows, and which value of which row each parameter is."""
+    rows = [{name: (number, name) for name in names} for number in range(count)]
+    return compiled(sa.insert(into).values(rows))

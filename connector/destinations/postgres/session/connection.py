@@ -1,4 +1,4 @@
-"""Connections to a Postgres server, one for each operation, and the transaction on each."""
+"""Sessions on a Postgres server, a new one for each operation, and the transaction in each."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +11,7 @@ import pyarrow as pa
 from adbc_driver_manager import AdbcConnection, AdbcDatabase, Error, dbapi
 
 from connector.destinations.backend import DestinationUrl
+from connector.destinations.postgres.session import idle
 from connector.destinations.postgres.session.errors import (
     Translate,
     guarded,
@@ -206,8 +207,7 @@ class PostgresServer:
         self._lock_timeout = lock_timeout
         self._waits = waits or Waits()
 
-    def _opened(self) -> AdbcDatabase:
-        url = libpq_url(self._url.reveal())
+    def _opened(self, url: str) -> AdbcDatabase:
         with _opening:
             if url not in _databases:
                 _databases[url] = adbc_driver_postgresql.connect(url)
@@ -215,23 +215,28 @@ class PostgresServer:
 
     @contextmanager
     def open(self, *, read_only: bool = False, path: str = "pg_catalog") -> Iterator[Connection]:
-        """A connection that is closed, and unless committed rolled back, at the end.
+        """A new session; what it does not commit is rolled back at the end.
 
-        A read-only connection sees one snapshot of the database throughout. Names without a schema
+        A read-only session sees one snapshot of the database throughout. Names without a schema
         are looked up in `path`.
         """
-        connection = guarded(self.shown, of_the_connection, self._connect)
+        url = libpq_url(self._url.reveal())
+        connection = guarded(self.shown, of_the_connection, lambda: self._connect(url))
         try:
-            opened = Connection(connection, self.shown)
-            self._settle(opened, path)
-            if read_only:
-                opened.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                yield opened
-                return
-            with self._waits.watched(lambda: self._lock(opened.process)):
-                yield opened
-        finally:
+            yield from self._session(Connection(connection, self.shown), read_only, path)
+        except BaseException:
             connection.close()
+            raise
+        idle.keep(url, connection)
+
+    def _session(self, opened: Connection, read_only: bool, path: str) -> Iterator[Connection]:
+        self._settle(opened, path)
+        if read_only:
+            opened.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield opened
+            return
+        with self._waits.watched(lambda: self._lock(opened.process)):
+            yield opened
 
     def _lock(self, process: int) -> Found | None:
         """The lock that one of our processes waits for, looked up on another connection."""
@@ -246,8 +251,10 @@ class PostgresServer:
         what = f"a lock in Postgres, which process {found['holders']} holds"
         return what, self._lock_timeout - found["seconds"]
 
-    def _connect(self) -> dbapi.Connection:
-        database = self._opened()
+    def _connect(self, url: str) -> dbapi.Connection:
+        if kept := idle.take(url):
+            return kept
+        database = self._opened(url)
         borrowed: Any = _Borrowed(database)
         return dbapi.Connection(borrowed, AdbcConnection(database))
 
