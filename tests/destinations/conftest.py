@@ -85,12 +85,19 @@ def server() -> Iterator[Server]:
     started.stop()
 
 
-@pytest.fixture
-def own(server: Server) -> Iterator[Database]:
-    """A database on it."""
+@pytest.fixture(scope="session")
+def own_database(server: Server) -> Iterator[Database]:
+    """A database on it, for the whole session."""
     with database(server.url) as made:
         yield made
+
+
+@pytest.fixture
+def own(own_database: Database) -> Database:
+    """An empty database on it, to which nothing is connected."""
     idle.release()
+    own_database.clean()
+    return own_database
 
 
 @pytest.fixture

@@ -73,7 +73,8 @@ class Database:
 
     def role(self, *grants: str, password: str | None = None) -> str:
         """Makes a role, and returns the url with which it logs in; `{role}` is its name."""
-        name = f"role_{uuid4().hex[:8]}"
+        # Names that were used before: of a url that is known, the driver knows the types.
+        name = f"{self.name}_{len(self.roles)}"
         self.roles.append(name)
         options = f"LOGIN PASSWORD '{password}'" if password else "LOGIN"
         self.by_hand(
@@ -250,6 +251,6 @@ def database(server: str) -> Iterator[Database]:
 
 def administer(url: str, *statements: str) -> None:
     """Runs statements that take no transaction."""
-    with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
+    with known(url)._connect() as connection, connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
