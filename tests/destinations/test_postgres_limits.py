@@ -11,6 +11,7 @@ from connector.core.keys import KeyAttribute
 from connector.core.spec import Deletes
 from connector.destinations.postgres.session.limits import LIMITS
 from connector.items.encoder import Encoder
+from tests.rigs.combinations import turn
 
 from .items import A, B
 from .postgres_story import limited, told, types_of
@@ -107,9 +108,10 @@ def wide(kind: str, columns: int, key: str = "1") -> dict[str, dict[str, str]]:
     return {"id": {"S": key}} | {f"a{n}": values[kind](n) for n in range(columns)}
 
 
-@pytest.mark.parametrize(
-    ("kind", "columns"), [("decimal", 500), ("N", 600), ("huge", 400), ("S", 400), ("M", 400)]
-)
+TOO_WIDE = [("decimal", 500), ("N", 600), ("huge", 400), ("S", 400), ("M", 400)]
+
+
+@pytest.mark.parametrize(("kind", "columns"), turn(TOO_WIDE, 0, at_once=2))
 def test_a_row_that_is_too_wide_for_a_page_loses_nothing(postgres, kind, columns):
     story = told(postgres, max_columns=1500)
     story.encoder = Encoder(story.keys, 1500)

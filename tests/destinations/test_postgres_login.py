@@ -22,6 +22,7 @@ from connector.destinations.postgres.url.options import OPTIONS
 from connector.destinations.registry import parse_url
 from connector.errors import ConfigError, ConnectorError, DestinationRefused, Unreachable
 from tests.cli.program import wait_until
+from tests.rigs.combinations import turn
 from tests.rigs.postgres import Database, Server, administer
 
 from .items import A
@@ -182,9 +183,9 @@ def test_any_password_logs_in_when_it_is_escaped(guarded, own):
 
 
 def test_a_password_that_needs_no_escapes_logs_in_as_it_is(guarded, own):
-    for password in AS_THEY_ARE:
+    for number, password in enumerate(AS_THEY_ARE):
         own.by_hand(f"ALTER ROLE guarded PASSWORD {literal(password)}")
-        for scheme in ("postgresql:", "postgres:", "postgresql+psycopg2:"):
+        for scheme in turn(("postgresql:", "postgres:", "postgresql+psycopg2:"), number):
             url = own.as_user(f"guarded:{password}").replace("postgresql:", scheme, 1)
             assert logged_in(url) == f"guarded@{own.name}", password
 
