@@ -25,8 +25,11 @@ def run(arguments: Sequence[str]) -> int:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     # Ctrl-C reaches the command as well, which then ends by itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    started = subprocess.Popen([sys.executable, *arguments], preexec_fn=_hear_interrupts)
+    # Whoever ends this process before it can tell the command is heard a little later.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    started = subprocess.Popen([sys.executable, *arguments], preexec_fn=_hear_signals)
     signal.signal(signal.SIGTERM, lambda number, frame: started.send_signal(number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     code = _reap(started.pid)
     left = _left_after(PATIENCE_SECONDS)
     for pid, name in left.items():
@@ -36,8 +39,9 @@ def run(arguments: Sequence[str]) -> int:
     return code or int(bool(left))
 
 
-def _hear_interrupts() -> None:
+def _hear_signals() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _reap(wanted: int) -> int:
