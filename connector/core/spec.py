@@ -170,12 +170,14 @@ class Facts:
     contract: ContractFacts = NO_FACTS
 
 
-def check_change(table: str, have: TableSpec, want: TableSpec, facts: Facts) -> None:
+def check_change(
+    table: str, keys: "KeySchema", have: TableSpec, want: TableSpec, facts: Facts
+) -> None:
     """Raises ConfigError if the present rows cannot be converted to another spec.
 
-    A full refresh always can.
+    A full refresh can, unless the column of a key would get another type.
     """
-    check_rules(table, have.rules, want.rules)
+    check_rules(table, keys, have.rules, want.rules)
     check_contract(table, have.contract, want.contract, facts.contract)
     check_routes(table, have.routes, want.routes)
     why = (
@@ -205,7 +207,7 @@ def no_images(table: str, spec: TableSpec) -> ConfigError:
     )
 
 
-def check_rules(table: str, have: Rules, want: Rules) -> None:
+def check_rules(table: str, keys: "KeySchema", have: Rules, want: Rules) -> None:
     """Raises ConfigError if rows that were made by other rules are there. Names alone may differ.
 
     What was hashed, masked or left out is not there any more, and what was not is there.
@@ -213,18 +215,33 @@ def check_rules(table: str, have: Rules, want: Rules) -> None:
     old, new = have.of_rows, want.of_rows
     if replace(old, key_check="") == replace(new, key_check=""):
         if old.key_check != new.key_check:
-            raise another_key(table)
+            raise another_key(table, new.hides_keys(keys))
         return
     before, now = dict(old.columns), dict(new.columns)
     names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-    keys = [*(f"columns.{name}" for name in names)]
-    keys += ["unlisted"] if old.unlisted != new.unlisted else []
-    what, verb = joined(keys, last="and"), "has" if len(keys) == 1 else "have"
+    changed = [*(f"columns.{name}" for name in names)]
+    changed += ["unlisted"] if old.unlisted != new.unlisted else []
+    what, verb = joined(changed, last="and"), "has" if len(changed) == 1 else "have"
     raise ConfigError(
         f"{table}: {what} {verb} changed, and its rows were made by the rules as they were before.",
-        f"Nothing was changed. Run `connector snapshot {table} --full-refresh` to read the table "
-        "again by the new rules, or set them back.",
+        f"Nothing was changed. {_read_by(table, keys, old, new)}, or set them back.",
     )
+
+
+def _read_by(table: str, keys: "KeySchema", old: Rules, new: Rules) -> str:
+    """What reads a table by other rules."""
+    refresh = f"Run `connector snapshot {table} --full-refresh"
+    if old.row_keys(keys) != new.row_keys(keys):
+        return (
+            f"Run `connector reset {table} --drop` and then `connector sync {table}` to read the "
+            "table into a new one, since the column of its key gets another type"
+        )
+    if any(old.whole(key.name).hash != new.whole(key.name).hash for key in keys):
+        return (
+            f"{refresh} --yes` to read the table again by the new rules; no row keeps its key, "
+            "hence --yes"
+        )
+    return f"{refresh}` to read the table again by the new rules"
 
 
 def check_routes(table: str, have: Routes, want: Routes) -> None:

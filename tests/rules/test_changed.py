@@ -219,12 +219,31 @@ def test_what_would_leave_no_key_is_refused(make: Made, column: str, rule: dict[
 def test_a_key_is_hashed_by_a_full_refresh_that_was_confirmed(make: Made) -> None:
     replica = begun(make, {})
     become(replica, {"id": {"hash": True}})
+    with pytest.raises(ConfigError) as caught:
+        replica.sync()
+    assert f"`{REFRESH} --yes`" in caught.value.hint
     with pytest.raises(NeedsPerson):
         replica.run().snapshot(full_refresh=True)
     replica.run().snapshot(yes=True)
     assert {id_ for (id_,) in replica.sql(f"SELECT id FROM {ORDERS}")} == {
         digest({"S": str(n)}) for n in range(3)
     }
+    assert replica.verdict().equal
+
+
+@pytest.mark.parametrize("tag", ["S", "N"])
+def test_another_hash_key_of_a_key_is_taken_by_the_command_that_is_named(
+    make: Made, monkeypatch: pytest.MonkeyPatch, tag: str
+) -> None:
+    replica = make({"id": {"hash": True}}, schema=KeySchema(Key("id", tag)))
+    replica.model.load({"id": {tag: str(n)}} for n in range(3))
+    replica.sync()
+    monkeypatch.setenv(VARIABLE, "another key, for what that is worth")
+    for run in (replica.sync, lambda: replica.run().ruling(replica.state())):
+        with pytest.raises(ConfigError) as caught:
+            run()
+        assert f"`{REFRESH} --yes`" in caught.value.hint
+    replica.run().snapshot(full_refresh=True, yes=True)
     assert replica.verdict().equal
 
 
@@ -236,6 +255,10 @@ def test_a_key_that_is_no_text_is_hashed_only_in_a_new_table(
     replica.model.load({"id": {tag: value}} for value in values)
     replica.sync()
     become(replica, {"id": {"hash": True}})
+    with pytest.raises(ConfigError) as caught:
+        replica.sync()
+    assert "`connector reset orders --drop`" in caught.value.hint
+    assert REFRESH not in caught.value.hint
     with pytest.raises(DestinationRefused, match="reset orders --drop"):
         replica.run().snapshot(full_refresh=True, yes=True)
     assert len(replica.sql(f"SELECT id FROM {ORDERS}")) == 2

@@ -82,10 +82,15 @@ def no_key(table: str) -> ConfigError:
     )
 
 
-def another_key(table: str) -> ConfigError:
-    """The error for digests that were made with another key."""
+def another_key(table: str, of_keys: bool) -> ConfigError:
+    """The error for digests that were made with another key.
+
+    If some are of the table's own key, no row keeps its key.
+    """
+    confirmed = " --yes" if of_keys else ""
     return ConfigError(
         f"{table}: {VARIABLE} is not the key that the digests of this table were made with.",
         "Nothing was changed. Set it to that key again, or run "
-        f"`connector snapshot {table} --full-refresh` to read the table again with the new key.",
+        f"`connector snapshot {table} --full-refresh{confirmed}` to read the table again with the "
+        "new key.",
     )

@@ -41,12 +41,12 @@ class Reshape:
         have = header.made_with()
         if have is None:
             # Version 0.1.0 knew no rules and no contract.
-            check_rules(table, NO_RULES, spec.rules)
+            check_rules(table, header.identity.keys, NO_RULES, spec.rules)
             facts = self._facts(header, target, spec)
             check_contract(table, NO_CONTRACT, spec.contract, facts.contract)
         if have is not None and have != spec:
             facts = self._facts(header, target, spec)
-            check_change(table, have, spec, facts)
+            check_change(table, header.identity.keys, have, spec, facts)
             if facts.marked and not spec.marks:
                 self._drop_marked(target)
             if have.packed and not spec.packed:

@@ -77,7 +77,7 @@ class Ruling:
             if key is None:
                 raise no_key(table)
             if rules.key_check not in ("", key.check):
-                raise another_key(table)
+                raise another_key(table, rules.hides_keys(keys))
         self.rules = rules
         self.keys = keys
         self.row_keys = rules.row_keys(keys)
