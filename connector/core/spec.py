@@ -311,4 +311,6 @@ def _deletes(have: TableSpec, want: TableSpec, facts: Facts) -> tuple[str, str] 
 
 def _shown(spec: TableSpec, key: str) -> object:
     value: object = getattr(spec, key)
+    if isinstance(value, bool):
+        return str(value).lower()
     return value.value if isinstance(value, Deletes) else value

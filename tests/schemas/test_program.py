@@ -236,6 +236,22 @@ def test_keys_in_the_configuration_are_not_doubled(program: Program) -> None:
     assert entries(printed.stdout)["s"] == {"mask": "*"}
 
 
+def test_entries_that_the_configuration_lacks_are_printed_by_what_the_hint_names(
+    program: Program,
+) -> None:
+    config = program.folder / "connector.yaml"
+    config.write_text(config.read_text().replace("sales}", "sales, columns: {n: {}}}"))
+    assert program("sync", "--quiet").code == 0
+    differs = program("schema", "diff", ORDERS)
+    assert differs.code == 3
+    (hint,) = differs.lines("Hint: ")
+    assert "--force" not in hint
+    named = hint.split("`")[1].split()[1:]
+    printed = program(*named)
+    assert printed.code == 0, printed.stderr
+    assert set(TYPES) <= set(yaml.safe_load(printed.stdout)["columns"])
+
+
 def test_what_differs_is_shown_and_the_exit_code_is_three(program: Program) -> None:
     assert program("sync").code == 0
     assert_one_sentence(program("schema", "diff", ORDERS), 2, "Nothing is declared of the columns")

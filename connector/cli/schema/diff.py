@@ -1,6 +1,7 @@
 """`connector schema diff`: compares what is declared of a table's columns with what they are."""
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
 from connector.cli.runs.flags import ConfigFile, Flags, Format, OneTable, Output, Quietly, To
@@ -26,6 +27,7 @@ def diff(
         from dataclasses import asdict
 
         from connector import job
+        from connector.config.tables.written import Written
         from connector.core.contracts.found import advice, differences
         from connector.core.words import counted, joined
 
@@ -43,7 +45,7 @@ def diff(
             raise SchemaDiffers(
                 f"{table}: {counted(len(every), 'thing')} in {tables} "
                 f"{'differs' if len(every) == 1 else 'differ'} from what is declared.",
-                advice(table, every),
+                advice(table, every, Written.of(config, table, os.environ).elsewhere),
             )
         log.info("%s: nothing differs from what is declared", table)
 

@@ -111,8 +111,11 @@ def _in_one(
         yield Difference(*of, name, text, column.comment, problem)
 
 
-def advice(table: str, differing: Sequence[Difference]) -> str:
-    """What can be done about differences of each kind that there is."""
+def advice(table: str, differing: Sequence[Difference], elsewhere: bool) -> str:
+    """What can be done about differences of each kind that there is.
+
+    `elsewhere` says whether the configuration has the columns, and not the table's own file.
+    """
     kinds = {_REQUIRED if each.declared == _REQUIRED else each.difference for each in differing}
     by_kind = (
         (
@@ -123,7 +126,9 @@ def advice(table: str, differing: Sequence[Difference]) -> str:
         ({_REQUIRED}, "Correct the items that lack a required value, or take `required` out."),
         (
             {_NO_ENTRY},
-            f"`connector schema infer {table} --force` adds the missing entries to its file.",
+            f"`connector schema infer {table} --stdout` prints the missing entries."
+            if elsewhere
+            else f"`connector schema infer {table} --force` adds the missing entries to its file.",
         ),
     )
     return " ".join(text for these, text in by_kind if these & kinds)
