@@ -205,9 +205,12 @@ class Transaction(Protocol):
         self.ask(f"DROP VIEW {view.sql}")
         return []
 
-    def view_columns(self, view: Target) -> list[str]:
-        """The columns that a view must begin with if it is replaced; none if it is not there."""
-        return []
+    def view_columns(self, view: Target) -> Mapping[str, str]:
+        """The columns, with their SQL types, that a view must begin with if it is replaced.
+
+        None if it is not there.
+        """
+        return {}
 
     def widen(self, target: Target, column: Column, type_: Type) -> None:
         """Gives a column a wider type. Every value keeps its digits."""

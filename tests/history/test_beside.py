@@ -135,6 +135,43 @@ def test_a_view_of_others_on_the_history_is_in_the_way_of_wider_columns_only(
     assert served.verdict().equal
 
 
+def test_a_view_of_others_on_the_history_stays_whatever_else_changes(served: Replica) -> None:
+    synced(served)
+    served.sync()
+    of, kept = f"tables.{ORDERS}", "SELECT n FROM mine ORDER BY n"
+    served.by_hand("CREATE VIEW mine AS SELECT id, n FROM orders__history")
+    served.by_hand("GRANT SELECT ON mine TO PUBLIC")
+    served.model.put({**order("a", 3), "city": {"S": "Rome"}})
+    served.run().snapshot(full_refresh=True)
+    served.sync()
+    before = served.sql(kept)
+    assert (3,) in before
+    for setting, value in (
+        ("deletes", "soft"),
+        ("columns", {"n": {"description": "How many."}}),
+        ("contract", "freeze"),
+        ("into", "sales"),
+        ("changes", False),
+    ):
+        served.settings[f"{of}.{setting}"] = value
+        served.sync()
+        assert served.sql(kept) == before, setting
+    served.run().snapshot(full_refresh=True)
+    assert served.sql(kept) == before
+    assert served.verdict().equal
+
+
+def test_a_view_of_others_is_in_the_way_of_a_column_with_another_name(served: Replica) -> None:
+    synced(served)
+    served.by_hand("CREATE VIEW mine AS SELECT id, n FROM orders__history")
+    served.settings[f"tables.{ORDERS}.columns"] = {"n": {"rename": "amount"}}
+    refused(served, "orders__history", "the view public.mine")
+    served.by_hand("DROP VIEW mine")
+    whole_as = "SELECT amount FROM orders__history WHERE _valid_to IS NULL ORDER BY amount"
+    served.sync()
+    assert served.sql(whole_as) == [(2,), (2,)]
+
+
 CHANGED = [
     ("orders__changes", "ALTER TABLE orders__changes DROP COLUMN _before", "'_before' should be"),
     ("orders__changes", "ALTER TABLE orders__changes RENAME COLUMN id TO uid", "'id'"),

@@ -98,28 +98,36 @@ class Ended:
         self, before: Mapping[str, Column], columns: Mapping[str, Column], rest: bool
     ) -> None:
         """Adds and widens columns as those of the table were, which are now `columns`."""
-        actual, type_of = self.actual, self._dialect.type_of
+        actual = self.actual
         new = [column for column in columns.values() if column.name not in actual]
         for first in range(0, len(new), self._dialect.columns_at_once):
             some = new[first : first + self._dialect.columns_at_once]
             self._transaction.ask(table_columns.added(self._dialect, self.target, some))
+        for have, want in self.widened(before, columns):
+            self._widen(have, want)
+        if rest and REST not in actual:
+            table_columns.add(self._transaction, self.target, REST)
+
+    def widened(
+        self, before: Mapping[str, Column], columns: Mapping[str, Column]
+    ) -> list[tuple[Column, Column]]:
+        """The columns that must be wider for those of the table, and what they become."""
+        actual, type_of = self.actual, self._dialect.type_of
+        pairs: list[tuple[Column, Column]] = []
         for attribute, column in columns.items():
             have = actual.get(column.name)
             if have is None or have == type_of(column.type):
                 continue
             was = before.get(attribute)
             if was is not None and type_of(was.type) == have:
-                self._widen(was, column)
+                pairs.append((was, column))
             else:
                 # An earlier generation had another column of that name.
                 old = Column(column.name, self._adopted(column.name, have))
-                self._widen(old, Column(column.name, join(old.type, column.type)))
-        if rest and REST not in actual:
-            table_columns.add(self._transaction, self.target, REST)
+                pairs.append((old, Column(column.name, join(old.type, column.type))))
+        return [(old, new) for old, new in pairs if type_of(old.type) != type_of(new.type)]
 
     def _widen(self, have: Column, want: Column) -> None:
-        if self._dialect.type_of(have.type) == self._dialect.type_of(want.type):
-            return
         try:
             self._transaction.widen(self.target, have, want.type)
         except Exception as error:

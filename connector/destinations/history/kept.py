@@ -21,7 +21,7 @@ from connector.destinations.history import turns
 from connector.destinations.history.ended import Ended, same_item, same_key
 from connector.destinations.history.log import Log
 from connector.destinations.history.places import history_of, taken
-from connector.destinations.history.view import View
+from connector.destinations.history.view import SERVICE_COLUMNS, View
 from connector.destinations.sql import OUTER, STAGED, STAGED_VERSIONS, Target, quoted
 from connector.destinations.state.header import Header
 from connector.destinations.state.store import State
@@ -60,10 +60,14 @@ class Kept:
         there = self.transaction.taken(self.ended.target)
         if not there and self.transaction.taken(self._view):
             raise taken(self.table, [self._view])
-        # A column of the view cannot become wider.
-        self.hide()
+        # A column of the view cannot become wider, or get the table's order of texts.
+        switched = there and switched_on
+        mine = there and self.ended.mine()
+        if switched or (mine and self.ended.widened({}, retired | columns)):
+            self.hide()
+        self._dirty = True
         self.ended.create(retired | columns, self._has(REST))
-        if there and switched_on:
+        if switched:
             self.reopen()
         self.show()
 
@@ -170,23 +174,32 @@ class Kept:
         self.ended.follow({}, {}, has(REST))
         present = self.ended.values(named, actual, has(REST), "")
         types = self.ended.attributes
+        first = self._first(types)
         order = [*(name for name in present), *(name for name in types if name not in present)]
         view = View(
             table=self.table,
             ended=self.ended.target,
             keys=[columns[key.name].name for key in self.header.row_keys],
             columns=order,
-            present=present | {n: "NULL" for n in types if n not in present},
+            present=present | {n: _nothing(types[n]) for n in types if n not in present},
             op=has(OP),
             marks=has(DELETED),
             live=live,
-            first=self.transaction.view_columns(self._view),
+            first=first,
         )
         self.transaction.ask(f"CREATE OR REPLACE VIEW {self._view.sql} AS {view.sql()}")
         describe_new(self.transaction, self._view, columns, self.spec)
         for statement in self._grants:
             self.transaction.ask(statement)
         self._grants, self._dirty = [], False
+
+    def _first(self, types: Mapping[str, str]) -> list[str]:
+        """The columns that the view must begin with, which is dropped if it cannot."""
+        had = self.transaction.view_columns(self._view)
+        if all(name in SERVICE_COLUMNS or types.get(name) == sql for name, sql in had.items()):
+            return list(had)
+        self.hide()
+        return []
 
     @cached_property
     def _after_gap(self) -> bool:
@@ -265,6 +278,11 @@ class Kept:
         if versions is not None:
             with self.transaction.staged(versions, STAGED_VERSIONS):
                 self.ended.add(layout, commit)
+
+
+def _nothing(sql: str) -> str:
+    """A null of a type. Of one without, a view of two tables may make a column of another type."""
+    return f"CAST(NULL AS {sql})"
 
 
 def keep(transaction: Transaction, state: State, table: str, before: Header | None) -> None:

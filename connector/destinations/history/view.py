@@ -18,6 +18,8 @@ from connector.core.names import (
 from connector.destinations.sql import Target, quoted
 
 _OPEN = "_connector_open"
+SERVICE_COLUMNS = (CHANGED_AT, VALID_FROM, VALID_TO, VERSION, OP, ENDED_BY, COMMIT)
+"""The columns of the view that are none of the table's attributes."""
 
 
 @dataclass(frozen=True)

@@ -168,15 +168,16 @@ def create_schema(connection: Connection, schema: str) -> None:
         connection.execute(f"CREATE SCHEMA {quoted(schema)}")
 
 
-def view_columns(connection: Connection, view: Target) -> list[str]:
-    """The columns of a view, in order; none if it is not there."""
+def view_columns(connection: Connection, view: Target) -> dict[str, str]:
+    """The columns of a view with their SQL types, in order; none if it is not there."""
     rows = connection.run(
-        "SELECT a.attname::text AS name FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
+        "SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type "
+        "FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
         "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 "
         "AND c.relkind = 'v' AND a.attnum > 0 ORDER BY a.attnum",
         [view.schema, view.name],
     )
-    return [row["name"] for row in rows]
+    return {row["name"]: row["type"] for row in rows}
 
 
 def grants_on(connection: Connection, view: Target) -> list[str]:

@@ -219,8 +219,8 @@ class PostgresTransaction(Transaction):
         """Renames a view; what was granted on it stays."""
         self.move(have, want)
 
-    def view_columns(self, view: Target) -> list[str]:
-        """The columns of a view; none if it is not there."""
+    def view_columns(self, view: Target) -> Mapping[str, str]:
+        """The columns of a view with their SQL types; none if it is not there."""
         return postgres_schema.view_columns(self._connection, view)
 
     def try_new(self, target: Target, key: Mapping[str, Column]) -> None:
