@@ -248,6 +248,17 @@ def test_a_place_for_no_copy_is_refused_before_anything_is_read(program, rig, pu
     assert not rig.calls.count("Scan")
 
 
+def test_a_new_file_takes_the_place_of_no_copy_of_another(program, rig):
+    assert program("sync", ORDERS, *program.to).code == 0
+    before = (program.folder / COPY).read_bytes()
+    scans = rig.calls.count("Scan")
+    done = program("sync", ORDERS, "--to", f"duckdb:///{program.folder / 'other.duckdb'}")
+    assert_one_sentence(done, 2, "is a copy of another file")
+    assert rig.calls.count("Scan") == scans
+    assert (program.folder / COPY).read_bytes() == before
+    assert names(program) == {COPY, "warehouse.duckdb"}
+
+
 def test_a_copy_of_a_database_on_a_server_is_refused(program):
     to = ["--to", "postgresql://loader@localhost/warehouse"]
     assert_one_sentence(program("sync", ORDERS, *to), 2, "only of a DuckDB file")

@@ -182,11 +182,15 @@ def _lstat(path: Path) -> os.stat_result | None:
 
 
 def _others(known: Path, own: Path) -> bool:
-    """Whether a copy's file still exists, and is another one than this."""
+    """Whether a copy's file still exists, and is another one than this, which may be new."""
     try:
-        return not known.samefile(own)
+        there = known.stat()
     except OSError:
         return False
+    try:
+        return not os.path.samestat(there, own.stat())
+    except FileNotFoundError:
+        return True
 
 
 def _kind_of(mode: int) -> str:
