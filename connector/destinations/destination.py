@@ -22,7 +22,8 @@ from connector.destinations.commits.mend import mended
 from connector.destinations.commits.planned import with_rows
 from connector.destinations.commits.step import moved, unknown
 from connector.destinations.database import Database, Found, Transaction
-from connector.destinations.history.kept import begun, drop_kept
+from connector.destinations.history.kept import drop_kept
+from connector.destinations.history.log import begun
 from connector.destinations.opening import opened, reason
 from connector.destinations.sql import Target
 from connector.destinations.state.part import Part, parts_of

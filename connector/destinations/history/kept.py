@@ -8,25 +8,25 @@ from functools import cached_property
 import pyarrow as pa
 
 from connector.core.changes.shards import read_through
-from connector.core.cursors import GAP, MOVED, Cursor, carried
+from connector.core.cursors import GAP
 from connector.core.modes.history import ENDED_AT as ENDED_AT_FIELD
 from connector.core.modes.history import LAST, EndedBy, Op
 from connector.core.modes.history import OP as OP_FIELD
 from connector.core.names import CHANGED_AT, COMMIT, DELETED, ENDED_BY, OP, PLACE, REST, VALID_TO
 from connector.core.spec import TableSpec
-from connector.core.state import Column, Phase, Plan
+from connector.core.state import Column, Phase
 from connector.destinations.commits.staging import Layout
 from connector.destinations.database import Transaction
 from connector.destinations.history import turns
 from connector.destinations.history.ended import Ended, same_item, same_key
 from connector.destinations.history.log import Log
 from connector.destinations.history.places import history_of, taken
-from connector.destinations.history.view import SERVICE_COLUMNS, View
-from connector.destinations.sql import OUTER, STAGED, STAGED_VERSIONS, Target, quoted
+from connector.destinations.history.view import View, can_begin_with
+from connector.destinations.sql import OUTER, STAGED, STAGED_VERSIONS, quoted
 from connector.destinations.state.header import Header
 from connector.destinations.state.store import State
 from connector.destinations.table import columns as table_columns
-from connector.destinations.table.comments import describe_new
+from connector.destinations.table.comments import describe_view
 from connector.stop import MACHINE
 
 INEXACT = 60_000_000
@@ -173,33 +173,26 @@ class Kept:
 
         self.ended.follow({}, {}, has(REST))
         present = self.ended.values(named, actual, has(REST), "")
-        types = self.ended.attributes
-        first = self._first(types)
-        order = [*(name for name in present), *(name for name in types if name not in present)]
+        types, had = self.ended.attributes, self.transaction.view_columns(self._view)
+        if not can_begin_with(had, types):
+            self.hide()
+            had = {}
         view = View(
             table=self.table,
             ended=self.ended.target,
             keys=[columns[key.name].name for key in self.header.row_keys],
-            columns=order,
-            present=present | {n: _nothing(types[n]) for n in types if n not in present},
+            types=types,
+            present=present,
             op=has(OP),
             marks=has(DELETED),
             live=live,
-            first=first,
+            first=list(had),
         )
         self.transaction.ask(f"CREATE OR REPLACE VIEW {self._view.sql} AS {view.sql()}")
-        describe_new(self.transaction, self._view, columns, self.spec)
+        describe_view(self.transaction, self._view, columns, self.spec)
         for statement in self._grants:
             self.transaction.ask(statement)
         self._grants, self._dirty = [], False
-
-    def _first(self, types: Mapping[str, str]) -> list[str]:
-        """The columns that the view must begin with, which is dropped if it cannot."""
-        had = self.transaction.view_columns(self._view)
-        if all(name in SERVICE_COLUMNS or types.get(name) == sql for name, sql in had.items()):
-            return list(had)
-        self.hide()
-        return []
 
     @cached_property
     def _after_gap(self) -> bool:
@@ -280,11 +273,6 @@ class Kept:
                 self.ended.add(layout, commit)
 
 
-def _nothing(sql: str) -> str:
-    """A null of a type. Of one without, a view of two tables may make a column of another type."""
-    return f"CAST(NULL AS {sql})"
-
-
 def keep(transaction: Transaction, state: State, table: str, before: Header | None) -> None:
     """Makes what the spec of a table keeps beside it; `before` is its row before this step."""
     header = state.header(table)
@@ -315,24 +303,3 @@ def keep_on(transaction: Transaction, state: State, header: Header, before: Head
 def drop_kept(transaction: Transaction, state: State, header: Header) -> None:
     """Drops all that is kept beside a table."""
     Kept(transaction, state, header, header.made_with() or TableSpec()).drop()
-
-
-def begun(
-    plan: Plan, transaction: Transaction, state: State, table: Target, before: Header | None
-) -> Plan:
-    """The plan, with what must be known of what was read before it.
-
-    Without a state, that is what a log shows that is there already.
-    """
-    if not plan.spec.recorded:
-        return plan
-    log = Log(transaction, table, plan.row_keys)
-    if before is not None:
-        known = state.cursors(plan.table)
-    else:
-        known = log.positions() if plan.spec.changes and log.mine() else {}
-    gap = {GAP: Cursor(done=True)} if plan.after_gap else {}
-    gap |= {MOVED: plan.moved} if plan.moved else {}
-    return replace(
-        plan, cursors={**plan.cursors, **gap, **carried(known, plan.cursors, plan.planned_at)}
-    )

@@ -1,19 +1,22 @@
 """The table of all changes of a replicated table, which only grows."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pyarrow as pa
 
-from connector.core.cursors import Cursor
+from connector.core.cursors import GAP, MOVED, Cursor, carried
 from connector.core.keys import KeySchema
 from connector.core.modes.log import LOG
 from connector.core.names import CHANGED_AT, COMMIT
 from connector.core.rows import conform
 from connector.core.schema import BOOLEAN, INTEGER, JSON, STRING, Type
-from connector.core.state import Column
+from connector.core.state import Column, Plan
 from connector.destinations.database import Transaction
 from connector.destinations.history.places import changed, changes_of, taken
 from connector.destinations.sql import STAGED_LOG, Target, quoted
+from connector.destinations.state.header import Header
+from connector.destinations.state.store import State
 from connector.destinations.table import columns as table_columns
 
 _TYPES: Mapping[pa.DataType, Type] = {pa.string(): STRING, pa.bool_(): BOOLEAN, pa.json_(): JSON}
@@ -116,3 +119,24 @@ class Log:
                 f"SELECT {', '.join(sent)}, CAST($1 AS BIGINT) FROM {STAGED_LOG}",
                 [commit],
             )
+
+
+def begun(
+    plan: Plan, transaction: Transaction, state: State, table: Target, before: Header | None
+) -> Plan:
+    """The plan, with what must be known of what was read before it.
+
+    Without a state, that is what a log shows that is there already.
+    """
+    if not plan.spec.recorded:
+        return plan
+    log = Log(transaction, table, plan.row_keys)
+    if before is not None:
+        known = state.cursors(plan.table)
+    else:
+        known = log.positions() if plan.spec.changes and log.mine() else {}
+    gap = {GAP: Cursor(done=True)} if plan.after_gap else {}
+    gap |= {MOVED: plan.moved} if plan.moved else {}
+    return replace(
+        plan, cursors={**plan.cursors, **gap, **carried(known, plan.cursors, plan.planned_at)}
+    )

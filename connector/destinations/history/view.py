@@ -18,21 +18,21 @@ from connector.core.names import (
 from connector.destinations.sql import Target, quoted
 
 _OPEN = "_connector_open"
-SERVICE_COLUMNS = (CHANGED_AT, VALID_FROM, VALID_TO, VERSION, OP, ENDED_BY, COMMIT)
-"""The columns of the view that are none of the table's attributes."""
+_OWN = (CHANGED_AT, VALID_FROM, VALID_TO, VERSION, OP, ENDED_BY, COMMIT)
+"""The columns of the view that are none of an attribute."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What the view selects. Columns are given in the order in which it has them."""
+    """What the view selects."""
 
     table: Target
     ended: Target
     keys: Sequence[str]
-    columns: Sequence[str]
-    """Those of versions that have ended, without our own."""
+    types: Mapping[str, str]
+    """The columns of versions that have ended, without our own, with their SQL types."""
     present: Mapping[str, str]
-    """The same as they are in the table: a value for each, in the type of an ended version's."""
+    """Those that the table has too: a value for each, in the type of an ended version's."""
     op: bool
     """Whether the table says how its versions began."""
     marks: bool
@@ -59,6 +59,11 @@ class View:
         return f"SELECT {chosen} FROM ({self._versions}) AS {_OPEN}"
 
     @property
+    def columns(self) -> list[str]:
+        """The columns of attributes: first those that the table has."""
+        return [*self.present, *(name for name in self.types if name not in self.present)]
+
+    @property
     def _version(self) -> str:
         keys = ", ".join(map(quoted, self.keys))
         place = f"{quoted(COMMIT)}, {quoted(PLACE)}"
@@ -70,7 +75,10 @@ class View:
         ended = f"SELECT {', '.join(map(quoted, names))} FROM {self.ended.sql}"
         if not self.live:
             return ended
-        values = [f"{self.present[name]} AS {quoted(name)}" for name in self.columns]
+        # Without its type, a null could make a column of another one.
+        nothing = {name: f"CAST(NULL AS {sql})" for name, sql in self.types.items()}
+        shown = nothing | dict(self.present)
+        values = [f"{shown[name]} AS {quoted(name)}" for name in self.columns]
         op = f"coalesce({quoted(OP)}, '{Op.SNAPSHOT}')" if self.op else f"'{Op.SNAPSHOT}'"
         values += [
             quoted(CHANGED_AT),
@@ -83,3 +91,8 @@ class View:
         where = f" WHERE {quoted(DELETED)} IS NOT TRUE" if self.marks else ""
         present = f"SELECT {', '.join(values)} FROM {self.table.sql}{where}"
         return f"{ended} UNION ALL {present}"
+
+
+def can_begin_with(had: Mapping[str, str], types: Mapping[str, str]) -> bool:
+    """Whether a view can replace one with these columns, which then are its first ones."""
+    return all(name in _OWN or types.get(name) == sql for name, sql in had.items())

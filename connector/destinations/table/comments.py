@@ -18,6 +18,17 @@ def describe_new(
             transaction.comment(target, columns[attribute].name, text)
 
 
+def describe_view(
+    transaction: Transaction, view: Target, columns: Mapping[str, Column], spec: TableSpec
+) -> None:
+    """Lets the columns of a view of ours have the comments that are described, and no others."""
+    there = transaction.comments(view)
+    texts = {columns[each].name: text for each, text in spec.descriptions if each in columns}
+    for name in sorted({*there, *texts}):
+        if there.get(name) != texts.get(name):
+            transaction.comment(view, name, texts.get(name))
+
+
 def describe(
     transaction: Transaction,
     target: Target,
