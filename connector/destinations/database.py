@@ -200,6 +200,10 @@ class Transaction(Protocol):
         """Indexes a new table of ended versions, if this kind of database needs that."""
         return
 
+    def drop(self, target: Target, what: str = "table") -> None:
+        """Drops a table, or a view, that is kept beside a replicated table."""
+        self.ask(f"DROP {what} {target.sql}")
+
     def drop_view(self, view: Target) -> list[str]:
         """Drops a view; returns the statements that grant again what was granted on it."""
         self.ask(f"DROP VIEW {view.sql}")

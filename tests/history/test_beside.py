@@ -172,6 +172,23 @@ def test_a_view_of_others_is_in_the_way_of_a_column_with_another_name(served: Re
     assert served.sql(whole_as) == [(2,), (2,)]
 
 
+@pytest.mark.parametrize("of", ["orders__history", "orders__ended", "orders__changes"])
+def test_a_reset_names_what_others_made_of_what_is_kept(served: Replica, of: str) -> None:
+    synced(served)
+    served.sync()
+    served.by_hand(f"CREATE VIEW mine AS SELECT id FROM {of}")
+    served.by_hand("CREATE VIEW harmless AS SELECT id FROM orders")
+    with pytest.raises(DestinationRefused) as caught:
+        served.run().destination.reset(ORDERS, drop=True)
+    assert f"{of} cannot be dropped, because of the view public.mine" in caught.value.message
+    assert "harmless" not in caught.value.message
+    assert served.sql("SELECT count(*) FROM mine") != [(0,)]
+    served.by_hand("DROP VIEW mine")
+    served.by_hand("DROP VIEW harmless")
+    served.run().destination.reset(ORDERS, drop=True)
+    assert served.sql("SELECT 1 FROM pg_class WHERE relname LIKE 'orders%'") == []
+
+
 CHANGED = [
     ("orders__changes", "ALTER TABLE orders__changes DROP COLUMN _before", "'_before' should be"),
     ("orders__changes", "ALTER TABLE orders__changes RENAME COLUMN id TO uid", "'id'"),

@@ -130,10 +130,10 @@ class Kept:
         """Drops all that is kept, also what an earlier spec kept."""
         if self.ended.mine():
             if self.transaction.taken(self._view):
-                self.transaction.drop_view(self._view)
-            self.transaction.ask(f"DROP TABLE {self.ended.target.sql}")
+                self.transaction.drop(self._view, "view")
+            self.transaction.drop(self.ended.target)
         if self.log.mine():
-            self.transaction.ask(f"DROP TABLE {self.log.target.sql}")
+            self.transaction.drop(self.log.target)
 
     def _has(self, service: str) -> bool:
         columns, retired = self.state.all_columns(self.header.table_name)

@@ -41,6 +41,8 @@ from connector.destinations.sql import OUTER, Target, quoted
 from connector.destinations.table.in_the_way import blocked
 from connector.errors import Busy, ConnectorError, DestinationRefused
 
+_USED = "they use it"
+
 
 class PostgresTransaction(Transaction):
     """A connection, on which the first statement begins a transaction."""
@@ -199,11 +201,17 @@ class PostgresTransaction(Transaction):
         self.ask(f"CREATE INDEX ON {target.sql} ({names})")
         self.ask(f"CREATE INDEX ON {target.sql} USING brin ({quoted(VALID_TO)})")
 
+    def drop(self, target: Target, what: str = "table") -> None:
+        """Drops a table, or a view, that is kept beside a replicated table."""
+        if in_way := views_on(self._connection, target):
+            raise blocked(f"The {what} {target} cannot be dropped", in_way, _USED)
+        super().drop(target, what)
+
     def drop_view(self, view: Target) -> list[str]:
         """Drops a view; returns the statements that grant again what was granted on it."""
         if in_way := views_on(self._connection, view):
             what = f"The view {view} cannot be made anew with other columns"
-            raise blocked(what, in_way, "they use it")
+            raise blocked(what, in_way, _USED)
         grants = postgres_schema.grants_on(self._connection, view)
         self.ask(f"DROP VIEW {view.sql}")
         return grants
