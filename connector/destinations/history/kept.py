@@ -174,7 +174,7 @@ class Kept:
         self.ended.follow({}, {}, has(REST))
         present = self.ended.values(named, actual, has(REST), "")
         types, had = self.ended.attributes, self.transaction.view_columns(self._view)
-        if not can_begin_with(had, types):
+        if not can_begin_with(had, types, self._collated if live else {}):
             self.hide()
             had = {}
         view = View(
@@ -193,6 +193,10 @@ class Kept:
         for statement in self._grants:
             self.transaction.ask(statement)
         self._grants, self._dirty = [], False
+
+    @property
+    def _collated(self) -> Mapping[str, str]:
+        return self.transaction.view_columns(self.table)
 
     @cached_property
     def _after_gap(self) -> bool:

@@ -18,6 +18,7 @@ from connector.core.names import (
 from connector.destinations.sql import Target, quoted
 
 _OPEN = "_connector_open"
+_COLLATE = " COLLATE "
 _OWN = (CHANGED_AT, VALID_FROM, VALID_TO, VERSION, OP, ENDED_BY, COMMIT)
 """The columns of the view that are none of an attribute."""
 
@@ -93,6 +94,15 @@ class View:
         return f"{ended} UNION ALL {present}"
 
 
-def can_begin_with(had: Mapping[str, str], types: Mapping[str, str]) -> bool:
-    """Whether a view can replace one with these columns, which then are its first ones."""
-    return all(name in _OWN or types.get(name) == sql for name, sql in had.items())
+def can_begin_with(
+    had: Mapping[str, str], types: Mapping[str, str], table: Mapping[str, str]
+) -> bool:
+    """Whether a view can replace one with these columns, which then are its first ones.
+
+    `table` are the columns of the table that the view shows; a collation there is the view's.
+    """
+
+    def shown(name: str) -> str:
+        return types.get(name, "") + "".join(table.get(name, "").partition(_COLLATE)[1:])
+
+    return all(name in _OWN or shown(name) == sql for name, sql in had.items())

@@ -169,12 +169,18 @@ def create_schema(connection: Connection, schema: str) -> None:
 
 
 def view_columns(connection: Connection, view: Target) -> dict[str, str]:
-    """The columns of a view with their SQL types, in order; none if it is not there."""
+    """The columns of a view, or of a table, in order; none if it is not there.
+
+    Their SQL types have a collation that is not the type's own: a view that is replaced keeps it.
+    """
     rows = connection.run(
-        "SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type "
+        "SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) || "
+        "coalesce(' COLLATE ' || quote_ident(l.collname), '') AS type "
         "FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
-        "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 "
-        "AND c.relkind = 'v' AND a.attnum > 0 ORDER BY a.attnum",
+        "JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_type t ON t.oid = a.atttypid "
+        "LEFT JOIN pg_collation l ON l.oid = a.attcollation AND l.oid <> t.typcollation "
+        "WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('v', 'r', 'p') "
+        "AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
         [view.schema, view.name],
     )
     return {row["name"]: row["type"] for row in rows}

@@ -228,7 +228,7 @@ class PostgresTransaction(Transaction):
         self.move(have, want)
 
     def view_columns(self, view: Target) -> Mapping[str, str]:
-        """The columns of a view with their SQL types; none if it is not there."""
+        """The columns of a view, or of a table, with their SQL types; none if it is not there."""
         return postgres_schema.view_columns(self._connection, view)
 
     def try_new(self, target: Target, key: Mapping[str, Column]) -> None:
