@@ -1,5 +1,6 @@
 """The view of all versions in Postgres, which what others make may use."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,8 @@ def test_what_was_granted_stays_when_a_column_widens(replica: Replica, postgres:
     replica.model.put({**key("a"), "n": {"S": "many"}, "city": {"S": "Rome"}})
     replica.sync()
     asked = "SELECT count(*) FROM public.orders__history WHERE n::text <> '' OR city <> ''"
-    assert Database(url).by_hand(asked) == [(2,)]
+    with closing(Database(url)) as granted:
+        assert granted.by_hand(asked) == [(2,)]
 
 
 def test_a_new_column_needs_no_drop_of_what_others_made(replica: Replica) -> None:
