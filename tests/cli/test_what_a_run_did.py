@@ -81,7 +81,9 @@ def test_each_run_says_what_it_did_itself(either: tuple[Program, Replica]) -> No
     reread = row(program, "snapshot", TABLE, "--full-refresh", "--yes")
     assert reread["rows"] == ROWS and did(reread)[3] == 0
     runs = [first, second, third, reread]
-    assert journal(replica) == [(r["written"], r["deleted"], r["commits"]) for r in runs]
+    # A run soon after another one may have nothing to commit, not even how far it has read.
+    made = [run for run in runs if run is not third or run["commits"]]
+    assert journal(replica) == [(r["written"], r["deleted"], r["commits"]) for r in made]
     assert all(r["seconds"] >= 0 for r in runs)
 
 
