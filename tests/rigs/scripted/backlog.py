@@ -5,7 +5,8 @@ item are in one shard, in order, as DynamoDB keeps them.
 """
 
 import random
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .items import rendered
@@ -14,6 +15,7 @@ from .shards import Record, Shard
 
 PAGE_RECORDS = 1000
 REVISIONS = 10**8
+TIME = "ApproximateCreationDateTime"
 
 
 @dataclass
@@ -21,11 +23,14 @@ class Backlog:
     """Changes that wait in a table's stream until they are released."""
 
     released: bool = False
+    dated: Callable[[], None] = lambda: None
+    """Gives them the present time."""
     revisions: dict[int, int] = field(default_factory=dict, repr=False)
     """The last revision of each item that was changed, by its number."""
 
     def release(self) -> None:
-        """Lets them come out of the stream."""
+        """Lets them come out of the stream, as changes that are made now."""
+        self.dated()
         self.released = True
 
     @property
@@ -40,6 +45,11 @@ class _Waiting(Shard):
 
     backlog: Backlog = field(default_factory=Backlog)
     pages: list[Record] = field(default_factory=list, repr=False)
+
+    def date(self, had: int, now: int) -> None:
+        """Gives the changes of one second another one."""
+        old, new = (f'"{TIME}":{at},'.encode() for at in (had, now))
+        self.pages = [replace(page, body=page.body.replace(old, new)) for page in self.pages]
 
     def page(self, start: int, limit: int, size: int) -> list[Record]:
         """The whole page that holds this number, or nothing; a page is never cut."""
@@ -89,6 +99,12 @@ def fill(table: PrerenderedTable, events: int, shards: int, seed: int = 1) -> Ba
     for shard, rest, number in zip(waiting, bodies, last, strict=True):
         if rest:
             shard.pages.append(_page(rest, number))
+
+    def dated() -> None:
+        for shard in waiting:
+            shard.date(at, int(stream.clock.now()))
+
+    backlog.dated = dated
     return backlog
 
 
@@ -107,7 +123,7 @@ def _template(table: PrerenderedTable, place: int) -> bytes:
         "eventSource": "aws:dynamodb",
         "awsRegion": table.region,
         "dynamodb": {
-            "ApproximateCreationDateTime": "TIME",
+            TIME: "TIME",
             "Keys": key,
             "NewImage": {**item, "revision": {"N": "REVISION"}},
             "OldImage": item,
