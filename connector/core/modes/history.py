@@ -5,10 +5,10 @@ own time or at that of the version before, whichever is later.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate
 from math import isfinite
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -49,8 +49,7 @@ LAST = 2**31 - 1
 """The place of the version that a commit left in the table."""
 
 
-@dataclass(frozen=True)
-class Version:
+class Version(NamedTuple):
     """A version that the next change of the same batch ended; times are seconds since 1970."""
 
     change: Change
@@ -61,8 +60,7 @@ class Version:
     place: int
 
 
-@dataclass(frozen=True)
-class Turn:
+class Turn(NamedTuple):
     """What the changes of one batch did to one key."""
 
     ended_at: float

@@ -218,7 +218,7 @@ class Kept:
         The rows are staged as STAGED, and the versions are not yet.
         """
         self.ended.refuse_changed()
-        later = self.ended.later(layout, turns.earliest(staged) - 1)
+        later = self.ended.later(layout, turns.earliest(staged))
         known = self._known(layout, staged, later)
         unclear = self._unclear(layout) if self._after_gap else set()
         if not later and not unclear and not known:
