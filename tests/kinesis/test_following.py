@@ -16,6 +16,7 @@ from connector.errors import (
 from tests.rigs.scripted import faults
 from tests.rigs.scripted.scenario import Before, Delete, Expire, Put, Update
 
+from .drawn import FAULTS
 from .replica import Followed
 
 pytestmark = pytest.mark.by_turns("each")
@@ -261,17 +262,7 @@ def test_a_listing_has_many_pages(replica):
     replica.assert_equal()
 
 
-NO_ANSWERS = [
-    faults.throttle(),
-    faults.expired_iterator(),
-    faults.internal_server_error(),
-    faults.html(),
-    faults.cut_body(),
-    faults.cut_connection(),
-    faults.empty_page(),
-    faults.wrong_body(b"{}"),
-    faults.without("NextShardIterator"),
-]
+NO_ANSWERS = [*FAULTS, faults.without("NextShardIterator")]
 
 
 def test_answers_that_are_none_lose_nothing(replica, subtests):

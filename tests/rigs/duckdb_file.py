@@ -4,7 +4,9 @@ It is attached to a database that is open already: to open one takes far longer 
 """
 
 import functools
+import gc
 import itertools
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +23,28 @@ def opened(path: Path, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConne
     name = f"file_{next(_numbers)}"
     quoted = str(path).replace("'", "''")
     with _database().cursor() as connection:
-        connection.execute(f"ATTACH '{quoted}' AS {name}{' (READ_ONLY)' if read_only else ''}")
+        _attach(connection, f"'{quoted}' AS {name}{' (READ_ONLY)' if read_only else ''}")
         try:
             connection.execute(f"USE {name}")
             yield connection
         finally:
             connection.execute("USE memory")
             connection.execute(f"DETACH {name}")
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, what: str) -> None:
+    """As the connector does, waits for a file that this process has not quite closed yet."""
+    ends = time.monotonic() + 30
+    while True:
+        try:
+            connection.execute(f"ATTACH {what}")
+            return
+        except duckdb.Error as error:
+            if "already attached" not in str(error) or time.monotonic() > ends:
+                raise
+            # An earlier error in a reference cycle may keep a connection open.
+            gc.collect()
+            time.sleep(0.05)
 
 
 def read(path: Path, query: str) -> list[tuple[Any, ...]]:
