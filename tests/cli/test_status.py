@@ -129,7 +129,7 @@ def test_a_destination_that_cannot_be_asked_is_its_own_code(synced: Program) -> 
 
 def test_a_terminal_shows_one_line_a_table_with_durations_for_people(synced: Program) -> None:
     listing(synced, ORDERS, "customers")
-    behind(synced, 2.2)
+    behind(synced, 2.205)
     header, *lines = plain(on_a_terminal(synced, "status")).splitlines()
     assert header.split("  ")[0] == "table" and header.split()[-1] == "problem"
     assert [line.split()[0] for line in lines] == ["customers", ORDERS]

@@ -13,6 +13,7 @@ from connector.core.changes.shards import Shard
 from connector.core.cursors import Batch, Cursor
 from connector.core.state import Committed
 from connector.errors import Interrupted, Throttled
+from connector.pipeline.following.committing import Committing
 from connector.pipeline.following.tail import Tail
 from connector.pipeline.sync import Run
 from connector.stop import Stop
@@ -63,6 +64,21 @@ def behind(replica: Replica) -> Replica:
     return replica
 
 
+@pytest.fixture
+def handed_over(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """What the reading thread does before it hands over a batch that more follows, and reads on."""
+    done: list[Callable[[], None]] = []
+    begin = Committing.begin
+
+    def after_those(committing: Committing, batch: Batch) -> None:
+        for each in done if batch.more else ():
+            each()
+        begin(committing, batch)
+
+    monkeypatch.setattr(Committing, "begin", after_those)
+    return done
+
+
 def slowed(replica: Replica, wait: Callable[[], None]) -> tuple[Run, Slow]:
     """A run whose commits wait."""
     run = replica.run()
@@ -71,14 +87,13 @@ def slowed(replica: Replica, wait: Callable[[], None]) -> tuple[Run, Slow]:
     return run, slow
 
 
-def test_the_next_round_is_read_meanwhile(behind: Replica) -> None:
+def test_the_next_round_is_read_meanwhile(
+    behind: Replica, handed_over: list[Callable[[], None]]
+) -> None:
     calls = behind.rig.calls
-
-    def read_on() -> None:
-        before = calls.count("GetRecords")
-        wait_until(lambda: calls.count("GetRecords") > before)
-
-    run, slow = slowed(behind, read_on)
+    before: list[int] = []
+    handed_over.append(lambda: before.append(calls.count("GetRecords")))
+    run, slow = slowed(behind, lambda: wait_until(lambda: calls.count("GetRecords") > before[-1]))
     run.sync(caught_up)
     assert slow.waited > 1
     behind.assert_equal()
@@ -119,20 +134,24 @@ class Heard:
         return getattr(self.inner, name)
 
 
-def test_a_commit_under_way_is_made_although_reading_fails(behind: Replica) -> None:
+def test_a_commit_under_way_is_made_although_reading_fails(
+    behind: Replica, handed_over: list[Callable[[], None]]
+) -> None:
     behind.settings["source.retry_seconds"] = 0.2
+    refusal = faults.limit_exceeded()
+    handed_over.append(lambda: behind.rig.faults.add(refusal, on="GetRecords", times=10_000))
 
-    def refuse() -> None:
-        behind.rig.faults.add(faults.limit_exceeded(), on="GetRecords", times=10_000)
+    def refused() -> None:
         assert heard.failed.wait(PATIENCE)
 
-    run, slow = slowed(behind, refuse)
+    run, slow = slowed(behind, refused)
     heard = Heard(run.changes)
     run.changes = heard
     with pytest.raises(Throttled):
         run.sync(caught_up)
     assert slow.waited == 1
     assert behind.state().commit == slow.newest > 0
+    handed_over.clear()
     behind.rig.faults.clear()
     behind.sync()
     behind.assert_equal()
