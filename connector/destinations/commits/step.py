@@ -124,6 +124,8 @@ class Step:
         self.watch = Watch()
         """Watches the rows of this step, once its columns are grown."""
         self.now = clock.now()
+        self._changes: dict[str, object] = {}
+        """What becomes of the table's row at the end."""
 
     def of(self, header: Header) -> "Step":
         """The same step, for one of several targets."""
@@ -150,10 +152,10 @@ class Step:
         if batch.forgotten:
             self._state.drop_cursors(batch.table, batch.forgotten)
         if batch.consistent_since and not self.header.consistent_since:
-            self._state.update(batch.table, consistent_since=batch.consistent_since)
+            self._changes["consistent_since"] = batch.consistent_since
         if batch.retention not in (None, self.header.lasts):
             assert batch.retention is not None
-            self._state.update(batch.table, retention=whole_seconds(batch.retention))
+            self._changes["retention"] = whole_seconds(batch.retention)
         # While loading, tombstones also keep spooled rows away.
         if batch.unburied and self.header.phase is Phase.TAILING:
             self._state.tombstones.drop(batch.table, batch.unburied)
@@ -166,12 +168,11 @@ class Step:
         self._state.finish(load.table, load.partitions)
         if not load.by_time:
             self._state.tombstones.drop(load.table)
-        self._state.update(
-            load.table,
-            phase=Phase.TAILING.value,
-            scanned_until=load.scanned_until,
-            loaded_at=self.now,
-        )
+        self._changes |= {
+            "phase": Phase.TAILING.value,
+            "scanned_until": load.scanned_until,
+            "loaded_at": self.now,
+        }
 
     def end(
         self,
@@ -187,7 +188,8 @@ class Step:
     ) -> Committed:
         """Quarantines records that could not be stored, and counts the work."""
         table = self.header.table_name
-        self._state.update(table, commit=self.number, committed_at=self.now)
+        changes = {**self._changes, "commit": self.number, "committed_at": self.now}
+        self._state.update(table, **changes)
         quarantined = self._state.journal.quarantine(self.header, self.number, bad, self.now)
         counts = (written, deleted, quarantined)
         self._state.journal.count(self._run, table, self.now, counts)

@@ -277,10 +277,8 @@ class Kept:
                 self.ended.add(layout, commit)
 
 
-def keep(transaction: Transaction, state: State, table: str, before: Header | None) -> None:
+def keep(transaction: Transaction, state: State, header: Header, before: Header | None) -> None:
     """Makes what the spec of a table keeps beside it; `before` is its row before this step."""
-    header = state.header(table)
-    assert header is not None
     had = (before.made_with() if before else None) or TableSpec()
     kept = Kept(transaction, state, header, header.made_with() or TableSpec())
     kept.create(switched_on=before is not None and not had.history)

@@ -22,15 +22,22 @@ class Journal:
     def _run(self, statement: sa.sql.expression.ClauseElement) -> list[dict[str, Any]]:
         return self._execute(*compiled(statement))
 
-    def quarantined(self, header: Header) -> int:
-        """The number of quarantined records of this generation."""
-        rows = self._run(
-            sa.select(sa.func.count().label("count"))
-            .select_from(t.quarantine)
+    def counts(self, header: Header, drift: bool) -> tuple[int, int]:
+        """The number of quarantined records of this generation, and how often a column changed.
+
+        A state of an earlier version may have no list of the latter.
+        """
+        quarantined = (
+            _counted(t.quarantine)
             .where(t.quarantine.c.table_name == header.table_name)
             .where(t.quarantine.c.generation == header.generation)
         )
-        return int(rows[0]["count"])
+        queries = [quarantined.scalar_subquery().label("quarantined")]
+        if drift:
+            drifted = _counted(t.drift).where(t.drift.c.table_name == header.table_name)
+            queries.append(drifted.scalar_subquery().label("drifted"))
+        (row,) = self._run(sa.select(*queries))
+        return int(row["quarantined"]), int(row.get("drifted", 0))
 
     def quarantine(
         self, header: Header, commit: int, records: Sequence[Quarantined], now: datetime
@@ -71,11 +78,6 @@ class Journal:
         there = {(row["partition"], row["raw"]) for row in known}
         unnumbered = {(r.partition, r.raw): r for r in records if r.sequence is None}
         return new + [record for place, record in unnumbered.items() if place not in there]
-
-    def drifted(self, table: str) -> int:
-        """How often a column of a table was added or widened."""
-        query = sa.select(sa.func.count().label("count")).select_from(t.drift)
-        return int(self._run(query.where(t.drift.c.table_name == table))[0]["count"])
 
     def drift(
         self,
@@ -140,3 +142,7 @@ class Journal:
             "quarantined": quarantined,
         }
         self._run(sa.insert(t.runs).values(row))
+
+
+def _counted(of: sa.Table) -> sa.Select[Any]:
+    return sa.select(sa.func.count()).select_from(of)

@@ -87,8 +87,13 @@ def migrate(schema: Schema, have: int) -> None:
         record(schema, version)
 
 
-def record(schema: Schema, version: int) -> None:
-    """Records the state's new version."""
+def begin(schema: Schema, version: int = STATE_VERSION) -> None:
+    """Records the version of a state that has no tables yet."""
     row = {"version": version, "applied_at": MACHINE.now()}
     schema.execute(*compiled(sa.insert(t.migrations).values(row)))
+
+
+def record(schema: Schema, version: int) -> None:
+    """Records the state's new version."""
+    begin(schema, version)
     schema.execute(*compiled(sa.update(t.tables).values(state_version=version)))

@@ -15,7 +15,7 @@ from connector.destinations.state import tables as t
 from connector.destinations.state.attributes import column_rows, columns_of_rows
 from connector.destinations.state.header import Header, spelled, unreadable, whole_seconds
 from connector.destinations.state.journal import Journal
-from connector.destinations.state.migrations import found_version, migrate, record
+from connector.destinations.state.migrations import begin, found_version, migrate
 from connector.destinations.state.parts import Parts
 from connector.destinations.state.tables import Schema, compiled, insert
 from connector.destinations.state.tombstones import Tombstones
@@ -28,6 +28,7 @@ class State:
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._version: int | None = None
+        self._empty = False
         self.journal = Journal(schema.execute)
         self.tombstones = Tombstones(schema.execute)
         self.parts = Parts(schema.execute, schema.database)
@@ -80,8 +81,9 @@ class State:
         self._schema.create()
         for table in t.all_tables():
             self._schema.create_table(table)
-        record(self._schema, STATE_VERSION)
+        begin(self._schema)
         self._version = STATE_VERSION
+        self._empty = True
 
     def _has(self, table: sa.Table) -> bool:
         return table.name in t.names_of(self._version or STATE_VERSION)
@@ -90,12 +92,12 @@ class State:
         """Selects a table's columns in this state, which may be of an earlier version."""
         return t.selected(table, self._version or STATE_VERSION)
 
-    def _rows(
-        self, of: sa.Table, table: str, order: sa.Column[Any] | None = None
-    ) -> list[dict[str, Any]]:
+    def _rows(self, of: sa.Table, table: str, order: str = "") -> list[dict[str, Any]]:
         """What a table of the state has of one source table."""
-        text = t.rows_of_a_table(of, self._version or STATE_VERSION, order)
-        return self._schema.execute(text, [table])
+        text = t.rows_of_a_table(of, self._version or STATE_VERSION)
+        rows = self._schema.execute(text, [table])
+        # A database takes longer to prepare to sort than it takes to find so few rows.
+        return sorted(rows, key=lambda row: row[order]) if order else rows
 
     def tables(self) -> list[str]:
         """Source tables that have a state."""
@@ -104,6 +106,8 @@ class State:
 
     def targets(self) -> dict[str, list[Target]]:
         """The targets of each source table."""
+        if self._empty:
+            return {}
         chosen = (t.tables.c.table_name, t.tables.c.target_schema, t.tables.c.target_name)
         rows = self._run(sa.select(*chosen))
         database = self._schema.database
@@ -134,6 +138,7 @@ class State:
         header = self.header(table)
         if header is None:
             return None
+        quarantined, drifted = self.journal.counts(header, drift=self._has(t.drift))
         routed = bool((header.made_with() or TableSpec()).routes)
         parts = self.parts.of(table) if routed else {}
         return TableState(
@@ -154,8 +159,8 @@ class State:
             loaded_at=header.loaded_at,
             consistent_since=header.consistent_since,
             committed_at=header.committed_at,
-            quarantined=self.journal.quarantined(header),
-            drift=self.journal.drifted(table) if self._has(t.drift) else 0,
+            quarantined=quarantined,
+            drift=drifted,
             problem=header.problem,
             spec=header.made_with(),
             retention=header.lasts,
@@ -170,11 +175,10 @@ class State:
     def cursors(self, table: str, partitions: Sequence[str] | None = None) -> dict[str, Cursor]:
         """Cursors by partition: all of them, or those of the given partitions."""
         if partitions is None:
-            rows = self._rows(t.cursors, table, t.cursors.c.partition)
+            rows = self._rows(t.cursors, table, "partition")
         else:
             query = self._select(t.cursors).where(t.cursors.c.table_name == table)
-            query = query.where(t.cursors.c.partition.in_(partitions))
-            rows = self._run(query.order_by(t.cursors.c.partition))
+            rows = self._run(query.where(t.cursors.c.partition.in_(partitions)))
         try:
             found = {row.pop("partition"): msgspec.convert(row, Cursor) for row in rows}
         except msgspec.ValidationError as error:
@@ -193,13 +197,15 @@ class State:
 
     def all_columns(self, table: str) -> tuple[dict[str, Column], dict[str, Column]]:
         """The columns in use and the retired ones."""
-        return columns_of_rows(self._rows(t.columns, table, t.columns.c.position))
+        return columns_of_rows(self._rows(t.columns, table, "position"))
 
     def start(
         self, plan: Plan, target: Target, generation: int, commit: int, routed: bool = False
     ) -> None:
         """Replaces a table's row and cursors by a new generation's."""
-        self._forget(plan.table, t.tables, t.cursors, t.tombstones)
+        if not self._empty:
+            self._forget(plan.table, t.tables, t.cursors, t.tombstones)
+        self._empty = False
         row = {
             "table_name": plan.table,
             "target_schema": target.schema,

@@ -262,10 +262,9 @@ def compiled(statement: ClauseElement) -> tuple[str, list[Any]]:
 
 
 @functools.cache
-def rows_of_a_table(table: sa.Table, version: int, order: sa.Column[Any] | None = None) -> str:
+def rows_of_a_table(table: sa.Table, version: int) -> str:
     """Selects what a state of a version has of the source table `$1`, as SQL text."""
-    query = selected(table, version).where(table.c.table_name == "")
-    return compiled(query if order is None else query.order_by(order))[0]
+    return compiled(selected(table, version).where(table.c.table_name == ""))[0]
 
 
 @functools.lru_cache(64)

@@ -91,6 +91,6 @@ def keep_each(transaction: Transaction, state: State, table: str, before: Header
     for part in parts_of(transaction.schema, state, header):
         transaction.at = part.header.target
         if not part.leaving:
-            keep(transaction, part.state, table, before)
+            keep(transaction, part.state, part.header, before)
         elif transaction.taken(part.header.target):
             keep_on(transaction, part.state, part.header, before)
