@@ -58,8 +58,7 @@ def turn(values: Sequence[Value], case: int, at_once: int = 1) -> Sequence[Value
     """The values that a case meets: all of them, or some by turns, at least `at_once`."""
     if not are_by_turns():
         return values
-    apart = max(1, len(values) // at_once)
-    return values[(case + moved()) % apart :: apart]
+    return [values[place] for place in _places(len(values), case + moved(), at_once)]
 
 
 def amount(whole: int, by_turns: int) -> int:
@@ -86,9 +85,15 @@ def _out_of_turn(items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
 
 
 def _not_chosen(each: Sequence[pytest.Item], number: int) -> Iterator[pytest.Item]:
-    apart = max(1, len(each) // _at_once(each[0]))
-    # Each round of `apart` items begins with another one, so that what is chosen differs in all.
-    yield from (item for n, item in enumerate(each) if (n + n // apart - number) % apart)
+    chosen = set(_places(len(each), number, _at_once(each[0])))
+    yield from (item for place, item in enumerate(each) if place not in chosen)
+
+
+def _places(count: int, number: int, at_once: int) -> Iterator[int]:
+    """The places of a list whose turn it is: at least `at_once`, far apart."""
+    apart = max(1, count // at_once)
+    # Each round of `apart` places begins with another one, so that those chosen differ in all.
+    yield from (place for place in range(count) if (place + place // apart - number) % apart == 0)
 
 
 def _at_once(item: pytest.Item) -> int:

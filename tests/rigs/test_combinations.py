@@ -130,9 +130,9 @@ def test_only_moved_turns_take_the_whole_of_an_amount(monkeypatch: pytest.Monkey
     assert amount(10, by_turns=3) == 3
     monkeypatch.setenv(MOVED, "12")
     assert amount(10, by_turns=3) == 10
-    assert [turn("ab", 0), turn("ab", 1)] == ["a", "b"]
+    assert [turn("ab", 0), turn("ab", 1)] == [["a"], ["b"]]
     monkeypatch.setenv(MOVED, "13")
-    assert [turn("ab", 0), turn("ab", 1)] == ["b", "a"]
+    assert [turn("ab", 0), turn("ab", 1)] == [["b"], ["a"]]
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 13, 20])
