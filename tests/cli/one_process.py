@@ -12,6 +12,7 @@ from botocore.tokens import SSOTokenProvider
 from botocore.utils import ContainerMetadataFetcher
 
 from .ready_program import app
+from .spare_duckdb import spare
 from .warm import warm
 
 warm(app.run)
@@ -35,11 +36,12 @@ def main() -> None:
 
 
 def imports() -> None:
-    """Runs a command line, and says which modules it imported that were not there before."""
+    """Runs a command line; says which modules it imported, and if a DuckDB still waits."""
     before = set(sys.modules)
     _at_home()
     code, _, stderr = _ended(sys.argv[1:])
-    json.dump({"code": code, "stderr": stderr, "new": sorted({*sys.modules} - before)}, sys.stdout)
+    new = sorted({*sys.modules} - before)
+    json.dump({"code": code, "stderr": stderr, "new": new, "spare": spare.waits}, sys.stdout)
     sys.stdout.flush()
     os._exit(0)
 

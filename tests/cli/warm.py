@@ -16,12 +16,15 @@ from pathlib import Path
 from connector.destinations.duckdb.session import connection, instance
 from tests.rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB
 
+from .spare_duckdb import install, spare
+
 TABLE = "warm"
 LINES = (("sync", TABLE), ("status",), ("verify", TABLE))
 
 
 def warm(run: Callable[[list[str]], int]) -> None:
     """Replicates a table of one item, and leaves nothing of it but what is the same for any run."""
+    install()
     with (
         ScriptedDynamoDB(clock=RunningClock()) as rig,
         tempfile.TemporaryDirectory() as folder,
@@ -34,6 +37,7 @@ def warm(run: Callable[[list[str]], int]) -> None:
                 code = run([*line, "--to", f"duckdb:///{folder}/warehouse.duckdb"])
             assert code == 0, said.getvalue()
     _forget()
+    spare.start()
 
 
 @contextmanager
