@@ -19,7 +19,7 @@ from tests.rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB
 from .spare_duckdb import install, spare
 
 TABLE = "warm"
-LINES = (("sync", TABLE), ("status",), ("verify", TABLE))
+LINES = (("sync", TABLE), ("status",), ("verify", TABLE), ("check", TABLE))
 
 
 def warm(run: Callable[[list[str]], int]) -> None:
