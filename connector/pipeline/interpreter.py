@@ -74,11 +74,11 @@ def busy() -> Iterator[None]:
 
 
 def collect_seldom() -> None:
-    """Looks for cycles after each 50,000 new objects instead of 700, in a program of our own.
+    """Looks for cycles after each 250,000 new objects instead of 700, in a program of our own.
 
-    The imports of a run create some hundred thousand objects, and all of them stay.
+    The imports of a run create some 200,000 objects, and all of them stay.
     """
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(250_000, 20, 20)
 
 
 def disable_gc_in_process() -> None:
