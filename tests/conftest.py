@@ -33,12 +33,6 @@ def pytest_collection_finish() -> None:
 
     What a test makes is young, and is still found.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)
     gc.enable()
-
-
-def pytest_unconfigure() -> None:
-    """Lets everything be taken apart in the end, as without tests."""
-    gc.unfreeze()
