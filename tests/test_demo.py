@@ -13,6 +13,8 @@ import pytest
 from connector.demo import source as source
 from connector.demo.story import CONTRACT
 
+from .cli.program import ALONE, MODULE
+from .rigs.ready import Done, ready
 from .test_config_docs import fits_a_table
 
 # What its tests share is made once, by one process.
@@ -55,6 +57,12 @@ def run(
         text=True,
         start_new_session=True,
     )
+
+
+def typed(folder: Path, line: str) -> Done:
+    """Runs a command line, which a shell would take apart in the same way."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    return ready(MODULE).run(ALONE, shlex.split(line), folder, environment)
 
 
 def shown(output: str) -> dict[str, str]:
@@ -107,16 +115,8 @@ def test_it_shows_the_courses_less_the_deleted_one_with_the_update(first):
 def test_what_it_shows_is_what_the_commands_print(first, folder):
     """Each command that is shown is followed by its own output and nothing else."""
     for shown_line in re.findall(r"^ \$ connector ((?:query|verify) .+)$", first.stdout, re.M)[1:2]:
-        done = subprocess.run(
-            f"{shlex.join(CONNECTOR)} {shown_line}",
-            shell=True,
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
+        done = typed(folder, shown_line)
+        assert done.code == 0, done.stderr
         assert f"{shown_line}\n{done.stdout}" in first.stdout
     keys = {"table", "into", "phase", "rows", "written", "deleted", "commits", "seconds", "result"}
     assert all(keys <= row.keys() for row in runs(first.stdout))
@@ -162,15 +162,8 @@ def test_what_it_declares_is_in_the_repository_to_be_read():
 def test_the_line_it_prints_can_be_run(first, folder):
     line = re.search(r"^ \$ connector query (.+)$", first.stdout, re.MULTILINE)
     assert line
-    query = subprocess.run(
-        f"{shlex.join(CONNECTOR)} query {line[1]}",
-        shell=True,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-    )
-    assert query.returncode == 0, query.stderr
+    query = typed(folder, f"query {line[1]}")
+    assert query.code == 0, query.stderr
     assert source.RIGHT in query.stdout
 
 
@@ -205,8 +198,8 @@ def test_a_file_that_is_not_the_demos_own_is_left_alone(tmp_path):
     with duckdb.connect(file) as connection:
         connection.execute("create table mine as select 1 as one")
     before = file.read_bytes()
-    done = run(tmp_path, "--file", "mine.duckdb")
-    assert done.returncode == 2
+    done = typed(tmp_path, "demo --file mine.duckdb")
+    assert done.code == 2
     assert "was not created by the demo" in done.stderr
     assert file.read_bytes() == before
 

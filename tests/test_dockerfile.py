@@ -116,8 +116,10 @@ def carry_out(command: str, root: Path, folder: Path) -> None:
     ours = command.replace(FETCH_UV, f"{uv} && chmod +x /build/bin/uv")
     ours = re.sub(r"(?<![\w.*])/(?=build\b|opt\b)", f"{root}/", ours)
     if are_by_turns():
-        # To compile every package takes most of the time, and nothing here asks for it.
+        # To compile every package takes most of the time, and nothing here asks for it; nor for
+        # the pip of the first environment, which would fetch the uv that is taken from here.
         ours = ours.replace(" --compile-bytecode", "")
+        ours = ours.replace("python -m venv /", "python -m venv --without-pip /")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     kept = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     # What make has installed is in uv's cache: the index is asked only if something is not.

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from connector import job
 from connector.config import loading as configuration
 from connector.config.model import Config
 
+from .cli.program import Program
 from .rigs.scripted import Key, KeySchema, RunningClock, ScriptedDynamoDB
-from .test_distribution import ROOT, environment, run
+from .test_distribution import ROOT
 
 # What its tests share is made once, by one process.
 pytestmark = pytest.mark.xdist_group("queries")
@@ -181,8 +181,9 @@ def synced(url: str, folder: Path) -> Iterator[Warehouse]:
 
 
 def sync(folder: Path, url: str, rig: ScriptedDynamoDB) -> None:
-    command = [sys.executable, "-m", "connector", "sync", "--to", url]
-    run(*command, folder=folder, **environment(rig), PYTHONPATH=str(ROOT))
+    program = Program(folder, rig.url)
+    done = program("sync", "--to", url)
+    assert done.code == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
