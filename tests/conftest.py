@@ -1,6 +1,8 @@
 """Makes the rigs known to every test."""
 
+import atexit
 import gc
+import os
 
 import pytest
 
@@ -15,6 +17,13 @@ pytest_plugins = [
 botocore_once.install()
 # Until everything is imported and collected there is nothing to be freed.
 gc.disable()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A worker of xdist ends without taking apart what it has imported: that takes a second."""
+    if hasattr(config, "workerinput"):
+        # Registered before what tests register, so it comes last.
+        atexit.register(os._exit, 0)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -34,5 +43,7 @@ def pytest_collection_finish() -> None:
     What a test makes is young, and is still found.
     """
     gc.freeze()
+    # Else libraries say at the very end that something of them was not taken apart.
+    atexit.register(gc.unfreeze)
     gc.set_threshold(20_000, 20, 100)
     gc.enable()

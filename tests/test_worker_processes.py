@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing import active_children
@@ -12,18 +10,22 @@ from pathlib import Path
 import pytest
 
 from connector.scanning.processes import forked_workers
-from tests.cli.program import wait_until
+from tests.cli.program import MODULE, PATIENCE, wait_until
+from tests.rigs.ready import ready
 
+# The script is on the command line, as that of `python -c` is.
+RUNS = "exec(sys.argv[1])"
 WAITS = """
 import sys
 from multiprocessing import active_children
 from connector.scanning.processes import forked_workers
-with forked_workers(3, None) as processes:
-    print(*sorted(child.pid for child in active_children()), flush=True)
-    sys.stdin.readline()
-    taken = processes.take(int(sys.argv[1]))
-    print(*[worker.process.pid for worker in taken], flush=True)
-    sys.stdin.readline()
+_, count, asks, tells = sys.argv[1:]
+with forked_workers(3, None) as processes, open(asks) as asks, open(tells, "w") as tells:
+    print(*sorted(child.pid for child in active_children()), file=tells, flush=True)
+    asks.readline()
+    taken = processes.take(int(count))
+    print(*[worker.process.pid for worker in taken], file=tells, flush=True)
+    asks.readline()
 """
 
 
@@ -36,43 +38,53 @@ def alive(pid: int) -> bool:
     return state not in "ZX"
 
 
-class Program:
-    """A program of its own: here, the server of a test may run in a thread."""
+def succeeds(script: str, folder: Path) -> None:
+    """Runs a script in a process of its own: here, the server of a test may run in a thread."""
+    done = ready(MODULE).run(RUNS, [script], folder, os.environ)
+    assert done.code == 0, done.stderr
 
-    def __init__(self, taken: int) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", WAITS, str(taken)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+
+class Program:
+    """A program of its own that is asked and tells through two pipes."""
+
+    def __init__(self, taken: int, folder: Path) -> None:
+        pipes = [folder / "asks", folder / "tells"]
+        for pipe in pipes:
+            os.mkfifo(pipe)
+        arguments = [WAITS, str(taken), *map(str, pipes)]
+        self.process = ready(MODULE).start(RUNS, arguments, folder, os.environ)
+        self._asks, self._tells = pipes[0].open("w"), pipes[1].open()
         self.waiting = self.pids()
 
     def pids(self) -> list[int]:
         """The next line of process ids."""
-        assert self.process.stdout
-        return [int(pid) for pid in self.process.stdout.readline().split()]
+        return [int(pid) for pid in self._tells.readline().split()]
 
     def take(self) -> list[int]:
         """Lets the program take its processes."""
-        assert self.process.stdin
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
+        self._asks.write("\n")
+        self._asks.flush()
         return self.pids()
+
+    def end(self) -> None:
+        """Kills it."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(PATIENCE)
+        self._asks.close()
+        self._tells.close()
 
 
 @pytest.fixture
-def program(request: pytest.FixtureRequest) -> Iterator[Program]:
+def program(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Program]:
     """A program that has forked three processes, and then takes some of them."""
-    started = Program(getattr(request, "param", 1))
-    with started.process:
-        yield started
-        started.process.kill()
+    started = Program(getattr(request, "param", 1), tmp_path)
+    yield started
+    started.end()
 
 
 def test_forks_end_with_a_program_that_is_killed(program: Program) -> None:
     assert len(program.waiting) == 3 and all(map(alive, program.waiting))
-    program.process.kill()
+    program.process.send_signal(signal.SIGKILL)
     wait_until(lambda: not any(map(alive, program.waiting)))
 
 
@@ -85,7 +97,7 @@ def test_an_interrupt_is_heard_by_the_program_alone(program: Program) -> None:
     assert all(map(alive, program.waiting))
 
 
-def test_a_new_process_never_hears_an_interrupt_either() -> None:
+def test_a_new_process_never_hears_an_interrupt_either(tmp_path: Path) -> None:
     script = """
 import os, signal, time
 from connector.scanning.pool import WorkerProcesses
@@ -97,7 +109,7 @@ for seconds in (0.0, 0.1, 0.5, 1.5):
 time.sleep(0.2)
 assert all(worker.process.is_alive() for worker in taken)
 """
-    subprocess.run([sys.executable, "-c", script], check=True)
+    succeeds(script, tmp_path)
 
 
 @pytest.mark.parametrize("program", [2], indirect=True)
@@ -124,7 +136,7 @@ def test_one_that_was_killed_is_replaced(program: Program) -> None:
     assert len(taken) == 3 and all(map(alive, taken))
 
 
-def test_where_no_process_may_be_had_none_waits() -> None:
+def test_where_no_process_may_be_had_none_waits(tmp_path: Path) -> None:
     script = """
 import os
 from multiprocessing import active_children
@@ -139,10 +151,10 @@ processes.fork(2)
 assert asked == [1]
 assert active_children() == [] and processes._idle == []
 """
-    subprocess.run([sys.executable, "-c", script], check=True)
+    succeeds(script, tmp_path)
 
 
-def test_two_tables_never_take_the_same_process() -> None:
+def test_two_tables_never_take_the_same_process(tmp_path: Path) -> None:
     """A program that syncs them side by side has threads, and has forked before."""
     script = """
 import threading
@@ -157,10 +169,10 @@ with forked_workers(4, None) as processes:
     for thread in threads: thread.join()
     assert len({worker.process.pid for worker in taken}) == 8
 """
-    subprocess.run([sys.executable, "-c", script], check=True)
+    succeeds(script, tmp_path)
 
 
-def test_once_a_tail_has_begun_none_waits_any_longer() -> None:
+def test_once_a_tail_has_begun_none_waits_any_longer(tmp_path: Path) -> None:
     script = """
 from multiprocessing import active_children
 from connector.scanning.processes import forked_workers
@@ -170,7 +182,7 @@ with forked_workers(3, None) as processes:
     assert not ended(1) and ended(2)
     assert active_children() == []
 """
-    subprocess.run([sys.executable, "-c", script], check=True)
+    succeeds(script, tmp_path)
 
 
 def test_beside_another_thread_nothing_is_forked() -> None:
