@@ -3,10 +3,12 @@
 import atexit
 import gc
 import os
+import shutil
+import tempfile
 
 import pytest
 
-from tests.rigs import botocore_once
+from tests.rigs import botocore_once, ready
 
 pytest_plugins = [
     "tests.rigs.combinations",
@@ -20,10 +22,13 @@ gc.disable()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A worker of xdist ends without taking apart what it has imported: that takes a second."""
+    """What workers share has its place; and a worker ends as soon as it has done its work."""
     if hasattr(config, "workerinput"):
-        # Registered before what tests register, so it comes last.
+        # To take apart what was imported takes a second. What tests register comes before.
         atexit.register(os._exit, 0)
+    else:
+        folder = os.environ[ready.FOLDER] = tempfile.mkdtemp(prefix="ready-")
+        atexit.register(shutil.rmtree, folder)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -159,7 +159,7 @@ def test_a_reader_that_has_enough_is_no_error(synced: Program) -> None:
 def test_an_answer_on_a_terminal_that_does_not_block_is_whole(synced: Program) -> None:
     # Whoever shares the pipe has made it so; this one is smaller than the answer.
     nonblocking = (
-        "\"$1\" -c 'import os; os.set_blocking(1, False); os.execvp(os.sys.argv[1], "
+        '"$1" -c \'import os; os.set_blocking(1, False); os.execvp(os.sys.argv[1], '
         'os.sys.argv[1:])\' "$@" | { sleep 0.5; wc -c; }'
     )
     sql = "SELECT repeat('x', 1000) AS x FROM range(1000)"

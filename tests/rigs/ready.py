@@ -1,11 +1,13 @@
 """A process that has imported what a run needs, and becomes a run as soon as it is told to.
 
 What runs is the same code in a process of its own, with its own folder, environment, session and
-end; only the second of imports, which is the same every time, is spent once. What is about the
-beginning of a process, or about all the memory that it takes, starts from nothing.
+end; only the seconds of imports, which are the same every time, are spent once by all workers of
+the tests. What is about the beginning of a process, or about all the memory that it takes, starts
+from nothing.
 """
 
 import atexit
+import fcntl
 import functools
 import itertools
 import json
@@ -13,6 +15,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,10 +27,25 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE = 120.0
 
-# The child goes on after the loop, and ends as any program of Python does.
+FOLDER = "TESTS_READY"
+"""The variable that names the folder of the sockets, which the workers of the tests share."""
+
+GREETING = b"ready\n"
+# For each worker that asks, the process that has imported forks one that makes its runs; it ends
+# when the last of these has ended. A run goes on after the loop, and ends as any program of Python.
 WAITING = """
-import json, os, sys
+import json, os, signal, socket, sys
+
+if os.fork():
+    os._exit(0)
 import {module}
+
+def forget(number, frame):
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        os._exit(0)
 
 def become(folder, environment, arguments, streams):
     os.setsid()
@@ -41,18 +59,30 @@ def become(folder, environment, arguments, streams):
         os.close(opened)
     sys.argv[1:] = arguments
 
-for line in sys.stdin:
+signal.signal(signal.SIGCHLD, forget)
+with socket.socket(fileno=os.dup(0)) as listening:
+    while True:
+        asking, _ = listening.accept()
+        if os.fork() == 0:
+            break
+        asking.close()
+signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+asking.sendall({greeting})
+lines = asking.makefile("r")
+for line in lines:
     asked = json.loads(line)
     if "pid" in asked:
         ended, status = os.waitpid(asked["pid"], 0 if asked["wait"] else os.WNOHANG)
-        print(os.waitstatus_to_exitcode(status) if ended else "lives", flush=True)
-        continue
-    child = os.fork()
-    if child == 0:
-        call, *run = asked["run"]
-        become(*run)
-        break
-    print(child, flush=True)
+        answer = os.waitstatus_to_exitcode(status) if ended else "lives"
+    else:
+        answer = os.fork()
+        if answer == 0:
+            lines.close()
+            asking.close()
+            call, *run = asked["run"]
+            become(*run)
+            break
+    asking.sendall(b"%s\\n" % str(answer).encode())
 else:
     sys.exit()
 exec(call)
@@ -109,17 +139,11 @@ class Run:
 
 
 class Ready:
-    """A process that imported `module` and waits."""
+    """A process that imported `module` and waits for what this one asks."""
 
     def __init__(self, module: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", WAITING.format(module=module)],
-            cwd=REPOSITORY,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-        )
+        self._socket = _connected(module)
+        self._answers = self._socket.makefile("rb", buffering=0)
         atexit.register(self.stop)
         self._folder = Path(tempfile.mkdtemp(prefix="ready-"))
         self._started = itertools.count()
@@ -195,19 +219,17 @@ class Ready:
         return int(self._answer(PATIENCE))
 
     def _ask(self, asked: Mapping[str, object]) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(asked).encode() + b"\n")
+        self._socket.sendall(json.dumps(asked).encode() + b"\n")
 
     def _answer(self, patience: float) -> bytes:
-        answers = self._process.stdout
-        assert answers is not None
-        if not select.select([answers], [], [], patience)[0]:
+        if not select.select([self._answers], [], [], patience)[0]:
             raise TimeoutError
-        return answers.readline().strip()
+        return self._answers.readline().strip()
 
     def stop(self) -> None:
-        """Ends the process that waits."""
-        self._process.communicate()
+        """Lets the process that waits end."""
+        self._answers.close()
+        self._socket.close()
         shutil.rmtree(self._folder)
 
 
@@ -215,3 +237,44 @@ class Ready:
 def ready(module: str) -> Ready:
     """The one process that imported this module."""
     return Ready(module)
+
+
+def _connected(module: str) -> socket.socket:
+    """A connection to the process that imported the module, which is started if there is none."""
+    path = Path(os.environ[FOLDER], module)
+    while True:
+        asking = socket.socket(socket.AF_UNIX)
+        with Path(f"{path}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                asking.connect(str(path))
+            except (FileNotFoundError, ConnectionRefusedError):
+                _start(module, path, asking)
+        if select.select([asking], [], [], PATIENCE)[0] and _greeted(asking):
+            return asking
+        asking.close()
+
+
+def _start(module: str, path: Path, asking: socket.socket) -> None:
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        # It waits there from the beginning, so that the process ends if this one does.
+        asking.connect(str(path))
+        subprocess.run(
+            [sys.executable, "-c", WAITING.format(module=module, greeting=GREETING)],
+            cwd=REPOSITORY,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)},
+            stdin=listening,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+
+
+def _greeted(asking: socket.socket) -> bool:
+    """Whether it has answered; the last moment of one that ends is no answer."""
+    try:
+        return asking.recv(len(GREETING)) == GREETING
+    except ConnectionResetError:
+        return False
