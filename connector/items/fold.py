@@ -161,17 +161,17 @@ class Fold:
         """Removes and returns one row per key, with `changed_at` and `deleted`.
 
         A delete has only its key. A put that cannot be stored is quarantined and deletes the older
-        row of its key: a row is either right or absent.
+        row of its key: a row is either right or absent. Without keys there are no columns either.
         """
         newest = list(self._newest.items())
         self._newest = {}
         tables: list[pa.Table] = []
-        while newest or not tables:
+        while newest:
             # From the end, so that records are freed as their rows are made.
             part = newest[-ROWS_AT_ONCE:]
             tables.append(self._rows(part, [change.image for _, (_, change) in part]))
             del newest[-ROWS_AT_ONCE:]
-        return combine(tables) if len(tables) > 1 else tables[0]
+        return together(tables)
 
     def looked_up(self, look_up: LookUp) -> Iterator[pa.Table]:
         """Removes and returns rows as `rows` does, with each item as it is now at the source.
@@ -192,7 +192,7 @@ class Fold:
             if size >= LOOKED_UP_BYTES:
                 yield combine(tables)
                 tables, size = [], 0
-        yield combine(tables) if tables else pa.table({})
+        yield together(tables)
 
     def _found(self, newest: Sequence[_Newest], look_up: LookUp) -> list[Raw | None]:
         """The items of these keys; of a change that is flawed, what it has."""
@@ -295,6 +295,13 @@ class Fold:
             texts = [ruling.key(newest[index][0])[part] for index in good]
         _, expected = columns.of_one_tag(attribute.tag, texts)
         return bool(rows.column(ITEM + attribute.name).combine_chunks().equals(expected))
+
+
+def together(tables: Sequence[pa.Table]) -> pa.Table:
+    """One table of several; without any, as in most rounds of a quiet stream, one of no columns."""
+    if not tables:
+        return pa.table({})
+    return combine(tables) if len(tables) > 1 else tables[0]
 
 
 def _good(encoded: Encoded, count: int) -> list[int]:

@@ -12,7 +12,14 @@ from connector.core.changes.times import SECOND, Order, order, tied_with
 from connector.core.cursors import Quarantined
 from connector.core.keys import key_text
 from connector.core.rows import SETTLED, combine
-from connector.items.fold import KEYS_AT_ONCE, LOOKED_UP_BYTES, ROWS_AT_ONCE, Fold, LookUp
+from connector.items.fold import (
+    KEYS_AT_ONCE,
+    LOOKED_UP_BYTES,
+    ROWS_AT_ONCE,
+    Fold,
+    LookUp,
+    together,
+)
 from connector.items.keys import item_of_key
 
 _Key = tuple[str, ...]
@@ -106,17 +113,18 @@ class TimedFold(Fold):
         yield from self._read_portions(look_up)
 
     def _tables(self, newest: Sequence[_Newest]) -> pa.Table:
-        tables = [
-            self._rows(part, [change.image for _, (_, change) in part])
-            for part in _parts(newest, ROWS_AT_ONCE)
-        ]
-        return combine(tables) if len(tables) > 1 else tables[0]
+        return together(
+            [
+                self._rows(part, [change.image for _, (_, change) in part])
+                for part in _parts(newest, ROWS_AT_ONCE)
+            ]
+        )
 
     def _read_portions(self, look_up: LookUp) -> Iterator[pa.Table]:
         tables: list[pa.Table] = []
         size = 0
         doubted = [(key, self._newest[key]) for key in sorted(self._doubted)]
-        for part in _parts(doubted, KEYS_AT_ONCE) if doubted else ():
+        for part in _parts(doubted, KEYS_AT_ONCE):
             settled = self._settled(part, look_up)
             size += sum(len(bytes(each.image or b"")) for _, (_, each) in settled)
             # Not the same objects: the quarantine is to have the items, and not the changes.
@@ -180,7 +188,6 @@ def _same(one: Change, other: Change) -> bool:
 
 
 def _parts(newest: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    """Slices of at most this many, at least one."""
-    yield newest[:size]
-    for at in range(size, len(newest), size):
+    """Slices of at most this many."""
+    for at in range(0, len(newest), size):
         yield newest[at : at + size]
