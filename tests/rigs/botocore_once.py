@@ -1,14 +1,16 @@
 """Has botocore find out once in a process what it finds out for every session and client.
 
 For each of its 150 handlers it asks which arguments the function takes, and for each event whether
-the event's service has another name: always the same, and half of what a client costs.
+the event's service has another name: always the same, and half of what a client costs. With each
+call it spells what it says of itself, character by character.
 """
 
+import functools
 from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 import botocore.session
-from botocore import hooks
+from botocore import hooks, useragent
 
 _asked = hooks.accepts_kwargs
 _takes_any: dict[CodeType, Any] = {}
@@ -36,3 +38,5 @@ def install() -> None:
     """Makes it so."""
     setattr(hooks, "accepts_kwargs", _accepts_kwargs)  # noqa: B010
     setattr(botocore.session, "EventAliaser", _Aliaser)  # noqa: B010
+    spelled = functools.cache(useragent.UserAgentComponent.to_string)
+    setattr(useragent.UserAgentComponent, "to_string", spelled)  # noqa: B010
