@@ -22,7 +22,7 @@ from tests.rigs.scripted import Key, KeySchema, ScriptedDynamoDB, Table
 
 ORDERS = "orders"
 SCHEMA = KeySchema(Key("id"))
-PACE = {"tail.quiet_seconds": 0.06, "tail.poll_seconds": 0.02, "tail.idle_poll_seconds": 0.05}
+PACE = {"tail.quiet_seconds": 0.04, "tail.poll_seconds": 0.02, "tail.idle_poll_seconds": 0.05}
 """Waits that cost a test little; no promise depends on their length."""
 
 
@@ -135,16 +135,16 @@ class Replica:
 
     def verdict(self) -> Verdict:
         """What `connector verify` finds."""
-        run = self.run()
+        run, state = self.run(), self.state()
         return verify(
             run.pages,
             run.lookup,
             run.destination,
-            self.state(),
+            state,
             segments=2,
             tail=lambda: None,
             listener=quiet,
-            ruling=run.ruling(self.state()),
+            ruling=run.ruling(state),
         )
 
     def assert_equal(self) -> None:
