@@ -52,10 +52,15 @@ def window(replica: Exported) -> Export:
 
 def refused(replica: Exported) -> ConnectorError:
     """What a sync says, which leaves the table as it was."""
-    before = replica.numbers(), replica.state().cursors, replica.state().commit
+    numbers, before = replica.numbers(), replica.state()
     with pytest.raises(ConnectorError) as caught:
         replica.sync()
-    assert (replica.numbers(), replica.state().cursors, replica.state().commit) == before
+    after = replica.state()
+    assert (replica.numbers(), after.cursors, after.commit) == (
+        numbers,
+        before.cursors,
+        before.commit,
+    )
     return caught.value
 
 
