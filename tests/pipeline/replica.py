@@ -1,10 +1,15 @@
 """One table of the scripted server and its replica in a DuckDB file: run, count, compare."""
 
+import functools
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import adbc_driver_manager
+import duckdb
 
 from connector import job
 from connector.config import loading as configuration
@@ -14,6 +19,7 @@ from connector.events import quiet
 from connector.pipeline.following.tail import Tail
 from connector.pipeline.sync import Run
 from connector.pipeline.verify import Verdict, verify
+from connector.sources import registry as sources
 from connector.sources.dynamodb.client import SharedClients
 from connector.stop import Stop
 from tests.rigs import duckdb_file
@@ -24,6 +30,17 @@ ORDERS = "orders"
 SCHEMA = KeySchema(Key("id"))
 PACE = {"tail.quiet_seconds": 0.04, "tail.poll_seconds": 0.02, "tail.idle_poll_seconds": 0.05}
 """Waits that cost a test little; no promise depends on their length."""
+
+
+@functools.lru_cache(8)
+def _clients(
+    surroundings: tuple[tuple[str, str], ...],
+    source: SourceConfig,
+    connections: int,
+    besides: frozenset[str],
+) -> SharedClients:
+    """Clients for all tests that log in alike: a server has the address of the one before."""
+    return SharedClients(source, connections, besides=besides)
 
 
 def key(text: object) -> dict[str, Any]:
@@ -56,7 +73,6 @@ class Replica:
     settings: dict[str, object] = field(default_factory=dict)
     database: str = ""
     """The url of a Postgres database; without it, a file in the folder."""
-    _clients: dict[SourceConfig, SharedClients] = field(default_factory=dict)
 
     @property
     def file(self) -> Path:
@@ -92,9 +108,10 @@ class Replica:
 
     def shared(self, config: Config) -> job.Shared:
         """What runs share: their clients, which know nothing of a table, and nothing else."""
-        if config.source not in self._clients:
-            self._clients[config.source] = job.Shared.by(config).clients
-        return job.Shared(self._clients[config.source])
+        surroundings = tuple(sorted((n, v) for n, v in os.environ.items() if n.startswith("AWS_")))
+        connections = config.tail.readers + 1
+        besides = sources.besides(config)
+        return job.Shared(_clients(surroundings, config.source, connections, besides))
 
     def sync(self, until: Callable[[Tail], bool] = caught_up) -> TableState:
         """One run of sync."""
@@ -122,9 +139,15 @@ class Replica:
 
     def numbers(self) -> dict[str, int | None]:
         """The orders' numbers by id, as they stand in the table."""
-        if "n" not in self.state().columns:
-            return {each: None for (each,) in self.sql("SELECT id FROM orders")}
-        return dict(self.sql("SELECT id, n FROM orders"))
+        return dict(self._rows())
+
+    def _rows(self) -> list[tuple[str, int | None]]:
+        try:
+            return [(each, n) for each, n in self.sql("SELECT id, n FROM orders")]
+        except (duckdb.Error, adbc_driver_manager.Error):
+            if "n" in self.state().columns:
+                raise
+        return [(each, None) for (each,) in self.sql("SELECT id FROM orders")]
 
     def truth(self) -> dict[str, int | None]:
         """The orders' numbers by id, as the source has them."""
@@ -149,9 +172,9 @@ class Replica:
 
     def assert_equal(self) -> None:
         """Source and table hold the same orders, each exactly once."""
-        (rows,) = self.sql("SELECT count(*) FROM orders")
-        assert self.numbers() == self.truth()
-        assert rows == (len(self.model),)
+        rows = self._rows()
+        assert dict(rows) == self.truth()
+        assert len(rows) == len(self.model)
 
 
 def change(replica: Replica, round_: int = 1) -> None:
