@@ -32,9 +32,9 @@ def make_of(kind: str, request: pytest.FixtureRequest) -> Make:
         return DuckDBDestination(folder / "warehouse.duckdb", lock_timeout=5, **options)
 
     def postgres(**options: int) -> Destination:
-        database: Database = request.getfixturevalue("postgres")
+        database: Database = request.getfixturevalue("kept_postgres")
         if made:
-            database.clean()
+            database.clean(with_state=True)
         made.append(database)
         return PostgresDestination(database.parsed, lock_timeout=5, **options)
 

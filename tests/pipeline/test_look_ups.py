@@ -45,7 +45,7 @@ def either(request: pytest.FixtureRequest, rig: ScriptedDynamoDB, tmp_path: Path
     rig.create_table(ORDERS, SCHEMA, view="KEYS_ONLY").load(order(n) for n in range(20))
     made = Replica(rig, tmp_path)
     if request.param == "postgres":
-        made.database = request.getfixturevalue("postgres").url
+        made.database = request.getfixturevalue("kept_postgres").url
     made.sync()
     return made
 

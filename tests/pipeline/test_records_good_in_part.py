@@ -81,7 +81,7 @@ def replica(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[R
         database = ""
         if request.param == "postgres":
             found: Database = request.getfixturevalue("postgres_database")
-            found.clean()
+            found.clean(with_state=True)
             database = found.url
         settings = {"spool": str(folder / "spool"), "quarantine.limit": 1000}
         replica = Replica(rig, folder, settings=settings, database=database)

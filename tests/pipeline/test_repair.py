@@ -28,7 +28,7 @@ def replica(request: pytest.FixtureRequest, rig: ScriptedDynamoDB, tmp_path: Pat
     rig.create_table(ORDERS, SCHEMA).load(order(n, n) for n in range(40))
     made = Replica(rig, tmp_path)
     if request.param == "postgres":
-        made.database = request.getfixturevalue("postgres").url
+        made.database = request.getfixturevalue("kept_postgres").url
     made.sync()
     return made
 

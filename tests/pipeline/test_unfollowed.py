@@ -27,7 +27,7 @@ def unfollowed(request: pytest.FixtureRequest, rig: ScriptedDynamoDB, tmp_path: 
     rig.create_table(ORDERS, SCHEMA, view=None).put(*(order(n) for n in range(30)))
     made = Replica(rig, tmp_path, settings=NONE)
     if request.param == "postgres":
-        made.database = request.getfixturevalue("postgres").url
+        made.database = request.getfixturevalue("kept_postgres").url
     return made
 
 

@@ -236,7 +236,7 @@ class WorldInPostgres(World):
     database: ClassVar[Database]
 
     def place(self) -> str:
-        self.database.clean()
+        self.database.clean(with_state=True)
         return self.database.url
 
 

@@ -24,7 +24,7 @@ class ToldInPostgres(Told):
     """A story in an emptied Postgres database."""
 
     def __init__(self, database: Database, keys: KeySchema, layout: str) -> None:
-        database.clean()
+        database.clean(with_state=True)
         columns, packed = LAYOUTS[layout]
         self.url = database.url
         self.keys = keys

@@ -71,3 +71,13 @@ def postgres(postgres_database: "Database") -> "Database":
     idle.release()
     postgres_database.clean()
     return postgres_database
+
+
+@pytest.fixture
+def kept_postgres(postgres_database: "Database") -> "Database":
+    """A database on a real PostgreSQL where a state is made, and nothing was ever planned.
+
+    For tests of what becomes of tables; how the state is made, and who may, is for `postgres`.
+    """
+    postgres_database.clean(with_state=True)
+    return postgres_database

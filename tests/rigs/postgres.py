@@ -21,6 +21,8 @@ from adbc_driver_postgresql import dbapi
 from connector.destinations.backend import DestinationUrl
 from connector.destinations.registry import parse_url
 
+from .kept_state import SCHEMA, KeptState
+
 VARIABLE = "TEST_POSTGRES_URL"
 
 
@@ -33,6 +35,7 @@ class Database:
     _opened: Any = None
     _idle: dbapi.Connection | None = None
     """A connection for the next statements: to make one takes longer than most of them."""
+    _kept_state: KeptState | None = None
 
     @property
     def parsed(self) -> DestinationUrl:
@@ -106,19 +109,25 @@ class Database:
         if idle is not None:
             idle.close()
 
-    def clean(self) -> None:
-        """Drops everything that a test made."""
+    def clean(self, with_state: bool = False) -> None:
+        """Drops everything that a test made; with a state, its tables are there, and empty."""
+        state = self._kept_state if with_state else None
+        kept = state is not None and state.is_as_made(self.by_hand)
         schemas = self.by_hand(
             "SELECT quote_ident(nspname) FROM pg_namespace "
             r"WHERE nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema'"
         )
-        drops = [f"DROP SCHEMA {name} CASCADE" for (name,) in schemas]
+        drops = [f"DROP SCHEMA {name} CASCADE" for (name,) in schemas if not kept or name != SCHEMA]
         for role in self.roles:
             drops += [f"DROP OWNED BY {role} CASCADE", f"DROP ROLE {role}"]
         self.roles.clear()
         # A test may have taken from everybody what a new database gives.
         public = f"GRANT CONNECT, TEMPORARY ON DATABASE {self.name} TO PUBLIC"
         self.by_hand(*drops, public, "CREATE SCHEMA public")
+        if state is not None and kept:
+            state.empty(self.by_hand)
+        elif with_state:
+            self._kept_state = KeptState.made(self.parsed, self.by_hand)
 
 
 @functools.cache
