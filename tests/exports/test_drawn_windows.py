@@ -28,7 +28,7 @@ def replica(
 ) -> Exported:
     """A table that nobody has written to."""
     monkeypatch.setattr(reading, "LINES_BYTES", 200)
-    database = request.getfixturevalue("postgres").url if request.param == "postgres" else ""
+    database = request.getfixturevalue("kept_postgres").url if request.param == "postgres" else ""
     server.clock.advance(hours=-200)
     server.create_table(ORDERS, SCHEMA)
     settings: dict[str, object] = {"spool": str(tmp_path / "spool"), "tail.batch_records": 2}

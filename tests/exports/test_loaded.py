@@ -31,7 +31,7 @@ def replica(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Exported:
     """Forty orders from before the stream, on their way to each database."""
-    database = request.getfixturevalue("postgres").url if request.param == "postgres" else ""
+    database = request.getfixturevalue("kept_postgres").url if request.param == "postgres" else ""
     monkeypatch.setattr(reading, "LINES_BYTES", 300)
     server.clock.advance(hours=-30)
     table = server.create_table(ORDERS, SCHEMA)

@@ -108,7 +108,7 @@ def test_the_run_after_a_crash_brings_everything(
 ):
     written(rig, tmp_path)
     change_some(rig)
-    url = request.getfixturevalue("postgres").url if destination == "postgres" else ""
+    url = request.getfixturevalue("kept_postgres").url if destination == "postgres" else ""
     spool = str(tmp_path / ".connector/spool")
     program.environment |= {"CONNECTOR_FAILPOINT": point, "CONNECTOR_SPOOL": spool, **SETTINGS}
     program.database = url

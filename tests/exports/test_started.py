@@ -36,7 +36,7 @@ def replica(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Exported]:
     """Forty orders of some days ago, whose exports go to a bucket."""
-    database = request.getfixturevalue("postgres").url if request.param == "postgres" else ""
+    database = request.getfixturevalue("kept_postgres").url if request.param == "postgres" else ""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_REGION", "us-west-2")

@@ -28,7 +28,7 @@ def replica(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Exported:
     """Forty orders of some days ago, on their way to each database."""
-    database = request.getfixturevalue("postgres").url if request.param == "postgres" else ""
+    database = request.getfixturevalue("kept_postgres").url if request.param == "postgres" else ""
     monkeypatch.setattr(reading, "LINES_BYTES", 300)
     server.clock.advance(hours=-100)
     table = server.create_table(ORDERS, SCHEMA)

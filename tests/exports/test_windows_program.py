@@ -34,7 +34,7 @@ def rig(server: ScriptedDynamoDB) -> ScriptedDynamoDB:
 def replica(request: pytest.FixtureRequest, rig: ScriptedDynamoDB, tmp_path: Path) -> Exported:
     """What the program is to make, in a file unless a test asks for the other database."""
     on_postgres = getattr(request, "param", "duckdb") == "postgres"
-    database = request.getfixturevalue("postgres").url if on_postgres else ""
+    database = request.getfixturevalue("kept_postgres").url if on_postgres else ""
     return Exported(rig, tmp_path, database=database)
 
 

@@ -31,7 +31,7 @@ def url(request: pytest.FixtureRequest) -> str:
     """An empty database; none is a DuckDB file."""
     if request.param == "duckdb":
         return ""
-    database: Database = request.getfixturevalue("postgres")
+    database: Database = request.getfixturevalue("kept_postgres")
     return database.url
 
 

@@ -85,7 +85,7 @@ class KeptWorldInPostgres(KeptWorld):
     database: ClassVar[Database]
 
     def place(self) -> str:
-        self.database.clean()
+        self.database.clean(with_state=True)
         return self.database.url
 
 

@@ -42,5 +42,5 @@ def each(request: pytest.FixtureRequest, virtual: ScriptedDynamoDB, tmp_path: Pa
     """The same in each kind of destination."""
     if request.param == "memory":
         return Followed(virtual)
-    database = request.getfixturevalue("postgres") if request.param == "postgres" else None
+    database = request.getfixturevalue("kept_postgres") if request.param == "postgres" else None
     return Followed(virtual, folder=tmp_path, postgres=database)

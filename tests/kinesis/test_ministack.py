@@ -40,7 +40,7 @@ def program(subject: KinesisSubject, ministack: str, tmp_path: Path) -> Program:
 def on_each(request: pytest.FixtureRequest, program: Program) -> Program:
     """The same for each kind of destination."""
     if request.param == "postgres":
-        return replace(program, database=request.getfixturevalue("postgres").url)
+        return replace(program, database=request.getfixturevalue("kept_postgres").url)
     return program
 
 

@@ -106,7 +106,7 @@ def body(records: list[bytes], first: int) -> bytes:
 def destination(request: pytest.FixtureRequest, tmp_path) -> Iterator[Destination]:
     """An empty destination."""
     if request.param == "postgres":
-        database = request.getfixturevalue("postgres")
+        database = request.getfixturevalue("kept_postgres")
         yield PostgresDestination(database.parsed, lock_timeout=5)
         return
     yield DuckDBDestination(tmp_path / "w.duckdb", lock_timeout=5)

@@ -33,7 +33,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedDynamoDB]:
 @pytest.fixture(params=["duckdb", "postgres"])
 def there(request: pytest.FixtureRequest, rig: ScriptedDynamoDB, tmp_path: Path) -> World:
     """A global table of forty orders, and its replica in each kind of database."""
-    database = request.getfixturevalue("postgres").url if request.param == "postgres" else ""
+    database = request.getfixturevalue("kept_postgres").url if request.param == "postgres" else ""
     return filled(world(rig, tmp_path, database))
 
 

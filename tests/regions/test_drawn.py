@@ -169,7 +169,7 @@ class History:
 def test_any_history_ends_as_its_region_is(
     rig: ScriptedDynamoDB, tmp_path: Path, kind: str, seed: int, request: pytest.FixtureRequest
 ) -> None:
-    database = request.getfixturevalue("postgres").url if kind == "postgres" else ""
+    database = request.getfixturevalue("kept_postgres").url if kind == "postgres" else ""
     dice = random.Random(f"{seed} {kind}")
     delay = dice.choice([0.0, 5.0, 300.0])
     made = world(rig, tmp_path, database, delay=delay, view=dice.choice(VIEWS))

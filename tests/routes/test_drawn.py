@@ -94,7 +94,7 @@ class RoutedWorldInPostgres(RoutedWorld):
     otherwise = "others"
 
     def place(self) -> str:
-        self.database.clean()
+        self.database.clean(with_state=True)
         return self.database.url
 
 

@@ -37,7 +37,7 @@ def make(
     """Makes an empty table with rules, and a place for it to go."""
     url = ""
     if request.param == "postgres":
-        url = request.getfixturevalue("postgres").url
+        url = request.getfixturevalue("kept_postgres").url
 
     def made(
         columns: dict[str, Any], name: str = ORDERS, schema: KeySchema = SCHEMA, **table: Any

@@ -60,7 +60,7 @@ def program(request: pytest.FixtureRequest, rig: ScriptedDynamoDB, tmp_path: Pat
     """Orders with every type, on each kind of destination, and a configuration."""
     rig.create_table(ORDERS, SCHEMA).load(item(n) for n in range(10))
     postgres = request.param == "postgres"
-    url = request.getfixturevalue("postgres").url if postgres else ""
+    url = request.getfixturevalue("kept_postgres").url if postgres else ""
     made = Program(tmp_path, rig.url, database=url)
     to = url or f"duckdb:///{made.file}"
     (tmp_path / "connector.yaml").write_text(
