@@ -3,10 +3,8 @@
 One thread serves one connection, so a call that waits does not hold up another.
 """
 
-import atexit
 import contextlib
 import itertools
-import os
 import re
 import socket
 import threading
@@ -20,77 +18,11 @@ REASONS = {200: b"OK", 400: b"Bad Request", 500: b"Internal Server Error"}
 LARGEST_HEAD = 64 * 1024
 
 Answer = Callable[[str, bytes, str, str], Response]
-Connected = Callable[[socket.socket], None]
 _CREDENTIAL = re.compile(r"Credential=([^/,]*)/(?:[^/,]*/([^/,]*)/)?")
 
 
-class Listener:
-    """An address, and the thread that hands every connection to it to the server that has it.
-
-    A server's address waits for the next one: clients of that address can be used again.
-    """
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_server(("127.0.0.1", port), backlog=256)
-        self.connected: Connected | None = None
-        self.host, self.port = self._socket.getsockname()
-        self._thread = threading.Thread(target=self._accept, name="scripted-accept", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Ends it."""
-        # Closing alone does not wake a thread that waits in accept; shutting down does.
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if (connected := self.connected) is None:
-                connection.close()
-            else:
-                connected(connection)
-
-
-class _Waiting:
-    """Addresses that no server has at the moment."""
-
-    def __init__(self) -> None:
-        self._listeners: list[Listener] = []
-        self._inherited: list[Listener] = []
-
-    def take(self, port: int) -> Listener:
-        """The address that was given back last, or of this port; a new one if there is none."""
-        for listener in reversed(self._listeners):
-            if port in (0, listener.port):
-                self._listeners.remove(listener)
-                return listener
-        return Listener(port)
-
-    def give(self, listener: Listener) -> None:
-        """Keeps an address for the next server."""
-        self._listeners.append(listener)
-
-    def inherit(self) -> None:
-        """Sets them aside in a fork, which lacks the threads that accept."""
-        self._inherited += self._listeners
-        self._listeners = []
-
-    def close(self) -> None:
-        """Ends them."""
-        while self._listeners:
-            self._listeners.pop().close()
-
-
-_waiting = _Waiting()
-os.register_at_fork(after_in_child=_waiting.inherit)
-atexit.register(_waiting.close)
+_left: list[int] = []
+"""Ports of servers that have stopped: clients of one are clients of the next as well."""
 
 
 class HttpServer:
@@ -101,7 +33,7 @@ class HttpServer:
         self._clock = clock
         self._port = port
         self._numbers = itertools.count(1)
-        self._listener: Listener | None = None
+        self._listener: socket.socket | None = None
         self._threads: list[threading.Thread] = []
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -112,41 +44,55 @@ class HttpServer:
         """The address it listens on."""
         if self._listener is None:
             raise RuntimeError("the server has not been started")
-        return f"http://{self._listener.host}:{self._listener.port}"
+        host, port = self._listener.getsockname()
+        return f"http://{host}:{port}"
 
     def start(self) -> None:
         """Listens, on a free port unless one is given."""
-        self._listener = _waiting.take(self._port)
-        self._listener.connected = self._connected
+        self._listener = _listening(self._port)
+        thread = threading.Thread(target=self._accept, name="scripted-accept", daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def stop(self) -> None:
-        """Closes every connection, and waits for the threads."""
+        """Closes every connection and waits for the threads."""
         self._stopping.set()
         if self._listener is not None:
-            self._listener.connected = None
+            # Closing alone does not wake a thread that waits in accept; shutting down does.
+            with contextlib.suppress(OSError):
+                if not self._port:
+                    _left.append(self._listener.getsockname()[1])
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
         with self._lock:
             for connection in self._connections:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
         for thread in list(self._threads):
             thread.join()
-        if self._listener is not None:
-            _waiting.give(self._listener)
 
     def wait(self, seconds: float) -> None:
         """Waits, but not beyond the end of the server."""
         self._stopping.wait(seconds)
 
-    def _connected(self, connection: socket.socket) -> None:
-        thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
-        with self._lock:
-            if self._stopping.is_set():
-                connection.close()
+    def _accept(self) -> None:
+        listener = self._listener
+        assert listener is not None
+        while not self._stopping.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
                 return
-            self._connections.add(connection)
-            self._threads = [each for each in self._threads if each.is_alive()]
-            self._threads.append(thread)
-            thread.start()
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
+            with self._lock:
+                if self._stopping.is_set():
+                    connection.close()
+                    return
+                self._connections.add(connection)
+                self._threads = [each for each in self._threads if each.is_alive()]
+                self._threads.append(thread)
+                thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
         # A client may hang up at any moment; that ends its connection and nothing else.
@@ -177,6 +123,14 @@ class HttpServer:
         whole = response.sent is None
         send(connection, b"\r\n".join(lines) + b"\r\n\r\n", response.body[: response.sent])
         return whole
+
+
+def _listening(port: int) -> socket.socket:
+    """On a port, or on the one that a server of this process has left last, if it is still free."""
+    if not port and _left:
+        with contextlib.suppress(OSError):
+            return socket.create_server(("127.0.0.1", _left.pop()), backlog=256)
+    return socket.create_server(("127.0.0.1", port), backlog=256)
 
 
 def read_request(
