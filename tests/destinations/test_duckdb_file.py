@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -283,12 +284,20 @@ NARROW = {
 MIXED = {name: {"L": []} for name in NARROW} | {"id": {"S": "mixed"}, "new": {"M": {}}}
 
 
-@pytest.mark.parametrize("version", ["", "1.2"])
-@pytest.mark.parametrize("writes", [False, True], ids=["by a reader", "by a writer"])
-def test_columns_that_a_killed_commit_made_json_are_there(path, writes, version):
-    """What DuckDB has in its log for them is read before it knows JSON."""
-    killed = subprocess.run([sys.executable, "-c", WIDENED, str(path), version], timeout=60)
+@pytest.fixture(scope="module", params=["", "1.2"])
+def widened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file as a killed commit left it, with its log."""
+    path: Path = tmp_path_factory.mktemp("widened") / "warehouse.duckdb"
+    killed = subprocess.run([sys.executable, "-c", WIDENED, str(path), request.param], timeout=60)
     assert killed.returncode == -signal.SIGKILL
+    return path
+
+
+@pytest.mark.parametrize("writes", [False, True], ids=["by a reader", "by a writer"])
+def test_columns_that_a_killed_commit_made_json_are_there(widened, path, writes):
+    """What DuckDB has in its log for them is read before it knows JSON."""
+    for each in widened.parent.iterdir():
+        shutil.copyfile(each, path.with_name(each.name))
     log = path.with_name(path.name + ".wal")
     assert b"to_json" in log.read_bytes()
     told = Story(DuckDBDestination(path, lock_timeout=5))

@@ -15,6 +15,7 @@ from connector.errors import (
     Throttled,
 )
 from connector.pipeline.following.tail import Tail
+from tests.rigs.combinations import amount
 from tests.rigs.scripted import faults
 from tests.rigs.scripted.faults import Effect
 from tests.rigs.scripted.scenario import (
@@ -295,7 +296,9 @@ def test_16_eventually_consistent_reads(replica: Replica, stale: int, mended: bo
 
 def test_17_pages_of_a_megabyte_and_items_of_400_kilobytes(replica: Replica) -> None:
     """=: one large value, thousands of small ones, and attributes beyond the columns."""
-    widest = {f"{n:x}": {"N": "1"} for n in range(60_000)}
+    # Fewer of them are longer: the item is as large.
+    number = "1" * amount(1, by_turns=38)
+    widest = {f"{n:x}": {"N": number} for n in range(amount(60_000, by_turns=15_000))}
     wide = {f"column {n}": {"N": str(n)} for n in range(3000)}
     large = {"text": {"S": "x" * 390_000}}
     replica.model.load([{"id": {"S": "widest"}, **widest}, {"id": {"S": "large"}, **large}])
