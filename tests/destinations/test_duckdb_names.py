@@ -41,8 +41,9 @@ PAIRS = [(stem, "sales") for stem in STEMS] + [
     ("_connector", "tables"),
     ("sales", "pg_temp"),
 ]
+TARGETS = ["sales", "_connector", "tables", "temp", "main", "system"]
 # The rest of a table's life says every name in the way that its beginning does.
-WHOLE = turn(PAIRS, 0, at_once=8)
+WHOLE = turn(PAIRS, 0, at_once=4)
 
 
 @pytest.mark.parametrize(("stem", "schema"), PAIRS)
@@ -50,18 +51,13 @@ def test_a_file_may_be_called_like_its_schema_or_like_any_other(
     tmp_path: Path, stem: str, schema: str
 ) -> None:
     destination = DuckDBDestination(tmp_path / f"{stem}.duckdb", schema, lock_timeout=5)
-    if (stem, schema) in WHOLE:
-        whole_life(destination)
-        return
-    beginning(destination)
-    destination.reset("orders", drop=True)
-    assert destination.tables() == []
+    lives(destination, whole=(stem, schema) in WHOLE)
 
 
-@pytest.mark.parametrize("target", ["sales", "_connector", "tables", "temp", "main", "system"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_a_table_may_be_called_like_its_file_or_its_schema(tmp_path: Path, target: str) -> None:
-    path = tmp_path / "sales.duckdb"
-    whole_life(DuckDBDestination(path, "sales", lock_timeout=5), target)
+    destination = DuckDBDestination(tmp_path / "sales.duckdb", "sales", lock_timeout=5)
+    lives(destination, target, whole=target in turn(TARGETS, 0, at_once=3))
 
 
 def beginning(destination: DuckDBDestination, target: str = "orders") -> Story:
@@ -74,6 +70,16 @@ def beginning(destination: DuckDBDestination, target: str = "orders") -> Story:
     story.load(story.page(C, A2), story.page(wide, at=later))
     story.shows(A, wide)
     return story
+
+
+def lives(destination: DuckDBDestination, target: str = "orders", *, whole: bool) -> None:
+    """A table's whole life, or its beginning and its end."""
+    if whole:
+        whole_life(destination, target)
+        return
+    beginning(destination, target)
+    destination.reset("orders", drop=True)
+    assert destination.tables() == []
 
 
 def whole_life(destination: DuckDBDestination, target: str = "orders") -> None:
