@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 
+from connector.config import loading as configuration
+from connector.core.contracts.changed import NO_FACTS, ContractFacts, check_contract
+from connector.core.contracts.contract import Contract
 from connector.errors import ConfigError
 from tests.pipeline.replica import ORDERS, Replica, caught_up, key
 
@@ -15,6 +18,80 @@ REFRESH = f"connector snapshot {ORDERS} --full-refresh"
 WORD = {"w": {"type": "string"}}
 TIME = {"at": {"type": "timestamp"}}
 COUNT = {"n": {"type": "integer"}}
+WHOLE = {"w": {"type": "integer"}}
+NEEDED = {"x": {"required": True}}
+
+Contracted = tuple[dict[str, Any], dict[str, Any]]
+Case = tuple[Contracted, Contracted, ContractFacts]
+
+UNFIT = ContractFacts(unfit=True)
+OVERFLOWED = ContractFacts(overflowed=True)
+EXACT = ContractFacts(exact=frozenset(("w", "n", "never")))
+
+REFUSED: list[Case] = [
+    (({}, {}), (TIME, {}), NO_FACTS),
+    ((TIME, {}), ({}, {}), NO_FACTS),
+    ((TIME, {}), ({"at": {"type": "string"}}, {}), NO_FACTS),
+    (({}, {}), ({"n": {"type": "decimal(4,1)"}}, {}), NO_FACTS),
+    (({"n": {"type": "decimal(4,1)"}}, {}), ({"n": {"type": "decimal(5,1)"}}, {}), NO_FACTS),
+    (
+        ({"n": {"type": "timestamp", "from": "epoch_s"}}, {}),
+        ({"n": {"type": "timestamp", "from": "epoch_ms"}}, {}),
+        NO_FACTS,
+    ),
+    ((WHOLE, {}), (WHOLE, {"contract": "quarantine"}), UNFIT),
+    ((WHOLE, {}), (WHOLE, {"contract": "fail"}), UNFIT),
+    ((NEEDED, {}), (NEEDED, {"contract": "quarantine"}), UNFIT),
+    ((COUNT, {"contract": "fail"}), ({**COUNT, **NEEDED}, {"contract": "fail"}), UNFIT),
+    ((COUNT, {"contract": "freeze"}), (COUNT, {}), OVERFLOWED),
+    ((COUNT, {"contract": "freeze"}), ({**COUNT, "w": {}}, {"contract": "freeze"}), OVERFLOWED),
+]
+"""Contracts before and after that need a new read, and what of the table says so."""
+
+APPLIED: list[Case] = [
+    (({}, {}), (WORD, {}), EXACT),
+    (({}, {}), (COUNT, {}), EXACT),
+    (({}, {}), ({"never": {"type": "uuid"}}, {}), EXACT),
+    (({}, {}), ({}, {"contract": "freeze"}), NO_FACTS),
+    (({}, {}), (WORD, {"contract": "fail"}), EXACT),
+    ((WHOLE, {}), (WHOLE, {"contract": "freeze"}), OVERFLOWED),
+    ((COUNT, {"contract": "fail"}), (COUNT, {}), NO_FACTS),
+    ((COUNT, {"contract": "fail"}), (COUNT, {"contract": "quarantine"}), NO_FACTS),
+    ((WHOLE, {"contract": "quarantine"}), (WHOLE, {}), NO_FACTS),
+    (({**WORD, "n": {}, "at": {}}, {"contract": "freeze"}), (WORD, {}), NO_FACTS),
+    ((NEEDED, {}), ({}, {}), UNFIT),
+    (({"n": {"required": True}}, {}), ({"n": {"required": True}}, {"contract": "fail"}), NO_FACTS),
+    (
+        (COUNT, {"contract": "fail"}),
+        ({"n": {"type": "integer", "required": True}}, {"contract": "fail"}),
+        NO_FACTS,
+    ),
+    (({**WORD, **COUNT}, {}), ({**COUNT, **WORD}, {}), NO_FACTS),
+]
+"""Those that the rows are as already."""
+
+
+def contract_of(contracted: Contracted) -> Contract:
+    """The contract of a table with these columns and settings."""
+    columns, table = contracted
+    tables = {"tables": {ORDERS: {"columns": columns, **table}}}
+    to = "duckdb:///warehouse.duckdb"
+    config = configuration.load(None, to=to, environment={}, overrides=tables)
+    return config.tables[ORDERS].spec().contract
+
+
+@pytest.mark.parametrize("case", range(len(REFUSED)))
+def test_which_contracts_need_a_new_read(case: int) -> None:
+    before, after, facts = REFUSED[case]
+    with pytest.raises(ConfigError) as caught:
+        check_contract(ORDERS, contract_of(before), contract_of(after), facts)
+    assert REFRESH in caught.value.hint
+
+
+@pytest.mark.parametrize("case", range(len(APPLIED)))
+def test_which_contracts_need_none(case: int) -> None:
+    before, after, facts = APPLIED[case]
+    check_contract(ORDERS, contract_of(before), contract_of(after), facts)
 
 
 def begun(make: Made, columns: dict[str, Any], **table: Any) -> Replica:
@@ -49,37 +126,10 @@ def types(replica: Replica) -> dict[str, str]:
     return {name: str(sql).lower() for name, sql in found}
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (({}, {}), (TIME, {})),
-        ((TIME, {}), ({}, {})),
-        ((TIME, {}), ({"at": {"type": "string"}}, {})),
-        (({}, {}), ({"n": {"type": "decimal(4,1)"}}, {})),
-        (({"n": {"type": "decimal(4,1)"}}, {}), ({"n": {"type": "decimal(5,1)"}}, {})),
-        (
-            ({"n": {"type": "timestamp", "from": "epoch_s"}}, {}),
-            ({"n": {"type": "timestamp", "from": "epoch_ms"}}, {}),
-        ),
-        (
-            ({"w": {"type": "integer"}}, {}),
-            ({"w": {"type": "integer"}}, {"contract": "quarantine"}),
-        ),
-        (({"w": {"type": "integer"}}, {}), ({"w": {"type": "integer"}}, {"contract": "fail"})),
-        (
-            ({"x": {"required": True}}, {}),
-            ({"x": {"required": True}}, {"contract": "quarantine"}),
-        ),
-        ((COUNT, {"contract": "fail"}), ({**COUNT, "x": {"required": True}}, {"contract": "fail"})),
-        ((COUNT, {"contract": "freeze"}), (COUNT, {})),
-        ((COUNT, {"contract": "freeze"}), ({**COUNT, "w": {}}, {"contract": "freeze"})),
-    ],
-)
-def test_what_needs_a_new_read_is_refused_with_the_command(
-    make: Made,
-    before: tuple[dict[str, Any], dict[str, Any]],
-    after: tuple[dict[str, Any], dict[str, Any]],
-) -> None:
+@pytest.mark.by_turns("make", "case", at_once=6)
+@pytest.mark.parametrize("case", range(len(REFUSED)))
+def test_what_needs_a_new_read_is_refused_with_the_command(make: Made, case: int) -> None:
+    before, after, _ = REFUSED[case]
     replica = begun(make, before[0], **before[1])
     shown = replica.sql(f"SELECT id FROM {ORDERS} ORDER BY id"), types(replica)
     become(replica, after[0], **after[1])
@@ -106,39 +156,10 @@ def test_what_needs_a_new_read_is_refused_with_the_command(
     assert not [name for name in types(replica) if "before" in name]
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (({}, {}), (WORD, {})),
-        (({}, {}), (COUNT, {})),
-        (({}, {}), ({"never": {"type": "uuid"}}, {})),
-        (({}, {}), ({}, {"contract": "freeze"})),
-        (({}, {}), (WORD, {"contract": "fail"})),
-        (({"w": {"type": "integer"}}, {}), ({"w": {"type": "integer"}}, {"contract": "freeze"})),
-        ((COUNT, {"contract": "fail"}), (COUNT, {})),
-        ((COUNT, {"contract": "fail"}), (COUNT, {"contract": "quarantine"})),
-        (
-            ({"w": {"type": "integer"}}, {"contract": "quarantine"}),
-            ({"w": {"type": "integer"}}, {}),
-        ),
-        (
-            ({"w": {"type": "string"}, "n": {}, "at": {}}, {"contract": "freeze"}),
-            ({"w": {"type": "string"}}, {}),
-        ),
-        (({"x": {"required": True}}, {}), ({}, {})),
-        (({"n": {"required": True}}, {}), ({"n": {"required": True}}, {"contract": "fail"})),
-        (
-            (COUNT, {"contract": "fail"}),
-            ({"n": {"type": "integer", "required": True}}, {"contract": "fail"}),
-        ),
-        (({**WORD, **COUNT}, {}), ({**COUNT, **WORD}, {})),
-    ],
-)
-def test_what_the_rows_are_already_is_applied_in_one_transaction(
-    make: Made,
-    before: tuple[dict[str, Any], dict[str, Any]],
-    after: tuple[dict[str, Any], dict[str, Any]],
-) -> None:
+@pytest.mark.by_turns("make", "case", at_once=7)
+@pytest.mark.parametrize("case", range(len(APPLIED)))
+def test_what_the_rows_are_already_is_applied_in_one_transaction(make: Made, case: int) -> None:
+    before, after, _ = APPLIED[case]
     replica = begun(make, before[0], **before[1])
     generation = replica.state().generation
     become(replica, after[0], **after[1])

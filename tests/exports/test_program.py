@@ -83,6 +83,7 @@ def change_some(rig: ScriptedDynamoDB) -> None:
     table.delete(*(key(n) for n in range(10, 20)))
 
 
+@pytest.mark.by_turns("form")
 @pytest.mark.parametrize("form", exports.FORMS)
 def test_processes_read_the_files_of_a_bucket(rig, program, tmp_path, form):
     written(rig, tmp_path, form=form, files=5)

@@ -4,7 +4,11 @@ from typing import Any
 
 import pytest
 
+from connector.config import loading as configuration
+from connector.core.keys import KeyAttribute
 from connector.core.rules.hash_key import VARIABLE
+from connector.core.rules.rules import Rules
+from connector.core.spec import check_rules
 from connector.errors import ConfigError, ConnectorError, DestinationRefused, NeedsPerson
 from tests.pipeline.replica import ORDERS, Replica, caught_up, key
 from tests.rigs.scripted import Key, KeySchema
@@ -16,6 +20,29 @@ pytestmark = pytest.mark.by_turns("make")
 
 COLUMNS = {"email": {"hash": True}}
 REFRESH = f"connector snapshot {ORDERS} --full-refresh"
+
+KEYS = (KeyAttribute("id", "S"),)
+
+REFUSED: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {"email": {"hash": True}}),
+    ({"email": {"hash": True}}, {}),
+    ({"email": {"hash": True}}, {"email": {"mask": "-"}}),
+    ({"email": {"mask": "-"}}, {"email": {"mask": "+"}}),
+    ({}, {"email": {"exclude": True}}),
+    ({}, {"m.x": {"hash": True}}),
+    ({}, {"x": {"path": "m.x"}}),
+    ({"x": {"path": "m.x"}}, {"x": {"path": "m.y"}}),
+    ({}, {"id": {"hash": True}}),
+]
+"""Rules before and after that need a new read."""
+
+
+def rules_of(columns: dict[str, Any]) -> Rules:
+    """The rules of a table with these columns."""
+    tables = {"tables": {ORDERS: {"columns": columns}}}
+    to = "duckdb:///warehouse.duckdb"
+    config = configuration.load(None, to=to, environment={}, overrides=tables)
+    return config.tables[ORDERS].spec().rules
 
 
 def begun(make: Made, columns: dict[str, Any], **table: Any) -> Replica:
@@ -39,23 +66,19 @@ def names(replica: Replica) -> dict[str, str]:
     return dict(replica.sql("SELECT attribute, column_name FROM _connector.columns"))
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ({}, {"email": {"hash": True}}),
-        ({"email": {"hash": True}}, {}),
-        ({"email": {"hash": True}}, {"email": {"mask": "-"}}),
-        ({"email": {"mask": "-"}}, {"email": {"mask": "+"}}),
-        ({}, {"email": {"exclude": True}}),
-        ({}, {"m.x": {"hash": True}}),
-        ({}, {"x": {"path": "m.x"}}),
-        ({"x": {"path": "m.x"}}, {"x": {"path": "m.y"}}),
-        ({}, {"id": {"hash": True}}),
-    ],
-)
-def test_what_needs_a_new_read_is_refused_with_the_command(
-    make: Made, before: dict[str, Any], after: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("case", range(len(REFUSED)))
+def test_which_rules_need_a_new_read(case: int) -> None:
+    before, after = map(rules_of, REFUSED[case])
+    check_rules(ORDERS, KEYS, before, before)
+    with pytest.raises(ConfigError) as caught:
+        check_rules(ORDERS, KEYS, before, after)
+    assert REFRESH in caught.value.hint
+
+
+@pytest.mark.by_turns("make", "case", at_once=4)
+@pytest.mark.parametrize("case", range(len(REFUSED)))
+def test_what_needs_a_new_read_is_refused_with_the_command(make: Made, case: int) -> None:
+    before, after = REFUSED[case]
     replica = begun(make, before)
     shown = replica.sql(f"SELECT id, n FROM {ORDERS} ORDER BY id")
     become(replica, after)
