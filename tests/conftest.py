@@ -1,10 +1,13 @@
 """Makes the rigs known to every test."""
 
 import atexit
+import contextlib
 import gc
+import importlib
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +19,7 @@ pytest_plugins = [
     "tests.rigs.same_folder",
     "tests.rigs.skips",
 ]
+TESTS = Path(__file__).parent
 botocore_once.install()
 # Until everything is imported and collected there is nothing to be freed.
 gc.disable()
@@ -29,6 +33,19 @@ def pytest_configure(config: pytest.Config) -> None:
     else:
         folder = os.environ[ready.FOLDER] = tempfile.mkdtemp(prefix="ready-")
         atexit.register(shutil.rmtree, folder)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Each worker begins with other files: what pytest makes of a file, once, is kept for all."""
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None or session.config.option.file_or_dir:
+        return
+    files = sorted(TESTS.rglob("test_*.py"))
+    number = int(worker["workerid"].removeprefix("gw"))
+    for file in files[number :: worker["workercount"]]:
+        # What cannot be imported is told when it is collected.
+        with contextlib.suppress(Exception):
+            importlib.import_module(".".join(file.relative_to(TESTS.parent).with_suffix("").parts))
 
 
 @pytest.hookimpl(tryfirst=True)
