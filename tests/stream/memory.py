@@ -16,7 +16,8 @@ def items(destination: FakeDestination, table: str, marked: bool) -> list[dict[s
     # As expressions, they come as they are kept.
     chosen = ", ".join(f'+"{name}"' for name in names)
     rows = [
-        dict(zip(names, row, strict=True)) for row in execute(f'SELECT {chosen} FROM "{table}"')
+        {name: value for name, value in zip(names, row, strict=True) if value is not None}
+        for row in execute(f'SELECT {chosen} FROM "{table}"')
     ]
     return [_item(row) for row in rows if bool(row.get("_deleted")) == marked]
 
@@ -24,7 +25,7 @@ def items(destination: FakeDestination, table: str, marked: bool) -> list[dict[s
 def _item(row: dict[str, Any]) -> dict[str, str]:
     kept = row.get("_rest")
     rest = {n: json.dumps(v) for n, v in json.loads(kept).items()} if kept else {}
-    columns = {n: v.decode() for n, v in row.items() if n not in SERVICE and v is not None}
+    columns = {n: v.decode() for n, v in row.items() if n not in SERVICE}
     return {**rest, **columns}
 
 

@@ -302,7 +302,7 @@ def test_17_pages_of_a_megabyte_and_items_of_400_kilobytes(replica: Replica) -> 
     wide = {f"column {n}": {"N": str(n)} for n in range(3000)}
     large = {"text": {"S": "x" * 390_000}}
     replica.model.load([{"id": {"S": "widest"}, **widest}, {"id": {"S": "large"}, **large}])
-    replica.play(Before(2000))
+    replica.play(Before(amount(2000, by_turns=500)))
     replica.sync()
     replica.play(Put("large", 1, large), Put("large", 2, {"text": {"S": "y" * 390_000}}))
     replica.play(Put("wide", 1, wide))
