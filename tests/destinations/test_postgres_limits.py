@@ -12,10 +12,18 @@ from connector.core.spec import Deletes
 from connector.destinations.postgres.session.limits import LIMITS
 from connector.items.encoder import Encoder
 from tests.rigs.combinations import turn
+from tests.rigs.postgres import Database
 
 from .items import A, B
 from .postgres_story import limited, told, types_of
 from .story import delete, put
+
+
+@pytest.fixture
+def postgres(kept_postgres: Database) -> Database:
+    """How the state is made is not what these tests are about."""
+    return kept_postgres
+
 
 UNSTORABLE = [
     {"v": {"S": "a\0b"}},

@@ -18,6 +18,12 @@ from .story import Story, put
 
 
 @pytest.fixture
+def postgres(kept_postgres: Database) -> Database:
+    """How the state is made is not what these tests are about."""
+    return kept_postgres
+
+
+@pytest.fixture
 def story(postgres: Database) -> Story:
     return told(postgres)
 

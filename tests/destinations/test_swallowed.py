@@ -43,6 +43,12 @@ def refused(story: Story, name: str, *changes: object, **options: object) -> Non
 
 
 @pytest.fixture
+def postgres(kept_postgres: Database) -> Database:
+    """How the state is made is not what these tests are about."""
+    return kept_postgres
+
+
+@pytest.fixture
 def story(postgres: Database) -> Story:
     """A table with two rows, of which the trigger or the rule dislikes one."""
     begun = told(postgres)
