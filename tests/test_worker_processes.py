@@ -159,7 +159,7 @@ def test_two_tables_never_take_the_same_process(tmp_path: Path) -> None:
     script = """
 import threading
 from connector.scanning.processes import forked_workers
-with forked_workers(4, None) as processes:
+with forked_workers(7, None) as processes:
     together, taken = threading.Barrier(4), []
     def take():
         together.wait()

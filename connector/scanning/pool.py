@@ -108,6 +108,9 @@ def _start(method: str, number: int) -> WorkerProcess:
     process = context.Process(
         target=_serve, args=(ours, theirs, os.getpid()), name=f"scan-{number}", daemon=True
     )
+    if method == "spawn":
+        # The tracker, which a fork does without, would unblock the signal in this thread below.
+        resource_tracker.ensure_running()
     with _deaf_to_interrupts():
         process.start()
     theirs.close()
@@ -117,8 +120,6 @@ def _start(method: str, number: int) -> WorkerProcess:
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
     """Processes started in this block ignore Ctrl-C; this process handles it after the block."""
-    # The tracker starts with the first process, and would unblock the signal in this thread.
-    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
