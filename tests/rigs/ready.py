@@ -26,6 +26,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE = 120.0
+TRIES = 3
+"""One that was found may be about to end."""
 
 FOLDER = "TESTS_READY"
 """The variable that names the folder of the sockets, which the workers of the tests share."""
@@ -242,7 +244,7 @@ def ready(module: str) -> Ready:
 def _connected(module: str) -> socket.socket:
     """A connection to the process that imported the module, which is started if there is none."""
     path = Path(os.environ[FOLDER], module)
-    while True:
+    for _ in range(TRIES):
         asking = socket.socket(socket.AF_UNIX)
         with Path(f"{path}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -253,6 +255,7 @@ def _connected(module: str) -> socket.socket:
         if select.select([asking], [], [], PATIENCE)[0] and _greeted(asking):
             return asking
         asking.close()
+    raise RuntimeError(f"no process that imports {module} has answered; its errors stand above")
 
 
 def _start(module: str, path: Path, asking: socket.socket) -> None:
