@@ -20,10 +20,10 @@ from connector.sources.dynamodb.calls import ReadUnitLimiter
 from connector.sources.dynamodb.retention import RETENTION
 from connector.stop import Stop
 from connector.waits import Waits
-from tests.cli.many import holding
 from tests.cli.program import Program, ended
 from tests.destinations.story import Story
 from tests.pipeline.replica import ORDERS, SCHEMA, Replica, order
+from tests.rigs import duckdb_file
 from tests.rigs.postgres import Database
 from tests.rigs.scripted import RunningClock, ScriptedDynamoDB, faults
 
@@ -146,7 +146,7 @@ def test_a_held_duckdb_file_says_who_holds_it(tmp_path: Path, said) -> None:
         program = Program(tmp_path, rig.url)
         destination = DuckDBDestination(program.file, lock_timeout=0.5, waits=Waits("orders"))
         Story(destination).plan()
-        with holding(program), pytest.raises(Exception, match="held by process"):
+        with duckdb_file.held(program.file), pytest.raises(Exception, match="held by process"):
             destination.read("orders")
     (line,) = said()
     assert line.startswith("orders: waiting for warehouse.duckdb, held by process ")

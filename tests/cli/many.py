@@ -1,8 +1,6 @@
 """Three tables of one command, and what can be wrong with one of them."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -97,22 +95,3 @@ def changed(program: Program, rig: ScriptedDynamoDB) -> None:
     with duckdb_file.opened(program.file) as connection:
         connection.execute(f"ALTER TABLE {BAD} DROP COLUMN n")
     rig.model(BAD).put(order(1, 99))
-
-
-@contextmanager
-def holding(program: Program, read_only: bool = False) -> Iterator[None]:
-    """Another process has the DuckDB file open."""
-    opened = f"c = duckdb.connect({str(program.file)!r}, read_only={read_only})"
-    with subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            f"import duckdb, sys; {opened}; print(flush=True); sys.stdin.read()",
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
-        yield
-        holder.communicate()

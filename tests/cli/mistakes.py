@@ -1,8 +1,6 @@
 """Every mistake that a run can meet: what is wrong, and what the program must say of it."""
 
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +8,7 @@ from dataclasses import dataclass, field
 import duckdb
 
 from tests.pipeline.replica import ORDERS, SCHEMA, order
+from tests.rigs import duckdb_file
 from tests.rigs.scripted import ScriptedDynamoDB, faults
 
 from .program import Program
@@ -76,16 +75,8 @@ def configured(text: str) -> Preparation:
 @prepared
 def held(program: Program, rig: ScriptedDynamoDB) -> Iterator[None]:
     """Another process has the DuckDB file open."""
-    holding = f"import duckdb, sys; c = duckdb.connect({str(program.file)!r}); print(flush=True)"
-    with subprocess.Popen(
-        [sys.executable, "-c", f"{holding}; sys.stdin.read()"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
+    with duckdb_file.held(program.file):
         yield
-        holder.communicate()
 
 
 @prepared

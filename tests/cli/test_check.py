@@ -1,8 +1,6 @@
 """`connector check`: a line for each need of a run, all of them tried and nothing changed."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -523,16 +521,8 @@ def test_a_destination_that_cannot_be_opened_agrees_with_sync(
 
 
 def test_a_file_that_another_process_holds_is_to_be_tried_later(synced: Program) -> None:
-    holding = f"import duckdb, sys; c = duckdb.connect({str(synced.file)!r}); print(flush=True)"
-    with subprocess.Popen(
-        [sys.executable, "-c", f"{holding}; sys.stdin.read()"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
+    with duckdb_file.held(synced.file):
         found = Checked(synced.with_(**SOON)("check", ORDERS, "-o", "json", *synced.to))
-        holder.communicate()
     assert found.done.code == 4
     assert found.bad == ["destination"]
     assert "held by process" in found.row("destination")["detail"]

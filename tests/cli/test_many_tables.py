@@ -23,7 +23,6 @@ from .many import (
     denied,
     dropped,
     history_lost,
-    holding,
     quarantined,
     results,
     rows_of,
@@ -129,7 +128,7 @@ def test_a_file_that_is_held_is_waited_for_once(
 ) -> None:
     assert program("sync", *NAMES, *program.to).code == 0
     before = fingerprints(program.folder)
-    with holding(program):
+    with duckdb_file.held(program.file):
         done = program.with_(**SOON)(command, *NAMES, "-o", "json", *program.to)
     assert done.code == 4, done.stderr
     (error,) = done.lines("Error: ")
@@ -139,9 +138,13 @@ def test_a_file_that_is_held_is_waited_for_once(
     assert fingerprints(program.folder) == before
 
 
-def test_a_file_that_another_process_reads_is_waited_for_once(program: Program) -> None:
+def test_a_file_that_another_process_reads_is_waited_for_once(
+    program: Program, rig: ScriptedDynamoDB
+) -> None:
     assert program("sync", *NAMES, *program.to).code == 0
-    with holding(program, read_only=True):
+    for name in NAMES:
+        rig.model(name).put(order("new"))
+    with duckdb_file.held(program.file, read_only=True):
         done = program.with_(**SOON)("sync", *NAMES, "-o", "json", "--jobs", "1", *program.to)
     assert done.code == 4, done.stderr
     assert [row["result"] for row in results(done).values()] == ["failed", *["not tried"] * 2]

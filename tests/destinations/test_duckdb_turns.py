@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread, main_thread
@@ -18,6 +16,7 @@ from connector.destinations.duckdb.file import DuckDBDestination
 from connector.destinations.duckdb.session import connection as duckdb_connection
 from connector.destinations.duckdb.session.instance import Instance, Opened
 from connector.errors import Busy, ConnectorError
+from tests.rigs import duckdb_file
 
 from .items import A, B
 from .story import EPOCH, SEGMENT, Story, put
@@ -115,22 +114,14 @@ def test_who_waited_behind_another_has_waited_for_the_file_too(path):
         except ConnectorError as error:
             errors.append(error)
 
-    holding = f"import duckdb, sys; c = duckdb.connect({str(path)!r}); print(flush=True)"
-    with subprocess.Popen(
-        [sys.executable, "-c", f"{holding}; sys.stdin.read()"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
+    with duckdb_file.held(path) as holder:
         threads = [Thread(target=commit, args=[table]) for table in tables]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(PATIENCE)
-        holder.communicate()
     assert [type(error).__name__ for error in errors] == ["FileHeld"] * 3
-    assert all(f"process {holder.pid} " in error.message for error in errors)
+    assert all(f"process {holder} " in error.message for error in errors)
 
 
 def test_who_still_reads_rows_cannot_write(path):

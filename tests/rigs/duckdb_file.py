@@ -6,6 +6,8 @@ It is attached to a database that is open already: to open one takes far longer 
 import functools
 import gc
 import itertools
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,20 @@ from typing import Any
 import duckdb
 
 _numbers = itertools.count()
+
+_HOLDS = """
+import sys, time
+import duckdb
+while True:
+    try:
+        connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "True")
+        break
+    except duckdb.IOException:
+        time.sleep(0.01)
+print(flush=True)
+sys.stdin.read()
+"""
+"""Whoever writes to the file now and then has it open for a moment."""
 
 
 @contextmanager
@@ -51,6 +67,20 @@ def read(path: Path, query: str) -> list[tuple[Any, ...]]:
     """The rows of a query of a file that nobody writes at the moment."""
     with opened(path, read_only=True) as connection:
         return connection.execute(query).fetchall()
+
+
+@contextmanager
+def held(path: Path, read_only: bool = False) -> Iterator[int]:
+    """Another process, whose number this is, has the file open."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLDS, str(path), str(read_only)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"\n"
+        yield holder.pid
+        holder.communicate()
 
 
 @functools.cache

@@ -105,7 +105,7 @@ class Done:
 
 
 class Run:
-    """A run that goes on, in a session of its own. What it writes is there once it has ended."""
+    """A run that goes on, in a session of its own."""
 
     def __init__(self, ready: "Ready", pid: int, outputs: Sequence[Path]) -> None:
         self._ready = ready
@@ -133,6 +133,10 @@ class Run:
         self.wait(timeout)
         stdout, stderr = (output.read_text() for output in self._outputs)
         return stdout, stderr
+
+    def said(self) -> str:
+        """What it has written to stderr so far."""
+        return self._outputs[1].read_text()
 
     def send_signal(self, number: signal.Signals) -> None:
         """Sends it a signal, unless it has ended."""
