@@ -22,7 +22,7 @@ class Journal:
     def _run(self, statement: sa.sql.expression.ClauseElement) -> list[dict[str, Any]]:
         return self._execute(*compiled(statement))
 
-    def counts(self, header: Header, drift: bool) -> tuple[int, int]:
+    def totals(self, header: Header, drift: bool) -> tuple[int, int]:
         """The number of quarantined records of this generation, and how often a column changed.
 
         A state of an earlier version may have no list of the latter.

@@ -29,6 +29,7 @@ class State:
         self._schema = schema
         self._version: int | None = None
         self._empty = False
+        """Whether this transaction has made it, and no table is planned in it yet."""
         self.journal = Journal(schema.execute)
         self.tombstones = Tombstones(schema.execute)
         self.parts = Parts(schema.execute, schema.database)
@@ -138,7 +139,7 @@ class State:
         header = self.header(table)
         if header is None:
             return None
-        quarantined, drifted = self.journal.counts(header, drift=self._has(t.drift))
+        quarantined, drifted = self.journal.totals(header, drift=self._has(t.drift))
         routed = bool((header.made_with() or TableSpec()).routes)
         parts = self.parts.of(table) if routed else {}
         return TableState(
