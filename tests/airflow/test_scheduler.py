@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 from collections import Counter
@@ -164,6 +165,9 @@ def test_a_pool_that_does_not_exist_fails_the_run_and_the_page_says_how_to_make_
 
 @pytest.mark.parametrize("command", HEALTHCHECKS)
 def test_a_process_that_works_is_healthy(command, stack):
+    (kind,) = re.findall(r"--job-type (\w+)", command)
+    begun = f"select id from job where job_type = '{kind}' and state = 'running'"
+    wait("the first sign of life", lambda: bool(stack.ask(begun)), PATIENCE)
     assert "Found one alive job" in stack.shell(command)
 
 
