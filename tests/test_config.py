@@ -310,6 +310,8 @@ WRONG = [
     ("tables: {'arn:aws:dynamodb:x:1:table/abc': }", "This is not the name of a DynamoDB table."),
     ('tables: {orders: {into: "a\\0"}}', "tables.orders.into: A name must not hold control"),
     ("destination: {schema: _Connector}", "destination.schema: The schema _connector holds"),
+    ("destination: {schema: PG_catalog}", "destination.schema: The schema pg_catalog belongs"),
+    ("destination: {schema: information_schema}", "The schema information_schema belongs to the"),
     ("destination: {memory_limit: lots}", "destination.memory_limit: This must be a size"),
     ("destination: {storage_version: 3}", "destination.storage_version must be '1.0', '1.1',"),
     ("destination: {storage_version: latest}", "destination.storage_version must be '1.0'"),
@@ -348,6 +350,9 @@ WRONG = [
     ("source: &a {region: *a}", "connector.yaml: source.region"),
     ("source: " + "{a: " * 20 + "1" + "}" * 20, "is nested too deeply."),
     ("source: " + "[" * 5000, "connector.yaml is nested too deeply."),
+    ("spool: &a [*a]", "connector.yaml: spool is nested too deeply."),
+    ("a: &a [{b: *a}]", "connector.yaml: a is nested too deeply."),
+    ("tables: {orders: {routes: &a [*a]}}", "tables.orders.routes is nested too deeply."),
 ]
 
 
@@ -358,6 +363,14 @@ def test_a_mistake_is_one_sentence_that_names_file_and_key(text, said):
     message = refused(text, to=to)
     assert said in message
     assert message.startswith("connector.yaml")
+
+
+def test_a_schema_that_postgres_keeps_for_itself_is_refused():
+    mine = "destination: {schema: pg_mine, url: "
+    message = refused(mine + "'postgresql://me@db/warehouse'}")
+    assert "Postgres keeps the names of schemas that begin with pg_" in message
+    assert "destination.schema" in message
+    assert read(mine + "'duckdb:////data/w.duckdb'}").destination.schema_name == "pg_mine"
 
 
 # A variable, its value, and what the message about it must say.

@@ -20,6 +20,8 @@ from connector.destinations.backend import Backend, DestinationUrl
 from connector.destinations.registry import BACKENDS, backend_of, parse_url
 
 _STATE_SCHEMA = "_connector"
+_CATALOGS = ("information_schema", "pg_catalog")
+_ANOTHER_SCHEMA = "Name another with destination.schema, or leave it out."
 _URLS = joined([url for each in BACKENDS for url in each.urls or (each.example,)])
 _SCHEMAS = joined([f"{each.schema} in {each.name}" for each in BACKENDS], last="and")
 
@@ -55,9 +57,11 @@ class AnyDestination(Section):
 
     @field_validator("schema_")
     @classmethod
-    def _not_the_state(cls, name: str | None) -> str | None:
+    def _not_of_others(cls, name: str | None) -> str | None:
         if name and name.casefold() == _STATE_SCHEMA:
             raise refuse(f"The schema {_STATE_SCHEMA} holds the connector's own state.")
+        if name and name.casefold() in _CATALOGS:
+            raise refuse(f"The schema {name.casefold()} belongs to the database.", _ANOTHER_SCHEMA)
         return name
 
     @property
@@ -71,7 +75,14 @@ class AnyDestination(Section):
         return self.schema_ or self.backend.schema
 
     def check_names(self, targets: Iterable[str]) -> None:
-        """Refuses a schema or table name that is too long for this kind of database."""
+        """Refuses names that this kind of database keeps for itself or that are too long for it."""
+        reserved = self.backend.reserved_schemas
+        if reserved and self.schema_name.startswith(reserved):
+            raise refuse(
+                f"{self.backend.name} keeps the names of schemas that begin with {reserved} "
+                "for itself.",
+                _ANOTHER_SCHEMA,
+            )
         longest = self.backend.name_bytes
         for name in (self.schema_name, *targets):
             if longest is not None and len(name.encode()) > longest:

@@ -117,14 +117,19 @@ class Settings:
             if isinstance(value, dict):
                 self._interpolate(value, environment, here)
             elif origin.is_file:
-                values[name] = _expanded(value, environment, origin.shown(here))
+                values[name] = _expanded(value, environment, origin.shown(here), len(here))
 
 
-def _expanded(value: Any, environment: Mapping[str, str], where: str) -> Any:
+def _expanded(value: Any, environment: Mapping[str, str], where: str, depth: int) -> Any:
+    # A list of YAML may hold itself.
+    if depth > _DEEPEST:
+        raise ConfigError(f"{where} is nested too deeply.")
     if isinstance(value, list):
-        return [_expanded(each, environment, where) for each in value]
+        return [_expanded(each, environment, where, depth + 1) for each in value]
     if isinstance(value, dict):
-        return {name: _expanded(each, environment, where) for name, each in value.items()}
+        return {
+            name: _expanded(each, environment, where, depth + 1) for name, each in value.items()
+        }
     return _expand(value, environment, where) if isinstance(value, str) else value
 
 

@@ -115,6 +115,8 @@ class Backend:
     """Every form of its urls, for the documentation, if there are more than the example."""
     name_bytes: int | None = None
     """The longest name of a schema or a table; a longer one could be truncated silently."""
+    reserved_schemas: str = ""
+    """The beginning of the names of schemas that the database keeps for itself."""
     one_writer: bool = False
     """Whether only one process at a time may write."""
     limits: Limits = EVERYTHING

@@ -315,6 +315,10 @@ def test_parameters_are_refused(destination: Destination) -> None:
         "SELECT ('can' || 'ary')::date AS n",
         "SELECT ('can' || 'ary')::json AS n",
         "SELECT ('can' || chr(39) || 'ary')::int AS n",
+        "SELECT 'a' ~ ('(can' || 'ary') AS n",
+        "SELECT 'a' ~ ('can' || 'ary)') AS n",
+        "SELECT 'a' ~ ('[can' || 'ary') AS n",
+        "SELECT 'a' ~ ('(can' || chr(10) || 'ary') AS n",
         "SELECT ('can' || chr(10) || chr(10) || 'LINE 1: ary')::int AS n",
     ],
 )

@@ -71,6 +71,7 @@ POSTGRES = Backend(
     schema="public",
     open=_open,
     name_bytes=NAME_BYTES,
+    reserved_schemas="pg_",
     limits=LIMITS,
     hosted=Hosted("postgres", _hosted, "airflow.providers.postgres.hooks.postgres.PostgresHook"),
 )

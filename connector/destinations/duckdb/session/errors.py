@@ -38,6 +38,12 @@ _OF_THE_TEXT = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogEx
 _WHAT_IS_THERE = (
     'List the tables: `connector query "show all tables"`. JSON values need `->>` and a cast.'
 )
+# How the library for regular expressions begins to blame one, which may be a value of an item.
+_PATTERN = re.compile(
+    "(?P<what>Invalid Input Error: (?:missing|unexpected|no argument|bad repetition|trailing"
+    "|invalid (?:perl|escape|repetition|character class|named capture))[^:]*: )(?P<pattern>.*)",
+    re.DOTALL,
+)
 _MEMORY = "Query less data at once, or raise `destination.memory_limit`."
 _ONLY_READ = (
     "A query can only read, and only what is in the destination: no other file, no extension, and "
@@ -115,7 +121,7 @@ def _of_the_query(error: duckdb.Error, sql: str) -> ConfigError:
     if isinstance(error, duckdb.OutOfMemoryException):
         # The numbers in it are sizes of memory, so they may be shown.
         return failed(sentence.partition("\n")[0], _MEMORY)
-    shown = without_values(sentence, sql)
+    shown = without_values(_without_pattern(sentence, sql), sql)
     if isinstance(error, duckdb.DataError):
         hint = f"{UNFIT_VALUE} TRY_CAST gives NULL for it."
     elif HIDDEN in shown and isinstance(error, duckdb.InvalidInputException):
@@ -125,6 +131,14 @@ def _of_the_query(error: duckdb.Error, sql: str) -> ConfigError:
     else:
         hint = "Write the query differently; no row was changed."
     return failed(shown, hint, excerpt)
+
+
+def _without_pattern(sentence: str, sql: str) -> str:
+    """A message without the regular expression that it ends in, unless the query holds that."""
+    found = _PATTERN.fullmatch(sentence)
+    if not found or found["pattern"] in sql:
+        return sentence
+    return f"{found['what']}{HIDDEN}"
 
 
 def _with_excerpt(text: str, sql: str) -> tuple[str, tuple[str, ...]]:
