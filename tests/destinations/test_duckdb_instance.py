@@ -11,7 +11,8 @@ import duckdb
 import pytest
 
 from connector.destinations.duckdb.file import DuckDBDestination
-from connector.errors import ConnectorError, CursorMoved
+from connector.destinations.duckdb.session.connection import DuckDBFile
+from connector.errors import ConnectorError, CursorMoved, DestinationRefused
 
 from .items import A, B
 from .story import Story, put
@@ -215,3 +216,16 @@ def test_a_fork_has_one_of_its_own(path: Path) -> None:
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert done.stdout == "4\n", done.stderr
+
+
+def test_a_file_for_which_the_memory_is_too_little_is_not_left_open(path: Path) -> None:
+    file = DuckDBFile(path, threads=1, memory_limit="1KB", lock_timeout=2.0)
+    kept = []
+    for _ in range(3):
+        with pytest.raises(DestinationRefused, match="more memory") as caught, file.open():
+            pass
+        # An error that is still there must not keep the file open either.
+        kept.append(caught)
+    enough = DuckDBFile(path, threads=1, memory_limit="1GB", lock_timeout=2.0)
+    with enough.open() as connection:
+        assert connection.execute("SELECT 1").fetchall() == [(1,)]

@@ -9,6 +9,9 @@ from pathlib import Path
 from threading import Condition, Lock, Timer, get_ident
 from typing import TYPE_CHECKING
 
+import duckdb
+
+from connector.destinations.duckdb.session.errors import is_locked
 from connector.destinations.duckdb.session.instance import (
     Instance,
     Opened,
@@ -112,10 +115,11 @@ class Gate:
             instance = self.instance or started(path, settings)
             try:
                 opened = instance.open(read_only)
-            except BaseException:
+            except BaseException as error:
                 self.instance = None
-                if instance.idle:
-                    # Usually another process holds the file, and this is tried again.
+                # Usually another process holds the file, and this is tried again. After any other
+                # error, such as too little memory, the instance may still have the file open.
+                if instance.idle and isinstance(error, duckdb.Error) and is_locked(error):
                     rest(instance)
                 else:
                     instance.end()

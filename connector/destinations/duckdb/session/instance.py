@@ -62,7 +62,12 @@ class Instance:
             self._name = self._name or self._named()
         self._open += 1
         connection = self._root.cursor()
-        connection.execute(f"USE {quoted(self._name)}")
+        try:
+            connection.execute(f"USE {quoted(self._name)}")
+        except BaseException:
+            # Whoever keeps the error would keep the file open as well.
+            connection.close()
+            raise
         return Opened(connection, self)
 
     def _named(self) -> str:
