@@ -192,6 +192,13 @@ def _problem(table: str, verdict: "Verdict") -> ConnectorError | None:
             f"Run `connector verify {table}` again once a later export is complete; if the "
             f"difference remains, `connector verify {table} --repair` writes what the source has.",
         )
+    if not verdict.equal and verdict.repaired is not None:
+        return Mismatch(
+            f"{table} still differs from its source, after what can be repaired was.",
+            '`connector query "select key, reason from _connector.quarantine"` shows what cannot '
+            f"be stored, and why; once it is mended at the source, run `connector verify {table} "
+            "--repair` again.",
+        )
     if not verdict.equal:
         return Mismatch(
             f"{table} differs from its source.",

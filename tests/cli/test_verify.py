@@ -77,6 +77,8 @@ def test_what_cannot_be_repaired_is_told(synced: Program, rig: ScriptedDynamoDB)
     assert document["missing"] == {"count": 1, "keys": ['["bad"]']}
     assert document["repaired"]["count"] == 0
     assert len(done.lines("Error: ")) == 1
+    (hint,) = done.lines("Hint: ")
+    assert "_connector.quarantine" in hint
 
 
 def test_a_share(both: Program, rig: ScriptedDynamoDB) -> None:
