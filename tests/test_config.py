@@ -302,6 +302,7 @@ WRONG = [
     ("tail: {batch_records: true}", "tail.batch_records must be a number."),
     ("tail: {readers: 0}", "tail.readers must be at least 1."),
     ("scan: {segments: 1000001}", "scan.segments must be at most 1000000."),
+    ("destination: {threads: 1025}", "destination.threads must be at most 1024."),
     ("quarantine: {limit: -1}", "quarantine.limit must be at least 0."),
     ("tables: {orders: {layout: rows}}", "tables.orders.layout must be 'columns' or 'packed'."),
     ("tables: {orders: {max_columns: 1501}}", "tables.orders.max_columns must be at most 1500."),

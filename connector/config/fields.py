@@ -127,6 +127,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(no
 Seconds = Positive
 Size = Annotated[str, AfterValidator(_size)]
 Segments = Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(no_switch)]
+Threads = Annotated[int, Field(ge=1, le=1024), BeforeValidator(no_switch)]
 Columns = Annotated[int, Field(ge=1, le=1500), BeforeValidator(no_switch)]
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(no_switch)]
 Records = Annotated[int, Field(ge=0), BeforeValidator(no_switch)]

@@ -14,10 +14,10 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from connector.config.fields import (
-    Count,
     Seconds,
     Section,
     Size,
+    Threads,
     checked,
     folder_of,
     minor_version,
@@ -57,7 +57,7 @@ Copy = Annotated[
 class DuckDBKeys(Section):
     """The keys that only DuckDB has."""
 
-    threads: Count | None = Field(
+    threads: Threads | None = Field(
         default=None, description="Threads that DuckDB may use; without it, 2."
     )
     memory_limit: Size | None = Field(
