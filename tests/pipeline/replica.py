@@ -2,6 +2,7 @@
 
 import functools
 import json
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,6 +31,10 @@ ORDERS = "orders"
 SCHEMA = KeySchema(Key("id"))
 PACE = {"tail.quiet_seconds": 0.04, "tail.poll_seconds": 0.02, "tail.idle_poll_seconds": 0.05}
 """Waits that cost a test little; no promise depends on their length."""
+
+
+TALKATIVE = ("botocore", "boto3", "urllib3")
+"""Loggers that show all at their most talkative."""
 
 
 @functools.lru_cache(8)
@@ -108,6 +113,9 @@ class Replica:
 
     def shared(self, config: Config) -> job.Shared:
         """What runs share: their clients, which know nothing of a table, and nothing else."""
+        if any(logging.getLogger(name).isEnabledFor(logging.DEBUG) for name in TALKATIVE):
+            # Whoever logs in keeps these from showing items; whose clients are there does not.
+            _clients.cache_clear()
         surroundings = tuple(sorted((n, v) for n, v in os.environ.items() if n.startswith("AWS_")))
         connections = config.tail.readers + 1
         besides = sources.besides(config)
