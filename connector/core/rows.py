@@ -143,7 +143,12 @@ def conform(rows: pa.Table, schema: Mapping[str, Type], service: Sequence[pa.Fie
 
 
 def combine(tables: Sequence[pa.Table]) -> pa.Table:
-    """Several tables as one, in the join of their schemas and with all of their service columns."""
+    """Several tables as one, in the join of their schemas and with all of their service columns.
+
+    Without any it is one of no columns.
+    """
+    if not tables:
+        return pa.table({})
     schema = join_all(schema_of(table.schema) for table in tables)
     rest = rest_field(_packed_in_all(tables))
     service = [

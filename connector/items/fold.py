@@ -192,7 +192,7 @@ class Fold:
             if size >= LOOKED_UP_BYTES:
                 yield combine(tables)
                 tables, size = [], 0
-        yield together(tables)
+        yield combine(tables)
 
     def _found(self, newest: Sequence[_Newest], look_up: LookUp) -> list[Raw | None]:
         """The items of these keys; of a change that is flawed, what it has."""
@@ -298,10 +298,8 @@ class Fold:
 
 
 def together(tables: Sequence[pa.Table]) -> pa.Table:
-    """One table of several; without any, as in most rounds of a quiet stream, one of no columns."""
-    if not tables:
-        return pa.table({})
-    return combine(tables) if len(tables) > 1 else tables[0]
+    """As `combine`, and a single table as it is."""
+    return tables[0] if len(tables) == 1 else combine(tables)
 
 
 def _good(encoded: Encoded, count: int) -> list[int]:

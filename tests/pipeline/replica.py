@@ -22,6 +22,7 @@ from connector.pipeline.sync import Run
 from connector.pipeline.verify import Verdict, verify
 from connector.sources import registry as sources
 from connector.sources.dynamodb.client import SharedClients
+from connector.sources.dynamodb.login.session import TALKATIVE
 from connector.stop import Stop
 from tests.rigs import duckdb_file
 from tests.rigs.postgres import known
@@ -31,10 +32,6 @@ ORDERS = "orders"
 SCHEMA = KeySchema(Key("id"))
 PACE = {"tail.quiet_seconds": 0.04, "tail.poll_seconds": 0.02, "tail.idle_poll_seconds": 0.05}
 """Waits that cost a test little; no promise depends on their length."""
-
-
-TALKATIVE = ("botocore", "boto3", "urllib3")
-"""Loggers that show all at their most talkative."""
 
 
 @functools.lru_cache(8)

@@ -87,13 +87,17 @@ def migrate(schema: Schema, have: int) -> None:
         record(schema, version)
 
 
-def begin(schema: Schema, version: int = STATE_VERSION) -> None:
+def begin(schema: Schema) -> None:
     """Records the version of a state that has no tables yet."""
+    _add(schema, STATE_VERSION)
+
+
+def _add(schema: Schema, version: int) -> None:
     row = {"version": version, "applied_at": MACHINE.now()}
     schema.execute(*compiled(sa.insert(t.migrations).values(row)))
 
 
 def record(schema: Schema, version: int) -> None:
     """Records the state's new version."""
-    begin(schema, version)
+    _add(schema, version)
     schema.execute(*compiled(sa.update(t.tables).values(state_version=version)))

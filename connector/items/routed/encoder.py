@@ -60,7 +60,7 @@ class RoutedEncoder:
             place: indices for place, indices in self._grouped(items).items() if place != SKIP
         }
         made = self._encoded(items, grouped)
-        return made.encoded(combine(made.tables) if made.tables else pa.table({})), token
+        return made.encoded(combine(made.tables)), token
 
     def encode(self, items: Sequence[bytes], whole: Sequence[bool] | None = None) -> Encoded:
         """The rows of items in wire form, in their order; one that is not `whole` is only a key."""

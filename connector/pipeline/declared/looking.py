@@ -133,7 +133,7 @@ def of_source(
 
 def _seen(tables: Sequence[pa.Table], keys: KeySchema, spec: TableSpec) -> list[Seen]:
     names = [key.name for key in keys]
-    targets = _divided(combine(tables) if tables else pa.table({}), names, spec.routes)
+    targets = _divided(combine(tables), names, spec.routes)
     schemas = [schema_of(rows.schema) for rows in targets]
     types = join_all(schemas)
     order = [*names, *sorted(name for name in types if name not in names)]

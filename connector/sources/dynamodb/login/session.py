@@ -166,9 +166,13 @@ class _Fixed(CredentialProvider):  # type: ignore[misc, unused-ignore]
         return self._credentials
 
 
+TALKATIVE = ("botocore", "boto3", "urllib3")
+"""Loggers that show requests and answers at their most talkative."""
+
+
 def quiet_loggers() -> None:
     """Keeps session tokens, items and the output of processes out of a host program's log."""
-    for name in ("botocore", "boto3", "urllib3"):
+    for name in TALKATIVE:
         logger = logging.getLogger(name)
         if logger.getEffectiveLevel() < logging.INFO:
             logger.setLevel(logging.INFO)
